@@ -1,0 +1,2 @@
+//! Native command line of PocketLM.
+fn main() {}
