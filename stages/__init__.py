@@ -1,0 +1,1 @@
+"""WHEN: the stages of PocketLM's graph."""
