@@ -47,7 +47,7 @@ class Data:
     """Which documents, and which of them are held out."""
 
     sources: tuple[Source, ...]
-    val_documents: tuple[str, ...]  # globs over document names; the documents that match are held out
+    val_documents: tuple[str, ...]  # held out: globs over document names, or over file names where a glob has no slash
     val_fraction: float  # share of the documents held out, by a hash of the name; used where val_documents is empty
 
     def __post_init__(self) -> None:
