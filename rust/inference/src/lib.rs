@@ -1,1 +1,38 @@
-//! See Cargo.toml.
+//! The PocketLM engine: it reads a `model.bin` and turns token ids into logits and new token ids.
+//!
+//! In the order data passes through:
+//!
+//! | module | does |
+//! |---|---|
+//! | [`format`] | parses `model.bin` with every check of `training/FORMAT.md`; [`Model`] owns the bytes |
+//! | [`rope`] | the tables of cosines and sines that both backends read |
+//! | [`cpu`] | the CPU backend: one plain function a GPU kernel, the same names, the oracle of the GPU's |
+//! | `gpu` | the wgpu backend (feature `gpu`), kernels in `shaders/` |
+//! | [`sampling`] | temperature, top-k, top-p and the counter-based random numbers |
+//! | [`engine`] | [`Engine`]: one face for both backends |
+//! | [`generate`] | [`Generator`]: the loop that the command line and the browser share |
+//!
+//! `#![no_std]` + alloc: no files, no threads, no clock. Shapes are named by letters: `T` tokens of this call, `C` `d_model`,
+//! `H` heads, `D` `d_head`, `F` `d_ff`, `V` `vocab_size`, `S` positions of the KV cache.
+#![no_std]
+
+extern crate alloc;
+
+#[cfg(not(target_endian = "little"))]
+compile_error!(
+    "model.bin is little-endian and its weights are read in place: a big-endian host is not supported"
+);
+
+pub mod cpu;
+pub mod engine;
+pub mod error;
+pub mod format;
+pub mod generate;
+pub mod rope;
+pub mod sampling;
+
+pub use engine::Engine;
+pub use error::{EngineError, FormatError};
+pub use format::{Config, Model};
+pub use generate::Generator;
+pub use sampling::Sampling;

@@ -1,0 +1,257 @@
+//! The CPU twins of the GPU kernels: the same names, the same fusion, plain functions over slices.
+//!
+//! Every operation takes T tokens (a prefill chunk, or 1 when decoding) that stand at positions `position … position + T`, and
+//! reads each weight once for all of them. Sums are in f32 with several partial sums. The length of each slice is a contract that the
+//! caller keeps and `assert!`s state; nothing here allocates.
+//!
+//! Shapes: T tokens, C `d_model`, H query heads, G key/value heads, D `d_head`, F `d_ff`, V `vocab_size`, S cache positions.
+
+use super::weights::{Weight, Weights, dot, matmul};
+use crate::rope::RopeTable;
+
+pub use super::sample::sample;
+
+/// The numbers that attention needs: heads, their width and the length of the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// H, query heads.
+    pub n_head: usize,
+    /// G, key/value heads; H/G query heads share one.
+    pub n_kv_head: usize,
+    /// D, width of a head; even.
+    pub d_head: usize,
+    /// S, positions of the cache.
+    pub ctx_len: usize,
+}
+
+/// RMSNorm's gain and epsilon.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm<'a> {
+    /// (C), f32 in every file.
+    pub weight: &'a [f32],
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+/// Call `$body` with `$name` bound to the slice inside a [`Weights`], whatever its dtype.
+macro_rules! with_weights {
+    ($weights:expr, $name:ident => $body:expr) => {
+        match $weights {
+            Weights::F32($name) => $body,
+            Weights::F16($name) => $body,
+        }
+    };
+}
+
+/// Look up the embedding's rows. ids: (T); embedding: (V, C); x: (T, C), written.
+pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
+    let width = x.len() / ids.len().max(1);
+    assert_eq!(x.len(), ids.len() * width);
+    with_weights!(embedding, table => {
+        for (id, row) in ids.iter().zip(x.chunks_exact_mut(width)) {
+            let start = *id as usize * width;
+            for (out, weight) in row.iter_mut().zip(&table[start..start + width]) {
+                *out = weight.widen();
+            }
+        }
+    });
+}
+
+/// RMSNorm, then the three projections, then RoPE on q and k; k and v go into the layer's cache.
+///
+/// x: (T, C); wq: (H·D, C); wk, wv: (G·D, C); normed: (T, C), scratch; q: (T, H·D), written;
+/// k_cache, v_cache: (G, S, D), rows `position … position + T` of each head written.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one argument a binding of the GPU kernel"
+)]
+pub fn norm_qkv_rope(
+    heads: Heads,
+    x: &[f32],
+    norm: Norm<'_>,
+    wq: Weights<'_>,
+    wk: Weights<'_>,
+    wv: Weights<'_>,
+    rope: &RopeTable,
+    position: usize,
+    normed: &mut [f32],
+    q: &mut [f32],
+    k_cache: &mut [f32],
+    v_cache: &mut [f32],
+) {
+    let Heads {
+        n_head,
+        n_kv_head,
+        d_head,
+        ctx_len,
+    } = heads;
+    let width = norm.weight.len();
+    let tokens = x.len() / width;
+    let (q_width, kv_width) = (n_head * d_head, n_kv_head * d_head);
+    assert_eq!(q.len(), tokens * q_width);
+    assert_eq!(
+        (wq.len(), wk.len(), wv.len()),
+        (q_width * width, kv_width * width, kv_width * width)
+    );
+    assert_eq!(
+        (k_cache.len(), v_cache.len()),
+        (kv_width * ctx_len, kv_width * ctx_len)
+    );
+    assert!(position + tokens <= ctx_len);
+
+    rms_norm(x, norm, normed);
+    with_weights!(wq, w => matmul(normed, w, width, |t, n, value| q[t * q_width + n] = value));
+    let cache_index =
+        |t: usize, n: usize| ((n / d_head) * ctx_len + position + t) * d_head + n % d_head;
+    with_weights!(wk, w => matmul(normed, w, width, |t, n, value| k_cache[cache_index(t, n)] = value));
+    with_weights!(wv, w => matmul(normed, w, width, |t, n, value| v_cache[cache_index(t, n)] = value));
+
+    for t in 0..tokens {
+        for head in q[t * q_width..(t + 1) * q_width].chunks_exact_mut(d_head) {
+            rotate_half(head, rope, position + t);
+        }
+        for head in 0..n_kv_head {
+            let start = cache_index(t, head * d_head);
+            rotate_half(&mut k_cache[start..start + d_head], rope, position + t);
+        }
+    }
+}
+
+/// Causal attention of T queries over the cache, softmax in f32 with the maximum subtracted.
+///
+/// q: (T, H·D); k_cache, v_cache: (G, S, D); scores: (S), scratch; out: (T, H·D), written.
+/// Query t sees positions `0 … position + t`.
+pub fn attention(
+    heads: Heads,
+    q: &[f32],
+    k_cache: &[f32],
+    v_cache: &[f32],
+    position: usize,
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    let Heads {
+        n_head,
+        n_kv_head,
+        d_head,
+        ctx_len,
+    } = heads;
+    let q_width = n_head * d_head;
+    assert_eq!(q.len(), out.len());
+    let scale = 1.0 / libm::sqrtf(d_head as f32);
+    for (t, (q, out)) in q
+        .chunks_exact(q_width)
+        .zip(out.chunks_exact_mut(q_width))
+        .enumerate()
+    {
+        let seen = position + t + 1;
+        let scores = &mut scores[..seen];
+        for (head, (q, out)) in q
+            .chunks_exact(d_head)
+            .zip(out.chunks_exact_mut(d_head))
+            .enumerate()
+        {
+            let start = head / (n_head / n_kv_head) * ctx_len * d_head;
+            let keys = k_cache[start..start + seen * d_head].chunks_exact(d_head);
+            let values = v_cache[start..start + seen * d_head].chunks_exact(d_head);
+            let mut largest = f32::NEG_INFINITY;
+            for (score, key) in scores.iter_mut().zip(keys) {
+                *score = dot::<1, f32>(key, [q])[0] * scale;
+                largest = largest.max(*score);
+            }
+            let mut total = 0.0;
+            for score in scores.iter_mut() {
+                *score = libm::expf(*score - largest);
+                total += *score;
+            }
+            out.fill(0.0);
+            for (score, value) in scores.iter().zip(values) {
+                for (out, v) in out.iter_mut().zip(value) {
+                    *out += score * v;
+                }
+            }
+            for out in out.iter_mut() {
+                *out /= total;
+            }
+        }
+    }
+}
+
+/// `residual += x · wᵀ`: the output projections of attention and of the SwiGLU layer.
+///
+/// x: (T, K); w: (C, K); residual: (T, C), updated.
+pub fn matmul_residual(x: &[f32], w: Weights<'_>, width: usize, residual: &mut [f32]) {
+    let k = w.len() / width;
+    assert_eq!(x.len() / k, residual.len() / width);
+    with_weights!(w, w => matmul(x, w, k, |t, n, value| residual[t * width + n] += value));
+}
+
+/// RMSNorm, then `silu(x · gateᵀ) ⊙ (x · upᵀ)`, where silu(z) = z / (1 + e^−z).
+///
+/// x: (T, C); w_gate, w_up: (F, C); normed: (T, C), scratch; hidden: (T, F), written.
+/// Source: Shazeer 2020, arXiv:2002.05202.
+pub fn norm_gate_up_silu(
+    x: &[f32],
+    norm: Norm<'_>,
+    w_gate: Weights<'_>,
+    w_up: Weights<'_>,
+    normed: &mut [f32],
+    hidden: &mut [f32],
+) {
+    let width = norm.weight.len();
+    let d_ff = w_gate.len() / width;
+    assert_eq!(w_gate.len(), w_up.len());
+    assert_eq!(hidden.len() / d_ff, x.len() / width);
+    rms_norm(x, norm, normed);
+    with_weights!(w_gate, w => matmul(normed, w, width, |t, n, gate| {
+        hidden[t * d_ff + n] = gate / (1.0 + libm::expf(-gate));
+    }));
+    with_weights!(w_up, w => matmul(normed, w, width, |t, n, up| hidden[t * d_ff + n] *= up));
+}
+
+/// RMSNorm, then the output projection.
+///
+/// x: (T, C); w: (V, C); normed: (T, C), scratch; logits: (T, V), written.
+pub fn norm_logits(
+    x: &[f32],
+    norm: Norm<'_>,
+    w: Weights<'_>,
+    normed: &mut [f32],
+    logits: &mut [f32],
+) {
+    let width = norm.weight.len();
+    let vocab_size = w.len() / width;
+    assert_eq!(logits.len() / vocab_size, x.len() / width);
+    rms_norm(x, norm, normed);
+    with_weights!(w, w => matmul(normed, w, width, |t, n, value| logits[t * vocab_size + n] = value));
+}
+
+/// Scale each row of x to unit RMS, then by the gain. x, out: (T, C).
+///
+/// Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+pub fn rms_norm(x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
+    let width = norm.weight.len();
+    assert_eq!(x.len(), out.len());
+    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        let mean_square = dot::<1, f32>(x, [x])[0] / width as f32;
+        let scale = 1.0 / libm::sqrtf(mean_square + norm.eps);
+        for ((out, x), weight) in out.iter_mut().zip(x).zip(norm.weight) {
+            *out = x * scale * weight;
+        }
+    }
+}
+
+/// Rotate one head in place: component j pairs with j + D/2 (Hugging Face's `rotate_half`). head: (D).
+fn rotate_half(head: &mut [f32], rope: &RopeTable, position: usize) {
+    let half = head.len() / 2;
+    let row = position * half..(position + 1) * half;
+    let (low, high) = head.split_at_mut(half);
+    for (((low, high), cos), sin) in low
+        .iter_mut()
+        .zip(high)
+        .zip(&rope.cos[row.clone()])
+        .zip(&rope.sin[row])
+    {
+        (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+    }
+}

@@ -1,0 +1,323 @@
+//! Every way in which the engine can fail, as data: what, where, expected, got, and advice.
+//!
+//! [`FormatError`] has exactly the names of `training/FORMAT.md` §4; Python's `training.model_file` raises the same ones.
+
+use alloc::string::String;
+
+/// What is wrong with a `model.bin`. The names and their order are those of `training/FORMAT.md` §4.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FormatError {
+    /// Fewer bytes than the prefix, the header or `file_nbytes` need.
+    #[error("truncated: {what} needs {expected} bytes, the file has {got}")]
+    Truncated {
+        /// The part that does not fit: "prefix", "header" or "file".
+        what: &'static str,
+        /// Bytes needed, counted from the start of the file.
+        expected: u64,
+        /// Bytes there.
+        got: u64,
+    },
+    /// The first eight bytes are not `POCKETLM`.
+    #[error("not a model.bin: it should begin with \"POCKETLM\", it begins with \"{}\"", got.escape_ascii())]
+    BadMagic {
+        /// The first eight bytes.
+        got: [u8; 8],
+    },
+    /// The version reads as 1 when its bytes are swapped: a big-endian writer.
+    #[error("wrong byte order: the version reads as {got:#010x}; model.bin is little-endian")]
+    ByteOrder {
+        /// The version as read.
+        got: u32,
+    },
+    /// A version that this engine does not read.
+    #[error("version {got} of model.bin is not supported; this engine reads version {expected}")]
+    UnsupportedVersion {
+        /// The version that is read.
+        expected: u32,
+        /// The version of the file.
+        got: u32,
+    },
+    /// The lengths in the prefix disagree with each other or with the file.
+    #[error("wrong length: {what} should be {expected}, got {got}")]
+    BadLength {
+        /// The field, "data_offset", "file_nbytes", "the file" or a part of the header.
+        what: &'static str,
+        /// The value that follows from the rest.
+        expected: u64,
+        /// The value found.
+        got: u64,
+    },
+    /// SHA-256 of the JSON header.
+    #[error("the header's checksum is wrong: expected {expected}, got {got}")]
+    HeaderChecksum {
+        /// The digest of the prefix, hexadecimal.
+        expected: String,
+        /// The digest of the bytes.
+        got: String,
+    },
+    /// The header is not JSON, not canonical, or has wrong or missing keys or types.
+    #[error("bad header at {path}: expected {expected}, got {got}")]
+    BadHeader {
+        /// The field, as `config.n_layer` or `tensors[3].shape`, or a byte offset.
+        path: String,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
+    /// A field out of its bounds, or a tensor list other than the one that the configuration asks for.
+    #[error("bad configuration at {path}: expected {expected}, got {got}")]
+    BadConfig {
+        /// The field, as `config.d_head` or `tensors[3].name`.
+        path: String,
+        /// The bounds, or the value that follows from the configuration.
+        expected: String,
+        /// The value found.
+        got: String,
+    },
+    /// An offset or a length of a section that differs from the computed one.
+    #[error("bad layout at {path}: expected {expected}, got {got}")]
+    BadOffset {
+        /// The field, as `tensors[3].offset`.
+        path: String,
+        /// The computed value.
+        expected: u64,
+        /// The value found.
+        got: u64,
+    },
+    /// A padding byte that is not zero.
+    #[error("the padding byte at offset {offset} should be 0, got {got}")]
+    NonZeroPadding {
+        /// Where it is, counted from the start of the file.
+        offset: u64,
+        /// Its value.
+        got: u8,
+    },
+    /// SHA-256 of a section.
+    #[error("the checksum of {section} is wrong: expected {expected}, got {got}")]
+    SectionChecksum {
+        /// `tokenizer`, `golden.logits` or a tensor's name.
+        section: String,
+        /// The digest of the header, hexadecimal.
+        expected: String,
+        /// The digest of the bytes.
+        got: String,
+    },
+    /// A NaN or an infinity among the weights or the golden logits.
+    #[error("{section}[{index}] should be finite, got {got}")]
+    NotFinite {
+        /// `golden.logits` or a tensor's name.
+        section: String,
+        /// Index of the value, counted from the section's start.
+        index: u64,
+        /// The value.
+        got: f32,
+    },
+    /// The file is larger than what can be held in memory.
+    #[error("out of memory: {what} needs {needed_bytes} bytes")]
+    OutOfMemory {
+        /// What did not fit.
+        what: &'static str,
+        /// Its size.
+        needed_bytes: u64,
+    },
+}
+
+impl FormatError {
+    /// The error's name in `training/FORMAT.md` §4.
+    ///
+    /// ```
+    /// use pocketlm_inference::FormatError;
+    /// assert_eq!(FormatError::BadMagic { got: *b"GGUF\0\0\0\0" }.name(), "BadMagic");
+    /// ```
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Truncated { .. } => "Truncated",
+            Self::BadMagic { .. } => "BadMagic",
+            Self::ByteOrder { .. } => "ByteOrder",
+            Self::UnsupportedVersion { .. } => "UnsupportedVersion",
+            Self::BadLength { .. } => "BadLength",
+            Self::HeaderChecksum { .. } => "HeaderChecksum",
+            Self::BadHeader { .. } => "BadHeader",
+            Self::BadConfig { .. } => "BadConfig",
+            Self::BadOffset { .. } => "BadOffset",
+            Self::NonZeroPadding { .. } => "NonZeroPadding",
+            Self::SectionChecksum { .. } => "SectionChecksum",
+            Self::NotFinite { .. } => "NotFinite",
+            Self::OutOfMemory { .. } => "OutOfMemory",
+        }
+    }
+}
+
+/// A failure of the engine. [`kind`](Self::kind) and [`hint`](Self::hint) are what the page and the command line show.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EngineError {
+    /// The model file is broken.
+    #[error("{name}: {0}", name = .0.name())]
+    Format(#[from] FormatError),
+    /// A buffer could not be allocated.
+    #[error("out of memory: {what} needs {needed_bytes} bytes")]
+    OutOfMemory {
+        /// What did not fit, as "KV cache".
+        what: &'static str,
+        /// Its size.
+        needed_bytes: u64,
+    },
+    /// There is no usable adapter for this backend.
+    #[error("no usable {backend} adapter: {reason}")]
+    NoAdapter {
+        /// "gpu".
+        backend: &'static str,
+        /// Why, in the words of the driver or of the limit that is too small.
+        reason: String,
+    },
+    /// The GPU refused an operation.
+    #[error("the GPU refused {what}: {reason}")]
+    Gpu {
+        /// The operation, as "create pipeline norm_qkv_rope".
+        what: &'static str,
+        /// The driver's words.
+        reason: String,
+    },
+    /// The GPU device went away.
+    #[error("the GPU device was lost: {reason}")]
+    DeviceLost {
+        /// The driver's words.
+        reason: String,
+    },
+    /// The backend's logits for the golden prompt differ from those in the file.
+    #[error(
+        "the {backend} backend does not reproduce the golden logits: at index {index} expected {expected}, got {got} (tolerance {tolerance})"
+    )]
+    SelfCheck {
+        /// "cpu" or "gpu".
+        backend: &'static str,
+        /// Token id of the largest difference.
+        index: usize,
+        /// torch's logit.
+        expected: f32,
+        /// The backend's.
+        got: f32,
+        /// Largest difference allowed.
+        tolerance: f32,
+    },
+    /// A token id that the vocabulary does not have.
+    #[error("token id {id} at index {index} is not in the vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// Place in the list of ids.
+        index: usize,
+        /// The id.
+        id: u32,
+        /// Ids must be below this.
+        vocab_size: u32,
+    },
+    /// More tokens than the KV cache has positions.
+    #[error(
+        "{tokens} tokens do not fit after position {position}: the model's context has {ctx_len} positions"
+    )]
+    ContextFull {
+        /// Positions in use.
+        position: u32,
+        /// Tokens asked for.
+        tokens: usize,
+        /// Positions there are.
+        ctx_len: u32,
+    },
+    /// Sampling before any token was read, or right after a rewind.
+    #[error("there are no logits to sample from: prefill at least one token first")]
+    NoLogits,
+    /// A prompt without tokens.
+    #[error("the prompt is empty: at least one token is needed")]
+    EmptyPrompt,
+    /// Rewinding forward.
+    #[error("cannot rewind to position {to}: only {position} positions are in use")]
+    BadRewind {
+        /// The position asked for.
+        to: u32,
+        /// Positions in use.
+        position: u32,
+    },
+    /// A sampling option out of its bounds.
+    #[error("{field} should be {expected}, got {got}")]
+    BadSampling {
+        /// "temperature" or "top_p".
+        field: &'static str,
+        /// Its bounds.
+        expected: &'static str,
+        /// The value.
+        got: f32,
+    },
+    /// A NaN or an infinity among the logits.
+    #[error("the logit of token {index} is not finite")]
+    BadLogits {
+        /// Token id.
+        index: usize,
+    },
+}
+
+impl EngineError {
+    /// The class of the failure, shared with the web worker's protocol.
+    ///
+    /// ```
+    /// use pocketlm_inference::EngineError;
+    /// assert_eq!(EngineError::NoLogits.kind(), "bad-input");
+    /// ```
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
+                "out-of-memory"
+            }
+            Self::Format(_) | Self::BadLogits { .. } => "bad-model",
+            Self::NoAdapter { .. } | Self::Gpu { .. } | Self::SelfCheck { .. } => "no-engine",
+            Self::DeviceLost { .. } => "device-lost",
+            Self::TokenOutOfRange { .. }
+            | Self::ContextFull { .. }
+            | Self::NoLogits
+            | Self::EmptyPrompt
+            | Self::BadRewind { .. }
+            | Self::BadSampling { .. } => "bad-input",
+        }
+    }
+
+    /// What to do about it, in one sentence.
+    ///
+    /// ```
+    /// use pocketlm_inference::EngineError;
+    /// assert!(EngineError::EmptyPrompt.hint().contains("token"));
+    /// ```
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Format(FormatError::Truncated { .. } | FormatError::BadLength { .. }) => {
+                "The file was cut short or extended: copy or download it again."
+            }
+            Self::Format(FormatError::BadMagic { .. } | FormatError::ByteOrder { .. }) => {
+                "Give the model.bin that `doit export` writes."
+            }
+            Self::Format(FormatError::UnsupportedVersion { .. }) => {
+                "Export the model again with the version of PocketLM that runs it."
+            }
+            Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
+                "Use a smaller model or a shorter context, or free some memory."
+            }
+            Self::Format(_) => {
+                "The file is damaged: copy or download it again, or export it again."
+            }
+            Self::NoAdapter { .. } | Self::Gpu { .. } | Self::SelfCheck { .. } => {
+                "Use the CPU backend instead."
+            }
+            Self::DeviceLost { .. } => {
+                "Load the model again; if it happens again, use the CPU backend."
+            }
+            Self::TokenOutOfRange { .. } => {
+                "Token ids begin at 0 and end below the size of the vocabulary."
+            }
+            Self::ContextFull { .. } => "Give fewer tokens, or rewind first.",
+            Self::NoLogits | Self::EmptyPrompt => "Give a prompt of at least one token.",
+            Self::BadRewind { .. } => "Rewind only to a position that was already read.",
+            Self::BadSampling { .. } => "Correct the sampling option.",
+            Self::BadLogits { .. } => {
+                "The weights overflow in this precision: export the model as f32."
+            }
+        }
+    }
+}

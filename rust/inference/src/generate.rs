@@ -1,0 +1,178 @@
+//! The generation loop that the command line and the browser share.
+//!
+//! It reads the prompt chunk by chunk, then samples K tokens at a time, stops at the end-of-text token or at the limit, and slides the
+//! window when the cache is full: the last half of the context is read again at position 0.
+
+use alloc::vec::Vec;
+
+use crate::engine::{Engine, PREFILL_CHUNK};
+use crate::error::EngineError;
+use crate::sampling::{Sampling, random_u32};
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model produced its end-of-text token, which is not part of the output.
+    Eos,
+    /// The limit was reached.
+    MaxTokens,
+}
+
+/// What one call of [`Generator::step`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// New tokens; none while the prompt is being read.
+    pub ids: Vec<u32>,
+    /// Tokens of the prompt (or, after a slide, of the window) that were read in this step.
+    pub prefilled: u32,
+    /// Set in the last step.
+    pub done: Option<FinishReason>,
+}
+
+/// The state of one generation. It holds no engine: give the same one to each [`step`](Self::step).
+#[derive(Debug, Clone)]
+pub struct Generator {
+    sampling: Sampling,
+    /// Tokens that may still be produced.
+    remaining: u32,
+    /// Tokens sampled by one step.
+    batch: u32,
+    eos: Option<u32>,
+    /// What stands in the cache, followed by what still has to be read.
+    window: Vec<u32>,
+    /// Windows begun; each has random numbers of its own, since positions repeat.
+    slides: u32,
+    done: Option<FinishReason>,
+}
+
+impl Generator {
+    /// Tokens sampled by one step unless [`set_batch`](Self::set_batch) says otherwise.
+    pub const BATCH: u32 = 8;
+
+    /// Begin: forget what the engine holds; nothing is computed yet.
+    ///
+    /// A prompt longer than the context keeps its last `ctx_len / 2` tokens, as after a slide.
+    ///
+    /// # Errors
+    /// [`EngineError::EmptyPrompt`], [`EngineError::TokenOutOfRange`], [`EngineError::BadSampling`], and
+    /// [`EngineError::ContextFull`] for a context of a single position.
+    pub fn start(
+        engine: &mut Engine,
+        prompt: &[u32],
+        sampling: Sampling,
+        max_tokens: u32,
+    ) -> Result<Self, EngineError> {
+        sampling.check()?;
+        if prompt.is_empty() {
+            return Err(EngineError::EmptyPrompt);
+        }
+        let config = engine.model().config();
+        if let Some((index, id)) = prompt
+            .iter()
+            .enumerate()
+            .find(|(_, id)| **id >= config.vocab_size)
+        {
+            return Err(EngineError::TokenOutOfRange {
+                index,
+                id: *id,
+                vocab_size: config.vocab_size,
+            });
+        }
+        if config.ctx_len < 2 {
+            // A window of one token has no room for a second.
+            return Err(EngineError::ContextFull {
+                position: 1,
+                tokens: 1,
+                ctx_len: config.ctx_len,
+            });
+        }
+        let ctx_len = config.ctx_len as usize;
+        let eos = config.eos_token_id;
+        engine.rewind(0)?;
+        let mut window = Vec::with_capacity(ctx_len);
+        window.extend_from_slice(if prompt.len() > ctx_len {
+            tail(prompt, ctx_len)
+        } else {
+            prompt
+        });
+        Ok(Self {
+            sampling,
+            remaining: max_tokens,
+            batch: Self::BATCH,
+            eos,
+            window,
+            slides: 0,
+            done: None,
+        })
+    }
+
+    /// Sample up to `batch` tokens a step: fewer calls, but less often a chance to show text or to stop.
+    pub fn set_batch(&mut self, batch: u32) {
+        self.batch = batch.max(1);
+    }
+
+    /// Read one chunk of the prompt, or sample up to K tokens. After `done` it does nothing more.
+    ///
+    /// # Errors
+    /// Those of [`Engine::prefill`] and [`Engine::decode`].
+    pub async fn step(&mut self, engine: &mut Engine) -> Result<Step, EngineError> {
+        if self.done.is_none() && self.remaining == 0 {
+            self.done = Some(FinishReason::MaxTokens);
+        }
+        if self.done.is_some() {
+            return Ok(Step {
+                ids: Vec::new(),
+                prefilled: 0,
+                done: self.done,
+            });
+        }
+        let ctx_len = engine.model().config().ctx_len;
+        if engine.position() == ctx_len {
+            self.slide(engine)?;
+        }
+        let position = engine.position() as usize;
+        if position < self.window.len() {
+            let chunk = &self.window[position..self.window.len().min(position + PREFILL_CHUNK)];
+            engine.prefill(chunk).await?;
+            return Ok(Step {
+                ids: Vec::new(),
+                prefilled: chunk.len() as u32,
+                done: None,
+            });
+        }
+        let n = self
+            .batch
+            .min(self.remaining)
+            .min(ctx_len - engine.position());
+        let mut ids = engine.decode(&self.sampling, n).await?;
+        if let Some(end) = ids.iter().position(|id| Some(*id) == self.eos) {
+            ids.truncate(end);
+            self.done = Some(FinishReason::Eos);
+        }
+        self.window.extend_from_slice(&ids);
+        self.remaining -= ids.len() as u32;
+        if self.done.is_none() && self.remaining == 0 {
+            self.done = Some(FinishReason::MaxTokens);
+        }
+        Ok(Step {
+            ids,
+            prefilled: 0,
+            done: self.done,
+        })
+    }
+
+    /// Keep the last half of a full window; the next steps read it again from position 0.
+    fn slide(&mut self, engine: &mut Engine) -> Result<(), EngineError> {
+        let ctx_len = engine.model().config().ctx_len as usize;
+        let kept = tail(&self.window, ctx_len).len();
+        self.window.drain(..self.window.len() - kept);
+        self.slides += 1;
+        self.sampling.seed = random_u32(self.sampling.seed, self.slides.wrapping_neg());
+        engine.rewind(0)
+    }
+}
+
+/// The last `ctx_len / 2` tokens, or all where there are fewer.
+fn tail(ids: &[u32], ctx_len: usize) -> &[u32] {
+    &ids[ids.len() - ids.len().min(ctx_len / 2)..]
+}
