@@ -1,0 +1,28 @@
+"""Every path of the project, once. Absolute strings and Paths under the root; nothing here is looked up on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # the checkout
+BUILD = ROOT / "build"  # every artifact; never in git
+VENV = ROOT / ".venv"  # made by doitw
+LOCKS = ROOT / "locks"  # hash-pinned Python dependencies, one file an extra
+WEB = ROOT / "web"
+
+TOOLS = BUILD / "tools"  # what stages/tools.py installs
+TOOLS_BIN = TOOLS / "bin"  # wasm-pack, wasm-bindgen
+NODE_DIR = TOOLS / "node"  # package.json, package-lock.json and node_modules, as `npm ci` made them
+NODE_MODULES = NODE_DIR / "node_modules"
+WASM_TARGET_STAMP = TOOLS / "wasm-target.json"  # which toolchain compiles to wasm, and how it came here
+
+CARGO_TARGET = BUILD / "run" / "cargo"  # one target folder for the native builds, so that wgpu is compiled once
+CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
+
+CLI = BUILD / "bin" / "pocketlm"
+WHEEL = BUILD / "shared" / "wheel"  # the tokenizer's wheel, unpacked: a PYTHONPATH entry
+
+
+def preset_dir(preset: str) -> Path:
+    """Where people find a preset's artifacts: model.bin, tokenizer.json, metrics.jsonl, loss.svg, web/."""
+    return BUILD / preset

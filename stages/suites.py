@@ -1,0 +1,97 @@
+"""test: every suite, one after another, on what the build made. `doit test`, or `doit test pytest cargo`.
+
+In: the results of the graph on the `tiny` preset. Out: the suites' own output, then a table; the number of suites that failed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stages import check, paths, tools, wasm_target
+from stages.graph import Setup
+
+TEST_PRESET = "tiny"
+
+
+def environment() -> dict[str, str]:
+    """Variables that every suite gets: where the artifacts are, and the software Vulkan driver where there is one."""
+    env = {
+        **os.environ,
+        "POCKETLM_CLI": str(paths.CLI),
+        "POCKETLM_BUILD": str(paths.BUILD),
+        "CARGO_TARGET_DIR": str(paths.CARGO_TARGET),
+        "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir()),
+    }
+    icd = tools.lavapipe_icd()
+    if icd is not None:
+        env["VK_ICD_FILENAMES"] = env["VK_DRIVER_FILES"] = str(icd)  # any other driver beside it prints errors
+    return env
+
+
+def _run(argv: Sequence[str | Path], cwd: Path, env: dict[str, str] | None = None) -> bool:
+    return subprocess.run([str(word) for word in argv], cwd=cwd, env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL).returncode == 0
+
+
+def checks() -> bool:
+    """The checks of the sources (doit check)."""
+    return check.run_checks([]) == 0
+
+
+def pytest() -> bool:
+    """pytest: stage engine, tokenizer, training, shaders, parity."""
+    return _run([paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"], paths.ROOT)
+
+
+def cargo() -> bool:
+    """cargo test: tokenizer core, model format, CPU backend, WebGPU backend on a software driver."""
+    return _run(["cargo", "test", "--quiet", "--release", "--workspace", "--locked"], paths.ROOT)
+
+
+def vitest() -> bool:
+    """Vitest: the page's state machine, protocol and components."""
+    return _run(["npm", "run", "--silent", "test"], check.web_copy(paths.ROOT))
+
+
+def e2e() -> bool:
+    """Playwright: the page in real Chromium, on WebGPU and on the CPU."""
+    bundle = paths.preset_dir(TEST_PRESET)
+    with tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
+        expected = Path(folder) / "expected.json"
+        made = _run([paths.VENV / "bin" / "python", "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT)
+        env = {"E2E_BUNDLE": str(bundle / "web"), "E2E_EXPECTED": str(expected), "E2E_CHROMIUM": tools.chromium() or ""}
+        return made and _run(["npm", "run", "--silent", "e2e"], check.web_copy(paths.ROOT), env)
+
+
+SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
+    "check": (checks, ()),
+    "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.VULKAN)),
+    "cargo": (cargo, (tools.CARGO, tools.VULKAN)),
+    "vitest": (vitest, (tools.NODE_PACKAGES,)),
+    "e2e": (e2e, (tools.TORCH, tools.NODE_PACKAGES, tools.BROWSER, wasm_target.WASM_TARGET)),
+}
+
+
+def run_suites(names: Sequence[str]) -> int:
+    """Run suites by name (all where none is named); returns how many failed."""
+    results: list[tuple[str, bool, float, str]] = []
+    for name in names or SUITES:
+        suite, needs = SUITES[name]
+        print(f"\n── {name}: {suite.__doc__}", flush=True)
+        for setup in needs:
+            setup.ensure()
+        began = time.monotonic()
+        passed = suite()
+        results.append((name, passed, time.monotonic() - began, suite.__doc__ or ""))
+    print(flush=True)
+    for name, passed, seconds, doc in results:
+        print(f"{'pass' if passed else 'FAIL'}  {name:8} {seconds:6.0f} s  {doc}")
+    failed = sum(not passed for _, passed, _, _ in results)
+    print(f"suites: {len(results) - failed} passed, {failed} failed")
+    sys.stdout.flush()
+    return failed

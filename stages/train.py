@@ -1,0 +1,68 @@
+"""shards and train: tokens on disk, then the model."""
+
+from __future__ import annotations
+
+from stages import tools
+from stages.graph import Output, Stage, Tool, python_sources
+from stages.settings import Settings
+from stages.tokenizer import WHEEL
+
+# glibc gives every large tensor back to the kernel and faults it in again each step; keeping them took the default preset
+# from 8.1k to 18.1k tokens/s (training/LOG.md). Read by the C library when the process starts; other systems ignore it.
+KEEP_LARGE_BLOCKS = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
+
+# The repro profile: the same bits on every x86-64 machine with AVX2. Each of these changes the weights when left free.
+PINNED_ISA = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_CBWR": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+def torch_tools() -> tuple[Tool, ...]:
+    """What decides the numbers beside our own code; versions come from the lock, so torch is not imported to know them."""
+    return tuple(Tool(name, version=tools.locked_version(name)) for name in ("torch", "numpy", "safetensors"))
+
+
+def shards_stage(settings: Settings) -> Stage:
+    """The stage `shards` of one preset."""
+    return Stage(
+        name="shards",
+        doc="Encode the documents into memory-mapped token shards.",
+        run=("{python}", "-m", "training.shards", "--params", "{params}", "--corpus", "{in.corpus}", "--tokenizer", "{in.tokenizer}",
+             "--out", "{out}"),
+        outputs=("shards/",),
+        inputs={"corpus": Output("corpus", "corpus/"), "tokenizer": Output("tokenizer", "tokenizer.tok"), "wheel": WHEEL},
+        sources=(python_sources("training.shards"),),
+        params=settings.section("tokenizer.special_tokens"),
+        tools=(Tool("numpy", version=tools.locked_version("numpy")),),
+        needs=(tools.TORCH,),
+        scope=settings.preset,
+        pythonpath=("{snapshot}", "{in.wheel}"),
+    )
+
+
+def stage(settings: Settings) -> Stage:
+    """The stage `train` of one preset."""
+    return Stage(
+        name="train",
+        doc="Train the model (PyTorch); resumes where an interrupted run stopped.",
+        run=("{python}", "-m", "training.train", "--params", "{params}", "--shards", "{in.shards}", "--tokenizer", "{in.tokenizer}",
+             "--out", "{out}", "--resume", "{partial}"),
+        outputs=("model.safetensors", "metrics.jsonl", "loss.svg", "samples.txt", "summary.json"),
+        inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer", "tokenizer.tok"), "wheel": WHEEL},
+        sources=(python_sources("training.train"),),
+        params=settings.section("model", "train"),
+        profile=settings.profile,
+        profile_in_key=True,
+        tools=torch_tools(),
+        env=("CUDA_VISIBLE_DEVICES",),
+        set_env={"GLIBC_TUNABLES": KEEP_LARGE_BLOCKS, **(PINNED_ISA if settings.profile == "repro" else {})},
+        needs=(tools.TORCH,),
+        scope=settings.preset,
+        links={"metrics.jsonl": "metrics.jsonl", "loss.svg": "loss.svg", "samples.txt": "samples.txt"},
+        pythonpath=("{snapshot}", "{in.wheel}"),
+        resumable=True,
+    )

@@ -1,0 +1,36 @@
+"""page and web: the React page with the engine in it, and the static bundle with a model beside it."""
+
+from __future__ import annotations
+
+from stages import tools
+from stages.graph import Output, Stage, files
+from stages.settings import Settings
+
+
+def page_stage() -> Stage:
+    """The stage `page`: the bundle without a model; no preset changes it."""
+    return Stage(
+        name="page",
+        doc="Bundle the page and its worker (Vite, React, TypeScript).",
+        run=("sh", "-c", 'ln -sfn "{build}/tools/node/node_modules" web/node_modules && cd web && '
+             'POCKETLM_WASM="{in.wasm}" node_modules/.bin/vite build --outDir "{out}/page" --emptyOutDir --logLevel warn'),
+        outputs=("page/",),
+        inputs={"wasm": Output("wasm", "pkg/")},
+        sources=(files("web", exclude=("web/node_modules/**", "web/dist/**", "**/*.test.ts", "**/*.test.tsx")),),
+        tools=(tools.NODE,),
+        needs=(tools.NODE_PACKAGES,),
+        scope="shared",
+    )
+
+
+def stage(settings: Settings) -> Stage:
+    """The stage `web` of one preset: a folder that any static host can serve, from any sub-path."""
+    return Stage(
+        name="web",
+        doc="Put the page and model.bin together: a static bundle for any host.",
+        run=("sh", "-c", 'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin"'),
+        outputs=("web/",),
+        inputs={"page": Output("page", "page/"), "model": Output("export", "model.bin")},
+        scope=settings.preset,
+        links={"web": "web"},
+    )

@@ -1,0 +1,23 @@
+"""What the tests find beside the sources: the tokenizer's wheel and the artifacts that `./doitw test` has built."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("POCKETLM_BUILD", ROOT / "build"))
+WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"
+
+if WHEEL.is_dir():
+    sys.path.insert(0, str(WHEEL))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(WHEEL), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Plain `pytest` works after a build; before it, say what to type."""
+    if not WHEEL.is_dir():
+        raise pytest.UsageError("the tokenizer's wheel is not built: type `./doitw test`, or `./doitw wheel cli` and then pytest")
