@@ -1,1 +1,51 @@
-//! See Cargo.toml.
+//! Byte-level BPE: train, encode, decode.
+//!
+//! GPT-2's split, merges and ids identical to Hugging Face `tokenizers` on the same documents. Text comes in, ids go
+//! out, and the same crate does it in the training pipeline, in the native program and, as wasm, in the browser.
+//!
+//! ```
+//! use pocketlm_tokenizer::{Tokenizer, train::{TrainConfig, train}};
+//!
+//! let config = TrainConfig { vocab_size: 270, ..TrainConfig::default() };
+//! let tokenizer = train(["to be or not to be", "that is the question"], &config)?;
+//! let ids = tokenizer.encode("to be");
+//! assert_eq!(tokenizer.decode(&ids)?, b"to be");
+//!
+//! let again = Tokenizer::from_bytes(&tokenizer.to_bytes())?; // the flat form, FORMAT.md
+//! assert_eq!(again.encode("to be"), ids);
+//! # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
+//! ```
+//!
+//! In the order data passes through them: [`train`] makes a [`Tokenizer`]; `format` reads and writes its flat form,
+//! `hf_json` writes Hugging Face's; [`split`] cuts text into pieces (by the classes of [`unicode`]), `encode` merges
+//! within each piece ([`naive`] is its slow twin), `decode` turns ids into bytes and text.
+//!
+//! # Features
+//! - `std` (default): training. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod byte_level;
+mod decode;
+mod encode;
+mod error;
+mod format;
+mod hash;
+mod hf_json;
+pub mod naive;
+mod special;
+pub mod split;
+mod tokenizer;
+#[cfg(feature = "std")]
+pub mod train;
+pub mod unicode;
+mod unicode_table;
+
+pub use decode::{DecodeStream, Utf8Stream};
+pub use error::TokenizerError;
+pub use tokenizer::{MAX_VOCAB_SIZE, Tokenizer};

@@ -1,0 +1,136 @@
+//! The one error of this crate.
+
+use alloc::string::String;
+
+use thiserror::Error;
+
+/// Everything that can go wrong, with what was expected, what was found and where.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// An id that the vocabulary does not hold.
+    #[error("token id {id} is not below the vocabulary's size {vocab_size}")]
+    UnknownId {
+        /// The id asked for.
+        id: u32,
+        /// The number of tokens there are.
+        vocab_size: u32,
+    },
+
+    /// The flat form ends too early.
+    #[error("tokenizer: {what} needs {expected} bytes, the data has {got}; is the file cut off?")]
+    Truncated {
+        /// The part being read.
+        what: &'static str,
+        /// Bytes needed from the start of the data.
+        expected: u64,
+        /// Bytes there are.
+        got: u64,
+    },
+    /// The flat form is longer than its header says.
+    #[error("tokenizer: the header says {expected} bytes, the data has {got}")]
+    TrailingBytes {
+        /// Bytes by the header.
+        expected: u64,
+        /// Bytes there are.
+        got: u64,
+    },
+    /// The data does not begin with the flat form's magic.
+    #[error("tokenizer: not a PocketLM tokenizer: it begins with {got:02x?}")]
+    BadMagic {
+        /// The first eight bytes.
+        got: [u8; 8],
+    },
+    /// A version of the flat form that this crate does not know.
+    #[error("tokenizer: version {got} is not supported, expected {expected}")]
+    BadVersion {
+        /// The version of this crate.
+        expected: u32,
+        /// The version of the data.
+        got: u32,
+    },
+    /// A field of the flat form has a value that it cannot have.
+    #[error("tokenizer: {field} = {got}: expected {expected}")]
+    BadField {
+        /// The field's name in FORMAT.md.
+        field: &'static str,
+        /// Its value.
+        got: u64,
+        /// What it can be, in words.
+        expected: &'static str,
+    },
+    /// A token without bytes, or one that ends before it begins.
+    #[error("tokenizer: token {id} ends at byte {end} of the token bytes but begins at {start}")]
+    BadTokenEnd {
+        /// The token.
+        id: u32,
+        /// Where the token before it ends.
+        start: u32,
+        /// Where it ends.
+        end: u32,
+    },
+    /// Two ids with the same bytes, or two special tokens with the same text.
+    #[error("tokenizer: tokens {first} and {second} are the same")]
+    DuplicateToken {
+        /// The smaller id.
+        first: u32,
+        /// The larger id.
+        second: u32,
+    },
+    /// A byte that no token stands for: some texts could not be encoded.
+    #[error("tokenizer: no token stands for the byte {byte:#04x}")]
+    MissingByte {
+        /// The byte.
+        byte: u8,
+    },
+    /// The special tokens are not in ascending order.
+    #[error("tokenizer: special token {id} follows {previous}; expected ascending ids")]
+    SpecialOrder {
+        /// The id before it.
+        previous: u32,
+        /// The id that is not larger.
+        id: u32,
+    },
+    /// A merge that cannot be.
+    #[error("tokenizer: merge {rank} ({left}, {right}): {problem}")]
+    BadMerge {
+        /// Its place in the list.
+        rank: u32,
+        /// Its left token.
+        left: u32,
+        /// Its right token.
+        right: u32,
+        /// What is wrong.
+        problem: &'static str,
+    },
+
+    /// A special token that cannot be one.
+    #[error("special token {token:?}: {problem}")]
+    BadSpecial {
+        /// Its text.
+        token: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A vocabulary too small for the special tokens and the 256 bytes.
+    #[error("vocab_size={got} is too small: the special tokens and the 256 bytes need {expected}")]
+    VocabTooSmall {
+        /// The size asked for.
+        got: u32,
+        /// The least size.
+        expected: u32,
+    },
+    /// More than the flat form and the engine can hold.
+    #[error("{what}: {got} is more than the limit {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        got: u64,
+        /// The largest size there can be.
+        limit: u64,
+    },
+    /// There is nothing to train on.
+    #[error("the documents hold no text to train a tokenizer on")]
+    NoText,
+}

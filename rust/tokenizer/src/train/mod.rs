@@ -1,0 +1,134 @@
+//! Training, with merges and ids identical to Hugging Face's `BpeTrainer`.
+//!
+//! The reference is `tokenizers` 0.23.3: a ByteLevel pre-tokenizer with `add_prefix_space=False`,
+//! `initial_alphabet=ByteLevel.alphabet()`, `train_from_iterator` over the documents. Ids are the special tokens, the
+//! 256 bytes in the order of their spellings, then what the merges make. Counts are `u64` (theirs wrap at 2^31). The
+//! result depends on the documents alone, not on their order or on the number of threads.
+//!
+//! Counting words is one pass over the text ([`WordCounts`]); after it only distinct words matter (`merges`).
+
+mod merges;
+mod words;
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::byte_level;
+use crate::error::TokenizerError;
+use crate::tokenizer::{MAX_VOCAB_SIZE, Tokenizer, check_special_text};
+
+pub use words::WordCounts;
+
+/// What to train.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainConfig {
+    /// The number of tokens to aim for; fewer come out where the documents run out of pairs.
+    pub vocab_size: u32,
+    /// The least number of times that a pair must occur to be merged (Hugging Face's default: 0).
+    pub min_frequency: u64,
+    /// The special tokens; they get the first ids, in this order.
+    pub special_tokens: Vec<String>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 1024,
+            min_frequency: 0,
+            special_tokens: vec!["<|endoftext|>".to_string()],
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Check what can be checked before any text is read.
+    ///
+    /// # Errors
+    /// [`TokenizerError::VocabTooSmall`], [`TokenizerError::TooLarge`], [`TokenizerError::BadSpecial`].
+    pub fn validate(&self) -> Result<(), TokenizerError> {
+        if self.vocab_size > MAX_VOCAB_SIZE {
+            let (got, limit) = (self.vocab_size.into(), MAX_VOCAB_SIZE.into());
+            return Err(TokenizerError::TooLarge {
+                what: "vocab_size",
+                got,
+                limit,
+            });
+        }
+        let expected = self.special_tokens.len() as u64 + 256;
+        if u64::from(self.vocab_size) < expected {
+            let expected = u32::try_from(expected).unwrap_or(u32::MAX);
+            return Err(TokenizerError::VocabTooSmall {
+                got: self.vocab_size,
+                expected,
+            });
+        }
+        for (i, token) in self.special_tokens.iter().enumerate() {
+            check_special_text(token)?;
+            let bad = |problem| {
+                Err(TokenizerError::BadSpecial {
+                    token: token.clone(),
+                    problem,
+                })
+            };
+            if self.special_tokens[..i].contains(token) {
+                return bad("it is listed twice");
+            }
+            if token.len() == 1 {
+                return bad("it is the token of its one byte already");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Train on `documents`.
+///
+/// ```
+/// use pocketlm_tokenizer::train::{TrainConfig, train};
+/// let config = TrainConfig { vocab_size: 259, ..TrainConfig::default() };
+/// let tokenizer = train(["hell hell hell"], &config)?;
+/// assert_eq!(tokenizer.token_bytes(257), Some(&b"el"[..])); // after one special token and 256 bytes
+/// assert_eq!(tokenizer.token_bytes(258), Some(&b"hel"[..]));
+/// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
+/// ```
+///
+/// # Errors
+/// Those of [`TrainConfig::validate`]; [`TokenizerError::NoText`] where no document holds a character;
+/// [`TokenizerError::BadSpecial`] where a special token's text turns out to be a token of its own.
+pub fn train<D>(documents: D, config: &TrainConfig) -> Result<Tokenizer, TokenizerError>
+where
+    D: IntoIterator,
+    D::Item: AsRef<str>,
+{
+    config.validate()?;
+    let mut words = WordCounts::default();
+    for document in documents {
+        words.add(document.as_ref())?;
+    }
+    train_from_words(&words, config)
+}
+
+/// Train on words that were counted before; see [`train`].
+///
+/// # Errors
+/// As [`train`].
+pub fn train_from_words(
+    words: &WordCounts,
+    config: &TrainConfig,
+) -> Result<Tokenizer, TokenizerError> {
+    config.validate()?;
+    if words.is_empty() {
+        return Err(TokenizerError::NoText);
+    }
+    let mut tokens: Vec<Vec<u8>> = config
+        .special_tokens
+        .iter()
+        .map(|token| token.as_bytes().to_vec())
+        .collect();
+    let special_count = tokens.len() as u32;
+    tokens.extend(byte_level::alphabet().map(|byte| vec![byte]));
+
+    let pairs = merges::learn(words, &mut tokens, special_count, config)?;
+    Tokenizer::from_tokens(&tokens, (0..special_count).collect(), &pairs)
+}

@@ -1,0 +1,132 @@
+//! Counting distinct words: the one pass over the text.
+//!
+//! A word is a piece of GPT-2's split. Words lie one after the other in an arena; an open-addressing table of (part of
+//! the hash, index) finds them. Nothing is allocated for a word that was seen before.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::error::TokenizerError;
+use crate::hash::hash_bytes;
+use crate::split::Pieces;
+
+/// How often each distinct piece of the split occurs.
+///
+/// ```
+/// use pocketlm_tokenizer::train::WordCounts;
+/// let mut words = WordCounts::default();
+/// words.add("to be or not to be")?;
+/// let be = words.iter().find(|(word, _)| *word == b" be");
+/// assert_eq!(be, Some((&b" be"[..], 2)));
+/// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WordCounts {
+    arena: Vec<u8>,
+    /// Where each word ends in the arena.
+    ends: Vec<u32>,
+    counts: Vec<u64>,
+    /// (high bits of the hash, index + 1); an index of 0 marks an empty slot. At most half full.
+    slots: Vec<(u32, u32)>,
+}
+
+impl WordCounts {
+    /// Count the words of a document.
+    ///
+    /// # Errors
+    /// [`TokenizerError::TooLarge`] where the distinct words pass 4 GiB.
+    pub fn add(&mut self, document: &str) -> Result<(), TokenizerError> {
+        Pieces::new(document).try_for_each(|piece| self.add_word(piece, 1))
+    }
+
+    /// Add all that `other` counted: text can be counted in portions, on as many threads or machines as one likes.
+    ///
+    /// # Errors
+    /// As [`WordCounts::add`].
+    pub fn merge(&mut self, other: &Self) -> Result<(), TokenizerError> {
+        other
+            .iter()
+            .try_for_each(|(word, count)| self.add_word(word, count))
+    }
+
+    /// The words and their counts, in the order they were first seen.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        (0..self.ends.len()).map(|index| (self.word(index), self.counts[index]))
+    }
+
+    /// The number of distinct words.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether no document held a character.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The total length of the distinct words.
+    pub(super) fn arena_len(&self) -> usize {
+        self.arena.len()
+    }
+
+    #[inline]
+    fn word(&self, index: usize) -> &[u8] {
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends[index - 1] as usize
+        };
+        &self.arena[start..self.ends[index] as usize]
+    }
+
+    #[inline]
+    fn add_word(&mut self, word: &[u8], count: u64) -> Result<(), TokenizerError> {
+        if self.ends.len() * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let hash = hash_bytes(word);
+        let tag = (hash >> 32) as u32;
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            let (found, number) = self.slots[slot];
+            if number == 0 {
+                break;
+            }
+            let index = number as usize - 1;
+            if found == tag && self.word(index) == word {
+                self.counts[index] = self.counts[index].saturating_add(count);
+                return Ok(());
+            }
+            slot = (slot + 1) & mask;
+        }
+        let end = self.arena.len() as u64 + word.len() as u64;
+        let limit = u64::from(u32::MAX);
+        let end = u32::try_from(end).map_err(|_| TokenizerError::TooLarge {
+            what: "the distinct words, in bytes",
+            got: end,
+            limit,
+        })?;
+        self.arena.extend_from_slice(word);
+        self.ends.push(end);
+        self.counts.push(count);
+        self.slots[slot] = (tag, self.ends.len() as u32);
+        Ok(())
+    }
+
+    /// Make the table twice as large.
+    #[cold]
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 2).max(1024);
+        let mut slots = vec![(0, 0); size];
+        for index in 0..self.ends.len() {
+            let hash = hash_bytes(self.word(index));
+            let mut slot = hash as usize & (size - 1);
+            while slots[slot].1 != 0 {
+                slot = (slot + 1) & (size - 1);
+            }
+            slots[slot] = ((hash >> 32) as u32, index as u32 + 1);
+        }
+        self.slots = slots;
+    }
+}

@@ -1,0 +1,111 @@
+//! The three character classes that GPT-2's split pattern asks for, exact for every Unicode scalar value.
+//!
+//! ASCII is a 128-byte table, the rest of the Basic Multilingual Plane a table of two bits a code point (16 KiB, made
+//! at compile time from the ranges of `unicode_table.rs`), and beyond it a binary search. The ranges are those of
+//! Hugging Face `tokenizers` 0.23.3, probed; `tests/tokenizer/test_unicode.py` compares all 1,112,064 scalar values.
+
+use crate::unicode_table::{LETTERS, NUMBERS, SPACES};
+
+/// What GPT-2's pattern sees in a character.
+///
+/// ```
+/// use pocketlm_tokenizer::unicode::{Class, class_of};
+/// assert_eq!(class_of('é'), Class::Letter);
+/// assert_eq!(class_of('Ⅷ'), Class::Number);
+/// assert_eq!(class_of('\u{3000}'), Class::Space);
+/// assert_eq!(class_of('\u{301}'), Class::Other); // a combining accent is a mark, not a letter
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// Neither of the other three: punctuation, symbols, marks, controls, unassigned.
+    Other = 0,
+    /// `\p{L}`.
+    Letter = 1,
+    /// `\p{N}`.
+    Number = 2,
+    /// `\s`.
+    Space = 3,
+}
+
+const CLASSES: [Class; 4] = [Class::Other, Class::Letter, Class::Number, Class::Space];
+
+/// The classes of the 128 ASCII characters.
+const ASCII: [Class; 128] = {
+    let mut table = [Class::Other; 128];
+    let mut code = 0;
+    while code < 128 {
+        table[code] = match code as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+            b'0'..=b'9' => Class::Number,
+            b'\t'..=b'\r' | b' ' => Class::Space,
+            _ => Class::Other,
+        };
+        code += 1;
+    }
+    table
+};
+
+/// Code points below this are looked up in [`BMP`].
+const BMP_END: u32 = 0x1_0000;
+
+/// Two bits a code point of the Basic Multilingual Plane, four to a byte, the lowest code point in the low bits.
+static BMP: [u8; BMP_END as usize / 4] = {
+    let mut table = [0; BMP_END as usize / 4];
+    mark(&mut table, &LETTERS, Class::Letter);
+    mark(&mut table, &NUMBERS, Class::Number);
+    mark(&mut table, &SPACES, Class::Space);
+    table
+};
+
+/// Write `class` into the two bits of each code point of `ranges`; iterators are not yet allowed in constants.
+const fn mark(table: &mut [u8], ranges: &[(u32, u32)], class: Class) {
+    let mut i = 0;
+    while i < ranges.len() {
+        let (mut code, end) = ranges[i];
+        while code <= end && code < BMP_END {
+            table[code as usize / 4] |= (class as u8) << (code % 4 * 2);
+            code += 1;
+        }
+        i += 1;
+    }
+}
+
+/// The class of a character; see [`Class`].
+#[inline]
+pub fn class_of(c: char) -> Class {
+    class_of_code(c as u32)
+}
+
+/// The class of an ASCII byte; bytes from 0x80 up have none.
+#[inline]
+pub(crate) fn class_of_ascii(byte: u8) -> Option<Class> {
+    ASCII.get(byte as usize).copied()
+}
+
+/// The class of a scalar value.
+#[inline]
+pub(crate) fn class_of_code(code: u32) -> Class {
+    if code < 128 {
+        ASCII[code as usize]
+    } else if code < BMP_END {
+        CLASSES[(BMP[code as usize / 4] >> (code % 4 * 2) & 3) as usize]
+    } else {
+        astral_class(code)
+    }
+}
+
+/// The class of a scalar value beyond the Basic Multilingual Plane. It holds no white space.
+fn astral_class(code: u32) -> Class {
+    let inside = |ranges: &[(u32, u32)]| {
+        let following = ranges.partition_point(|&(start, _)| start <= code);
+        following > 0 && code <= ranges[following - 1].1
+    };
+    if inside(&LETTERS) {
+        Class::Letter
+    } else if inside(&NUMBERS) {
+        Class::Number
+    } else {
+        Class::Other
+    }
+}
