@@ -1,0 +1,53 @@
+// x += input · wᵀ: the output projections of attention (K = H·D) and of the SwiGLU layer (K = F). A slot owns rows 2p and 2p + 1.
+// Dispatch: matvec.wgsl's grid over ⌈C/2⌉ pairs. Uses: matvec.wgsl. Oracle: tests/shaders/oracles.py:matmul_residual
+
+override WIDTH_IN: u32 = 4;  // K
+
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;    // (T, vec4s(K))
+@group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;        // (C, weight_stride(K))
+@group(0) @binding(3) var<storage, read_write> x: array<f32>;        // (T, Ĉ), updated
+
+const NORM: bool = false;
+
+fn width_in() -> u32 {
+  return WIDTH_IN;
+}
+
+fn input4(token: u32, i: u32) -> vec4<f32> {
+  return input[token * vec4s(WIDTH_IN) + i];
+}
+
+fn gain4(i: u32) -> vec4<f32> {
+  return vec4<f32>(1.0);
+}
+
+fn weight_a4(row: u32, i: u32) -> vec4<f32> {
+  return unpack_weights(w[row * weight_stride(WIDTH_IN) + weight_index(i)], i);
+}
+
+fn weight_b4(row: u32, i: u32) -> vec4<f32> {
+  return weight_a4(row, i);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn matmul_residual(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let slot = slot_of(workgroup, grid, local);
+  let row = 2u * slot.pair;
+  let last = D_MODEL - 1u;
+  let sums = slot_sums(min(row, last), min(row + 1u, last), slot, step.n_tokens, local);
+  if (slot.lane != 0u || row > last) {
+    return;
+  }
+  for (var t = 0u; t < TILE && slot.token + t < step.n_tokens; t++) {
+    let start = (slot.token + t) * 4u * vec4s(D_MODEL) + row;
+    x[start] += sums.a[t];
+    if (row < last) {
+      x[start + 1u] += sums.b[t];
+    }
+  }
+}

@@ -1,0 +1,81 @@
+// RMSNorm, the three projections, and RoPE on q and k; k and v go into the layer's cache at their positions.
+// A slot owns rows j and j + D/2 of one head: the two that RoPE rotates together (Hugging Face's rotate_half).
+// Dispatch: matvec.wgsl's grid over (H + 2G)·D/2 pairs. Uses: matvec.wgsl. Oracle: tests/shaders/oracles.py:norm_qkv_rope
+
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (T, vec4s(C))
+@group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;          // (vec4s(C))
+@group(0) @binding(3) var<storage, read> w_qkv: array<vec4<u32>>;         // ((H + 2G)·D, weight_stride(C)): q's rows, k's, v's
+@group(0) @binding(4) var<storage, read> rope: array<vec2<f32>>;          // (S, D/2), cosine and sine
+@group(0) @binding(5) var<storage, read_write> q: array<f32>;             // (T, H, D̂), written
+@group(0) @binding(6) var<storage, read_write> k_cache: array<f32>;       // (G, S, D̂), T rows a head written
+@group(0) @binding(7) var<storage, read_write> v_cache: array<f32>;       // (G, S, D̂), T rows a head written
+
+const NORM: bool = true;
+
+fn width_in() -> u32 {
+  return D_MODEL;
+}
+
+fn input4(token: u32, i: u32) -> vec4<f32> {
+  return x[token * vec4s(D_MODEL) + i];
+}
+
+fn gain4(i: u32) -> vec4<f32> {
+  return gain[i];
+}
+
+fn weight_a4(row: u32, i: u32) -> vec4<f32> {
+  return unpack_weights(w_qkv[row * weight_stride(D_MODEL) + weight_index(i)], i);
+}
+
+fn weight_b4(row: u32, i: u32) -> vec4<f32> {
+  return weight_a4(row, i);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn norm_qkv_rope(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let slot = slot_of(workgroup, grid, local);
+  let half = D_HEAD / 2u;
+  let n_pairs = (N_HEAD + 2u * N_KV_HEAD) * half;
+  let pair = min(slot.pair, n_pairs - 1u);
+  let head = pair / half;
+  let j = pair % half;
+  let row = head * D_HEAD + j;
+  let sums = slot_sums(row, row + half, slot, step.n_tokens, local);
+  if (slot.lane != 0u || slot.pair >= n_pairs) {
+    return;
+  }
+  let stride = 4u * vec4s(D_HEAD);
+  for (var t = 0u; t < TILE; t++) {
+    let token = slot.token + t;
+    if (token >= step.n_tokens) {
+      return;
+    }
+    let position = step.position + token;
+    let low = sums.a[t];
+    let high = sums.b[t];
+    if (head >= N_HEAD + N_KV_HEAD) {
+      let start = ((head - N_HEAD - N_KV_HEAD) * CTX_LEN + position) * stride;
+      v_cache[start + j] = low;
+      v_cache[start + j + half] = high;
+      continue;
+    }
+    let angle = rope[position * half + j];
+    let rotated_low = low * angle.x - high * angle.y;
+    let rotated_high = high * angle.x + low * angle.y;
+    if (head >= N_HEAD) {
+      let start = ((head - N_HEAD) * CTX_LEN + position) * stride;
+      k_cache[start + j] = rotated_low;
+      k_cache[start + j + half] = rotated_high;
+    } else {
+      let start = (token * N_HEAD + head) * stride;
+      q[start + j] = rotated_low;
+      q[start + j + half] = rotated_high;
+    }
+  }
+}

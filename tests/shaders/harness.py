@@ -1,0 +1,142 @@
+"""Runs one kernel of `shaders/` through wgpu-py: the same text, the same bindings, the same grids as the engine's.
+
+In: the kernel's name, override constants, and numpy arrays in the order of the bindings. Out: the arrays after the dispatch.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+SHADERS = Path(__file__).resolve().parents[2] / "shaders"
+KERNELS = ("embed", "norm_qkv_rope", "attention", "matmul_residual", "norm_gate_up_silu", "norm_logits", "sample")
+USES_MATVEC = "Uses: matvec.wgsl."
+LAVAPIPE = Path("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json")
+INSTALL = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1"
+
+
+@functools.cache
+def device():  # noqa: ANN201 (wgpu has no stable name for the type)
+    """A device with WebGPU's default limits and no optional feature: the tested base."""
+    if sys.platform == "linux" and LAVAPIPE.is_file():
+        os.environ.setdefault("VK_ICD_FILENAMES", str(LAVAPIPE))
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    import wgpu  # the driver is chosen by the environment above, when the library is loaded
+
+    adapters = wgpu.gpu.enumerate_adapters_sync()
+    if not adapters:
+        raise RuntimeError(f"no Vulkan adapter for the shader tests: install one with `{INSTALL}`")
+    return adapters[0].request_device_sync(required_features=[], required_limits={})
+
+
+def source(kernel: str) -> str:
+    """The kernel's whole text: common.wgsl, matvec.wgsl where it is used, and its own file."""
+    own = (SHADERS / f"{kernel}.wgsl").read_text()
+    parts = ["common.wgsl", "matvec.wgsl"] if USES_MATVEC in own else ["common.wgsl"]
+    return "".join((SHADERS / part).read_text() for part in parts) + own
+
+
+@functools.cache
+def pipeline(kernel: str, constants: tuple[tuple[str, float], ...]):  # noqa: ANN201
+    """The compiled kernel; compiled once for equal constants."""
+    module = device().create_shader_module(code=source(kernel), label=kernel)
+    compute = {"module": module, "entry_point": kernel, "constants": dict(constants)}
+    return device().create_compute_pipeline(layout="auto", compute=compute, label=kernel)
+
+
+def run(
+    kernel: str,
+    constants: Mapping[str, float],
+    arrays: Sequence[np.ndarray],
+    grid: tuple[int, int, int],
+    uniform: bool = False,
+    times: int = 1,
+) -> list[np.ndarray]:
+    """Dispatch `kernel` `times` times over `arrays` (bindings 0, 1, …; the first is the uniform Step where `uniform`).
+
+    Returns every array's contents afterwards, with the shape and dtype it came with.
+    """
+    import wgpu
+
+    gpu = device()
+    storage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC
+    step = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_SRC
+    buffers = [
+        gpu.create_buffer_with_data(data=np.ascontiguousarray(array), usage=step if uniform and i == 0 else storage)
+        for i, array in enumerate(arrays)
+    ]
+    compiled = pipeline(kernel, tuple(sorted((name, float(value)) for name, value in constants.items())))
+    entries = [{"binding": i, "resource": {"buffer": buffer}} for i, buffer in enumerate(buffers)]
+    group = gpu.create_bind_group(layout=compiled.get_bind_group_layout(0), entries=entries)
+    encoder = gpu.create_command_encoder()
+    compute = encoder.begin_compute_pass()
+    compute.set_pipeline(compiled)
+    compute.set_bind_group(0, group)
+    for _ in range(times):
+        compute.dispatch_workgroups(*grid)
+    compute.end()
+    gpu.queue.submit([encoder.finish()])
+    return [
+        np.frombuffer(gpu.queue.read_buffer(buffer), dtype=array.dtype).reshape(array.shape).copy()
+        for buffer, array in zip(buffers, arrays)
+    ]
+
+
+# ---- layouts -----------------------------------------------------------------------------------------------------------
+
+
+def padded(rows: torch.Tensor) -> np.ndarray:
+    """f32 rows, each padded with zeros to whole vec4s."""
+    width = rows.shape[-1]
+    return torch.nn.functional.pad(rows.float(), (0, -width % 4)).numpy()
+
+
+def weights(rows: torch.Tensor, f16: bool) -> np.ndarray:
+    """Weight rows as the kernels read them: f32 padded to whole vec4s, or f16 padded to eights."""
+    if not f16:
+        return padded(rows)
+    return torch.nn.functional.pad(rows, (0, -rows.shape[-1] % 8)).to(torch.float16).numpy()
+
+
+def step(position: int = 0, n_tokens: int = 1, ring_index: int = 0, top_k: int = 0, temperature: float = 0.0,
+         top_p: float = 1.0, seed: int = 0) -> np.ndarray:  # fmt: skip
+    """common.wgsl's Step as eight u32 words."""
+    floats = np.array([temperature, top_p], dtype=np.float32).view(np.uint32)
+    return np.array([position, n_tokens, ring_index, top_k, floats[0], floats[1], seed, 0], dtype=np.uint32)
+
+
+def matvec_grid(pairs: int, tokens: int, workgroup: int, lanes: int, tile: int) -> tuple[int, int, int]:
+    """matvec.wgsl's grid; split over x and y as the engine does it for more blocks than one dimension takes."""
+    blocks = -(-pairs // (workgroup // lanes))
+    rows = -(-blocks // 65535)
+    return -(-blocks // rows), rows, -(-tokens // tile)
+
+
+# ---- comparison --------------------------------------------------------------------------------------------------------
+
+
+def assert_close(op: str, got: np.ndarray, expected: torch.Tensor, rtol: float = 1e-5, atol: float = 1e-5) -> None:
+    """Compare with the oracle, which is f64; a failure names op, shape, index, expected, got and the largest difference.
+
+    f32 sums of n products of size s differ from f64 by about s·√n·6e-8; at the tests' sizes (n ≤ 512, values of order 1) that is
+    below 2e-6. Five times that, relative to the largest expected value, allows for exp and inverseSqrt (2–4 ulp in WGSL) and any
+    order of summation; an error in indexing or in a formula is larger by orders of magnitude.
+    """
+    want = expected.double().numpy()
+    assert got.shape == want.shape, f"{op}: shape {got.shape}, expected {want.shape}"
+    difference = np.abs(got.astype(np.float64) - want)
+    difference = np.where(np.isnan(difference), np.inf, difference)
+    worst = np.unravel_index(int(np.argmax(difference)), want.shape)
+    allowed = atol + rtol * float(np.abs(want).max())
+    assert difference[worst] <= allowed, (
+        f"{op} {want.shape}: at {tuple(int(i) for i in worst)} expected {want[worst]:.9g}, got {got[worst]:.9g}; "
+        f"largest difference {difference[worst]:.3g}, allowed {allowed:.3g}, "
+        f"{int((difference > allowed).sum())} of {want.size} values differ"
+    )
