@@ -1,0 +1,71 @@
+"""doit actions: what doit calls when a stage or a setup is not up to date."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from doit.action import BaseAction
+from doit.exceptions import TaskFailed
+
+from .builder import BUILT, bring_up_to_date, ensure
+from .errors import GraphError
+from .graph import Graph
+from .stage import Setup, Stage
+
+
+class _Action(BaseAction):
+    """What doit expects of an action, but for the work itself."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.name = name
+        self.task: Any = None
+        self.out = self.err = self.result = None
+        self.values: dict[str, Any] = {}
+
+    def work(self) -> str:
+        """Do it; returns the outcome in a word or two."""
+        raise NotImplementedError
+
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+        """Called by doit. Errors that a person can mend become a TaskFailed with their message; others are defects and pass."""
+        report = self.graph.report
+        started = time.monotonic()
+        if report is not None:
+            report.started(self.name)
+        try:
+            outcome = self.work()
+        except (GraphError, OSError) as error:
+            message = str(error) if str(error).startswith(("stage ", "setup ")) else f"stage {self.name}: {error}"
+            if report is not None:
+                report.ended(self.name, "failed", time.monotonic() - started)
+            return TaskFailed(message)
+        if report is not None:
+            report.ended(self.name, outcome, time.monotonic() - started)
+        return None
+
+
+class StageAction(_Action):
+    """Bring a stage up to date."""
+
+    def __init__(self, graph: Graph, stage: Stage) -> None:
+        super().__init__(graph, stage.name)
+        self.stage = stage
+
+    def work(self) -> str:
+        """See builder.bring_up_to_date."""
+        return bring_up_to_date(self.graph, self.stage)
+
+
+class SetupAction(_Action):
+    """Install a tool."""
+
+    def __init__(self, graph: Graph, setup: Setup) -> None:
+        super().__init__(graph, f"setup:{setup.name}")
+        self.setup = setup
+
+    def work(self) -> str:
+        """See builder.ensure."""
+        ensure(self.graph, self.setup)
+        return BUILT

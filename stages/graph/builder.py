@@ -1,0 +1,229 @@
+"""Bringing one stage up to date: take a snapshot, make the key from it, then link what the store has, or run the command and publish.
+
+Snapshot, then key, then run: the result is filed under what was really read, so editing the project meanwhile is harmless. A crash at any
+point leaves the old result or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import environment, snapshot, store
+from .errors import GraphError, StageFailed
+from .graph import Graph, State, digest_in
+from .sources import Expansion
+from .stage import Setup, Stage, expand_placeholders, nested
+
+if TYPE_CHECKING:
+    from .process import Ended
+
+BUILT, FROM_STORE = "built", "from the store"
+
+
+def bring_up_to_date(graph: Graph, stage: Stage) -> str:
+    """Make the stage's link name the result of today's key; returns BUILT or FROM_STORE.
+
+    Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full disk and the like.
+    """
+    graph.time_passed()
+    try:
+        return _Build(graph, stage).run()
+    finally:
+        graph.time_passed()
+        graph.cache.save()
+
+
+def ensure(graph: Graph, setup: Setup) -> bool:
+    """Install a setup unless it is ready; returns whether it had to be. One at a time: installers share folders.
+
+    Raises StageFailed with the installer's message.
+    """
+    with graph.setup_guard:
+        if setup.is_ready():
+            return False
+        if graph.report is not None:
+            graph.report.note(f"setup:{setup.name}: {setup.doc}")
+        try:
+            setup.install()
+        except Exception as error:
+            raise StageFailed(f"setup {setup.name} failed: {error or type(error).__name__}") from error
+        if not setup.is_ready():
+            raise StageFailed(f"setup {setup.name} ended well, but what it installs is still not there")
+        return True
+
+
+class _Build:
+    """One stage being brought up to date."""
+
+    def __init__(self, graph: Graph, stage: Stage) -> None:
+        self.graph, self.stage, self.store = graph, stage, graph.store
+        self.folder = f"{graph.build}/run/{stage.name}"
+        self.snapshot = f"{self.folder}/src"
+        self.log = f"{self.folder}/log.txt"
+
+    def run(self) -> str:
+        inputs = self._inputs()
+        sources = snapshot.take(self.stage.sources, self.graph.new_view, self.snapshot, self.graph.cache)
+        state = self._evaluate(inputs, sources)
+        if self._reuse(state):
+            return FROM_STORE
+        installed = [ensure(self.graph, setup) for setup in self.stage.needs]
+        if state.missing_tools:
+            state = self._evaluate(inputs, sources)
+            if state.missing_tools:
+                raise StageFailed(f"not found on PATH: {', '.join(state.missing_tools)}")
+            if self._reuse(state):
+                return FROM_STORE
+        elif any(installed):
+            state = self._evaluate(inputs, sources)
+        self._execute(state, sources)
+        return BUILT
+
+    def _inputs(self) -> dict[str, str]:
+        """The digest of each input; the files themselves are checked against it."""
+        found = {}
+        for name, output in self.stage.inputs.items():
+            upstream = self.graph.stages[output.stage]
+            key, receipt = self.graph.linked_receipt(upstream)
+            digest = digest_in(receipt, output.path)
+            if key is None or receipt is None or digest is None:
+                raise StageFailed(f"its input {name} is {output.path} of {output.stage}, which has no result; run `doit {output.stage}`")
+            for wrong, expected, actual in self.store.problems(key, receipt):
+                if output.path in (wrong, ""):
+                    raise StageFailed(f"its input {name} ({wrong} of {output.stage}) is damaged: {expected[:10]} → {actual[:10]}; run `doit {output.stage}`")
+            found[name] = digest
+        return found
+
+    def _evaluate(self, inputs: dict[str, str], sources: Expansion) -> State:
+        state = self.graph.evaluate(self.stage, inputs, sources)
+        for reason in state.reasons:
+            if reason.kind == "error":
+                raise GraphError(reason.name)
+        return state
+
+    def _reuse(self, state: State) -> bool:
+        """Link a whole result of this key, if the store has one."""
+        receipt = self.graph.reusable(self.stage, state)
+        if receipt is not None:
+            self._link(receipt["key"])
+        return receipt is not None
+
+    def _execute(self, state: State, sources: Expansion) -> None:
+        """Run the command in a temporary folder and publish what it made."""
+        graph, stage = self.graph, self.stage
+        assert state.key is not None and state.components is not None
+        out = self.store.new_folder(stage.name)
+        partial = f"{graph.build}/partial/{state.key}"
+        try:
+            values = self._placeholders(out, partial)
+            argv = [expand_placeholders(word, values) for word in stage.run]
+            _write_fresh(values["params"], json.dumps(self._parameters(), indent=1, sort_keys=True) + "\n")
+            _write_fresh(self.log, f"$ {' '.join(argv)}\n")
+            if stage.resumable:
+                os.makedirs(partial, exist_ok=True)
+            started = time.time()
+            ended = self._command(argv, values)
+            if graph.processes.stopping:
+                raise StageFailed(f"stage {stage.name} was stopped")
+            if ended.status != 0:
+                raise StageFailed(failure_text(stage.name, argv, ended, self.log))
+            self._check_unmoved(state, sources)
+            outputs = self.store.seal(out, stage.name, stage.outputs)
+            os.replace(self.log, f"{out}/log.txt")
+            receipt = {
+                "version": store.RECEIPT_VERSION,
+                "key": state.key,
+                "stage": stage.name,
+                "components": state.components,
+                "outputs": outputs,
+                "run": {"argv": argv, "started": int(started), "duration_s": round(ended.seconds, 3), "host": _host()},
+            }
+            self.store.publish(out, state.key, receipt)
+        finally:
+            if os.path.exists(out):
+                store.remove_tree(out)
+        self._link(state.key)
+        if stage.resumable:
+            store.remove_tree(partial)
+
+    def _command(self, argv: list[str], values: dict[str, str]) -> Ended:
+        graph, stage = self.graph, self.stage
+        set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
+        pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
+        env = environment.child_environment(stage.env, set_env, graph.path, pythonpath)
+        report = graph.report
+
+        def on_line(line: str, newest: str) -> None:
+            if report is not None:
+                report.line(stage.name, line, newest)
+
+        terminal = report is not None and report.terminal
+        cwd = expand_placeholders(stage.cwd, values)
+        return graph.processes.run(argv, cwd, env, self.log, on_line, graph.lock.fd, terminal)
+
+    def _placeholders(self, out: str, partial: str) -> dict[str, str]:
+        import sys
+
+        graph = self.graph
+        values = {
+            "out": out,
+            "params": f"{self.folder}/params.json",
+            "partial": partial,
+            "snapshot": self.snapshot,
+            "build": graph.build,
+            "root": graph.root,
+            "python": sys.executable,
+        }
+        for name, output in self.stage.inputs.items():
+            key = graph.linked_receipt(graph.stages[output.stage])[0]
+            assert key is not None
+            values[f"in.{name}"] = f"{self.store.entry(key)}/{output.path}".rstrip("/")
+        return values
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"params": nested(self.stage.params), "profile": self.stage.profile if self.stage.profile_in_key else None}
+
+    def _check_unmoved(self, state: State, sources: Expansion) -> None:
+        """Refuse to publish if anything that the key names moved while the command ran."""
+        assert state.components is not None
+        moved = snapshot.changed(sources, self.snapshot, self.graph.cache)
+        if moved:
+            raise StageFailed(f"the command changed its own sources: {', '.join(moved[:5])}; the result would not be what its key says")
+        if self.graph.external(self.stage) != state.components["external"]:
+            raise StageFailed("an external input changed while the command ran; nothing was published, run again")
+        self._inputs()
+
+    def _link(self, key: str) -> None:
+        store.link(self.graph.build, self.stage.scope, self.stage.name, key, self.stage.links)
+
+
+def failure_text(stage: str, argv: list[str], ended: Ended, log: str) -> str:
+    """The report of a failed command: stage, command, last lines, log."""
+    how = f"ended with status {ended.status}"
+    if ended.status == 127:
+        how = "could not be started"
+    elif ended.status > 128:
+        import signal
+
+        with_name = {number.value: number.name for number in signal.Signals}
+        how = f"was ended by {with_name.get(ended.status - 128, 'signal')}" + (" (out of memory?)" if ended.status == 137 else "")
+    lines = "".join(f"    {line}\n" for line in ended.tail) or "    (no output)\n"
+    command = " ".join(argv)
+    return f"stage {stage} {how} after {ended.seconds:.1f} s\n  command: {command}\n  last lines:\n{lines}  log: {log}"
+
+
+def _write_fresh(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+
+
+def _host() -> dict[str, Any]:
+    """The machine, for people: never part of a key, never compared."""
+    import platform
+
+    uname = platform.uname()
+    return {"system": uname.system, "machine": uname.machine, "release": uname.release, "cpus": os.cpu_count(), "python": platform.python_version()}

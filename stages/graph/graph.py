@@ -1,0 +1,291 @@
+"""The graph: stages in, doit tasks out, and what is known of each stage now.
+
+`evaluate` only looks: it hashes what a stage depends on (behind the stat cache) and compares with the linked result. `builder.py` runs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import key as keys
+from . import store as stores
+from . import tools
+from .digest import tree_digest
+from .errors import GraphError
+from .key import Components, Reason
+from .lock import Lock
+from .process import Processes
+from .sources import Expansion, View, expand
+from .stage import Output, Setup, Stage
+from .statcache import StatCache
+from .store import Receipt, Store
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+@dataclass
+class State:
+    """What one look found out about a stage."""
+
+    components: Components | None = None  # None where a source is missing; without the inputs and tools that are not known
+    key: str | None = None  # None where components are not all known
+    linked: str | None = None  # the key that the stage's link names
+    receipt: Receipt | None = None  # of the linked result
+    reasons: list[Reason] = field(default_factory=list)  # empty: fresh
+    missing_tools: list[str] = field(default_factory=list)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the linked result is that of today's key, whole and linked."""
+        return not self.reasons
+
+
+class Graph:
+    """A checked set of stages over one project (`root`) and one build folder (`build`)."""
+
+    def __init__(self, stages: Sequence[Stage], setups: Sequence[Setup] = (), *, root: os.PathLike[str] | str, build: os.PathLike[str] | str,
+                 path: Sequence[str] = (), grace_s: float = 10.0) -> None:  # fmt: skip
+        """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL.
+
+        Raises ValueError for stages or inputs that do not fit together.
+        """
+        self.root = os.path.abspath(root)
+        self.build = os.path.abspath(build)
+        self.path = tuple(path)
+        self.stages: dict[str, Stage] = {}
+        self.setups: dict[str, Setup] = {setup.name: setup for setup in setups}
+        for stage in stages:
+            if stage.name in self.stages:
+                raise ValueError(f"two stages are called {stage.name}")
+            self.stages[stage.name] = stage
+            for setup in stage.needs:
+                self.setups.setdefault(setup.name, setup)
+        for stage in stages:
+            for name, output in stage.inputs.items():
+                source = self.stages.get(output.stage)
+                if source is None or output.path not in (*source.outputs, ""):
+                    outputs = list(source.outputs) if source else "no such stage"
+                    raise ValueError(f"stage {stage.name}: input {name} is {output.path} of {output.stage}, which makes {outputs}")
+        self.order = _in_order(self.stages)
+        self.cache = StatCache(f"{self.build}/.stat-cache.json")
+        self.store = Store(self.build, self.cache)
+        self.lock = Lock(self.build)
+        self.processes = Processes(grace_s)
+        self.report: Report | None = None
+        self.always = False  # `-a`: run, whatever the store has
+        self.reuse = os.environ.get("POCKETLM_STORE") != "off"  # off: what no link holds is not reused
+        self.setup_guard = threading.Lock()
+        self._view: View | None = None
+        self._states: dict[str, State] = {}
+
+    # ── doit ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tasks(self) -> Iterator[dict[str, Any]]:
+        """The doit tasks: one a stage, in graph order, and `setup:NAME` for each setup."""
+        from .action import SetupAction, StageAction
+
+        for name in self.order:
+            stage = self.stages[name]
+            yield {
+                "basename": name,
+                "doc": stage.doc,
+                "actions": [StageAction(self, stage)],
+                "task_dep": sorted({output.stage for output in stage.inputs.values()}),
+                "uptodate": [(self.is_fresh, [stage])],
+                "io": {"capture": False},
+                "meta": {"graph": self, "stage": name},
+            }
+        if self.setups:
+            yield {"basename": "setup", "name": None, "doc": "Install every tool that some stage needs."}
+        for setup in self.setups.values():
+            yield {
+                "basename": "setup",
+                "name": setup.name,
+                "doc": setup.doc,
+                "actions": [SetupAction(self, setup)],
+                "uptodate": [(setup.is_ready, [])],
+                "io": {"capture": False},
+                "meta": {"graph": self, "setup": setup.name},
+            }
+
+    def doit_config(self) -> dict[str, Any]:
+        """What DOIT_CONFIG must hold: no state file (the store is the truth), threads for `-n`."""
+        return {"backend": "sqlite3", "dep_file": ":memory:", "par_type": "thread", "verbosity": 2}
+
+    def is_fresh(self, stage: Stage) -> bool:
+        """The `uptodate` of a stage. Writes nothing. An error is left for the action to report."""
+        return self.state(stage).fresh
+
+    # ── What is known now ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def new_view(self) -> View:
+        """A fresh look at the tree."""
+        return View(self.root, self.cache)
+
+    def time_passed(self) -> None:
+        """Forget what was seen: a command ran, and anything may have changed meanwhile."""
+        self._view = None
+        self._states = {}
+
+    def state(self, stage: Stage) -> State:
+        """The state of a stage as of this look."""
+        known = self._states.get(stage.name)
+        if known is None:
+            known = self.evaluate(stage, self.linked_inputs(stage))
+            self._states[stage.name] = known
+        return known
+
+    def linked_inputs(self, stage: Stage) -> dict[str, str | None]:
+        """The digest of each input, by the receipts of the linked results; None where there is none."""
+        return {name: self.linked_digest(output) for name, output in stage.inputs.items()}
+
+    def linked_digest(self, output: Output) -> str | None:
+        """The digest of another stage's output, by the receipt of its linked result."""
+        receipt = self.linked_receipt(self.stages[output.stage])[1]
+        return digest_in(receipt, output.path)
+
+    def linked_receipt(self, stage: Stage) -> tuple[str | None, Receipt | None]:
+        """(key, receipt) of the result that a stage's link names."""
+        known = self._states.get(stage.name)
+        if known is not None:
+            return known.linked, known.receipt
+        linked = stores.linked_key(self.build, stage.scope, stage.name)
+        return linked, None if linked is None else self.store.receipt(linked)
+
+    def evaluate(self, stage: Stage, inputs: Mapping[str, str | None], sources: Expansion | None = None) -> State:
+        """Compare a stage, given its inputs' digests, with its linked result. `sources`: those of a snapshot instead of the tree's."""
+        state = State()
+        state.linked, state.receipt = self.linked_receipt(stage)
+        recorded = state.receipt["components"] if state.receipt else {}
+        try:
+            if sources is None:
+                self._view = self._view or self.new_view()
+                sources = expand(stage.sources, self._view)
+            external = self.external(stage)
+        except GraphError as error:
+            state.reasons.append(Reason("error", str(error), None, None))
+            return state
+        versions = self.versions(stage, recorded.get("tools", {}), state.missing_tools)
+        known = {name: digest for name, digest in inputs.items() if digest is not None}
+        env = {name: os.environ.get(name) for name in stage.env}
+        components = keys.components(stage, known, sources, external, versions, env)
+        state.components = components
+        if len(known) == len(inputs) and len(versions) == len(stage.tools):
+            state.key = stores.key_of(components)
+        self._compare(stage, state, recorded, components, inputs)
+        return state
+
+    def _compare(self, stage: Stage, state: State, recorded: Components, components: Components, inputs: Mapping[str, str | None]) -> None:
+        """Add to `state.reasons` whatever keeps the linked result from being today's."""
+        reasons = state.reasons
+        if state.linked is None:
+            reasons.append(Reason("never built", stage.name, None, None))
+        elif state.receipt is None:
+            reasons.append(Reason("receipt", "receipt.json", state.linked, "missing or damaged"))
+        elif state.key != state.linked:
+            found = keys.differences(recorded, components)
+            unknown = {name for name, digest in inputs.items() if digest is None}
+            reasons += [reason for reason in found if not (reason.kind == "input" and reason.name in unknown)]
+            reasons += [Reason("upstream", stage.inputs[name].stage, None, None) for name in sorted(unknown)]
+            reasons += [Reason("tool", name, None, "not found") for name in state.missing_tools if name not in components["tools"]]
+            if not reasons:
+                reasons.append(Reason("receipt", "receipt.json", state.linked, "does not belong to its key"))
+        if state.receipt is not None:
+            assert state.linked is not None
+            for name, expected, found_digest in self.store.problems(state.linked, state.receipt):
+                reasons.append(Reason("output", name, expected, found_digest))
+            if state.key == state.linked:
+                for name in stores.public_links_good(self.build, stage.scope, stage.name, stage.links):
+                    reasons.append(Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed"))
+
+    def reusable(self, stage: Stage, state: State) -> Receipt | None:
+        """The receipt of a whole result in the store that today's key may take; None if the command has to run.
+
+        Where a tool is missing, a result that differs in nothing but that tool's version will do.
+        """
+        if self.always:
+            return None
+        candidates = [] if state.key is None else [state.key]
+        if state.missing_tools and state.components is not None:
+            wanted = _without_tools(state.components, state.missing_tools)
+            candidates += [r["key"] for r in self.store.receipts(stage.name) if _without_tools(r["components"], state.missing_tools) == wanted]
+        for key in candidates:
+            receipt = self.store.good(key) if self.reuse or key == state.linked else None
+            if receipt is not None:
+                return receipt
+        return None
+
+    def external(self, stage: Stage) -> dict[str, dict[str, str]]:
+        """Digests of the external files, by group and path (relative to the root where they lie below it).
+
+        Raises GraphError if one cannot be read.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for name, paths in stage.external.items():
+            group = found[name] = {}
+            for path in paths:
+                full = os.path.join(self.root, os.fspath(path))
+                try:
+                    group[full.removeprefix(f"{self.root}/")] = self.cache.digest(full)
+                except OSError as error:
+                    raise GraphError(f"{name}: {full} cannot be read: {error.strerror}") from error
+        return found
+
+    def versions(self, stage: Stage, recorded: Mapping[str, str], missing: list[str]) -> dict[str, str]:
+        """The version of each tool. A missing one counts as the recorded version, and is named in `missing`."""
+        found = {}
+        for tool in stage.tools:
+            version = tools.version(tool, self.root, self.path, self.cache)
+            if version is None:
+                missing.append(tool.name)
+                version = recorded.get(tool.name)
+            if version is not None:
+                found[tool.name] = version
+        return found
+
+
+def digest_in(receipt: Receipt | None, output: str) -> str | None:
+    """The digest of an output in a receipt; of "" that of all outputs together."""
+    if receipt is None:
+        return None
+    if output == "":
+        return tree_digest((name, found["digest"], found.get("executable", False)) for name, found in receipt["outputs"].items())
+    if output not in receipt["outputs"]:
+        return None
+    return str(receipt["outputs"][output]["digest"])
+
+
+def _without_tools(components: Components, names: list[str]) -> Components:
+    tools = {name: version for name, version in components.get("tools", {}).items() if name not in names}
+    return {**components, "tools": tools}
+
+
+def _in_order(stages: Mapping[str, Stage]) -> list[str]:
+    """Names so that inputs come first, else as they were given. Raises ValueError for a cycle."""
+    order: list[str] = []
+    path: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        if name in path:
+            raise ValueError(f"stages form a cycle: {' -> '.join([*path, name])}")
+        path.append(name)
+        for output in stages[name].inputs.values():
+            visit(output.stage)
+        path.pop()
+        order.append(name)
+
+    for name in stages:
+        visit(name)
+    return order
+
+
+def tasks_for(graph: Graph) -> Iterator[dict[str, Any]]:
+    """The doit tasks of a graph, for a `task_...` function of dodo.py."""
+    return graph.tasks()

@@ -1,0 +1,153 @@
+"""Running a command under the supervisor: argv and environment in; exit status, log and last lines out.
+
+The command's output goes line by line to its log and to a callback. It gets a terminal (pty) of its own where we have one, so that cargo
+and tqdm keep their bars. `stop_all` ends every running command by closing its supervisor's pipe; so does the death of this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .screen import Screen
+
+TAIL_LINES = 30
+SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int  # exit status; 128 + signal; 127 if it could not be started
+    tail: list[str]  # its last lines
+    seconds: float
+
+
+class Processes:
+    """The commands that run now. Threads may share it."""
+
+    def __init__(self, grace_s: float) -> None:
+        self.grace_s = grace_s
+        self.stopping = False
+        self._guard = threading.Lock()
+        self._running: dict[subprocess.Popen[bytes], int] = {}  # supervisor -> our end of its pipe
+
+    def run(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], log: str, on_line: Callable[[str, str], None], lock_fd: int | None,
+            terminal: bool) -> Ended:  # fmt: skip
+        """Run one command to its end. `on_line(line, newest)` gets each finished line ("" for none) and the newest text.
+
+        Raises OSError if the log cannot be written or no process can be made.
+        """
+        started = time.monotonic()
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        screen = Screen(rewrites=terminal)
+        source, output = _open_terminal() if terminal else os.pipe()
+        with open(log, "a", encoding="utf-8", errors="replace") as file, os.fdopen(source, "rb", buffering=0):
+
+            def keep(lines: list[str]) -> None:
+                for line in lines:
+                    file.write(line + "\n")
+                    tail.append(line)
+                    on_line(line, screen.last())
+                file.flush()
+
+            try:
+                supervisor = self._start(argv, cwd, env, output, lock_fd)
+            finally:
+                os.close(output)
+            try:
+                while data := _read(source):
+                    lines = screen.feed(data)
+                    keep(lines)
+                    if not lines:
+                        on_line("", screen.last())
+                status = supervisor.wait()
+            finally:
+                self._end(supervisor)
+            keep(screen.finish())
+        return Ended(status, list(tail), time.monotonic() - started)
+
+    def stop_all(self) -> None:
+        """End every command and wait until it is gone. New ones are refused from now on."""
+        with self._guard:
+            self.stopping = True
+            running = list(self._running)
+        for supervisor in running:
+            self._close_pipe(supervisor)
+        for supervisor in running:
+            supervisor.wait()
+
+    def hurry(self) -> None:
+        """Asked to stop once more: no grace for what still runs."""
+        with self._guard:
+            self.stopping = True
+            running = list(self._running)
+        for supervisor in running:
+            if supervisor.poll() is None:
+                supervisor.terminate()
+                self._close_pipe(supervisor)
+
+    def _start(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], output: int, lock_fd: int | None) -> subprocess.Popen[bytes]:
+        theirs, ours = os.pipe()
+        try:
+            with self._guard:
+                if self.stopping:
+                    raise OSError("this run is being stopped")
+                supervisor = subprocess.Popen(
+                    [sys.executable, "-I", "-S", SUPERVISOR, str(self.grace_s), *argv],
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=theirs,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=() if lock_fd is None else (lock_fd,),
+                    start_new_session=True,
+                )
+                self._running[supervisor] = ours
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return supervisor
+
+    def _end(self, supervisor: subprocess.Popen[bytes]) -> None:
+        """Close the pipe, wait for the supervisor, and forget it."""
+        self._close_pipe(supervisor)
+        supervisor.wait()
+
+    def _close_pipe(self, supervisor: subprocess.Popen[bytes]) -> None:
+        with self._guard:
+            pipe = self._running.pop(supervisor, None)
+        if pipe is not None:
+            os.close(pipe)
+
+
+def _read(source: int) -> bytes:
+    try:
+        return os.read(source, 65536)
+    except OSError:  # a terminal whose last user is gone says EIO
+        return b""
+
+
+def _open_terminal() -> tuple[int, int]:
+    """A new terminal as wide as ours: (our end, the command's end)."""
+    import fcntl
+    import pty
+    import termios
+    import tty
+
+    ours, theirs = pty.openpty()
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, fcntl.ioctl(sys.stdout.fileno(), termios.TIOCGWINSZ, b"\0" * 8))
+    with contextlib.suppress(termios.error):
+        tty.setraw(theirs)  # no echo, and newlines stay newlines
+    return ours, theirs

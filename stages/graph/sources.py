@@ -1,0 +1,285 @@
+"""Sources: which files of the repository a command uses, and the digest of each.
+
+In: a declaration (`python_sources("training.train")`, `files("shaders", "Cargo.lock")`) and a `View` of the tree. Out: an expansion, name ->
+(what enters the key, digest of the content). They differ for Python, whose key digest is that of its syntax tree without comments and
+docstrings; the snapshot always gets the real file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from .digest import bytes_digest
+from .errors import GraphError
+from .statcache import StatCache
+
+# Never sources: caches, what tools install beside the sources, and editors' temporary files.
+IGNORED = ("__pycache__", "*.pyc", ".git", "node_modules", "target", "*~", ".*.sw?", ".#*", "#*#", ".DS_Store")
+
+
+class Digests(NamedTuple):
+    """What is known of one source file."""
+
+    key: str  # enters the stage's key
+    content: str  # SHA-256 of the bytes
+
+
+Expansion = dict[str, Digests]  # by name relative to the root, with "/"
+
+
+@dataclass(frozen=True)
+class PythonSources:
+    """The modules and everything of the repository that they import, directly or not."""
+
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files, folders and globs (`*` within a folder, `**` across folders), less those that match an exclude pattern."""
+
+    patterns: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+
+
+Source = PythonSources | Files
+
+
+def python_sources(*modules: str) -> PythonSources:
+    """The first-party import closure of `python -m MODULE`. What is imported by a computed name is not seen: declare it with `files`."""
+    return PythonSources(modules)
+
+
+def files(*patterns: str, exclude: Sequence[str] = ()) -> Files:
+    """Repository files by name, folder or glob. An exclude pattern without "/" matches a name in any folder."""
+    return Files(patterns, tuple(exclude))
+
+
+class View:
+    """The tree as one look at it found it: stats and listings are asked for once. Make a new one whenever time has passed."""
+
+    def __init__(self, root: str, cache: StatCache) -> None:
+        self.root = root
+        self.cache = cache
+        self._stats: dict[str, os.stat_result | None] = {}
+        self._digests: dict[str, str] = {}
+        self._listings: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        self._top: set[str] | None = None
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """The stat of a file or folder below the root, or None."""
+        try:
+            return self._stats[name]
+        except KeyError:
+            pass
+        try:
+            found: os.stat_result | None = os.stat(f"{self.root}/{name}")
+        except OSError:
+            found = None
+        self._stats[name] = found
+        return found
+
+    def is_file(self, name: str) -> bool:
+        """Whether `name` is a file below the root."""
+        st = self.stat(name)
+        return st is not None and stat.S_ISREG(st.st_mode)
+
+    def digest(self, name: str) -> str:
+        """Content digest of a file below the root. Raises GraphError if it cannot be read."""
+        digest = self._digests.get(name)
+        if digest is None:
+            try:
+                digest = self.cache.digest(f"{self.root}/{name}", self.stat(name))
+            except OSError as error:
+                raise GraphError(f"source {name} cannot be read: {error.strerror}") from error
+            self._digests[name] = digest
+        return digest
+
+    def top(self) -> set[str]:
+        """The names of what lies in the root: a module whose first part is not among them is not ours."""
+        if self._top is None:
+            self._top = {name.removesuffix(".py") for name in os.listdir(self.root)}
+        return self._top
+
+    def listing(self, folder: str, exclude: tuple[str, ...]) -> list[str]:
+        """Names of the files below `folder` (relative to the root), sorted, without ignored and excluded ones."""
+        key = (folder, exclude)
+        if key not in self._listings:
+            self._listings[key] = sorted(self._walk(folder, exclude))
+        return self._listings[key]
+
+    def _walk(self, folder: str, exclude: tuple[str, ...]) -> Iterator[str]:
+        prefix = f"{folder}/" if folder else ""
+        ignored = _matcher(IGNORED + exclude)
+        with os.scandir(f"{self.root}/{folder}") as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if ignored(name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(name, exclude)
+                elif entry.is_file():
+                    yield name
+                elif entry.is_dir():
+                    raise GraphError(f"source {name} is a link to a folder; declare the folder itself, or exclude the link")
+
+
+def expand(sources: Sequence[Source], view: View) -> Expansion:
+    """Every file of the declarations with its digests.
+
+    Raises GraphError where a declared file, folder, glob or module matches nothing.
+    """
+    found: Expansion = {}
+    for source in sources:
+        if isinstance(source, PythonSources):
+            for name in closure(source.modules, view):
+                content = view.digest(name)
+                found.setdefault(name, Digests("python:" + parsed(view, name)[0], content))
+    for source in sources:
+        if isinstance(source, Files):
+            for pattern in source.patterns:
+                for name in match(pattern, source.exclude, view):
+                    content = view.digest(name)
+                    found[name] = Digests(content, content)
+    return found
+
+
+# ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def match(pattern: str, exclude: tuple[str, ...], view: View) -> list[str]:
+    """The files that one pattern names. Raises GraphError if there are none."""
+    pattern = pattern.rstrip("/")
+    st = None if "*" in pattern or "?" in pattern else view.stat(pattern)
+    if st is not None and stat.S_ISREG(st.st_mode):
+        return [pattern]
+    if st is not None:
+        names = view.listing(pattern, exclude)
+    else:
+        fixed = re.split(r"[^/]*[*?]", pattern, maxsplit=1)[0].rstrip("/")
+        wanted = _matcher((pattern if "/" in pattern else f"./{pattern}",))
+        folder = view.stat(fixed) if fixed else view.stat(".")
+        names = []
+        if fixed != pattern and folder is not None and stat.S_ISDIR(folder.st_mode):
+            names = [name for name in view.listing(fixed, exclude) if wanted(name)]
+    if not names:
+        raise GraphError(f"source {pattern} matches no file of {view.root}")
+    return names
+
+
+@lru_cache(maxsize=256)
+def _matcher(patterns: tuple[str, ...]) -> Any:
+    """A function that says whether a name matches one of the patterns, as a whole or in its last part."""
+    whole = [_regex(p.removeprefix("./")) for p in patterns if "/" in p]
+    last = [_regex(p) for p in patterns if "/" not in p]
+    whole_match = re.compile("|".join(whole) or r"(?!)").fullmatch
+    last_match = re.compile("|".join(last) or r"(?!)").fullmatch
+    return lambda name: bool(last_match(name.rpartition("/")[2]) or whole_match(name))
+
+
+def _regex(pattern: str) -> str:
+    """`**/` any folders or none, `/**` everything below (and the folder itself), `*` and `?` within one name."""
+    out, i = "", 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            out, i = out + r"(?:.*/)?", i + 3
+        elif pattern[i:] == "/**":
+            out, i = out + r"(?:/.*)?", i + 3
+        elif pattern.startswith("**", i):
+            out, i = out + r".*", i + 2
+        elif pattern[i] in "*?":
+            out, i = out + (r"[^/]*" if pattern[i] == "*" else r"[^/]"), i + 1
+        else:
+            out, i = out + re.escape(pattern[i]), i + 1
+    return f"(?:{out})"
+
+
+# ── Python ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def closure(modules: Sequence[str], view: View) -> list[str]:
+    """The files of the modules, of their packages, and of all that they import from the repository.
+
+    Raises GraphError if a module named here is not in the repository.
+    """
+    files: dict[str, None] = {}
+    waiting: list[str] = []
+
+    def add(module: str) -> bool:
+        """Queue the file of a module and the `__init__.py` of its packages. False if it is not ours."""
+        parts = module.split(".")
+        if parts[0] not in view.top():
+            return False
+        base = "/".join(parts)
+        names = [f"{base}.py", f"{base}/__init__.py"]
+        there = [name for name in names if view.is_file(name)]
+        for depth in range(1, len(parts)):
+            package = "/".join(parts[:depth]) + "/__init__.py"
+            if there and view.is_file(package):
+                there.append(package)
+        for name in there:
+            if name not in files:
+                files[name] = None
+                waiting.append(name)
+        return bool(there)
+
+    for module in modules:
+        run_as_package = add(f"{module}.__main__")
+        if not (add(module) or run_as_package):
+            raise GraphError(f"python source {module} is not a module of {view.root}")
+    while waiting:
+        name = waiting.pop()
+        package = name.split("/")[:-1]
+        for level, module, attribute in parsed(view, name)[1]:
+            if level:
+                base = package[: len(package) - (level - 1)]
+                module = ".".join([*base, module] if module else base)
+            parts = module.split(".")
+            for depth in range(1, len(parts) + 1):
+                add(".".join(parts[:depth]))
+            if attribute:
+                add(f"{module}.{attribute}")
+    return sorted(files)
+
+
+def parsed(view: View, name: str) -> tuple[str, list[tuple[int, str, str]]]:
+    """(digest of the syntax tree, imports) of a Python source, kept by content.
+
+    An import is (level, module, attribute). A file that does not parse counts by its bytes and imports nothing: its command will say so.
+    """
+    content = view.digest(name)
+    known = view.cache.parsed.get(content)
+    if known is None:
+        with open(f"{view.root}/{name}", "rb") as file:
+            data = file.read()
+        known = _parse(data)
+        if bytes_digest(data) == content:
+            view.cache.parsed[content] = known
+            view.cache.dirty = True
+    return known[0], known[1]
+
+
+def _parse(data: bytes) -> list[Any]:
+    import ast
+
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        return [bytes_digest(data), []]
+    imports: set[tuple[int, str, str]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.update((0, alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imports.update((node.level, node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                first.value.value = ""
+    return [bytes_digest(ast.dump(tree).encode("utf-8", "surrogatepass")), sorted(imports)]

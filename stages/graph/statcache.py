@@ -1,0 +1,111 @@
+"""The stat cache: a path in, the digest of its content out, read again only when its stat says that it may have moved.
+
+An entry holds size, mtime, ctime and inode as they were when the file was hashed, and the clock at that moment. It is believed only if
+all four still match and the file had settled: a file changed in the same tick of the clock in which it was hashed may change once
+more without a new timestamp (git calls these racily clean). What is hashed again with equal content just refreshes its entry, so a
+`touch` costs one reading, not one at every start.
+
+Kept in one JSON file, loaded and saved once a run, by rename. A damaged or lost file costs time only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from typing import Any
+
+from .digest import bytes_digest
+
+VERSION = 1
+FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
+COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
+MAX_PARSED = 4_000  # parsed sources that are kept
+
+
+class StatCache:
+    """Digests by path; parse results of Python sources by content; versions of tools by the stat of the program."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.dirty = False
+        self._saving = threading.Lock()
+        self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
+        self.parsed: dict[str, Any] = {}  # content digest of a Python source -> see sources.py
+        self.tools: dict[str, Any] = {}  # see tools.py
+        try:
+            with open(path, "rb") as file:
+                data = json.loads(file.read())
+            if data["version"] == VERSION:
+                self._files, self.parsed, self.tools = data["files"], data["parsed"], data["tools"]
+        except (OSError, ValueError, KeyError, TypeError):
+            self._files, self.parsed, self.tools = {}, {}, {}
+
+    def digest(self, path: str, st: os.stat_result | None = None) -> str:
+        """SHA-256 of the file at `path`; `st` is its stat where the caller has it.
+
+        Raises OSError if it cannot be read.
+        """
+        if st is None:
+            st = os.stat(path)
+        entry = self._files.get(path)
+        if entry is not None and entry[:4] == [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino] and settled(entry):
+            digest: str = entry[5]
+            return digest
+        return self._hash(path)
+
+    def _hash(self, path: str) -> str:
+        """Read the file; remember the digest if the file did not move meanwhile."""
+        import hashlib
+
+        with open(path, "rb") as file:
+            before = os.fstat(file.fileno())
+            hashed_at = time.time_ns()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            after = os.fstat(file.fileno())
+        stamp = [before.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino]
+        if stamp == [after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino]:
+            self._files[path] = [*stamp, hashed_at, digest]
+            self.dirty = True
+        return digest
+
+    def forget(self, prefix: str) -> None:
+        """Drop every entry whose path begins with `prefix`."""
+        for path in [path for path in self._files if path.startswith(prefix)]:
+            del self._files[path]
+            self.dirty = True
+
+    def move(self, prefix: str, to: str) -> None:
+        """A folder was renamed: its files keep their stats, so their entries stay good under the new path."""
+        for path in [path for path in self._files if path.startswith(prefix)]:
+            self._files[to + path[len(prefix) :]] = self._files.pop(path)
+            self.dirty = True
+
+    def save(self) -> None:
+        """Write the cache if anything changed. A cache that cannot be written (a full disk) is not an error."""
+        if not self.dirty:
+            return
+        with self._saving, contextlib.suppress(OSError):
+            self.dirty = False
+            while len(self.parsed) > MAX_PARSED:
+                del self.parsed[next(iter(self.parsed))]
+            data = {"version": VERSION, "files": dict(self._files), "parsed": self.parsed, "tools": self.tools}
+            temporary = f"{self.path}.{os.getpid()}"
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(data, file, separators=(",", ":"))
+            os.replace(temporary, self.path)
+
+
+def settled(entry: list[Any]) -> bool:
+    """Whether the file had not changed for more than a tick of its file system's clock when it was hashed."""
+    changed = max(entry[1], entry[2])
+    tick = FINE_TICK_NS if changed % 1_000_000_000 else COARSE_TICK_NS
+    return bool(entry[4] - changed > tick)
+
+
+def content_digest(data: bytes) -> str:
+    """The digest that `StatCache.digest` gives for a file of these bytes."""
+    return bytes_digest(data)

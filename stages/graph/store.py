@@ -1,0 +1,255 @@
+"""The store: finished results under their keys, each an immutable folder that appears by one rename.
+
+    build/store/<key>/            the outputs, receipt.json, log.txt; files read-only (folders are not: a read-only folder cannot be renamed)
+    build/store/.tmp-*/           being made; left-overs go when the lock is next taken
+    build/<scope>/.current/<stage> -> ../../store/<key>
+
+A receipt holds what the key was made from, what came out, and beside it how the run went. Nothing in it is believed unchecked: an entry
+counts only if its receipt can be read, belongs to its key, and every output still has its digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .digest import bytes_digest, canonical, is_executable, tree_digest, walk
+from .errors import GraphError, StageFailed
+from .statcache import StatCache
+
+RECEIPT_VERSION = 1
+Receipt = dict[str, Any]
+
+
+def key_of(components: Mapping[str, Any]) -> str:
+    """The key of a component map: SHA-256 of its canonical JSON."""
+    return bytes_digest(canonical(components))
+
+
+class Store:
+    """The results of one build folder."""
+
+    def __init__(self, build: str, cache: StatCache) -> None:
+        self.build = build
+        self.path = f"{build}/store"
+        self.cache = cache
+
+    def entry(self, key: str) -> str:
+        """The folder of a key, there or not."""
+        return f"{self.path}/{key}"
+
+    def receipt(self, key: str) -> Receipt | None:
+        """The receipt of a key; None if it is missing, truncated, or of another key."""
+        try:
+            with open(f"{self.path}/{key}/receipt.json", "rb") as file:
+                receipt = json.loads(file.read())
+            if receipt["version"] == RECEIPT_VERSION and receipt["key"] == key:
+                if isinstance(receipt["outputs"], dict) and isinstance(receipt["components"], dict):
+                    return dict(receipt)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return None
+
+    def problems(self, key: str, receipt: Receipt) -> list[tuple[str, str, str]]:
+        """What is wrong with the outputs of an entry, as (output, expected, found); empty if all have their digests."""
+        found = []
+        for name, expected in receipt["outputs"].items():
+            try:
+                actual = self._measure(f"{self.path}/{key}/{name}", name)
+            except (OSError, GraphError) as error:
+                found.append((name, expected["digest"], "missing" if isinstance(error, FileNotFoundError) else str(error)))
+                continue
+            if actual["digest"] != expected["digest"]:
+                found.append((name, expected["digest"], actual["digest"]))
+        return found
+
+    def good(self, key: str) -> Receipt | None:
+        """The receipt of an entry that may be used: whole, made from what its key says, every output with its digest."""
+        receipt = self.receipt(key)
+        if receipt is None or key_of(receipt.get("components", {})) != key or self.problems(key, receipt):
+            return None
+        return receipt
+
+    def receipts(self, stage: str) -> Iterator[Receipt]:
+        """Every readable receipt of a stage, the newest first."""
+        with contextlib.suppress(FileNotFoundError):
+            entries = [entry for entry in os.scandir(self.path) if not entry.name.startswith(".")]
+            for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime_ns, reverse=True):
+                receipt = self.receipt(entry.name)
+                if receipt is not None and receipt.get("stage") == stage:
+                    yield receipt
+
+    def new_folder(self, stage: str) -> str:
+        """An empty temporary folder in which a command makes its outputs."""
+        import tempfile
+
+        os.makedirs(self.path, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f".tmp-{stage}-", dir=self.path)
+        os.chmod(folder, 0o755)
+        return folder
+
+    def seal(self, folder: str, stage: str, outputs: Sequence[str]) -> dict[str, Any]:
+        """Check that the command made what it declared, drop the rest, make the files read-only and durable; returns their digests.
+
+        Raises StageFailed for an output that is missing, of the wrong kind, or not made of plain files.
+        """
+        for name in outputs:
+            path = f"{folder}/{name}".rstrip("/")
+            if not os.path.lexists(path):
+                made = ", ".join(sorted(os.listdir(folder))) or "nothing"
+                raise StageFailed(f"the command ended well but did not make its output {name} (it made: {made})")
+            if os.path.isdir(path) != name.endswith("/"):
+                raise StageFailed(f"output {name} is {'a folder; declare it as ' + name + '/' if os.path.isdir(path) else 'not a folder'}")
+        _keep_only(folder, outputs)
+        try:
+            for file in walk(folder):
+                if file.stat.st_nlink > 1:
+                    _unshare(file.path)
+                os.chmod(file.path, stat.S_IMODE(file.stat.st_mode) & ~0o222)
+                _flush(file.path)
+            for path, _, _ in os.walk(folder):
+                _flush(path)
+            return {name: self._measure(f"{folder}/{name}", name) for name in outputs}
+        except GraphError as error:
+            raise StageFailed(str(error)) from error
+
+    def publish(self, folder: str, key: str, receipt: Receipt) -> None:
+        """Write the receipt and rename the folder to its key, in place of an entry that is there."""
+        target = f"{folder}/receipt.json"
+        with open(target, "w", encoding="utf-8") as file:
+            json.dump(receipt, file, sort_keys=True, indent=1, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fchmod(file.fileno(), 0o444)
+            os.fsync(file.fileno())
+        _flush(folder)
+        self.remove(key)
+        os.rename(folder, self.entry(key))
+        _flush(self.path)
+        self.cache.move(f"{folder}/", f"{self.entry(key)}/")
+
+    def remove(self, key: str) -> None:
+        """Take an entry away, by a rename first: it is never seen half deleted."""
+        if os.path.lexists(self.entry(key)):
+            aside = f"{self.path}/.tmp-removed-{key}-{os.getpid()}"
+            os.rename(self.entry(key), aside)
+            remove_tree(aside)
+            self.cache.forget(f"{self.entry(key)}/")
+
+    def sweep(self) -> None:
+        """Remove what killed runs left. Only for the holder of the lock."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.path):
+                if name.startswith(".tmp-"):
+                    remove_tree(f"{self.path}/{name}")
+                    self.cache.forget(f"{self.path}/{name}/")
+
+    def _measure(self, path: str, name: str) -> dict[str, Any]:
+        """Digest and size of an output file or folder."""
+        if not name.endswith("/"):
+            st = os.lstat(path)
+            if not stat.S_ISREG(st.st_mode):
+                raise GraphError(f"{path} is not a plain file")
+            return {"digest": self.cache.digest(path, st), "size_bytes": st.st_size, "executable": is_executable(st)}
+        files, size = [], 0
+        for file in walk(path.rstrip("/")):
+            files.append((file.name, self.cache.digest(file.path, file.stat), is_executable(file.stat)))
+            size += file.stat.st_size
+        return {"digest": tree_digest(files), "size_bytes": size, "files": len(files)}
+
+
+# ── Links ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def linked_key(build: str, scope: str, stage: str) -> str | None:
+    """The key that a stage's link names, or None."""
+    try:
+        target = os.readlink(f"{build}/{scope}/.current/{stage}")
+    except OSError:
+        return None
+    return target.removeprefix("../../store/") if target.startswith("../../store/") else None
+
+
+def link(build: str, scope: str, stage: str, key: str, links: Mapping[str, str]) -> None:
+    """Flip a stage's link to a key, and make the links that people open."""
+    _replace_link(f"../../store/{key}", f"{build}/{scope}/.current/{stage}")
+    for name, path in links.items():
+        up = "../" * name.count("/")
+        _replace_link(f"{up}.current/{stage}/{path}".rstrip("/"), f"{build}/{scope}/{name}".rstrip("/"))
+
+
+def public_links_good(build: str, scope: str, stage: str, links: Mapping[str, str]) -> list[str]:
+    """The names of public links that are not as `link` makes them."""
+    wrong = []
+    for name, path in links.items():
+        try:
+            target = os.readlink(f"{build}/{scope}/{name}".rstrip("/"))
+        except OSError:
+            target = ""
+        if target != f"{'../' * name.count('/')}.current/{stage}/{path}".rstrip("/"):
+            wrong.append(name)
+    return wrong
+
+
+def _replace_link(target: str, path: str) -> None:
+    """Make `path` a link to `target` in one step.
+
+    Raises GraphError if a real folder lies there.
+    """
+    with contextlib.suppress(OSError):
+        if os.readlink(path) == target:
+            return
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise GraphError(f"{path} is a folder where a link belongs; move it away and run again")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+
+
+# ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder, also one that a command made read-only."""
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _keep_only(folder: str, outputs: Sequence[str], prefix: str = "") -> None:
+    """Remove what no output names: it would lie in the store without a digest."""
+    keep = {f"{prefix}log.txt" if not prefix else "", *(name.rstrip("/") for name in outputs)}
+    for entry in list(os.scandir(folder)):
+        name = prefix + entry.name
+        if name in keep:
+            continue
+        if any(output.startswith(f"{name}/") for output in keep) and entry.is_dir(follow_symlinks=False):
+            _keep_only(entry.path, outputs, f"{name}/")
+        elif entry.is_dir(follow_symlinks=False):
+            remove_tree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def _unshare(path: str) -> None:
+    """Give a hard-linked file an inode of its own: its other name could still be written through."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    shutil.copy2(path, temporary)
+    os.replace(temporary, path)
+
+
+def _flush(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

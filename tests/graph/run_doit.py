@@ -1,0 +1,27 @@
+"""doit with the commands of stages.graph, as pyproject.toml's entry points give them; for projects in temporary folders."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from doit.doit_cmd import DoitMain
+
+# `stages.graph` without `stages`: it must need nothing of the project that it lives in.
+package = ModuleType("stages")
+package.__path__ = [str(Path(__file__).resolve().parents[2] / "stages")]
+sys.modules["stages"] = package
+
+COMMANDS = {
+    "run": "Run",
+    "list": "List",
+    "why": "Why",
+    "forget": "Forget",
+    "clean": "Clean",
+    "ignore": "Ignore",
+    "reset-dep": "ResetDep",
+    "info": "Info",
+}
+
+if __name__ == "__main__":
+    plugins = {name: f"stages.graph.commands:{cls}" for name, cls in COMMANDS.items()}
+    sys.exit(DoitMain(extra_config={"COMMAND": plugins}).run(sys.argv[1:]))
