@@ -1,153 +1,168 @@
-//! From text to ids: split, then merge within each piece.
+//! From text to ids: split, then merge within each piece; pieces seen before come from a small cache.
 //!
-//! A piece is merged by rank, the leftmost first among equals. Short pieces, nearly all of them, by repeatedly taking
-//! the smallest rank of an array (quadratic, but on a few dozen bytes the fastest); long ones with a heap over a linked
-//! list, O(n log n), so that a megabyte without a space is no attack. [`crate::naive`] is what both must agree with.
+//! The cache is direct-mapped: a piece of at most 15 bytes and 4 tokens has one place, and the last one there wins. So
+//! its memory is bounded (1 MiB) whatever the text, and a lookup is one hash and one comparison of 16 bytes.
 
-use alloc::collections::BinaryHeap;
+use alloc::vec;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
-use crate::split::Pieces;
+use crate::split::piece_end;
 use crate::tokenizer::Tokenizer;
 
-/// Pieces up to this many bytes are merged in arrays on the stack.
-const SHORT: usize = 64;
+/// The longest piece that is cached, in bytes: with its length it fills a u128.
+const MAX_KEY: usize = 15;
+/// The largest number of tokens that is cached.
+const MAX_IDS: usize = 4;
+/// The largest cache, in entries: 1 MiB. Chosen by measurement: larger ones miss the processor's own cache.
+const MAX_ENTRIES: usize = 1 << 15;
+/// Texts below this many bytes are encoded without a cache.
+const MIN_TEXT: usize = 512;
 
-/// The rank of a pair without a merge.
-const NONE: u32 = u32::MAX;
+/// A piece and its tokens, 32 bytes.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// The piece's bytes, little-endian, and its length in the top byte; 0 is empty.
+    key: u128,
+    /// The ids (24 bits each); the top byte of the first is their number.
+    ids: [u32; MAX_IDS],
+}
+
+/// Encodes texts one after the other, remembering pieces from one to the next.
+///
+/// [`Tokenizer::encode`] makes one for each call; keep one where there are many documents.
+///
+/// ```
+/// # use pocketlm_tokenizer::{Encoder, train::{TrainConfig, train}};
+/// # let config = TrainConfig { vocab_size: 260, ..TrainConfig::default() };
+/// # let tokenizer = train(["to be or not to be"], &config)?;
+/// let mut encoder = Encoder::new(&tokenizer);
+/// let mut ids = Vec::new();
+/// for document in ["to be", "or not to be<|endoftext|>"] {
+///     encoder.encode_with_special(document, &mut ids);
+/// }
+/// assert_eq!(tokenizer.decode(&ids)?, b"to beor not to be<|endoftext|>");
+/// assert_eq!(ids.last(), Some(&0));
+/// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
+/// ```
+#[derive(Clone)]
+pub struct Encoder<'t> {
+    tokenizer: &'t Tokenizer,
+    /// Empty, or a power of two of entries.
+    cache: Vec<Entry>,
+    bytes_seen: usize,
+}
+
+impl<'t> Encoder<'t> {
+    /// An encoder that has seen nothing.
+    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+        Self {
+            tokenizer,
+            cache: Vec::new(),
+            bytes_seen: 0,
+        }
+    }
+
+    /// Append the ids of `text` to `ids`; special tokens in it are ordinary text.
+    pub fn encode(&mut self, text: &str, ids: &mut Vec<u32>) {
+        self.grow_cache(text.len());
+        let text = text.as_bytes();
+        let mut at = 0;
+        while at < text.len() {
+            let end = piece_end(text, at);
+            self.encode_piece(text, at, end, ids);
+            at = end;
+        }
+    }
+
+    /// Append the ids of `text` to `ids`; special tokens in it become their own ids.
+    ///
+    /// Of special tokens that begin at the same place the longest wins; what is between two is split on its own.
+    pub fn encode_with_special(&mut self, text: &str, ids: &mut Vec<u32>) {
+        let mut from = 0;
+        while let Some((start, end, id)) = self.tokenizer.special_matcher.find(text, from) {
+            self.encode(&text[from..start], ids);
+            ids.push(id);
+            from = end;
+        }
+        self.encode(&text[from..], ids);
+    }
+
+    /// Make the cache larger as more text comes; it starts empty again then.
+    fn grow_cache(&mut self, more_bytes: usize) {
+        self.bytes_seen = self.bytes_seen.saturating_add(more_bytes);
+        if self.bytes_seen >= MIN_TEXT {
+            let wanted = (self.bytes_seen / 16).next_power_of_two().min(MAX_ENTRIES);
+            if wanted >= self.cache.len() * 4
+                || (wanted == MAX_ENTRIES && self.cache.len() < wanted)
+            {
+                self.cache = vec![Entry::default(); wanted];
+            }
+        }
+    }
+
+    /// Append the ids of the piece `text[start..end]`.
+    #[inline]
+    fn encode_piece(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
+        let len = end - start;
+        if len > MAX_KEY || self.cache.is_empty() {
+            return self.tokenizer.merge_piece(&text[start..end], ids);
+        }
+        let key = piece_key(text, start, len);
+        let mask = self.cache.len() - 1;
+        let entry = &mut self.cache[slot_of(key) & mask];
+        if entry.key == key {
+            let count = (entry.ids[0] >> 24) as usize;
+            ids.push(entry.ids[0] & 0xFF_FFFF);
+            if count > 1 {
+                ids.extend_from_slice(&entry.ids[1..count]);
+            }
+            return;
+        }
+        let before = ids.len();
+        self.tokenizer.merge_piece(&text[start..end], ids);
+        let added = &ids[before..];
+        if added.len() <= MAX_IDS {
+            entry.key = key;
+            entry.ids[..added.len()].copy_from_slice(added);
+            entry.ids[0] |= (added.len() as u32) << 24;
+        }
+    }
+}
+
+/// The piece of `len` bytes (1 to 15) at `start`, as one number.
+#[inline]
+fn piece_key(text: &[u8], start: usize, len: usize) -> u128 {
+    let bytes = match text[start..].first_chunk::<16>() {
+        Some(chunk) => *chunk,
+        None => {
+            let mut bytes = [0; 16];
+            bytes[..len].copy_from_slice(&text[start..start + len]);
+            bytes
+        }
+    };
+    let mask = (1 << (8 * len)) - 1;
+    u128::from_le_bytes(bytes) & mask | (len as u128) << 120
+}
+
+/// Where `key` goes, before the mask. The product's middle bits depend on all of its lower bits.
+#[inline]
+fn slot_of(key: u128) -> usize {
+    let folded = (key as u64) ^ ((key >> 64) as u64).wrapping_mul(0xA24B_AED4_963E_E407);
+    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize
+}
 
 impl Tokenizer {
     /// The ids of `text`; special tokens in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::with_capacity(text.len() / 3);
-        self.encode_into(text, &mut ids);
+        Encoder::new(self).encode(text, &mut ids);
         ids
     }
 
-    /// The ids of `text`, where special tokens become their own ids.
-    ///
-    /// Of special tokens that begin at the same place the longest wins; what is between two of them is split on its own.
+    /// The ids of `text`; special tokens in it become their own ids. See [`Encoder::encode_with_special`].
     pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::with_capacity(text.len() / 3);
-        let mut from = 0;
-        while let Some((start, end, id)) = self.special_matcher.find(text, from) {
-            self.encode_into(&text[from..start], &mut ids);
-            ids.push(id);
-            from = end;
-        }
-        self.encode_into(&text[from..], &mut ids);
+        Encoder::new(self).encode_with_special(text, &mut ids);
         ids
-    }
-
-    /// Append the ids of `text` to `ids`; special tokens in it are ordinary text.
-    pub fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
-        for piece in Pieces::new(text) {
-            self.encode_piece(piece, ids);
-        }
-    }
-
-    /// Append the ids of one piece of the split.
-    #[inline]
-    fn encode_piece(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        match piece.len() {
-            1 => ids.push(self.byte_ids[piece[0] as usize]),
-            2..=SHORT => self.merge_short(piece, ids),
-            _ => self.merge_long(piece, ids),
-        }
-    }
-
-    #[inline]
-    fn rank(&self, left: u32, right: u32) -> u32 {
-        self.ranks.get(left, right).unwrap_or(NONE)
-    }
-
-    /// Merge 2 ..= SHORT bytes in arrays.
-    fn merge_short(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        let mut parts = [0; SHORT];
-        // ranks[i] is that of the pair (parts[i], parts[i + 1])
-        let mut ranks = [NONE; SHORT];
-        let mut len = piece.len();
-        for (part, &byte) in parts.iter_mut().zip(piece) {
-            *part = self.byte_ids[byte as usize];
-        }
-        for i in 0..len - 1 {
-            ranks[i] = self.rank(parts[i], parts[i + 1]);
-        }
-        while len > 1 {
-            let (mut best, mut at) = (NONE, 0);
-            for (i, &rank) in ranks[..len - 1].iter().enumerate() {
-                if rank < best {
-                    (best, at) = (rank, i);
-                }
-            }
-            if best == NONE {
-                break;
-            }
-            parts[at] = self.merges[best as usize].result;
-            parts.copy_within(at + 2..len, at + 1);
-            ranks.copy_within(at + 1..len - 1, at);
-            len -= 1;
-            if at > 0 {
-                ranks[at - 1] = self.rank(parts[at - 1], parts[at]);
-            }
-            if at + 1 < len {
-                ranks[at] = self.rank(parts[at], parts[at + 1]);
-            }
-        }
-        ids.extend_from_slice(&parts[..len]);
-    }
-
-    /// Merge any number of bytes with a heap of (rank, place) over a linked list of parts.
-    fn merge_long(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        let len = piece.len();
-        let mut parts: Vec<u32> = piece
-            .iter()
-            .map(|&byte| self.byte_ids[byte as usize])
-            .collect();
-        let mut next: Vec<usize> = (1..=len).collect();
-        let mut previous: Vec<usize> = (0..len).map(|i| i.wrapping_sub(1)).collect();
-        let mut ranks: Vec<u32> = parts
-            .windows(2)
-            .map(|pair| self.rank(pair[0], pair[1]))
-            .collect();
-        ranks.push(NONE);
-        let mut heap: BinaryHeap<Reverse<(u32, usize)>> = ranks
-            .iter()
-            .enumerate()
-            .filter(|&(_, &rank)| rank != NONE)
-            .map(|(at, &rank)| Reverse((rank, at)))
-            .collect();
-
-        while let Some(Reverse((rank, at))) = heap.pop() {
-            if ranks[at] != rank {
-                continue; // the pair that this entry was for is gone
-            }
-            let removed = next[at];
-            let after = next[removed];
-            parts[at] = self.merges[rank as usize].result;
-            next[at] = after;
-            ranks[removed] = NONE;
-            ranks[at] = NONE;
-            if after < len {
-                previous[after] = at;
-                ranks[at] = self.rank(parts[at], parts[after]);
-                if ranks[at] != NONE {
-                    heap.push(Reverse((ranks[at], at)));
-                }
-            }
-            if at > 0 {
-                let before = previous[at];
-                ranks[before] = self.rank(parts[before], parts[at]);
-                if ranks[before] != NONE {
-                    heap.push(Reverse((ranks[before], before)));
-                }
-            }
-        }
-        let mut at = 0;
-        while at < len {
-            ids.push(parts[at]);
-            at = next[at];
-        }
     }
 }

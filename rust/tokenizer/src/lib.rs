@@ -37,6 +37,7 @@ mod error;
 mod format;
 mod hash;
 mod hf_json;
+mod merge;
 pub mod naive;
 mod special;
 pub mod split;
@@ -47,5 +48,6 @@ pub mod unicode;
 mod unicode_table;
 
 pub use decode::{DecodeStream, Utf8Stream};
+pub use encode::Encoder;
 pub use error::TokenizerError;
 pub use tokenizer::{MAX_VOCAB_SIZE, Tokenizer};

@@ -51,7 +51,7 @@ impl<'t> Iterator for Pieces<'t> {
 
 /// Where the piece that starts at `start` ends. `text` is UTF-8 and `start` the place of a character in it.
 #[inline]
-fn piece_end(text: &[u8], start: usize) -> usize {
+pub(crate) fn piece_end(text: &[u8], start: usize) -> usize {
     let (class, len) = char_at(text, start);
     let next = start + len;
     match class {
