@@ -1,8 +1,8 @@
 """The dumbest correct versions, in torch: what the engine and the shaders are compared with.
 
-Shapes: T positions, C = d_model, H query heads, G key/value heads, D = d_head, F = d_ff, V = vocab_size. The dtype of the
-weights is the dtype of the computation, so the same lines are the f32 and the f64 oracle. This Llama shares no line with
-training/model.py.
+Shapes: T positions, C = d_model, H query heads, G key/value heads, D = d_head, F = d_ff, V = vocab_size. The dtype of
+the weights is the dtype of the computation, so the same lines are the f32 and the f64 oracle. This Llama shares no line
+with training/model.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ use alloc::string::String;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FormatError {
     /// Fewer bytes than the prefix, the header or `file_nbytes` need.
-    #[error("truncated: {what} needs {expected} bytes, the file has {got}")]
+    #[error("the {what} needs {expected} bytes, the file has {got}")]
     Truncated {
         /// The part that does not fit: "prefix", "header" or "file".
         what: &'static str,
@@ -38,7 +38,7 @@ pub enum FormatError {
         got: u32,
     },
     /// The lengths in the prefix disagree with each other or with the file.
-    #[error("wrong length: {what} should be {expected}, got {got}")]
+    #[error("{what} should be {expected}, got {got}")]
     BadLength {
         /// The field, "data_offset", "file_nbytes", "the file" or a part of the header.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum FormatError {
         got: u64,
     },
     /// SHA-256 of the JSON header.
-    #[error("the header's checksum is wrong: expected {expected}, got {got}")]
+    #[error("the header should have the SHA-256 {expected}, it has {got}")]
     HeaderChecksum {
         /// The digest of the prefix, hexadecimal.
         expected: String,
@@ -56,7 +56,7 @@ pub enum FormatError {
         got: String,
     },
     /// The header is not JSON, not canonical, or has wrong or missing keys or types.
-    #[error("bad header at {path}: expected {expected}, got {got}")]
+    #[error("{path}: expected {expected}, got {got}")]
     BadHeader {
         /// The field, as `config.n_layer` or `tensors[3].shape`, or a byte offset.
         path: String,
@@ -66,7 +66,7 @@ pub enum FormatError {
         got: String,
     },
     /// A field out of its bounds, or a tensor list other than the one that the configuration asks for.
-    #[error("bad configuration at {path}: expected {expected}, got {got}")]
+    #[error("{path}: expected {expected}, got {got}")]
     BadConfig {
         /// The field, as `config.d_head` or `tensors[3].name`.
         path: String,
@@ -76,7 +76,7 @@ pub enum FormatError {
         got: String,
     },
     /// An offset or a length of a section that differs from the computed one.
-    #[error("bad layout at {path}: expected {expected}, got {got}")]
+    #[error("{path}: expected {expected}, got {got}")]
     BadOffset {
         /// The field, as `tensors[3].offset`.
         path: String,
@@ -94,7 +94,7 @@ pub enum FormatError {
         got: u8,
     },
     /// SHA-256 of a section.
-    #[error("the checksum of {section} is wrong: expected {expected}, got {got}")]
+    #[error("{section} should have the SHA-256 {expected}, it has {got}")]
     SectionChecksum {
         /// `tokenizer`, `golden.logits` or a tensor's name.
         section: String,
@@ -114,7 +114,7 @@ pub enum FormatError {
         got: f32,
     },
     /// The file is larger than what can be held in memory.
-    #[error("out of memory: {what} needs {needed_bytes} bytes")]
+    #[error("{what} needs {needed_bytes} bytes")]
     OutOfMemory {
         /// What did not fit.
         what: &'static str,
@@ -154,7 +154,7 @@ impl FormatError {
 pub enum EngineError {
     /// The model file is broken.
     #[error("{name}: {0}", name = .0.name())]
-    Format(#[from] FormatError),
+    Format(FormatError),
     /// A buffer could not be allocated.
     #[error("out of memory: {what} needs {needed_bytes} bytes")]
     OutOfMemory {
@@ -253,6 +253,12 @@ pub enum EngineError {
         /// Token id.
         index: usize,
     },
+}
+
+impl From<FormatError> for EngineError {
+    fn from(error: FormatError) -> Self {
+        Self::Format(error)
+    }
 }
 
 impl EngineError {

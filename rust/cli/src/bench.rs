@@ -1,0 +1,108 @@
+//! `pocketlm bench MODEL [--json]`: the median of several runs of loading, prefill and decode.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use clap::Args;
+use pocketlm_inference::{Engine, EngineError, Sampling};
+use serde_json::json;
+
+use crate::{ModelOptions, device, model};
+
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+    /// Runs of each measurement; the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+}
+
+/// Tokens sampled at once while decoding, as the generation loop does.
+const BATCH: u32 = pocketlm_inference::Generator::BATCH;
+
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let model = model::load(&options.model.model)?;
+    let parse_ms = started.elapsed().as_secs_f64() * 1e3;
+    let started = Instant::now();
+    let mut opened = pollster::block_on(device::open_checked(&model, options.model.device))?;
+    let start_ms = started.elapsed().as_secs_f64() * 1e3;
+
+    let config = model.config();
+    // A prompt of half the context, then as many tokens as still fit: decode is measured over the whole second half.
+    let prompt_tokens = (config.ctx_len / 2).max(1);
+    let decode_tokens = config.ctx_len - prompt_tokens;
+    let prompt: Vec<u32> = (0..prompt_tokens)
+        .map(|i| i.wrapping_mul(2_654_435_761) % config.vocab_size)
+        .collect();
+    let (mut prefill_s, mut decode_s) = (Vec::new(), Vec::new());
+    for _ in 0..options.runs {
+        let (prefill, decode) =
+            pollster::block_on(measure(&mut opened.engine, &prompt, decode_tokens))?;
+        prefill_s.push(prefill);
+        decode_s.push(decode);
+    }
+    let prefill = f64::from(prompt_tokens) / median(&mut prefill_s);
+    let decode = f64::from(decode_tokens) / median(&mut decode_s);
+    let text = if options.json {
+        let figures = json!({
+            "device": opened.engine.backend(),
+            "adapter": opened.adapter,
+            "model": options.model.model.display().to_string(),
+            "file_bytes": model.file_nbytes(),
+            "runs": options.runs,
+            "parse_ms": parse_ms,
+            "start_ms": start_ms,
+            "prompt_tokens": prompt_tokens,
+            "prefill_tokens_per_s": prefill,
+            "decode_tokens": decode_tokens,
+            "decode_tokens_per_s": decode,
+        });
+        format!("{figures}\n")
+    } else {
+        format!(
+            "device          {}\n\
+             read and check  {parse_ms:.1} ms ({} bytes)\n\
+             start           {start_ms:.1} ms (with the self-check)\n\
+             prefill         {prefill:.0} tokens/s ({prompt_tokens} tokens, median of {runs})\n\
+             decode          {decode:.0} tokens/s ({decode_tokens} tokens, greedy, median of {runs})\n",
+            opened.describe(),
+            model.file_nbytes(),
+            runs = options.runs,
+        )
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Seconds for reading the prompt, and for sampling `tokens` tokens after it.
+async fn measure(
+    engine: &mut Engine,
+    prompt: &[u32],
+    tokens: u32,
+) -> Result<(f64, f64), EngineError> {
+    engine.rewind(0)?;
+    let started = Instant::now();
+    engine.prefill(prompt).await?;
+    engine.last_logits().await?; // on the GPU: wait until it is computed
+    let prefill_s = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    let mut left = tokens;
+    while left > 0 {
+        let n = left.min(BATCH);
+        engine.decode(&Sampling::GREEDY, n).await?;
+        left -= n;
+    }
+    Ok((prefill_s, started.elapsed().as_secs_f64()))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

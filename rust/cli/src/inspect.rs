@@ -1,0 +1,76 @@
+//! `pocketlm inspect MODEL [--json]`: the header and the tensors.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use pocketlm_inference::Model;
+use pocketlm_inference::format::Dtype;
+
+use crate::model;
+
+#[derive(Args)]
+pub struct Options {
+    /// The model.bin
+    model: PathBuf,
+    /// Print the file's JSON header as it is
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let model = model::load(&options.model)?;
+    let text = if options.json {
+        format!("{}\n", model.header_json())
+    } else {
+        describe(&model)?
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+fn describe(model: &Model) -> anyhow::Result<String> {
+    let header: serde_json::Value = serde_json::from_str(model.header_json())?;
+    let weights: u64 = model
+        .tensors()
+        .map(|tensor| tensor.shape.iter().product::<u64>())
+        .sum();
+    let cache_floats = 2 * u64::from(model.config().n_layer) * u64::from(model.config().kv_width());
+    let mut text = String::new();
+    writeln!(
+        text,
+        "{weights} weights in {} bytes, every check passed",
+        model.file_nbytes()
+    )?;
+    writeln!(
+        text,
+        "KV cache: {} bytes a token",
+        cache_floats * Dtype::F32.nbytes()
+    )?;
+    for part in ["config", "provenance"] {
+        writeln!(text, "\n{part}")?;
+        for (key, value) in header[part].as_object().into_iter().flatten() {
+            writeln!(text, "  {key:<15} {value}")?;
+        }
+    }
+    writeln!(text, "\ntokenizer: {} bytes", model.tokenizer_bytes().len())?;
+    writeln!(text, "golden: {} ids\n\ntensors", model.golden().ids.len())?;
+    for tensor in model.tensors() {
+        let shape = tensor
+            .shape
+            .iter()
+            .map(u64::to_string)
+            .collect::<Vec<_>>()
+            .join(" × ");
+        writeln!(
+            text,
+            "  {:<50} {} {shape}",
+            tensor.name,
+            tensor.dtype.name()
+        )?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,37 @@
+//! `pocketlm logits MODEL --ids 12,7,9`: what the engine computes, for comparing it with others.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use pocketlm_inference::EngineError;
+
+use crate::{ModelOptions, device, model};
+
+#[derive(Args)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// Token ids, with commas between them; at most ctx_len
+    #[arg(long, value_delimiter = ',', required = true)]
+    ids: Vec<u32>,
+}
+
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let model = model::load(&options.model.model)?;
+    let logits = pollster::block_on(async {
+        // No self-check unless `auto` has to choose: what this command is for is to see how a backend differs.
+        let mut opened = device::open(&model, options.model.device).await?;
+        opened.engine.logits(&options.ids).await
+    });
+    let bytes: Vec<u8> = logits?
+        .iter()
+        .flat_map(|logit| logit.to_le_bytes())
+        .collect();
+    if bytes.is_empty() {
+        return Err(EngineError::EmptyPrompt.into());
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&bytes)?;
+    stdout.flush()?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+"""torch against the command line program, on random models of odd shapes, on the CPU and on the GPU backend.
+
+Tolerance, as in FORMAT.md: 1e-3 * max(standard deviation of the logits, 0.1). f32 against f64 on such models differs by up to
+4e-4 of the standard deviation (toolchain notes), so a correct engine stays within it and a wrong one does not.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.parity.models import RandomModel, config, write_random_model
+from training.model_file import Dtype
+
+Logits = Callable[[Path, list[int], str], np.ndarray]
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "gqa": {"n_head": 6, "n_kv_head": 2, "d_model": 36, "d_head": 10},
+    "one-kv-head": {"n_head": 5, "n_kv_head": 1, "d_model": 20, "d_head": 6, "tie_embeddings": False},
+    "odd": {"n_layer": 3, "n_head": 3, "n_kv_head": 3, "d_model": 37, "d_head": 14, "d_ff": 53, "vocab_size": 131},
+    "narrow-heads": {"n_head": 7, "n_kv_head": 7, "d_model": 33, "d_head": 2, "d_ff": 5, "vocab_size": 11},
+    "heads-wider-than-model": {"n_head": 3, "n_kv_head": 1, "d_model": 24, "d_head": 34, "tie_embeddings": False},
+    "one-of-each": {"n_layer": 1, "n_head": 1, "n_kv_head": 1, "d_model": 1, "d_head": 2, "d_ff": 1, "vocab_size": 2},
+    "wide": {"n_layer": 1, "n_head": 4, "n_kv_head": 2, "d_model": 260, "d_head": 66, "d_ff": 515, "vocab_size": 1031},
+    "long-context": {"ctx_len": 700, "rope_theta": 500.0},
+    "theta-and-eps": {"rope_theta": 1e6, "norm_eps": 1e-2, "d_head": 18},
+}
+DEVICES = ["cpu", "gpu"]
+
+
+def make(tmp_path: Path, shape: str, dtype: Dtype = "f32") -> RandomModel:
+    seed = zlib.crc32(shape.encode())
+    return write_random_model(tmp_path / "model.bin", config(**SHAPES[shape]), seed, dtype)
+
+
+def tolerance(logits: np.ndarray) -> float:
+    return float(1e-3 * max(logits.std(), 0.1))
+
+
+def forced_ids(model: RandomModel, count: int) -> list[int]:
+    return np.random.default_rng(5).integers(model.config["vocab_size"], size=count).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_forced_tokens(tmp_path: Path, engine_logits: Logits, device: str, shape: str, dtype: Dtype) -> None:
+    """Top-1 agrees at every position and no logit differs by more than the tolerance."""
+    model = make(tmp_path, shape, dtype)
+    ids = forced_ids(model, model.config["ctx_len"])
+    expected = model.logits(ids, torch.float32).numpy()
+    got = engine_logits(model.path, ids, device)
+    assert got.shape == expected.shape
+    difference = np.abs(got - expected)
+    t, v = np.unravel_index(difference.argmax(), difference.shape)
+    worst = f"{shape} {dtype} {device}: largest difference at [{t}, {v}]: expected {expected[t, v]}, got {got[t, v]}"
+    assert difference[t, v] <= tolerance(expected), worst
+    disagree = np.flatnonzero(got.argmax(1) != expected.argmax(1))
+    # Two logits closer than rounding have no order: such a position must be a tie in f64, and is reported.
+    if disagree.size:
+        exact = model.logits(ids, torch.float64).numpy()
+        for t in disagree:
+            margin = np.sort(exact[t])[-1] - np.sort(exact[t])[-2]
+            assert margin < 2 * difference.max(), f"{shape} {dtype} {device}: top-1 differs at {t}, margin {margin}"
+            print(f"{shape} {dtype} {device}: tie at position {t}, f64 margin {margin:.2e}")
+
+
+@pytest.mark.parametrize("shape", ["plain", "gqa", "odd", "wide"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_64_greedy_tokens(tmp_path: Path, engine_logits: Logits, device: str, shape: str) -> None:
+    """Torch's greedy continuation of 64 tokens is the engine's: forced along it, the engine takes the same token each time."""
+    model = make(tmp_path, shape)
+    ids = forced_ids(model, 5)
+    prompt = len(ids)
+    for _ in range(64):
+        ids.append(int(model.logits(ids, torch.float32)[-1].argmax()))
+    got = engine_logits(model.path, ids[:-1], device)[prompt - 1 :]
+    exact = model.logits(ids[:-1], torch.float64).numpy()[prompt - 1 :]
+    slack = 2 * np.abs(got - exact).max()
+    for step, (row, exact_row, token) in enumerate(zip(got, exact, ids[prompt:], strict=True)):
+        if row.argmax() != token:
+            margin = np.sort(exact_row)[-1] - np.sort(exact_row)[-2]
+            assert margin < slack, f"{shape} {device}: token {step} is {row.argmax()}, torch {token}, margin {margin}"
+            print(f"{shape} {device}: greedy tie at token {step}, f64 margin {margin:.2e} < {slack:.2e}")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_wrong_weight_is_seen(tmp_path: Path, engine_logits: Logits, device: str) -> None:
+    """The comparison can fail: one changed norm gain moves the logits beyond the tolerance."""
+    model = make(tmp_path, "plain")
+    ids = forced_ids(model, 16)
+    model.weights["model.layers.1.input_layernorm.weight"][3] += 0.5
+    expected = model.logits(ids, torch.float32).numpy()
+    assert np.abs(engine_logits(model.path, ids, device) - expected).max() > tolerance(expected)
