@@ -1,0 +1,91 @@
+"""A trained model in, model.bin out (training/FORMAT.md): configuration, tokenizer, weights, golden answer, provenance.
+
+Nothing goes in that changes between two equal builds: no clock, duration, host or path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from training import command, config
+from training.model import Llama
+from training.model_file import Dtype, Golden, as_stored, expected_tensors, write_model
+from training.tokenizer import FLAT_NAME
+from training.tokenizer import load as load_tokenizer
+
+NAME = "model.bin"
+GOLDEN_TOKENS = 64  # FORMAT.md, section 2
+RUN = ("parameters", "precision", "profile", "steps", "tokens_seen", "torch", "train_bytes", "train_tokens",
+       "val_bpb", "val_bytes", "val_ctx_len", "val_overlap", "val_tokens")  # of summary.json: what equal builds share
+
+
+def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mapping[str, NDArray[Any]]) -> Golden:
+    """torch's f32 logits of the last of ids, computed on one thread. weights: as they are stored, f16 ones widened here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        llama = Llama(model, vocab_size)
+        llama.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.items()})
+        with torch.no_grad():
+            logits = llama(torch.tensor([ids]))[0, -1]
+    finally:
+        torch.set_num_threads(threads)
+    return Golden(ids, logits.numpy())
+
+
+def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Path) -> dict[str, Any]:
+    """Write `out` and return its header. Raises ValueError where the weights, the tokenizer and the settings do not fit."""
+    shape, export = config.section_from(params, config.Model), config.section_from(params, config.Export)
+    dtype: Dtype = "f16" if export.dtype == "f16" else "f32"
+    summary = json.loads((train_dir / "summary.json").read_text(encoding="utf-8"))
+    flat = (tokenizer_dir / FLAT_NAME).read_bytes()
+    tokenizer = load_tokenizer(tokenizer_dir)
+    digest = hashlib.sha256(flat).hexdigest()
+    if digest != summary["tokenizer_sha256"]:
+        raise ValueError(f"{tokenizer_dir / FLAT_NAME} is not the tokenizer that the model was trained with: sha256 {digest}, "
+                         f"expected {summary['tokenizer_sha256']}; train again")
+    separator_id = min(tokenizer.special_tokens.values())  # the first of tokenizer.special_tokens: it begins and ends documents
+    settings = {**dataclasses.asdict(shape), "vocab_size": tokenizer.vocab_size,
+                "bos_token_id": separator_id, "eos_token_id": separator_id}
+    weights_path = train_dir / "model.safetensors"
+    try:
+        trained = {name: tensor.numpy() for name, tensor in load_file(weights_path).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{weights_path}: not a safetensors file ({error}); train again") from error
+    specs = expected_tensors(settings)
+    if missing := {spec.name for spec in specs} ^ set(trained):
+        raise ValueError(f"{weights_path}: its tensors are not those of the settings ({min(missing)}); train again")
+    stored = {spec.name: as_stored(spec, trained[spec.name], export.dtype) for spec in specs}
+    ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
+    provenance = {"settings": params["params"], "run": {name: summary[name] for name in RUN},
+                  "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest()}
+    return write_model(out, settings, flat, None, stored, golden(shape, tokenizer.vocab_size, ids, stored), provenance, dtype)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    params = command.params_of(arguments)
+    with command.publishing(arguments.out) as temporary:
+        header = build(params, arguments.train, arguments.tokenizer, temporary / NAME)
+        nbytes = (temporary / NAME).stat().st_size
+    command.say(f"{NAME}: {nbytes:,} bytes, {len(header['tensors'])} tensors, {header['tensors'][0]['dtype']}")
+
+
+if __name__ == "__main__":
+    arguments = command.parser("export", "Write model.bin.")
+    arguments.add_argument("--train", type=Path, required=True, metavar="DIR", help="the trained model's folder")
+    arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
+    sys.exit(command.run(main, arguments))

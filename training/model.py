@@ -1,0 +1,141 @@
+"""Llama in PyTorch, with Hugging Face's tensor names: what is trained here runs wherever Llama runs.
+
+Shapes: B sequences, T positions, C = d_model, H query heads, G key/value heads, D = d_head, F = d_ff, V = vocab_size.
+Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.config import Model
+
+
+def rope_tables(ctx_len: int, d_head: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of RoPE's angles, (ctx_len, d_head/2) f32, computed in f64: position p turns pair j by p * theta^(-2j/D).
+
+    Source: Su et al. 2021, arXiv:2104.09864; component j pairs with j + D/2 (rotate_half), as in Hugging Face's Llama.
+    """
+    frequencies = theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
+    angles = torch.outer(torch.arange(ctx_len, dtype=torch.float64), frequencies)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (j, j + D/2). x: (B, T, H, D); cos, sin: (T, 1, D/2). Returns (B, T, H, D)."""
+    low, high = x.chunk(2, dim=-1)
+    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
+
+
+class RMSNorm(nn.Module):
+    """Scale each row to unit RMS, then by weight; sums in f32. Source: Zhang & Sennrich 2019, arXiv:1910.07467."""
+
+    def __init__(self, d_model: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, T, C). Returns (B, T, C) in x.dtype."""
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Causal self-attention with grouped queries."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.n_head, self.n_kv_head, self.d_head = model.n_head, model.n_kv_head, model.d_head
+        self.q_proj = nn.Linear(model.d_model, model.n_head * model.d_head, bias=False)
+        self.k_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=False)
+        self.v_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=False)
+        self.o_proj = nn.Linear(model.n_head * model.d_head, model.d_model, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """x: (B, T, C); cos, sin: (T, 1, D/2). Returns (B, T, C)."""
+        q = self.q_proj(x).unflatten(-1, (self.n_head, self.d_head))  # (B, T, H, D)
+        k = self.k_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))  # (B, T, G, D)
+        v = self.v_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True,
+                                               enable_gqa=self.n_kv_head != self.n_head)  # (B, H, T, D)
+        out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)). Source: Shazeer 2020, arXiv:2002.05202."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(model.d_model, model.d_ff, bias=False)
+        self.up_proj = nn.Linear(model.d_model, model.d_ff, bias=False)
+        self.down_proj = nn.Linear(model.d_ff, model.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, T, C). Returns (B, T, C)."""
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Layer(nn.Module):
+    """One decoder layer: attention and SwiGLU, each behind a norm and added to the residual stream."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(model.d_model, model.norm_eps)
+        self.self_attn = Attention(model)
+        self.post_attention_layernorm = RMSNorm(model.d_model, model.norm_eps)
+        self.mlp = SwiGLU(model)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """x: (B, T, C). Returns (B, T, C)."""
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    """Embedding, layers, last norm: what Hugging Face calls `model`."""
+
+    def __init__(self, model: Model, vocab_size: int) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(vocab_size, model.d_model)
+        self.layers = nn.ModuleList(Layer(model) for _ in range(model.n_layer))
+        self.norm = RMSNorm(model.d_model, model.norm_eps)
+
+
+class Llama(nn.Module):
+    """The language model. ids in, logits out."""
+
+    cos: Tensor  # (ctx_len, 1, D/2)
+    sin: Tensor
+
+    def __init__(self, model: Model, vocab_size: int) -> None:
+        super().__init__()
+        self.model = Decoder(model, vocab_size)
+        self.lm_head = None if model.tie_embeddings else nn.Linear(model.d_model, vocab_size, bias=False)
+        cos, sin = rope_tables(model.ctx_len, model.d_head, model.rope_theta)
+        self.register_buffer("cos", cos[:, None], persistent=False)
+        self.register_buffer("sin", sin[:, None], persistent=False)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights from a generator on the CPU: normal, sd 0.02, and 0.02 / sqrt(2 n_layer) for the two projections
+        that add to the residual stream (Radford et al. 2019, GPT-2). Norms stay 1."""
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                narrow = name.endswith(("o_proj.weight", "down_proj.weight"))
+                sd = 0.02 / (2 * len(self.model.layers)) ** 0.5 if narrow else 0.02
+                weight.data.copy_(torch.randn(weight.shape, generator=generator) * sd)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V)."""
+        cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
+        x = self.model.embed_tokens(ids)
+        for layer in self.model.layers:
+            x = layer(x, cos, sin)
+        x = self.model.norm(x)
+        head = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        return F.linear(x, head)

@@ -1,0 +1,118 @@
+"""Where and how to compute: the device, and what a few steps at the start show to be fastest.
+
+What is fastest differs from one CPU to the next: bf16 was a third faster on one with AMX and three times slower on one without;
+many threads slow a small model down. So it is measured. The weights and the optimizer are put back after the trial.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.command import say
+from training.config import Train
+
+WARM_STEPS, TIMED_STEPS = 2, 5
+WORTH = 0.9  # a less exact way must take less than this share of the time
+
+
+@dataclass(frozen=True)
+class Way:
+    """How steps are computed."""
+
+    threads: int  # of the CPU
+    precision: str  # "f32" or "bf16" (autocast; the weights stay f32)
+    compile: bool  # with torch.compile
+
+
+def pick_device(wanted: str, repro: bool) -> torch.device:
+    """The device for train.device. Raises ValueError where it is not there, or where it cannot be bit-exact."""
+    if repro and wanted not in ("auto", "cpu"):
+        raise ValueError(f"profile repro trains on the CPU; train.device={wanted!r} is not bit-exact")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        wanted = "cpu" if repro else next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        raise ValueError(f"train.device={wanted!r}: this PyTorch finds no such device; use train.device=auto")
+    return torch.device(wanted)
+
+
+def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:
+    """Rounds of ways to try: each round varies one thing, the others are as the round before found best (see `choose`)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = min(cores, torch.get_num_threads()) if "OMP_NUM_THREADS" in os.environ else cores
+    counts = [cores]
+    while device.type == "cpu" and counts[-1] >= 8:
+        counts.append(counts[-1] // 2)
+    first = "bf16" if train.precision == "bf16" else "f32"
+    yield [Way(count, first, False) for count in counts]
+    if train.precision == "auto":
+        yield [Way(0, "bf16", False)]
+    if train.compile:
+        yield [Way(0, "", True)]
+
+
+def choose(train: Train, device: torch.device, model: nn.Module, optimizer: torch.optim.Optimizer,
+           step: Callable[[Way], float]) -> tuple[Way, list[dict[str, Any]]]:
+    """The fastest way of the candidates, and what was measured: [{"threads", "precision", "compile", "step_ms"}].
+
+    step(way) makes one optimizer step and returns its loss. A way that fails (no C++ compiler, no bf16) is left out with a word.
+    """
+    rounds = list(candidates(train, device))
+    if sum(map(len, rounds)) == 1:
+        return rounds[0][0], []
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    moments = copy.deepcopy(optimizer.state_dict())
+    best, best_ms = rounds[0][0], float("inf")
+    measured = []
+    for ways in rounds:
+        for tried in ways:
+            way = Way(tried.threads or best.threads, tried.precision or best.precision, tried.compile or best.compile)
+            try:
+                step_ms = _time(way, device, step)
+            except Exception as error:  # whatever a compiler or a back end raises, the plain way is there
+                say(f"{way.precision}{' compiled' * way.compile}: does not run here ({type(error).__name__}); left out")
+                continue
+            finally:
+                model.load_state_dict(weights)
+                optimizer.load_state_dict(copy.deepcopy(moments))
+            measured.append({**asdict(way), "step_ms": round(step_ms, 2)})
+            inexact = way.precision == "bf16" and best.precision == "f32"
+            if step_ms < best_ms * (WORTH if inexact or way.compile else 1.0):
+                best, best_ms = way, step_ms
+    if best_ms == float("inf"):
+        raise ValueError(f"no training step runs on {device}; try train.device=cpu train.precision=f32")
+    torch.set_num_threads(best.threads)
+    return best, measured
+
+
+def _time(way: Way, device: torch.device, step: Callable[[Way], float]) -> float:
+    """The median of a few steps, in milliseconds. Raises ArithmeticError for a loss that is not finite."""
+    torch.set_num_threads(way.threads)
+    times = []
+    for index in range(WARM_STEPS + TIMED_STEPS):
+        started = time.perf_counter()
+        loss = step(way)  # reads the loss back, so a GPU has finished
+        if loss != loss:
+            raise ArithmeticError("the loss is not a number")
+        if index >= WARM_STEPS:
+            times.append(1e3 * (time.perf_counter() - started))
+    return sorted(times)[len(times) // 2]
+
+
+def autocast(way: Way, device: torch.device) -> torch.autocast:
+    """The context in which the forward pass runs."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16")
+
+
+def compiled(way: Way, model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model's forward pass as the way wants it."""
+    made: Callable[[Tensor], Tensor] = torch.compile(model) if way.compile else model
+    return made

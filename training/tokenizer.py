@@ -1,0 +1,53 @@
+"""Training documents in, a byte-level BPE tokenizer out.
+
+Writes OUT/tokenizer.json  the form that Hugging Face's tools read
+       OUT/tokenizer.tok   our own flat form (rust/tokenizer/FORMAT.md), which goes into model.bin
+The work is done in Rust (rust/tokenizer), through the module pocketlm_tokenizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pocketlm_tokenizer import Tokenizer
+
+from training import command, config, corpus
+
+FLAT_NAME = "tokenizer.tok"
+JSON_NAME = "tokenizer.json"
+
+
+def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
+    """Learn the merges from the training documents alone: what the validation text holds must stay unknown.
+
+    Raises ValueError where there is no training document.
+    """
+    texts = [text for _, text in corpus.read(corpus_dir, "train")]
+    if not texts:
+        raise ValueError(f"{corpus_dir}: no training documents")
+    return Tokenizer.train(texts, vocab_size=settings.vocab_size, special_tokens=list(settings.special_tokens),
+                           min_frequency=settings.min_frequency)
+
+
+def load(directory: Path) -> Tokenizer:
+    """The tokenizer in a folder that this command wrote. Raises ValueError or OSError where it is missing or broken."""
+    return Tokenizer.from_bytes((directory / FLAT_NAME).read_bytes())
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    settings = config.section_from(command.params_of(arguments), config.Tokenizer)
+    tokenizer = build(settings, arguments.corpus)
+    with command.publishing(arguments.out) as temporary:
+        (temporary / JSON_NAME).write_text(tokenizer.to_hf_json(), encoding="utf-8")
+        (temporary / FLAT_NAME).write_bytes(tokenizer.to_bytes())
+    short = f" (asked for {settings.vocab_size}: the corpus has no more pairs)" if tokenizer.vocab_size < settings.vocab_size else ""
+    command.say(f"vocabulary: {tokenizer.vocab_size} tokens{short}")
+
+
+if __name__ == "__main__":
+    arguments = command.parser("tokenizer", "Train the tokenizer on the training documents.")
+    arguments.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="the corpus folder")
+    sys.exit(command.run(main, arguments))

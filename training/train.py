@@ -1,0 +1,263 @@
+"""Shards in, a trained model out: load, build, loop, save.
+
+Writes OUT/model.safetensors  the weights in f32, with Hugging Face's names
+       OUT/metrics.jsonl      one line an interval or evaluation
+       OUT/loss.svg, OUT/samples.txt
+       OUT/summary.json       what the run was and how good it got
+While it runs, checkpoints, metrics.jsonl and samples.txt are in the folder --resume (OUT/partial without it); the same command
+goes on from there after a kill, SIGINT or SIGTERM. Under the profile repro (one thread, f32, no figures of time in the outputs)
+every output has the same bytes, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training import checkpoint, command, config, plot, shards, speed
+from training.batches import Batches
+from training.evaluate import evaluate, token_nbytes
+from training.model import Llama
+from training.progress import Progress
+from training.sample import sample
+from training.schedule import lr_at
+from training.speed import Way
+from training.tokenizer import load as load_tokenizer
+
+
+class StopRequest:
+    """SIGINT and SIGTERM as a request that is honoured at the next safe point."""
+
+    def __init__(self) -> None:
+        self.signum = 0
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._note)
+
+    def _note(self, signum: int, frame: object) -> None:
+        self.signum = signum
+
+    def check(self) -> None:
+        """Raises Interrupted once a signal came."""
+        if self.signum:
+            raise command.Interrupted(self.signum, f"stopped by {signal.Signals(self.signum).name}; the same command goes on from here")
+
+
+class Journal:
+    """A text file that grows, and that a resumed run cuts back to where its checkpoint saw it."""
+
+    def __init__(self, path: Path, nbytes: int) -> None:
+        self.file = path.open("ab")
+        self.file.truncate(nbytes)
+        self.file.seek(nbytes)
+
+    def write(self, text: str) -> None:
+        self.file.write(text.encode())
+        self.file.flush()
+
+    def mark(self) -> int:
+        """Force it to the disk; returns its length."""
+        os.fsync(self.file.fileno())
+        return self.file.tell()
+
+
+def make_optimizer(model: Llama, train: config.Train, device: torch.device) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on the matrices alone."""
+    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
+    norms = [weight for weight in model.parameters() if weight.dim() == 1]
+    return torch.optim.AdamW([{"params": matrices, "weight_decay": train.weight_decay}, {"params": norms, "weight_decay": 0.0}],
+                             lr=train.lr, betas=(train.beta1, train.beta2), fused=device.type != "mps")
+
+
+def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: Path, out: Path, stop: StopRequest) -> None:
+    """The whole run. params: as a stage writes them. Raises ValueError for inputs that do not fit, Interrupted after a signal."""
+    # Load.
+    shape, train = config.section_from(params, config.Model), config.section_from(params, config.Train)
+    repro = params["profile"] == "repro"
+    tokenizer = load_tokenizer(tokenizer_dir)
+    text, held_out = shards.open_split(shards_dir, "train"), shards.open_split(shards_dir, "val")
+    for stream in (text, held_out):
+        shards.check_tokenizer(stream, tokenizer_dir)
+    batches = Batches(text, shape.ctx_len, train.batch_size, train.seed)
+    if batches.window < shape.ctx_len:
+        command.say(f"the training text has only {text.n_tokens} tokens: windows of {batches.window}, not {shape.ctx_len}")
+    tokens_a_step = train.batch_size * train.grad_accum * batches.window
+    sizes = token_nbytes(tokenizer, text.separator_id)
+
+    # Build.
+    device = speed.pick_device(train.device, repro)
+    if repro:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+    model = Llama(shape, text.vocab_size)
+    model.initialise(torch.Generator().manual_seed(train.seed))
+    model.to(device)
+    optimizer = make_optimizer(model, train, device)
+    parameters = list(model.parameters())
+    run_digest = hashlib.sha256(json.dumps(
+        [params, torch.__version__, *(shard.path.name + hashlib.sha256(shard.tokens).hexdigest() for shard in [*text.shards, *held_out.shards]),
+         text.tokenizer_sha256], sort_keys=True).encode()).hexdigest()
+
+    state = checkpoint.read_latest(partial / "checkpoints", model, optimizer, run_digest)
+    if state:
+        command.say(f"resumed at step {state['step']} of {train.steps}")
+    else:
+        state = {"run": run_digest, "step": 0, "loss_sum": 0.0, "train_s": 0.0, "metrics_nbytes": 0, "samples_nbytes": 0, "way": None, "trial": []}
+    partial.mkdir(parents=True, exist_ok=True)
+    metrics = Journal(partial / "metrics.jsonl", state["metrics_nbytes"])
+    samples = Journal(partial / "samples.txt", state["samples_nbytes"])
+    forwards: dict[Way, Any] = {}
+
+    def step_once(way: Way, step: int) -> Tensor:
+        """One optimizer step; returns the mean loss in nats, (), on the device."""
+        if way not in forwards:
+            forwards[way] = speed.compiled(way, model)
+        total = torch.zeros((), device=device)
+        for micro in range(train.grad_accum):
+            ids = torch.from_numpy(batches.batch(step * train.grad_accum + micro)).to(device)
+            with speed.autocast(way, device):
+                logits = forwards[way](ids[:, :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()) / train.grad_accum
+            loss.backward()
+            total += loss.detach()
+        if train.grad_clip > 0:
+            torch.nn.utils.clip_grad_norm_(parameters, train.grad_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(step, train)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return total
+
+    def score(max_tokens: int | None) -> float:
+        found = evaluate(model, held_out, sizes, shape.ctx_len, train.eval_overlap, device, max_tokens, between=stop.check)
+        return found.bpb
+
+    def write_sample(prompt: str, step: int) -> None:
+        said = sample(model, tokenizer, prompt, train.sample_tokens, train.sample_temperature, shape.ctx_len, text.separator_id,
+                      train.seed + step, device, between=stop.check)
+        samples.write(f"--- step {step}\n{said}\n\n")
+
+    def save_checkpoint() -> None:
+        state.update(step=step, loss_sum=float(loss_sum), train_s=train_s + time.monotonic() - started,
+                     metrics_nbytes=metrics.mark(), samples_nbytes=samples.mark())
+        checkpoint.write(partial / "checkpoints", model, optimizer, state)
+
+    # Loop.
+    if repro:
+        way = Way(1, "f32", False)
+    elif state["way"]:
+        way = Way(**state["way"])
+        torch.set_num_threads(way.threads)
+    else:
+        way, state["trial"] = speed.choose(train, device, model, optimizer, lambda way: float(step_once(way, 0)))
+        state["way"] = vars(way)
+    command.say(f"{sum(weight.numel() for weight in parameters):,} parameters, {text.n_tokens:,} tokens, {train.steps} steps of "
+                f"{tokens_a_step:,} tokens ({train.steps * tokens_a_step / text.n_tokens:.1f} epochs); {device}, {way.precision}"
+                + f", {way.threads} thread{'s' * (way.threads != 1)}" * (device.type == "cpu") + ", compiled" * way.compile)
+    step, train_s, started = state["step"], state["train_s"], time.monotonic()
+    loss_sum = torch.tensor(state["loss_sum"], dtype=torch.float32, device=device)
+    saved = started
+    val_bpb = math.nan
+    with Progress(train.steps, tokens_a_step, step) as progress:
+        try:
+            while True:
+                stop.check()
+                if step % train.eval_every == 0 or step == train.steps:
+                    paused = time.monotonic()
+                    last = step == train.steps
+                    val_bpb = score(None if last else train.eval_tokens)
+                    for prompt in train.sample_prompts[: None if last else 1]:
+                        write_sample(prompt, step)
+                    metrics.write(_line({"step": step, "tokens": step * tokens_a_step, "val_bpb": val_bpb, "whole": last},
+                                        None if repro else {"train_s": train_s + time.monotonic() - started}))
+                    progress.evaluated(val_bpb)
+                    progress.pause(time.monotonic() - paused)
+                    if last:
+                        break
+                loss_sum += step_once(way, step)
+                step += 1
+                loss_nats = None
+                if step % train.log_every == 0:
+                    loss_nats = float(loss_sum) / train.log_every
+                    if not math.isfinite(loss_nats):
+                        raise ValueError(f"the loss is {loss_nats} at step {step}; lower train.lr (now {train.lr:g})")
+                    loss_sum.zero_()
+                    metrics.write(_line({"step": step, "tokens": step * tokens_a_step, "loss_nats": loss_nats,
+                                         "train_bpb": loss_nats / math.log(2) * text.n_tokens / text.text_nbytes, "lr": lr_at(step - 1, train)},
+                                        None if repro else {"train_s": train_s + time.monotonic() - started,
+                                                            "tokens_a_second": progress.tokens_a_second}))
+                progress.advance(step, loss_nats)
+                if time.monotonic() - saved >= train.checkpoint_seconds:
+                    save_checkpoint()
+                    saved = time.monotonic()
+        except command.Interrupted:
+            save_checkpoint()
+            raise
+
+    # Save.
+    metrics.mark(), samples.mark()
+    train_s += time.monotonic() - started
+    records = [json.loads(line) for line in (partial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    summary: dict[str, Any] = {
+        "steps": step, "tokens_seen": step * tokens_a_step, "parameters": sum(weight.numel() for weight in parameters),
+        "val_bpb": val_bpb, "val_tokens": held_out.n_tokens - 1, "val_bytes": held_out.text_nbytes, "val_ctx_len": shape.ctx_len,
+        "val_overlap": train.eval_overlap, "train_tokens": text.n_tokens, "train_bytes": text.text_nbytes,
+        "vocab_size": text.vocab_size, "tokenizer_sha256": text.tokenizer_sha256, "profile": params["profile"],
+        "device": device.type, "precision": way.precision, "compile": way.compile, "torch": torch.__version__.partition("+")[0],
+        "numpy": np.__version__,
+    }
+    if not repro:
+        summary |= {"threads": way.threads, "trial": state["trial"], "train_s": round(train_s, 1),
+                    "tokens_a_second": round(step * tokens_a_step / train_s)}
+    with command.publishing(out) as temporary:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        shutil.copyfile(partial / "metrics.jsonl", temporary / "metrics.jsonl")
+        shutil.copyfile(partial / "samples.txt", temporary / "samples.txt")
+        (temporary / "loss.svg").write_text(plot.loss_svg(
+            f"{val_bpb:.3f} bits per byte after {step * tokens_a_step / 1e6:.1f} M tokens",
+            [(record["step"], record["train_bpb"]) for record in records if "train_bpb" in record],
+            [(record["step"], record["val_bpb"]) for record in records if "val_bpb" in record]), encoding="utf-8")
+        command.write_json(temporary / "summary.json", summary)
+    took = f" in {train_s:.0f} s" if not repro else ""
+    command.say(f"{val_bpb:.3f} bits/byte on {held_out.text_nbytes:,} held-out bytes after {step * tokens_a_step:,} tokens{took}")
+
+
+def _line(record: dict[str, Any], times: dict[str, float] | None) -> str:
+    """A line of metrics.jsonl; figures of time stay out of a run that must give the same bytes every time."""
+    return json.dumps(record | {name: round(value, 2) for name, value in (times or {}).items()}, allow_nan=False) + "\n"
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    params = command.params_of(arguments)
+    if platform.system() == "Linux" and "GLIBC_TUNABLES" not in os.environ and params["profile"] == "fast":
+        command.say("GLIBC_TUNABLES is not set: on a CPU glibc's allocator may halve the speed; "
+                    "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 (README of training)")
+    partial = arguments.resume or arguments.out / "partial"
+    run(params, arguments.shards, arguments.tokenizer, partial, arguments.out, StopRequest())
+    if arguments.resume is None:
+        shutil.rmtree(partial)
+
+
+if __name__ == "__main__":
+    arguments = command.parser("train", "Train the model.")
+    arguments.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the folder of shards")
+    arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
+    arguments.add_argument("--resume", type=Path, metavar="DIR", help="where checkpoints are kept and taken up again")
+    sys.exit(command.run(main, arguments))
