@@ -3,11 +3,14 @@
 `doit list` shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`, `train.steps=50`.
 """
 
-from stages import DOIT_CONFIG, GRAPH
+from collections.abc import Iterator
+from typing import Any
+
+from stages.project import DOIT_CONFIG, GRAPH
 
 __all__ = ["DOIT_CONFIG", "task_pocketlm"]
 
 
-def task_pocketlm():
+def task_pocketlm() -> Iterator[dict[str, Any]]:
     """Every stage of the graph."""
     yield from GRAPH.tasks()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stages import paths, tools, wasm_target
 from stages.graph import Setup
+from stages.graph.builder import ensure
 
 # Weights, checkpoints, shards and compiled engines: the golden rule of data.
 FORBIDDEN_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".gguf", ".onnx", ".npy", ".npz", ".wasm")
@@ -184,11 +185,13 @@ CHECKS: dict[str, tuple[Check, tuple[Setup, ...]]] = {
 
 def run_checks(names: Sequence[str], root: Path = paths.ROOT) -> int:
     """Run checks by name (all where none is named), a line each; returns how many failed."""
+    from stages.project import GRAPH
+
     failed = 0
     for name in names or CHECKS:
         check, needs = CHECKS[name]
         for setup in needs:
-            setup.ensure()
+            ensure(GRAPH, setup)
         began = time.monotonic()
         problems = check(root)
         failed += bool(problems)

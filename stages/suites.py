@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stages import check, paths, tools, wasm_target
+from stages.commands import TEST_PRESET
 from stages.graph import Setup
-
-TEST_PRESET = "tiny"
+from stages.graph.builder import ensure
+from stages.project import GRAPH
 
 
 def environment() -> dict[str, str]:
@@ -84,7 +85,7 @@ def run_suites(names: Sequence[str]) -> int:
         suite, needs = SUITES[name]
         print(f"\n── {name}: {suite.__doc__}", flush=True)
         for setup in needs:
-            setup.ensure()
+            ensure(GRAPH, setup)
         began = time.monotonic()
         passed = suite()
         results.append((name, passed, time.monotonic() - began, suite.__doc__ or ""))

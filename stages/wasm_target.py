@@ -5,7 +5,8 @@ Three ways, in this order; POCKETLM_WASM_TARGET=distro forces the last:
 2. `rustup target add`;
 3. Debian's Rust source package, compiled once into build/tools/wasm-sysroot: for machines that reach no rustup server.
 
-Out: build/tools/wasm-target.json, {"way": "sysroot"|"rustup"|"distro", "sysroot": PATH}, and build/tools/wasm-path, what goes before PATH. The proc-macros and the wasm must come from one compiler, so the whole wasm build uses that PATH.
+Out: build/tools/wasm-target.json, {"way": "sysroot"|"rustup"|"distro", "sysroot": PATH}, build/tools/wasm-path, what goes before PATH, and
+build/tools/wasm-rustc, the compiler. The proc-macros and the wasm must come from one compiler, so the whole wasm build uses that PATH.
 """
 
 from __future__ import annotations
@@ -38,13 +39,8 @@ def wasm_target() -> dict[str, str]:
         return {}
 
 
-def rustc() -> str:
-    """The compiler of the wasm build: Debian's where the third way was taken or is forced, else the one on PATH."""
-    forced = os.environ.get(FORCE) == "distro"
-    return str(DISTRO_BIN / "rustc") if forced or wasm_target().get("way") == "distro" else "rustc"
-
-
-RUSTC = Tool("rustc", argv=lambda: (rustc(), "-vV"))
+# The compiler of the wasm build has a name of its own, so that its version enters the key whichever way was taken.
+RUSTC = Tool("rustc", argv=(str(paths.TOOLS / "wasm-rustc"), "-vV"), watch=(str(paths.WASM_TARGET_STAMP),))
 
 
 def is_ready() -> bool:
@@ -62,6 +58,9 @@ def _sysroot() -> str | None:
 def _stamp(way: str, sysroot: str) -> None:
     paths.TOOLS.mkdir(parents=True, exist_ok=True)
     (paths.TOOLS / "wasm-path").write_text(f"{DISTRO_BIN}:" if way == "distro" else "")
+    compiler = paths.TOOLS / "wasm-rustc"
+    compiler.write_text(f'#!/bin/sh\nexec {DISTRO_BIN / "rustc" if way == "distro" else "rustc"} "$@"\n')
+    compiler.chmod(0o755)
     paths.WASM_TARGET_STAMP.write_text(json.dumps({"way": way, "sysroot": sysroot}))
 
 

@@ -1,0 +1,90 @@
+"""PocketLM's own doit commands: preview, check, test. Each builds what it needs under the lock, lets the lock go, then runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doit import doit_cmd
+
+from stages import paths
+from stages.graph import UsageError
+from stages.graph.commands import Command, Run
+
+TEST_PRESET = "tiny"
+
+
+class _BuildThen(Run):
+    """Build some tasks, then do something with what they made."""
+
+    tasks: tuple[str, ...] = ()
+
+    def build(self) -> int:
+        """Bring `tasks` up to date; returns the exit status."""
+        self.sel_tasks = list(self.tasks)
+        return super()._execute(self.outstream, verbosity=2)
+
+
+class Preview(_BuildThen):
+    """Build what is stale of the bundle, then serve it on localhost until Ctrl-C."""
+
+    name = "preview"
+    doc_purpose = "build the page and talk to the model in a browser"
+    doc_usage = "[--port N]"
+    cmd_options = ({"name": "port", "short": "p", "long": "port", "type": int, "default": 0, "help": "a free one from 8000 where it is left out"},)
+    tasks = ("web",)
+
+    def _execute(self, port: int, pos_args: Any = None) -> int:  # type: ignore[override]
+        if pos_args:
+            raise UsageError(f"preview takes no task ({pos_args[0]!r}); choose a model with preset=NAME")
+        status = self.build()
+        if status != 0:
+            return status
+        from stages.preview import serve
+        from stages.project import SETTINGS
+
+        return serve(paths.preset_dir(SETTINGS.preset) / "web", port or None)
+
+
+class Check(Command):
+    """Everything that a machine can say about the sources."""
+
+    name = "check"
+    doc_purpose = "linters, types, the WASM wall, the golden rule of data, commit messages"
+    doc_usage = "[CHECK ...]"
+
+    def _execute(self, pos_args: Any = None) -> int:
+        from stages.check import CHECKS, run_checks
+
+        _known(pos_args, CHECKS, "check")
+        return 1 if run_checks(pos_args or []) else 0
+
+
+class Test(_BuildThen):
+    """Build the `tiny` preset, then run every check and test."""
+
+    name = "test"
+    doc_purpose = "build the tests' model, then run every check and test"
+    doc_usage = "[SUITE ...]"
+    cmd_options = ()
+    tasks = ("web", "cli")
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """The tests' preset and profile are not for choosing."""
+        for name in doit_cmd._CMDLINE_VARS:
+            return self._wrong(UsageError(f"{name}= means nothing here: the tests have a preset of their own"))
+        doit_cmd.set_var("preset", TEST_PRESET)
+        doit_cmd.set_var("profile", "fast")
+        return super().parse_execute(in_args)
+
+    def _execute(self, pos_args: Any = None) -> int:  # type: ignore[override]
+        from stages.suites import SUITES, run_suites
+
+        _known(pos_args, SUITES, "suite")
+        status = self.build()
+        return status or (1 if run_suites(pos_args or []) else 0)
+
+
+def _known(names: list[str] | None, table: dict[str, Any], kind: str) -> None:
+    for name in names or ():
+        if name not in table:
+            raise UsageError(f"{name!r} is not a {kind}; there are: {', '.join(table)}")
