@@ -52,7 +52,7 @@ def params_of(arguments: argparse.Namespace) -> dict[str, Any]:
             params = json.loads(arguments.params.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{arguments.params}: not JSON: {error}") from error
-        if not isinstance(params, dict) or params.get("profile") not in PROFILES:
+        if not isinstance(params, dict) or params.get("profile") not in (*PROFILES, None):  # null: no matter to this command
             raise ValueError(f'{arguments.params}: no "profile" that is one of {", ".join(PROFILES)}')
         return params
     overrides = {}
