@@ -37,8 +37,8 @@ class Processes:
     def __init__(self, grace_s: float) -> None:
         self.grace_s = grace_s
         self.stopping = False
-        self._guard = threading.Lock()
-        self._running: dict[subprocess.Popen[bytes], int] = {}  # supervisor -> our end of its pipe
+        self._guard = threading.RLock()  # a signal handler may ask while its thread holds it
+        self._running: dict[subprocess.Popen[bytes], int | None] = {}  # supervisor -> our end of its pipe, until closed
 
     def run(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], log: str, on_line: Callable[[str, str], None], lock_fd: int | None,
             terminal: bool) -> Ended:  # fmt: skip
@@ -91,9 +91,8 @@ class Processes:
             self.stopping = True
             running = list(self._running)
         for supervisor in running:
-            if supervisor.poll() is None:
-                supervisor.terminate()
-                self._close_pipe(supervisor)
+            self._close_pipe(supervisor)
+            supervisor.terminate()  # told twice: no grace
 
     def _start(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], output: int, lock_fd: int | None) -> subprocess.Popen[bytes]:
         theirs, ours = os.pipe()
@@ -123,12 +122,15 @@ class Processes:
         """Close the pipe, wait for the supervisor, and forget it."""
         self._close_pipe(supervisor)
         supervisor.wait()
+        with self._guard:
+            del self._running[supervisor]
 
     def _close_pipe(self, supervisor: subprocess.Popen[bytes]) -> None:
         with self._guard:
-            pipe = self._running.pop(supervisor, None)
-        if pipe is not None:
-            os.close(pipe)
+            pipe = self._running.get(supervisor)
+            if pipe is not None:
+                self._running[supervisor] = None
+                os.close(pipe)
 
 
 def _read(source: int) -> bytes:

@@ -119,8 +119,10 @@ class Store:
             raise StageFailed(str(error)) from error
 
     def publish(self, folder: str, key: str, receipt: Receipt) -> None:
-        """Write the receipt and rename the folder to its key, in place of an entry that is there."""
-        target = f"{folder}/receipt.json"
+        """Write the receipt beside outputs and log, and rename the folder to its key, in place of an entry that is there."""
+        log, target = f"{folder}/log.txt", f"{folder}/receipt.json"
+        os.chmod(log, 0o444)
+        _flush(log)
         with open(target, "w", encoding="utf-8") as file:
             json.dump(receipt, file, sort_keys=True, indent=1, ensure_ascii=False)
             file.write("\n")

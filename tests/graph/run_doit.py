@@ -4,13 +4,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from doit.doit_cmd import DoitMain
-
-# `stages.graph` without `stages`: it must need nothing of the project that it lives in.
-package = ModuleType("stages")
-package.__path__ = [str(Path(__file__).resolve().parents[2] / "stages")]
-sys.modules["stages"] = package
-
 COMMANDS = {
     "run": "Run",
     "list": "List",
@@ -21,7 +14,14 @@ COMMANDS = {
     "reset-dep": "ResetDep",
     "info": "Info",
 }
+CONFIG = {"COMMAND": {name: f"stages.graph.commands:{cls}" for name, cls in COMMANDS.items()}}
 
 if __name__ == "__main__":
-    plugins = {name: f"stages.graph.commands:{cls}" for name, cls in COMMANDS.items()}
-    sys.exit(DoitMain(extra_config={"COMMAND": plugins}).run(sys.argv[1:]))
+    # `stages.graph` without `stages`: it must need nothing of the project that it lives in.
+    package = ModuleType("stages")
+    package.__path__ = [str(Path(__file__).resolve().parents[2] / "stages")]
+    sys.modules["stages"] = package
+
+    from doit.doit_cmd import DoitMain
+
+    sys.exit(DoitMain(config_filenames=(), extra_config=CONFIG).run(sys.argv[1:]))
