@@ -1,1 +1,15 @@
-//! See Cargo.toml.
+//! What the browser's Web Worker calls: the engine and the tokenizer behind one class.
+//!
+//! Bytes of a `model.bin` and prompts come in, text goes out. Conversions only: [`session`] joins tokenizer, engine and the
+//! generation loop, and is plain Rust that the native tests run; `bindings` is its JavaScript face and `webgpu` the
+//! browser's device, both for wasm32 alone.
+
+pub mod failure;
+pub mod session;
+
+#[cfg(target_arch = "wasm32")]
+mod bindings;
+#[cfg(target_arch = "wasm32")]
+mod types;
+#[cfg(target_arch = "wasm32")]
+mod webgpu;

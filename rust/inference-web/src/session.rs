@@ -1,0 +1,164 @@
+//! Tokenizer, engine and generation loop joined: a prompt in, text out, step by step.
+
+use std::sync::Arc;
+
+use pocketlm_inference::generate::FinishReason;
+use pocketlm_inference::{Config, Engine, EngineError, Generator, Model, Sampling};
+use pocketlm_tokenizer::{Tokenizer, Utf8Stream};
+
+use crate::failure::Failure;
+
+/// A loaded model with its tokenizer, and the run that is under way.
+pub struct Session {
+    engine: Engine,
+    tokenizer: Tokenizer,
+    run: Option<Run>,
+}
+
+struct Run {
+    generator: Generator,
+    text: Utf8Stream,
+}
+
+/// What one step brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextStep {
+    /// New text; whole characters only.
+    pub text: String,
+    /// The tokens that it came from; some bytes of theirs may still wait for the rest of a character.
+    pub ids: Vec<u32>,
+    /// Tokens of the prompt that were read.
+    pub prefilled: u32,
+    /// Set in the last step.
+    pub done: Option<FinishReason>,
+}
+
+impl Session {
+    /// Join `engine` to the tokenizer in its model file.
+    ///
+    /// # Errors
+    /// Kind "bad-model" where the tokenizer is broken, or has tokens that the model has no row for.
+    pub fn new(engine: Engine) -> Result<Self, Failure> {
+        let tokenizer = Tokenizer::from_bytes(engine.model().tokenizer_bytes())?;
+        let (rows, tokens) = (engine.model().config().vocab_size, tokenizer.vocab_size());
+        if tokens > rows {
+            return Err(Failure {
+                kind: "bad-model",
+                message: format!(
+                    "the model has {rows} rows of vocabulary, its tokenizer {tokens} tokens"
+                ),
+                hint: "Export the model again, with the tokenizer that it was trained with.",
+            });
+        }
+        Ok(Self {
+            engine,
+            tokenizer,
+            run: None,
+        })
+    }
+
+    /// The model that runs.
+    pub fn model(&self) -> &Arc<Model> {
+        self.engine.model()
+    }
+
+    /// "cpu" or "gpu".
+    pub fn backend(&self) -> &'static str {
+        self.engine.backend()
+    }
+
+    /// Begin a run; nothing is computed yet. A run that is under way ends.
+    ///
+    /// # Errors
+    /// Those of [`Generator::start`].
+    pub fn start(
+        &mut self,
+        prompt: &str,
+        sampling: Sampling,
+        max_tokens: u32,
+    ) -> Result<(), Failure> {
+        self.run = None;
+        let ids = prompt_ids(&self.tokenizer, self.engine.model().config(), prompt);
+        let generator = Generator::start(&mut self.engine, &ids, sampling, max_tokens)?;
+        self.run = Some(Run {
+            generator,
+            text: Utf8Stream::default(),
+        });
+        Ok(())
+    }
+
+    /// Read one chunk of the prompt, or generate up to `batch` tokens.
+    ///
+    /// # Errors
+    /// Those of [`Generator::step`]; kind "bad-input" where no run was started.
+    pub async fn step(&mut self, batch: u32) -> Result<TextStep, Failure> {
+        let Some(run) = self.run.as_mut() else {
+            return Err(EngineError::NoLogits.into());
+        };
+        run.generator.set_batch(batch);
+        let step = run.generator.step(&mut self.engine).await?;
+        let mut text = run.text.push(&self.tokenizer.decode(&step.ids)?);
+        if step.done.is_some() {
+            text.push_str(&run.text.finish());
+        }
+        Ok(TextStep {
+            text,
+            ids: step.ids,
+            prefilled: step.prefilled,
+            done: step.done,
+        })
+    }
+
+    /// The logits of forced ids: (T, V). Ends the run that is under way.
+    ///
+    /// # Errors
+    /// Those of [`Engine::logits`].
+    pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, Failure> {
+        self.run = None;
+        self.engine.rewind(0)?;
+        Ok(self.engine.logits(ids).await?)
+    }
+
+    /// The ids of `text`; special tokens in it are ordinary text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode(text)
+    }
+
+    /// The text of `ids`, with U+FFFD for bytes that are no text.
+    ///
+    /// # Errors
+    /// Kind "bad-input" for an id that the vocabulary does not have.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, Failure> {
+        let vocab_size = self.tokenizer.vocab_size();
+        if let Some((index, id)) = ids.iter().enumerate().find(|(_, id)| **id >= vocab_size) {
+            return Err(EngineError::TokenOutOfRange {
+                index,
+                id: *id,
+                vocab_size,
+            }
+            .into());
+        }
+        Ok(String::from_utf8_lossy(&self.tokenizer.decode(ids)?).into_owned())
+    }
+}
+
+/// The ids that a prompt begins a run with: its own, special tokens written literally among them; where it is empty, the
+/// token that begins a document.
+///
+/// Nothing is put before a prompt that has text: the model was trained on windows that begin anywhere.
+fn prompt_ids(tokenizer: &Tokenizer, config: &Config, prompt: &str) -> Vec<u32> {
+    let ids = tokenizer.encode_with_special(prompt);
+    if ids.is_empty() {
+        config.bos_token_id.into_iter().collect()
+    } else {
+        ids
+    }
+}
+
+/// Weights of the model, tied ones counted once.
+pub fn parameters(model: &Model) -> u64 {
+    model
+        .tensors()
+        .map(|tensor| tensor.shape.iter().map(|n| u64::from(*n)).product::<u64>())
+        .sum()
+}

@@ -1,0 +1,127 @@
+//! The TypeScript types of what crosses, and the Rust handles to them. The page uses these and restates none.
+
+use js_sys::Object;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"
+/** Where to run: "auto" takes WebGPU where it can be had and reproduces the golden logits, else the CPU. */
+export type Device = "auto" | "cpu" | "gpu";
+export type Backend = "webgpu" | "cpu";
+export type LoadPhase = "parse" | "compile" | "warm-up";
+export type OnProgress = (phase: LoadPhase, fraction: number) => void;
+/** "eos": the model ended its text. "max-tokens": the limit was reached. */
+export type FinishReason = "eos" | "max-tokens";
+
+/** Temperature, then top-k, then top-p. `temperature` 0 takes the likeliest token, `top_k` 0 and `top_p` 1 keep all. */
+export interface GenerateOptions {
+  temperature: number;
+  top_k: number;
+  top_p: number;
+  seed: number;
+  max_tokens: number;
+}
+
+/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text. */
+export interface Step {
+  text: string;
+  ids: Uint32Array;
+  prefilled: number;
+  done: FinishReason | null;
+}
+
+/** The hyperparameters, from the header of model.bin (training/FORMAT.md §2). */
+export interface ModelConfig {
+  n_layer: number;
+  n_head: number;
+  n_kv_head: number;
+  d_model: number;
+  d_head: number;
+  d_ff: number;
+  vocab_size: number;
+  ctx_len: number;
+  rope_theta: number;
+  norm_eps: number;
+  tie_embeddings: boolean;
+  bos_token_id: number | null;
+  eos_token_id: number | null;
+}
+
+/** The header of model.bin, as far as a page shows it. `provenance` is free in form. */
+export interface ModelHeader {
+  config: ModelConfig;
+  provenance: Record<string, unknown>;
+  tensors: { name: string; dtype: string; shape: number[]; nbytes: number }[];
+}
+
+/** What runs, and where. `fallback_reason`: why "auto" did not take WebGPU. */
+export interface Card {
+  header: ModelHeader;
+  parameters: number;
+  backend: Backend;
+  adapter: string | null;
+  fallback_reason: string | null;
+}
+"#;
+
+#[wasm_bindgen]
+extern "C" {
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "GenerateOptions")]
+    pub type GenerateOptions;
+    #[wasm_bindgen(method, getter)]
+    pub fn temperature(this: &GenerateOptions) -> f32;
+    #[wasm_bindgen(method, getter)]
+    pub fn top_k(this: &GenerateOptions) -> u32;
+    #[wasm_bindgen(method, getter)]
+    pub fn top_p(this: &GenerateOptions) -> f32;
+    #[wasm_bindgen(method, getter)]
+    pub fn seed(this: &GenerateOptions) -> u32;
+    #[wasm_bindgen(method, getter)]
+    pub fn max_tokens(this: &GenerateOptions) -> u32;
+
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "Step", extends = Object)]
+    pub type Step;
+    #[wasm_bindgen(method, setter)]
+    pub fn set_text(this: &Step, text: &str);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_ids(this: &Step, ids: Vec<u32>);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_prefilled(this: &Step, prefilled: u32);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_done(this: &Step, done: JsValue);
+
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "Card", extends = Object)]
+    pub type Card;
+    #[wasm_bindgen(method, setter)]
+    pub fn set_header(this: &Card, header: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_parameters(this: &Card, parameters: f64);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_backend(this: &Card, backend: &str);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_adapter(this: &Card, adapter: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_fallback_reason(this: &Card, reason: JsValue);
+
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "OnProgress")]
+    pub type OnProgress;
+    #[wasm_bindgen(method, catch)]
+    pub fn call(
+        this: &OnProgress,
+        receiver: &JsValue,
+        phase: &str,
+        fraction: f64,
+    ) -> Result<(), JsValue>;
+
+    /// An `Error` with what the page shows.
+    #[wasm_bindgen(extends = js_sys::Error)]
+    pub type EngineFailure;
+    #[wasm_bindgen(method, setter)]
+    pub fn set_kind(this: &EngineFailure, kind: &str);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_hint(this: &EngineFailure, hint: &str);
+}

@@ -1,0 +1,36 @@
+/** What the tests are told from outside. A variable that is missing fails the tests that need it. */
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+/** Paths are taken from where npm was called, as `npm --prefix web run e2e` changes folder. */
+function path(name: string, about: string): string {
+  const value = process.env[name];
+  if (value === undefined || value === "") throw new Error(`set ${name}: ${about}`);
+  return resolve(process.env["INIT_CWD"] ?? ".", value);
+}
+
+/** E2E_BUNDLE: the folder of the bundle, model.bin in it. */
+export function bundle(): string {
+  const folder = path("E2E_BUNDLE", "the bundle's folder, with index.html and model.bin, as build/<preset>/web");
+  for (const name of ["index.html", "model.bin"]) {
+    if (!existsSync(join(folder, name))) throw new Error(`E2E_BUNDLE=${folder} has no ${name}`);
+  }
+  return folder;
+}
+
+/** What torch says of the bundle's model; expected.py writes it. */
+export type Expected = {
+  ids: number[];
+  /** Little-endian f32, (T, V), in base64. */
+  logits: string;
+  /** Largest |difference| that counts as rounding. */
+  tolerance: number;
+  /** Margins are in f64: the distance from the likeliest logit to the next. */
+  greedy: { prompt: string; ids: number[]; margins: number[] };
+};
+
+/** E2E_EXPECTED: the JSON of `python tests/e2e/expected.py <bundle>/model.bin --out FILE`. */
+export function expected(): Expected {
+  const file = path("E2E_EXPECTED", "the file that tests/e2e/expected.py wrote for the bundle's model.bin");
+  return JSON.parse(readFileSync(file, "utf8"));
+}

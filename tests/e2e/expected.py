@@ -1,0 +1,77 @@
+"""What torch answers to forced ids and what it would go on with: the JSON that the browser's answers are compared with.
+
+    python tests/e2e/expected.py MODEL.BIN --out EXPECTED.JSON [--n-ids 256] [--n-greedy 64]
+
+Reads the model file with `training.model_file` and runs `training.model` in f64 (greedy margins) and f32 (logits), on the
+CPU. The JSON: {ids, logits (base64 of little-endian f32, (T, V)), tolerance, greedy: {prompt, ids, margins}}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from pocketlm_tokenizer import Tokenizer
+
+from training.config import Model
+from training.model import Llama
+from training.model_file import ModelFile, read_model
+
+
+def load(file: ModelFile, dtype: torch.dtype) -> Llama:
+    """The model of a file, in dtype."""
+    shape = {key: value for key, value in file.config.items() if key not in ("vocab_size", "bos_token_id", "eos_token_id")}
+    llama = Llama(Model(**shape), file.config["vocab_size"])
+    llama.load_state_dict({name: torch.from_numpy(values.astype(np.float32)) for name, values in file.tensors.items()})
+    return llama.to(dtype).eval()
+
+
+def greedy(llama: Llama, ids: list[int], n: int) -> tuple[list[int], list[float]]:
+    """The n likeliest tokens after ids, each with its margin: the distance to the second likeliest logit."""
+    window, chosen, margins = list(ids), [], []
+    for _ in range(n):
+        best = torch.topk(llama(torch.tensor([window]))[0, -1], 2)
+        chosen.append(int(best.indices[0]))
+        margins.append(float(best.values[0] - best.values[1]))
+        window.append(chosen[-1])
+    return chosen, margins
+
+
+@torch.no_grad()
+def expected(path: Path, n_ids: int, n_greedy: int) -> dict[str, object]:
+    """The content of the JSON for the model at path."""
+    torch.set_num_threads(1)
+    file = read_model(path)
+    tokenizer = Tokenizer.from_bytes(file.tokenizer_bytes)
+    ctx_len, vocab_size = file.config["ctx_len"], file.config["vocab_size"]
+    ids = np.random.default_rng(1).integers(0, vocab_size, min(n_ids, ctx_len)).tolist()
+    logits = load(file, torch.float32)(torch.tensor([ids]))[0].numpy().astype("<f4")
+    prompt = tokenizer.decode(list(file.golden.ids))
+    prompt_ids = tokenizer.encode(prompt)
+    chosen, margins = greedy(load(file, torch.float64), prompt_ids, min(n_greedy, ctx_len - len(prompt_ids)))
+    return {
+        "ids": ids,
+        "logits": base64.b64encode(logits.tobytes()).decode(),
+        "tolerance": 1e-3 * max(float(logits.std()), 0.1),
+        "greedy": {"prompt": prompt, "ids": chosen, "margins": margins},
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--n-ids", type=int, default=256)
+    parser.add_argument("--n-greedy", type=int, default=64)
+    arguments = parser.parse_args()
+    answer = expected(arguments.model, arguments.n_ids, arguments.n_greedy)
+    arguments.out.write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

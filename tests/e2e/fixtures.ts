@@ -1,0 +1,70 @@
+/** The site and the page, as the specs use them: by accessible names only. */
+import { test as base, expect, type Locator, type Page } from "@playwright/test";
+import { Site } from "./site";
+
+export { expect };
+
+/** PocketLM's page as a reader meets it. */
+export class Reader {
+  readonly prompt: Locator;
+  readonly generate: Locator;
+  readonly stop: Locator;
+  readonly output: Locator;
+  readonly engine: Locator;
+
+  constructor(readonly page: Page) {
+    this.prompt = page.getByRole("textbox", { name: "Prompt" });
+    this.generate = page.getByRole("button", { name: "Generate" });
+    this.stop = page.getByRole("button", { name: "Stop" });
+    this.output = page.getByRole("region", { name: "Output" });
+    this.engine = page.getByRole("status", { name: "Engine" });
+  }
+
+  /** A sampling control by its name. */
+  field(name: "Temperature" | "Top-k" | "Top-p" | "Seed" | "Max tokens"): Locator {
+    return this.page.getByLabel(name);
+  }
+
+  async open(address: string): Promise<void> {
+    await this.page.goto(address);
+    await expect(this.generate).toBeEnabled();
+  }
+
+  /** Generate with what is set, wait for the end, and return the text. */
+  async write(): Promise<string> {
+    await this.generate.click();
+    // A short run may be over before one can look: Stop was enabled by the click itself.
+    await expect(this.stop).toBeDisabled();
+    await expect(this.generate).toBeEnabled();
+    return await this.text();
+  }
+
+  async text(): Promise<string> {
+    // Drawn once a frame: let the last frame pass.
+    await this.page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    return (await this.output.textContent()) ?? "";
+  }
+}
+
+type Fixtures = { site: Site; reader: Reader; complaints: string[] };
+
+export const test = base.extend<Fixtures>({
+  site: async ({ page: _ }, use) => {
+    const site = new Site();
+    await site.start();
+    await use(site);
+    await site.stop();
+  },
+  reader: async ({ page }, use) => {
+    await use(new Reader(page));
+  },
+  /** What the browser complained about: uncaught errors, and errors on the console (a violated policy among them). */
+  complaints: async ({ page }, use) => {
+    const complaints: string[] = [];
+    page.on("pageerror", error => complaints.push(String(error)));
+    page.on("console", message => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    await use(complaints);
+  },
+});

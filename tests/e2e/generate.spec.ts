@@ -1,0 +1,97 @@
+/** The way through: load, generate, stop, change the sampling; on WebGPU and on the CPU. */
+import { expect, test } from "./fixtures";
+
+for (const [device, name] of [
+  ["gpu", "WebGPU"],
+  ["cpu", "CPU"],
+] as const) {
+  test.describe(name, () => {
+    test("loads, says where it runs, and writes", async ({ site, reader, complaints, page }) => {
+      await reader.open(site.address(`?device=${device}`));
+      await expect(reader.engine).toHaveText(name);
+      await reader.prompt.fill("The ");
+      await reader.field("Max tokens").fill("24");
+      const text = await reader.write();
+      expect(text.length).toBeGreaterThan(10);
+      await expect(page.getByText("tokens/s")).toBeVisible();
+      await expect(page.getByText("+ 24")).toBeVisible();
+      expect(complaints).toEqual([]);
+    });
+
+    test("the same seed gives the same text, another seed another", async ({ site, reader }) => {
+      await reader.open(site.address(`?device=${device}`));
+      await reader.field("Max tokens").fill("40");
+      await reader.field("Temperature").fill("1");
+      await reader.field("Top-k").fill("0");
+      await reader.field("Top-p").fill("1");
+      await reader.field("Seed").fill("7");
+      const text = await reader.write();
+      expect(await reader.write()).toBe(text);
+      await reader.field("Seed").fill("8");
+      expect(await reader.write()).not.toBe(text);
+      await reader.field("Seed").fill("7");
+      expect(await reader.write()).toBe(text);
+    });
+
+    test("at temperature 0 the seed does not matter", async ({ site, reader }) => {
+      await reader.open(site.address(`?device=${device}`));
+      await reader.field("Max tokens").fill("30");
+      await reader.field("Temperature").fill("0");
+      await reader.field("Seed").fill("1");
+      const text = await reader.write();
+      await reader.field("Seed").fill("2");
+      expect(await reader.write()).toBe(text);
+    });
+
+    test("stops at once, and can go on to another run", async ({ site, reader }) => {
+      await reader.open(site.address(`?device=${device}`));
+      await reader.field("Max tokens").fill("100000");
+      await reader.generate.click();
+      await expect(reader.output).not.toHaveText("");
+      await reader.stop.click();
+      await expect(reader.stop).toBeDisabled({ timeout: 200 });
+      const stopped = await reader.text();
+      await reader.page.waitForTimeout(500);
+      expect(await reader.text()).toBe(stopped);
+      await reader.field("Max tokens").fill("8");
+      expect(await reader.write()).not.toBe("");
+    });
+
+    test("writes on past the end of the context", async ({ site, reader, page }) => {
+      await reader.open(site.address(`?device=${device}`));
+      await reader.field("Max tokens").fill("450");
+      await reader.field("Temperature").fill("1.2");
+      await reader.generate.click();
+      // The model may end its text before that; then the end says so.
+      await expect(page.getByText(/\+ 450$|the model ended it/)).toBeVisible({ timeout: 50_000 });
+    });
+  });
+}
+
+test("the same seed gives the same text on WebGPU and on the CPU", async ({ site, reader }) => {
+  const texts: string[] = [];
+  for (const device of ["gpu", "cpu"]) {
+    await reader.open(site.address(`?device=${device}`));
+    await reader.prompt.fill("Once");
+    await reader.field("Seed").fill("11");
+    await reader.field("Max tokens").fill("48");
+    texts.push(await reader.write());
+  }
+  expect(texts[0]).toBe(texts[1]);
+});
+
+test("takes WebGPU by itself where it is there", async ({ site, reader, page }) => {
+  await reader.open(site.address());
+  await expect(reader.engine).toHaveText("WebGPU");
+  await expect(page.getByText(/offers no WebGPU/)).toHaveCount(0);
+});
+
+test("asks for its own files only, below its own path", async ({ site, reader, page }) => {
+  const hosts = new Set<string>();
+  page.on("request", request => hosts.add(new URL(request.url()).host));
+  await reader.open(site.address());
+  await reader.field("Max tokens").fill("5");
+  await reader.write();
+  expect([...hosts]).toEqual([new URL(site.address()).host]);
+  expect(site.requests.filter(path => !path.startsWith("/somewhere/below/"))).toEqual([]);
+});

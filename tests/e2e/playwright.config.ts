@@ -1,0 +1,36 @@
+/**
+ * End to end, in Debian's Chromium without a screen: once with WebGPU (SwiftShader, a software adapter) and once as a
+ * machine without WebGPU would have it. `npm --prefix web run e2e`, with the variables of environment.ts.
+ */
+import { defineConfig } from "@playwright/test";
+
+const QUIET = [
+  "--no-sandbox", // Chromium refuses its sandbox to root
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-quic",
+];
+const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+
+const launchOptions = (args: string[]) => ({
+  executablePath: process.env["E2E_CHROMIUM"] ?? "/usr/bin/chromium",
+  args: [...QUIET, ...args],
+});
+
+export default defineConfig({
+  testDir: ".",
+  outputDir: process.env["E2E_OUT"] ?? "../../build/run/e2e",
+  workers: 2,
+  fullyParallel: true,
+  forbidOnly: true,
+  timeout: 60_000,
+  expect: { timeout: 20_000 },
+  reporter: [["list"]],
+  use: { screenshot: "only-on-failure" },
+  projects: [
+    { name: "webgpu", testIgnore: /no-webgpu/, use: { launchOptions: launchOptions(WEBGPU) } },
+    { name: "no-webgpu", testMatch: /no-webgpu/, use: { launchOptions: launchOptions([]) } },
+  ],
+});

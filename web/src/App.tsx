@@ -1,0 +1,109 @@
+import { useCallback, useState } from "react";
+import type { CommandId } from "./commands";
+import { CommandButton } from "./components/CommandButton";
+import { ErrorPanel } from "./components/ErrorPanel";
+import { Header } from "./components/Header";
+import { LoadPanel } from "./components/LoadPanel";
+import { ModelCard } from "./components/ModelCard";
+import { Output } from "./components/Output";
+import { PromptBox } from "./components/PromptBox";
+import { RunFigures } from "./components/RunFigures";
+import { SamplingPanel } from "./components/SamplingPanel";
+import { ShortcutHelp } from "./components/ShortcutHelp";
+import type { Device } from "./engine/protocol";
+import { useEngine } from "./hooks/useEngine";
+import { useShortcuts } from "./hooks/useShortcuts";
+import { useTheme } from "./hooks/useTheme";
+import { assertNever } from "./lib/assertNever";
+import { openings } from "./lib/provenance";
+import { defaultSampling, randomSeed } from "./state/sampling";
+
+type Props = { model_url: string; device: Device; isMac: boolean };
+
+/** The page: holds what the reader has set, and joins the engine's state to what is shown. */
+export function App({ model_url, device, isMac }: Props) {
+  const { state, text, load, generate, stop } = useEngine(model_url, device);
+  const { theme, toggle } = useTheme();
+  const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
+  /** null until the reader has written: the model's first opening stands there meanwhile. */
+  const [written, setWritten] = useState<string | null>(null);
+
+  const model = "model" in state ? state.model : null;
+  const run_state = "run" in state ? state.run : null;
+  const offered = model === null ? [] : openings(model.card.header.provenance);
+  const prompt = written ?? offered[0] ?? "";
+
+  const run = useCallback(
+    (id: CommandId) => {
+      switch (id) {
+        case "generate":
+          setWritten(prompt);
+          generate(prompt, options);
+          return;
+        case "stop":
+          stop();
+          return;
+        case "another": {
+          const drawn = { ...options, seed: randomSeed() };
+          setOptions(drawn);
+          generate(prompt, drawn);
+          return;
+        }
+        case "copy":
+          void navigator.clipboard?.writeText(prompt + text.since(0));
+          return;
+        case "theme":
+          toggle();
+          return;
+        default:
+          assertNever(id);
+      }
+    },
+    [prompt, options, generate, stop, text, toggle],
+  );
+  useShortcuts(state, run);
+
+  return (
+    <div className="page">
+      <Header state={state} theme={theme} onToggleTheme={toggle} />
+      <main>
+        <div className="sheet">
+          {state.phase === "loading" && <LoadPanel progress={state.progress} />}
+          {state.phase === "failed" && <ErrorPanel error={state.error} onRetry={load} />}
+          {state.phase === "ready" && state.notice !== null && <ErrorPanel error={state.notice} onRetry={null} />}
+          {model !== null && model.card.fallback_reason !== null && (
+            <p className="note">
+              This browser offers no WebGPU that the model can use, so it runs on the CPU: the same text, more slowly.{" "}
+              <span>({model.card.fallback_reason})</span>
+            </p>
+          )}
+          <PromptBox value={prompt} onChange={setWritten} />
+          {offered.length > 1 && (
+            <p className="openings">
+              {offered.map(opening => (
+                <button key={opening} type="button" className="chip" onClick={() => setWritten(opening)}>
+                  {opening.trim()}
+                </button>
+              ))}
+            </p>
+          )}
+          <div className="actions">
+            <CommandButton id="generate" state={state} run={run} variant="primary" />
+            <CommandButton id="stop" state={state} run={run} />
+            <CommandButton id="another" state={state} run={run} />
+            <CommandButton id="copy" state={state} run={run} />
+          </div>
+          <Output text={text} isGenerating={state.phase === "generating"} placeholder="The model goes on from here." />
+          <RunFigures run={run_state} />
+        </div>
+        <aside>
+          <SamplingPanel options={options} onChange={setOptions} />
+          {model !== null && <ModelCard model={model} />}
+        </aside>
+      </main>
+      <footer>
+        <ShortcutHelp isMac={isMac} />
+      </footer>
+    </div>
+  );
+}

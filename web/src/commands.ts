@@ -1,0 +1,75 @@
+/** What the reader can do, once: buttons, shortcuts and the help at the foot of the page all read this list. */
+import type { State } from "./state/machine";
+
+export type CommandId = "generate" | "stop" | "another" | "copy" | "theme";
+
+export type Shortcut = { key: string; ctrl: boolean; shift: boolean };
+
+export type Command = {
+  id: CommandId;
+  label: string;
+  /** For the help: what it does, in a few words. */
+  about: string;
+  shortcut: Shortcut | null;
+  isEnabled: (state: State) => boolean;
+};
+
+const isReady = (state: State) => state.phase === "ready";
+
+export const COMMANDS: readonly Command[] = [
+  {
+    id: "generate",
+    label: "Generate",
+    about: "continue the prompt",
+    shortcut: { key: "Enter", ctrl: true, shift: false },
+    isEnabled: isReady,
+  },
+  {
+    id: "stop",
+    label: "Stop",
+    about: "stop at once",
+    shortcut: { key: "Escape", ctrl: false, shift: false },
+    isEnabled: state => state.phase === "generating",
+  },
+  {
+    id: "another",
+    label: "Another take",
+    about: "draw a new seed and continue",
+    shortcut: { key: "Enter", ctrl: true, shift: true },
+    isEnabled: isReady,
+  },
+  {
+    id: "copy",
+    label: "Copy",
+    about: "copy prompt and text",
+    shortcut: null,
+    isEnabled: state => "run" in state && state.run !== null && state.run.tokens > 0,
+  },
+  { id: "theme", label: "Light / dark", about: "change the paper", shortcut: null, isEnabled: () => true },
+];
+
+export function command(id: CommandId): Command {
+  const found = COMMANDS.find(entry => entry.id === id);
+  if (found === undefined) throw new Error(`no command ${id}`);
+  return found;
+}
+
+export type KeyPress = { key: string; ctrlKey: boolean; metaKey: boolean; shiftKey: boolean; altKey: boolean };
+
+/** The command that a key press means, whether it is enabled or not. ⌘ counts as Ctrl. */
+export function commandFor(press: KeyPress): Command | null {
+  const ctrl = press.ctrlKey || press.metaKey;
+  const isMeant = ({ shortcut }: Command) =>
+    shortcut !== null &&
+    !press.altKey &&
+    shortcut.key === press.key &&
+    shortcut.ctrl === ctrl &&
+    shortcut.shift === press.shiftKey;
+  return COMMANDS.find(isMeant) ?? null;
+}
+
+/** The keys to press, one word each: ["Ctrl", "Enter"]. */
+export function shortcutKeys(shortcut: Shortcut, isMac: boolean): string[] {
+  const key = shortcut.key === "Escape" ? "Esc" : shortcut.key;
+  return [...(shortcut.ctrl ? [isMac ? "⌘" : "Ctrl"] : []), ...(shortcut.shift ? ["Shift"] : []), key];
+}

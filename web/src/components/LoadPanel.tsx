@@ -1,0 +1,49 @@
+import type { LoadProgress } from "../engine/protocol";
+import { assertNever } from "../lib/assertNever";
+import { formatBytes } from "../lib/format";
+
+type Shown = { text: string; fraction: number | null };
+
+/** What is happening, and how much of it is done where that is known. */
+export function describeProgress(progress: LoadProgress | null): Shown {
+  if (progress === null) return { text: "Starting", fraction: null };
+  switch (progress.phase) {
+    case "download": {
+      const { received_bytes, total_bytes } = progress;
+      return total_bytes === null
+        ? { text: `Downloading · ${formatBytes(received_bytes)}`, fraction: null }
+        : {
+            text: `Downloading · ${formatBytes(received_bytes)} of ${formatBytes(total_bytes)}`,
+            fraction: received_bytes / total_bytes,
+          };
+    }
+    case "parse":
+      return { text: "Checking every byte", fraction: progress.fraction };
+    case "compile":
+      return { text: "Preparing the engine", fraction: progress.fraction };
+    case "warm-up":
+      return { text: "Comparing with the golden answer", fraction: progress.fraction };
+    default:
+      return assertNever(progress);
+  }
+}
+
+const STEPS = ["download", "parse", "compile", "warm-up"] as const;
+
+export function LoadPanel({ progress }: { progress: LoadProgress | null }) {
+  const { text, fraction } = describeProgress(progress);
+  const reached = progress === null ? -1 : STEPS.indexOf(progress.phase);
+  return (
+    <div className="load">
+      <progress aria-label="Loading" {...(fraction === null ? {} : { value: fraction })} max={1} />
+      <p>{text}</p>
+      <ol aria-hidden="true">
+        {STEPS.map((step, index) => (
+          <li key={step} data-done={index < reached} data-now={index === reached}>
+            {step}
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}

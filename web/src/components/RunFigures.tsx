@@ -1,0 +1,32 @@
+import type { Ending } from "../engine/protocol";
+import { formatCount, formatMs, formatRate } from "../lib/format";
+import { type Run, tokensPerSecond } from "../state/machine";
+
+const ENDINGS: Record<Ending, string> = {
+  eos: "the model ended it",
+  "max-tokens": "reached the limit",
+  stopped: "stopped",
+};
+
+function Figure({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+/** The figures of a run: how fast, how soon, how much, how it ended. Outside the output, whose text they are not. */
+export function RunFigures({ run }: { run: Run | null }) {
+  const rate = run === null ? null : tokensPerSecond(run);
+  const first_ms = run?.first_token_ms ?? null;
+  return (
+    <dl className="figures">
+      <Figure name="tokens/s" value={rate === null ? "–" : formatRate(rate)} />
+      <Figure name="first token" value={first_ms === null ? "–" : formatMs(first_ms)} />
+      <Figure name="tokens" value={run === null ? "–" : `${formatCount(run.prefilled)} + ${formatCount(run.tokens)}`} />
+      <Figure name="end" value={run === null ? "–" : run.ending === null ? "writing…" : ENDINGS[run.ending]} />
+    </dl>
+  );
+}

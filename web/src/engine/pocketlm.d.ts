@@ -1,0 +1,105 @@
+/* Copied from the wasm package by `npm run types`; `npm run build` fails where the two differ. Do not edit. */
+/* tslint:disable */
+/* eslint-disable */
+
+/** Where to run: "auto" takes WebGPU where it can be had and reproduces the golden logits, else the CPU. */
+export type Device = "auto" | "cpu" | "gpu";
+export type Backend = "webgpu" | "cpu";
+export type LoadPhase = "parse" | "compile" | "warm-up";
+export type OnProgress = (phase: LoadPhase, fraction: number) => void;
+/** "eos": the model ended its text. "max-tokens": the limit was reached. */
+export type FinishReason = "eos" | "max-tokens";
+
+/** Temperature, then top-k, then top-p. `temperature` 0 takes the likeliest token, `top_k` 0 and `top_p` 1 keep all. */
+export interface GenerateOptions {
+    temperature: number;
+    top_k: number;
+    top_p: number;
+    seed: number;
+    max_tokens: number;
+}
+
+/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text. */
+export interface Step {
+    text: string;
+    ids: Uint32Array;
+    prefilled: number;
+    done: FinishReason | null;
+}
+
+/** The hyperparameters, from the header of model.bin (training/FORMAT.md §2). */
+export interface ModelConfig {
+    n_layer: number;
+    n_head: number;
+    n_kv_head: number;
+    d_model: number;
+    d_head: number;
+    d_ff: number;
+    vocab_size: number;
+    ctx_len: number;
+    rope_theta: number;
+    norm_eps: number;
+    tie_embeddings: boolean;
+    bos_token_id: number | null;
+    eos_token_id: number | null;
+}
+
+/** The header of model.bin, as far as a page shows it. `provenance` is free in form. */
+export interface ModelHeader {
+    config: ModelConfig;
+    provenance: Record<string, unknown>;
+    tensors: { name: string; dtype: string; shape: number[]; nbytes: number }[];
+}
+
+/** What runs, and where. `fallback_reason`: why "auto" did not take WebGPU. */
+export interface Card {
+    header: ModelHeader;
+    parameters: number;
+    backend: Backend;
+    adapter: string | null;
+    fallback_reason: string | null;
+}
+
+
+
+/**
+ * A loaded model. One call at a time: await each before the next.
+ */
+export class Engine {
+    private constructor();
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * What runs, and where.
+     */
+    card(): Card;
+    /**
+     * The text of ids, with U+FFFD for bytes that are no text.
+     */
+    decode(ids: Uint32Array): string;
+    /**
+     * The ids of a text; special tokens in it are ordinary text.
+     */
+    encode(text: string): Uint32Array;
+    /**
+     * Check the bytes of a model.bin, prepare a backend and let it reproduce the golden logits.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    static load(bytes: Uint8Array, device: Device, on_progress: OnProgress): Promise<Engine>;
+    /**
+     * The logits of forced ids, one row of vocab_size a position. Ends the run that is under way.
+     */
+    logits(ids: Uint32Array): Promise<Float32Array>;
+    /**
+     * Begin a run; nothing is computed yet. A run that is under way ends.
+     */
+    start(prompt: string, options: GenerateOptions): void;
+    /**
+     * Read one chunk of the prompt, or generate up to `batch` tokens.
+     */
+    step(batch: number): Promise<Step>;
+}
+
+/** Fetch and start the wasm module; it stands beside the script. */
+export default function init(): Promise<unknown>;

@@ -1,0 +1,65 @@
+/** The engine as React sees it: the state machine, the text, and what one can ask for. */
+import { useCallback, useEffect, useReducer, useRef, useState } from "react";
+import { EngineClient, startWorker } from "../engine/client";
+import type { Device, EngineEvent, GenerateOptions } from "../engine/protocol";
+import { initialState, reduce, type State } from "../state/machine";
+import { TextLog } from "../state/textLog";
+
+export type EngineHandle = {
+  state: State;
+  text: TextLog;
+  load: () => void;
+  generate: (prompt: string, options: GenerateOptions) => void;
+  stop: () => void;
+};
+
+export function useEngine(model_url: string, device: Device): EngineHandle {
+  const [state, dispatch] = useReducer(reduce, initialState);
+  const [text] = useState(() => new TextLog());
+  const client = useRef<EngineClient | null>(null);
+  /** The run whose text is wanted; what comes late from a stopped one is dropped. */
+  const current_run = useRef<number | null>(null);
+
+  const onEvent = useCallback(
+    (event: EngineEvent) => {
+      if (event.type === "tokens" && event.run === current_run.current) text.append(event.text);
+      dispatch(event);
+    },
+    [text],
+  );
+
+  const load = useCallback(() => {
+    current_run.current = null;
+    dispatch({ type: "load" });
+    client.current?.load(model_url, device);
+  }, [model_url, device]);
+
+  useEffect(() => {
+    const owned = new EngineClient(startWorker, onEvent);
+    client.current = owned;
+    load();
+    return () => {
+      client.current = null;
+      owned.dispose();
+    };
+  }, [load, onEvent]);
+
+  const generate = useCallback(
+    (prompt: string, options: GenerateOptions) => {
+      if (client.current === null) return;
+      text.clear();
+      current_run.current = client.current.generate(prompt, options);
+      dispatch({ type: "generate", run: current_run.current });
+    },
+    [text],
+  );
+
+  const stop = useCallback(() => {
+    if (current_run.current === null) return;
+    client.current?.stop(current_run.current);
+    current_run.current = null;
+    dispatch({ type: "stop" });
+  }, []);
+
+  return { state, text, load, generate, stop };
+}

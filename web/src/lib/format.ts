@@ -1,0 +1,39 @@
+/** Numbers as people read them. */
+
+const GROUPED = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+export function formatCount(value: number): string {
+  return GROUPED.format(value);
+}
+
+/** 938,240 → "938 k"; 1,234,567 → "1.23 M". */
+export function formatParameters(value: number): string {
+  const [scaled, unit] =
+    value >= 1e9
+      ? [value / 1e9, " B"]
+      : value >= 1e6
+        ? [value / 1e6, " M"]
+        : value >= 1e3
+          ? [value / 1e3, " k"]
+          : [value, ""];
+  return `${Number(scaled.toPrecision(3))}${unit}`;
+}
+
+/** Decimal units, as file managers show them. */
+export function formatBytes(size_bytes: number): string {
+  if (size_bytes < 1000) return `${size_bytes} B`;
+  if (size_bytes < 1e6) return `${(size_bytes / 1e3).toFixed(0)} kB`;
+  if (size_bytes < 1e9) return `${(size_bytes / 1e6).toFixed(1)} MB`;
+  return `${(size_bytes / 1e9).toFixed(2)} GB`;
+}
+
+/** 0.42 → "0.4 ms"; 38.2 → "38 ms"; 1,234 → "1.23 s". */
+export function formatMs(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${ms.toFixed(0)} ms`;
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
+export function formatRate(per_second: number): string {
+  return per_second < 10 ? per_second.toFixed(1) : GROUPED.format(per_second);
+}

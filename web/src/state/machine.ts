@@ -1,0 +1,112 @@
+/**
+ * The page's state machine, a pure function: idle → loading → ready ⇄ generating → failed.
+ *
+ * The text itself is not here (state/textLog.ts): it grows with every token, and nothing but the output reads it.
+ */
+import type { Ending, EngineError, EngineEvent, LoadedModel, LoadProgress } from "../engine/protocol";
+import { assertNever } from "../lib/assertNever";
+
+/** One generation, counted. Times are the worker's, in milliseconds since it began the run. */
+export type Run = {
+  id: number;
+  /** Tokens of the prompt that are in the cache. */
+  prefilled: number;
+  /** Tokens generated, and how many of them came with the first batch. */
+  tokens: number;
+  first_batch_tokens: number;
+  first_token_ms: number | null;
+  elapsed_ms: number;
+  /** null while it goes on. */
+  ending: Ending | null;
+};
+
+export type State =
+  | { phase: "idle" }
+  | { phase: "loading"; progress: LoadProgress | null }
+  /** `notice`: what the engine refused about the last run, though it can go on. */
+  | { phase: "ready"; model: LoadedModel; run: Run | null; notice: EngineError | null }
+  | { phase: "generating"; model: LoadedModel; run: Run }
+  | { phase: "failed"; error: EngineError; model: LoadedModel | null; run: Run | null };
+
+export type Action = { type: "load" } | { type: "generate"; run: number } | { type: "stop" } | EngineEvent;
+
+export const initialState: State = { phase: "idle" };
+
+function newRun(id: number): Run {
+  return { id, prefilled: 0, tokens: 0, first_batch_tokens: 0, first_token_ms: null, elapsed_ms: 0, ending: null };
+}
+
+function count(run: Run, event: Extract<EngineEvent, { type: "tokens" }>): Run {
+  const added = event.ids.length;
+  const first = run.first_token_ms === null && added > 0;
+  return {
+    ...run,
+    prefilled: run.prefilled + event.prefilled,
+    tokens: run.tokens + added,
+    first_batch_tokens: first ? added : run.first_batch_tokens,
+    first_token_ms: first ? event.elapsed_ms : run.first_token_ms,
+    elapsed_ms: event.elapsed_ms,
+  };
+}
+
+/** Tokens a second while decoding: those after the first batch, over the time since it; all of them if it was the only one. */
+export function tokensPerSecond(run: Run): number | null {
+  if (run.first_token_ms === null || run.tokens === 0) return null;
+  const later = run.tokens - run.first_batch_tokens;
+  const [tokens, ms] = later > 0 ? [later, run.elapsed_ms - run.first_token_ms] : [run.tokens, run.elapsed_ms];
+  return ms > 0 ? (tokens * 1000) / ms : null;
+}
+
+export function reduce(state: State, action: Action): State {
+  switch (action.type) {
+    case "load":
+      return { phase: "loading", progress: null };
+
+    case "progress":
+      return state.phase === "loading" ? { ...state, progress: action.progress } : state;
+
+    case "ready":
+      return state.phase === "loading" ? { phase: "ready", model: action.model, run: null, notice: null } : state;
+
+    case "generate":
+      return state.phase === "ready" || state.phase === "generating"
+        ? { phase: "generating", model: state.model, run: newRun(action.run) }
+        : state;
+
+    case "stop":
+      return state.phase === "generating"
+        ? { phase: "ready", model: state.model, run: { ...state.run, ending: "stopped" }, notice: null }
+        : state;
+
+    case "tokens":
+      return state.phase === "generating" && state.run.id === action.run
+        ? { ...state, run: count(state.run, action) }
+        : state;
+
+    case "done":
+      return state.phase === "generating" && state.run.id === action.run
+        ? { phase: "ready", model: state.model, run: { ...state.run, ending: action.ending }, notice: null }
+        : state;
+
+    case "logits":
+      return state;
+
+    case "failed":
+      return fail(state, action.run, action.error);
+
+    default:
+      return assertNever(action);
+  }
+}
+
+/** A refused input leaves the engine as it was; every other failure ends it. A run that is over has no say. */
+function fail(state: State, run: number | null, error: EngineError): State {
+  const model = "model" in state ? state.model : null;
+  const last = "run" in state ? state.run : null;
+  if (error.kind === "bad-input" && model !== null && state.phase !== "failed") {
+    return state.phase === "generating" && run === state.run.id
+      ? { phase: "ready", model, run: null, notice: error }
+      : state;
+  }
+  return { phase: "failed", error, model, run: last };
+}

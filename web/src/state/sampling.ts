@@ -1,0 +1,77 @@
+/** The sampling controls: one table that the fields, their sliders and the worker's options are made from. */
+import type { GenerateOptions } from "../engine/protocol";
+
+export type SamplingField = keyof GenerateOptions;
+
+export type FieldSpec = {
+  name: SamplingField;
+  label: string;
+  /** One line for the reader. */
+  about: string;
+  min: number;
+  max: number;
+  step: number;
+  /** Where the slider ends; null where a slider makes no sense. */
+  slider_max: number | null;
+};
+
+const MAX_SEED = 0xffff_ffff;
+
+export const FIELDS: readonly FieldSpec[] = [
+  {
+    name: "temperature",
+    label: "Temperature",
+    about: "0 always takes the likeliest token",
+    min: 0,
+    max: 4,
+    step: 0.05,
+    slider_max: 2,
+  },
+  {
+    name: "top_k",
+    label: "Top-k",
+    about: "only the k likeliest; 0 is all",
+    min: 0,
+    max: 1_048_576,
+    step: 1,
+    slider_max: 200,
+  },
+  {
+    name: "top_p",
+    label: "Top-p",
+    about: "only this much probability; 1 is all",
+    min: 0.01,
+    max: 1,
+    step: 0.01,
+    slider_max: 1,
+  },
+  {
+    name: "max_tokens",
+    label: "Max tokens",
+    about: "where to end at the latest",
+    min: 1,
+    max: 100_000,
+    step: 1,
+    slider_max: 1000,
+  },
+  { name: "seed", label: "Seed", about: "same seed, same text", min: 0, max: MAX_SEED, step: 1, slider_max: null },
+];
+
+export function randomSeed(): number {
+  // Six digits are enough variety, and can be read out to somebody.
+  const [word = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return word % 1_000_000;
+}
+
+export function defaultSampling(seed: number): GenerateOptions {
+  return { temperature: 0.8, top_k: 40, top_p: 0.95, seed, max_tokens: 300 };
+}
+
+/** The nearest value that the field allows, or null where the text is not a number. */
+export function parseField(spec: FieldSpec, text: string): number | null {
+  if (text.trim() === "") return null;
+  const value = Number(text);
+  if (!Number.isFinite(value)) return null;
+  const whole = Number.isInteger(spec.step) ? Math.round(value) : value;
+  return Math.min(spec.max, Math.max(spec.min, whole));
+}
