@@ -3,12 +3,16 @@
 //! All methods that may wait are async; the CPU's complete at once. State: `position` tokens stand in the cache, and the logits
 //! of the last one are kept where they were computed until a token is sampled from them.
 
+#[cfg(feature = "gpu")]
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::cpu::CpuEngine;
 use crate::error::EngineError;
 use crate::format::Model;
+#[cfg(feature = "gpu")]
+use crate::gpu::{GpuEngine, Phase};
 use crate::sampling::Sampling;
 
 /// Tokens of a prompt that are read at once. A caller that wants to be able to stop gives prompts in pieces of this size.
@@ -18,6 +22,9 @@ pub const PREFILL_CHUNK: usize = 64;
 pub enum Engine {
     /// Plain loops, natively or in wasm.
     Cpu(CpuEngine),
+    /// The kernels of `shaders/`, through wgpu.
+    #[cfg(feature = "gpu")]
+    Gpu(Box<GpuEngine>),
 }
 
 impl Engine {
@@ -32,10 +39,26 @@ impl Engine {
         CpuEngine::new(model).map(Self::Cpu)
     }
 
+    /// Run `model` on a GPU device, as [`crate::gpu::request`] gives it; `progress` is told the phase and its done fraction.
+    ///
+    /// # Errors
+    /// Those of [`GpuEngine::new`].
+    #[cfg(feature = "gpu")]
+    pub async fn gpu(
+        model: Arc<Model>,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        progress: impl FnMut(Phase, f32),
+    ) -> Result<Self, EngineError> {
+        GpuEngine::new(model, device, queue, progress).await.map(|engine| Self::Gpu(Box::new(engine)))
+    }
+
     /// "cpu" or "gpu".
     pub fn backend(&self) -> &'static str {
         match self {
             Self::Cpu(_) => "cpu",
+            #[cfg(feature = "gpu")]
+            Self::Gpu(_) => "gpu",
         }
     }
 
@@ -43,6 +66,8 @@ impl Engine {
     pub fn model(&self) -> &Arc<Model> {
         match self {
             Self::Cpu(engine) => engine.model(),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.model(),
         }
     }
 
@@ -50,6 +75,8 @@ impl Engine {
     pub fn position(&self) -> u32 {
         match self {
             Self::Cpu(engine) => engine.position(),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.position(),
         }
     }
 
@@ -60,6 +87,8 @@ impl Engine {
     pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
         match self {
             Self::Cpu(engine) => engine.rewind(position),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.rewind(position),
         }
     }
 
@@ -70,6 +99,8 @@ impl Engine {
     pub async fn prefill(&mut self, ids: &[u32]) -> Result<(), EngineError> {
         match self {
             Self::Cpu(engine) => engine.prefill(ids),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.prefill(ids).await,
         }
     }
 
@@ -80,6 +111,8 @@ impl Engine {
     pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
         match self {
             Self::Cpu(engine) => engine.logits(ids),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.logits(ids).await,
         }
     }
 
@@ -90,6 +123,8 @@ impl Engine {
     pub async fn last_logits(&mut self) -> Result<Vec<f32>, EngineError> {
         match self {
             Self::Cpu(engine) => engine.last_logits().map(<[f32]>::to_vec),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.last_logits().await,
         }
     }
 
@@ -102,6 +137,8 @@ impl Engine {
     pub async fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
         match self {
             Self::Cpu(engine) => engine.decode(sampling, n),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.decode(sampling, n).await,
         }
     }
 

@@ -28,6 +28,8 @@ pub mod engine;
 pub mod error;
 pub mod format;
 pub mod generate;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod rope;
 pub mod sampling;
 
