@@ -1,0 +1,153 @@
+//! The whole GPU backend against the CPU backend, on random models of odd shapes.
+
+mod gpu_support;
+
+use gpu_support::{Random, SHAPES, assert_close, gpu_engine, model};
+use pocketlm_inference::engine::tolerance;
+use pocketlm_inference::{Engine, EngineError, Generator, Sampling};
+use pollster::block_on;
+
+const SAMPLINGS: [Sampling; 4] = [
+    Sampling::GREEDY,
+    Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 1 },
+    Sampling { temperature: 0.8, top_k: 20, top_p: 0.9, seed: 2 },
+    Sampling { temperature: 1.5, top_k: 0, top_p: 0.7, seed: 3 },
+];
+
+#[test]
+fn logits_are_those_of_the_cpu_backend() {
+    for shape in SHAPES {
+        let model = model(shape, 7);
+        let ids = Random::new(1).ids(shape.ctx_len as usize, shape.vocab_size);
+        let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
+        let mut gpu = gpu_engine(&model);
+        let got = block_on(gpu.logits(&ids)).unwrap();
+        assert_close(&format!("logits {shape:?}"), &got, &expected, tolerance(&expected));
+        assert_eq!(gpu.position(), shape.ctx_len);
+    }
+}
+
+#[test]
+fn prefill_in_any_pieces_gives_the_same_logits() {
+    for shape in SHAPES {
+        let model = model(shape, 8);
+        let ids = Random::new(2).ids(shape.ctx_len as usize, shape.vocab_size);
+        let mut gpu = gpu_engine(&model);
+        let all = block_on(gpu.logits(&ids)).unwrap();
+        let v = shape.vocab_size as usize;
+        for piece in [1, 2, 3, 64, 65, ids.len()] {
+            gpu.rewind(0).unwrap();
+            for chunk in ids.chunks(piece) {
+                block_on(gpu.prefill(chunk)).unwrap();
+            }
+            let last = block_on(gpu.last_logits()).unwrap();
+            assert_close(&format!("prefill by {piece}"), &last, &all[all.len() - v..], tolerance(&all));
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_tokens_equals_the_same_tokens_one_by_one_and_the_cpu() {
+    for shape in SHAPES {
+        let model = model(shape, 9);
+        let prompt = Random::new(3).ids(1 + shape.ctx_len as usize / 9, shape.vocab_size);
+        let n = (shape.ctx_len - prompt.len() as u32).min(40);
+        for sampling in SAMPLINGS {
+            let mut gpu = gpu_engine(&model);
+            block_on(gpu.prefill(&prompt)).unwrap();
+            let batch = block_on(gpu.decode(&sampling, n)).unwrap();
+            assert_eq!(gpu.position(), prompt.len() as u32 + n);
+
+            gpu.rewind(0).unwrap();
+            block_on(gpu.prefill(&prompt)).unwrap();
+            let single: Vec<u32> = (0..n).flat_map(|_| block_on(gpu.decode(&sampling, 1)).unwrap()).collect();
+            assert_eq!(batch, single, "{shape:?} {sampling:?}");
+
+            let mut cpu = Engine::cpu(model.clone()).unwrap();
+            block_on(cpu.prefill(&prompt)).unwrap();
+            let expected = block_on(cpu.decode(&sampling, n)).unwrap();
+            assert_eq!(batch, expected, "{shape:?} {sampling:?}: the GPU's tokens, then the CPU's");
+        }
+    }
+}
+
+#[test]
+fn seeds_repeat_and_differ() {
+    let model = model(SHAPES[1], 10);
+    let mut gpu = gpu_engine(&model);
+    let mut run = |seed| {
+        gpu.rewind(0).unwrap();
+        block_on(gpu.prefill(&[5, 6])).unwrap();
+        block_on(gpu.decode(&Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed }, 30)).unwrap()
+    };
+    let (first, other, again) = (run(1), run(2), run(1));
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+}
+
+#[test]
+fn rewinding_forgets_exactly_what_lies_behind() {
+    let model = model(SHAPES[2], 11);
+    let mut gpu = gpu_engine(&model);
+    block_on(gpu.prefill(&[1, 2, 3, 4])).unwrap();
+    let expected = block_on(gpu.last_logits()).unwrap();
+    block_on(gpu.prefill(&[9, 8, 7])).unwrap();
+    gpu.rewind(3).unwrap();
+    assert_eq!(block_on(gpu.last_logits()), Err(EngineError::NoLogits));
+    assert_eq!(block_on(gpu.decode(&Sampling::GREEDY, 1)), Err(EngineError::NoLogits));
+    block_on(gpu.prefill(&[4])).unwrap();
+    assert_close("logits after a rewind", &block_on(gpu.last_logits()).unwrap(), &expected, 1e-5);
+    assert_eq!(gpu.rewind(5), Err(EngineError::BadRewind { to: 5, position: 4 }));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_read() {
+    let shape = SHAPES[1];
+    let model = model(shape, 12);
+    let mut gpu = gpu_engine(&model);
+    let too_many = vec![0; shape.ctx_len as usize + 1];
+    let full = EngineError::ContextFull { position: 0, tokens: too_many.len(), ctx_len: shape.ctx_len };
+    assert_eq!(block_on(gpu.prefill(&too_many)), Err(full));
+    let unknown = EngineError::TokenOutOfRange { index: 1, id: shape.vocab_size, vocab_size: shape.vocab_size };
+    assert_eq!(block_on(gpu.logits(&[0, shape.vocab_size])), Err(unknown));
+    assert_eq!(gpu.position(), 0);
+    block_on(gpu.prefill(&too_many[2..])).unwrap();
+    block_on(gpu.decode(&Sampling::GREEDY, 1)).unwrap();
+    let full = EngineError::ContextFull { position: shape.ctx_len, tokens: 1, ctx_len: shape.ctx_len };
+    assert_eq!(block_on(gpu.decode(&Sampling::GREEDY, 1)), Err(full));
+}
+
+#[test]
+fn the_self_check_passes_and_notices_wrong_logits() {
+    for shape in SHAPES {
+        let model = model(shape, 13);
+        block_on(Engine::Gpu(Box::new(gpu_engine(&model))).self_check()).unwrap();
+    }
+    let shape = SHAPES[2];
+    let mut golden = model(shape, 13).golden().logits.to_vec();
+    golden[3] += 2.0 * tolerance(&golden);
+    let bytes = gpu_support::model_bytes(shape, 13, &golden);
+    let wrong = std::sync::Arc::new(pocketlm_inference::Model::parse(bytes).unwrap());
+    let result = block_on(Engine::Gpu(Box::new(gpu_engine(&wrong))).self_check());
+    assert!(matches!(result, Err(EngineError::SelfCheck { backend: "gpu", index: 3, .. })), "{result:?}");
+}
+
+#[test]
+fn the_generator_gives_the_same_text_on_both_backends_over_several_windows() {
+    let shape = SHAPES[2];
+    let model = model(shape, 14);
+    let sampling = Sampling { temperature: 0.9, top_k: 30, top_p: 0.95, seed: 4 };
+    let generate = |mut engine: Engine| {
+        let mut generator = Generator::start(&mut engine, &[3, 1, 4], sampling, 2 * shape.ctx_len).unwrap();
+        let mut ids = Vec::new();
+        loop {
+            let step = block_on(generator.step(&mut engine)).unwrap();
+            ids.extend(step.ids);
+            if step.done.is_some() {
+                return ids;
+            }
+        }
+    };
+    let expected = generate(Engine::cpu(model.clone()).unwrap());
+    assert_eq!(generate(Engine::Gpu(Box::new(gpu_engine(&model)))), expected);
+}
