@@ -1,7 +1,8 @@
 """HOW staleness works: a small engine on top of doit that knows nothing of what the stages do.
 
-In: `Stage`s (inputs, sources, parameters, tools, command, outputs). Out: doit tasks whose results live in an immutable store, found again by
-a key over everything that they depend on. Read in this order: stage.py, sources.py, key.py, graph.py, builder.py, store.py.
+In: `Stage`s (inputs, sources, parameters, tools, command, outputs). Out: doit tasks whose results live in an
+immutable store, found again by a key over everything that they depend on. Read in this order: stage.py, sources.py,
+key.py, graph.py, builder.py, store.py.
 """
 
 from .errors import GraphError, StageFailed, UsageError
@@ -9,4 +10,16 @@ from .graph import Graph, tasks_for
 from .sources import files, python_sources
 from .stage import Output, Setup, Stage, Tool
 
-__all__ = ["Graph", "GraphError", "Output", "Setup", "Stage", "StageFailed", "Tool", "UsageError", "files", "python_sources", "tasks_for"]
+__all__ = [
+    "Graph",
+    "GraphError",
+    "Output",
+    "Setup",
+    "Stage",
+    "StageFailed",
+    "Tool",
+    "UsageError",
+    "files",
+    "python_sources",
+    "tasks_for",
+]

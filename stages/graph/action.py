@@ -28,12 +28,18 @@ class _Action(BaseAction):
         """Do it; returns the outcome in a word or two."""
         raise NotImplementedError
 
+    def usual_s(self) -> float | None:
+        """How long it took last time, where that is known."""
+        return None
+
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
-        """Called by doit. Errors that a person can mend become a TaskFailed with their message; others are defects and pass."""
+        """Called by doit. Errors that a person can mend become a TaskFailed with their message; others are defects
+        and pass.
+        """
         report = self.graph.report
         started = time.monotonic()
         if report is not None:
-            report.started(self.name)
+            report.started(self.name, self.usual_s())
         try:
             outcome = self.work()
         except (GraphError, OSError) as error:
@@ -56,6 +62,11 @@ class StageAction(_Action):
     def work(self) -> str:
         """See builder.bring_up_to_date."""
         return bring_up_to_date(self.graph, self.stage)
+
+    def usual_s(self) -> float | None:
+        """By the receipt of the linked result."""
+        receipt = self.graph.linked_receipt(self.stage)[1]
+        return float(receipt["run"]["duration_s"]) if receipt else None
 
 
 class SetupAction(_Action):

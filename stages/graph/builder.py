@@ -1,11 +1,13 @@
-"""Bringing one stage up to date: take a snapshot, make the key from it, then link what the store has, or run the command and publish.
+"""Bringing one stage up to date: take a snapshot, make the key from it, then link what the store has, or run the
+command and publish.
 
-Snapshot, then key, then run: the result is filed under what was really read, so editing the project meanwhile is harmless. A crash at any
-point leaves the old result or the new one.
+Snapshot, then key, then run: the result is filed under what was really read, so editing the project meanwhile is
+harmless. A crash at any point leaves the old result or the new one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -26,7 +28,8 @@ BUILT, FROM_STORE = "built", "from the store"
 def bring_up_to_date(graph: Graph, stage: Stage) -> str:
     """Make the stage's link name the result of today's key; returns BUILT or FROM_STORE.
 
-    Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full disk and the like.
+    Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
+    disk and the like.
     """
     graph.time_passed()
     try:
@@ -44,10 +47,12 @@ def ensure(graph: Graph, setup: Setup) -> bool:
     with graph.setup_guard:
         if setup.is_ready():
             return False
-        if graph.report is not None:
-            graph.report.note(f"setup:{setup.name}: {setup.doc}")
+        report = graph.report
+        if report is not None:
+            report.note(f"setup:{setup.name}: {setup.doc}")
         try:
-            setup.install()
+            with contextlib.nullcontext() if report is None else report.pausing():
+                setup.install()
         except Exception as error:
             raise StageFailed(f"setup {setup.name} failed: {error or type(error).__name__}") from error
         if not setup.is_ready():
@@ -90,10 +95,12 @@ class _Build:
             key, receipt = self.graph.linked_receipt(upstream)
             digest = digest_in(receipt, output.path)
             if key is None or receipt is None or digest is None:
-                raise StageFailed(f"its input {name} is {output.path} of {output.stage}, which has no result; run `doit {output.stage}`")
+                missing = f"its input {name} is {output.path or 'what'} of {output.stage}, which has no result"
+                raise StageFailed(f"{missing}; run `doit {output.stage}`")
             for wrong, expected, actual in self.store.problems(key, receipt):
                 if output.path in (wrong, ""):
-                    raise StageFailed(f"its input {name} ({wrong} of {output.stage}) is damaged: {expected[:10]} → {actual[:10]}; run `doit {output.stage}`")
+                    damage = f"{wrong} of {output.stage}, is damaged: {expected[:10]} → {actual[:10]}"
+                    raise StageFailed(f"its input {name}, {damage}; run `doit {output.stage}`")
             found[name] = digest
         return found
 
@@ -184,14 +191,18 @@ class _Build:
         return values
 
     def _parameters(self) -> dict[str, Any]:
-        return {"params": nested(self.stage.params), "profile": self.stage.profile if self.stage.profile_in_key else None}
+        return {
+            "params": nested(self.stage.params),
+            "profile": self.stage.profile if self.stage.profile_in_key else None,
+        }
 
     def _check_unmoved(self, state: State, sources: Expansion) -> None:
         """Refuse to publish if anything that the key names moved while the command ran."""
         assert state.components is not None
         moved = snapshot.changed(sources, self.snapshot, self.graph.cache)
         if moved:
-            raise StageFailed(f"the command changed its own sources: {', '.join(moved[:5])}; the result would not be what its key says")
+            names = ", ".join(moved[:5])
+            raise StageFailed(f"the command changed its own sources: {names}; its result is not what the key says")
         if self.graph.external(self.stage) != state.components["external"]:
             raise StageFailed("an external input changed while the command ran; nothing was published, run again")
         self._inputs()
@@ -209,7 +220,9 @@ def failure_text(stage: str, argv: list[str], ended: Ended, log: str) -> str:
         import signal
 
         with_name = {number.value: number.name for number in signal.Signals}
-        how = f"was ended by {with_name.get(ended.status - 128, 'signal')}" + (" (out of memory?)" if ended.status == 137 else "")
+        how = f"was ended by {with_name.get(ended.status - 128, 'signal')}" + (
+            " (out of memory?)" if ended.status == 137 else ""
+        )
     lines = "".join(f"    {line}\n" for line in ended.tail) or "    (no output)\n"
     command = " ".join(argv)
     return f"stage {stage} {how} after {ended.seconds:.1f} s\n  command: {command}\n  last lines:\n{lines}  log: {log}"
@@ -226,4 +239,10 @@ def _host() -> dict[str, Any]:
     import platform
 
     uname = platform.uname()
-    return {"system": uname.system, "machine": uname.machine, "release": uname.release, "cpus": os.cpu_count(), "python": platform.python_version()}
+    return {
+        "system": uname.system,
+        "machine": uname.machine,
+        "release": uname.release,
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }

@@ -1,6 +1,8 @@
-"""doit's commands as this engine means them: plugins under the entry points `doit.COMMAND`. They find the graph in the tasks' meta.
+"""doit's commands as this engine means them: plugins under the entry points `doit.COMMAND`. They find the graph in
+the tasks' meta.
 
-Exit status: 0 well; 1 a failure with a message; 2 wrong arguments; 75 another run holds the lock; 128 + signal after a signal.
+Exit status: 0 well; 1 a failure with a message; 2 wrong arguments; 75 another run holds the lock; 128 + signal
+after a signal.
 """
 
 from __future__ import annotations
@@ -89,12 +91,32 @@ class Run(Command, cmd_run.Run):
     name = "run"
     doc_purpose = "build what is stale"
 
-    def _execute(self, outfile: Any, verbosity: int | None = None, always: bool = False, continue_: bool = False, reporter: Any = "console",
-                 num_process: int = 0, single: bool = False, auto_delayed_regex: bool = False, force_verbosity: bool = False,
-                 failure_verbosity: int = 0, pdb: bool = False) -> int:  # fmt: skip
-        options = {"verbosity": verbosity, "always": always, "continue_": continue_, "num_process": num_process, "par_type": "thread",
-                   "single": single, "auto_delayed_regex": auto_delayed_regex, "force_verbosity": force_verbosity,
-                   "failure_verbosity": failure_verbosity, "pdb": pdb}  # fmt: skip
+    def _execute(
+        self,
+        outfile: Any,
+        verbosity: int | None = None,
+        always: bool = False,
+        continue_: bool = False,
+        reporter: Any = "console",
+        num_process: int = 0,
+        single: bool = False,
+        auto_delayed_regex: bool = False,
+        force_verbosity: bool = False,
+        failure_verbosity: int = 0,
+        pdb: bool = False,
+    ) -> int:
+        options = {
+            "verbosity": verbosity,
+            "always": always,
+            "continue_": continue_,
+            "num_process": num_process,
+            "par_type": "thread",
+            "single": single,
+            "auto_delayed_regex": auto_delayed_regex,
+            "force_verbosity": force_verbosity,
+            "failure_verbosity": failure_verbosity,
+            "pdb": pdb,
+        }
         graph = graph_of(self.task_list)
         if graph is None:
             return int(super()._execute(outfile, reporter=reporter, **options))
@@ -146,17 +168,30 @@ class List(Command, cmd_list.List):
     name = "list"
     doc_purpose = "list the tasks, one sentence each"
 
-    def _execute(self, subtasks: bool = False, quiet: bool = False, status: bool = False, private: bool = False, pos_args: Any = None) -> int:
+    def _execute(
+        self,
+        subtasks: bool = False,
+        quiet: bool = False,
+        status: bool = False,
+        private: bool = False,
+        pos_args: Any = None,
+    ) -> int:
         tasks = {task.name: task for task in self.task_list}
         check_tasks_exist(tasks, pos_args)
-        shown = [tasks[name] for name in pos_args] if pos_args else [t for t in self.task_list if subtasks or not t.subtask_of]
+        shown = (
+            [tasks[name] for name in pos_args]
+            if pos_args
+            else [t for t in self.task_list if subtasks or not t.subtask_of]
+        )
         shown = [task for task in shown if private or not task.name.startswith("_")]
         states: dict[str, str] = {}
         if status:
             from .why import explain
 
             graph = self.graph()
-            states = {e.stage: e.state for e in explain(graph, [task.name for task in shown if task.name in graph.stages])}
+            states = {
+                e.stage: e.state for e in explain(graph, [task.name for task in shown if task.name in graph.stages])
+            }
         width = max((len(task.name) for task in shown), default=0) + 2
         state_width = max((len(state) for state in states.values()), default=0) + 2
         for task in shown:
@@ -173,7 +208,9 @@ class Why(Command):
     doc_purpose = "say what is stale, why, and what follows"
     doc_usage = "[STAGE ...] [--json]"
     doc_description = "Costs no more than a run in which nothing is stale, needs no lock and changes no result."
-    cmd_options = ({"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},)
+    cmd_options = (
+        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
+    )
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Options may follow the names here."""
@@ -220,7 +257,10 @@ class Info(Command):
             *(("input", f"{name}: {output.path or 'all'} of {output.stage}") for name, output in stage.inputs.items()),
             *(("output", output) for output in stage.outputs),
             *(("parameter", f"{name} = {value!r}") for name, value in sorted(stage.params.items())),
-            *(("tool", f"{name}: {version.splitlines()[0]}") for name, version in (receipt or {"components": {"tools": {}}})["components"]["tools"].items()),
+            *(
+                ("tool", f"{name}: {version.splitlines()[0]}")
+                for name, version in (receipt or {"components": {"tools": {}}})["components"]["tools"].items()
+            ),
             ("result", graph.store.entry(key) if key else "none"),
             *([("took", f"{receipt['run']['duration_s']} s")] if receipt else []),
         ]
@@ -236,7 +276,16 @@ class Clean(Command):
     doc_purpose = "remove the results of stages"
     doc_usage = "[STAGE ...]"
     doc_description = "Without a name: of every stage. Results under other keys stay in the store."
-    cmd_options = ({"name": "dryrun", "short": "n", "long": "dry-run", "type": bool, "default": False, "help": "only say what would go"},)
+    cmd_options = (
+        {
+            "name": "dryrun",
+            "short": "n",
+            "long": "dry-run",
+            "type": bool,
+            "default": False,
+            "help": "only say what would go",
+        },
+    )
 
     def _execute(self, dryrun: bool, pos_args: Any = None) -> int:
         import os
@@ -294,7 +343,10 @@ class Ignore(_Refused):
 
     name = "ignore"
     doc_purpose = "not here: name the stages that you want"
-    instead = "a stage cannot be ignored, for what comes after it would be made from the wrong inputs; name the stages that you want: `doit STAGE`"
+    instead = (
+        "a stage cannot be ignored, for what comes after it would be made from the wrong inputs; "
+        "name the stages that you want: `doit STAGE`"
+    )
 
 
 class ResetDep(_Refused):
@@ -302,4 +354,7 @@ class ResetDep(_Refused):
 
     name = "reset-dep"
     doc_purpose = "not here: nothing is recorded that could be reset"
-    instead = "nothing is recorded that could be reset: `doit why` compares with what is there now; `doit -a -s STAGE` makes a result again"
+    instead = (
+        "nothing is recorded that could be reset: `doit why` compares with what is there now, "
+        "`doit -a -s STAGE` makes a result again"
+    )

@@ -1,6 +1,7 @@
 """Digests: bytes, files and folders in, SHA-256 in hexadecimal out.
 
-SHA-256 because the standard library has it and it is fast: 1,549 MB/s here where MD5 reaches 707 (chosen by measurement).
+SHA-256 because the standard library has it and it is fast: 1,549 MB/s here where MD5 reaches 707 (chosen by
+measurement).
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def canonical(value: Any) -> bytes:
 
 
 def tree_digest(files: Iterable[tuple[str, str, bool]]) -> str:
-    """Digest of a folder from (name, digest, executable) of each of its files. Order does not matter; times and empty folders are left out."""
+    """Digest of a folder from (name, digest, executable) of each of its files. Order does not matter; times and
+    empty folders are left out.
+    """
     lines = [f"{digest} {'x' if executable else '-'} {name}\0" for name, digest, executable in files]
     return bytes_digest("".join(sorted(lines)).encode("utf-8", "surrogateescape"))
 
@@ -51,7 +54,8 @@ def is_executable(st: os.stat_result) -> bool:
 def walk(folder: str) -> Iterator[Found]:
     """Every file below `folder`, depth first, sorted by name in each folder; one stat a file.
 
-    Raises GraphError at a symbolic link, a socket or the like (its content would not be covered), OSError where `folder` cannot be read.
+    Raises GraphError at a symbolic link, a socket or the like (its content would not be covered), OSError where
+    `folder` cannot be read.
     """
     stack = [(folder, "")]
     while stack:

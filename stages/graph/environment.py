@@ -1,7 +1,8 @@
-"""The environment of a command: what the stage declares, what makes runs alike, and what only says how to reach things.
+"""The environment of a command: what the stage declares, what makes runs alike, and what only says how to reach
+things.
 
-In: os.environ and a stage's `env` and `set_env`. Out: the child's whole environment. A variable outside these lists never reaches a
-command, so a result cannot depend on it unseen.
+In: os.environ and a stage's `env` and `set_env`. Out: the child's whole environment. A variable outside these lists
+never reaches a command, so a result cannot depend on it unseen.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-SOURCE_DATE_EPOCH = "315532800"  # 1980-01-01, the first day a zip file can name; a constant, or every commit would make all stale
+SOURCE_DATE_EPOCH = (
+    "315532800"  # 1980-01-01, the first day a zip file can name; a constant, or every commit would make all stale
+)
 
 ALWAYS = {
     "LC_ALL": "C.UTF-8",
@@ -21,7 +24,7 @@ ALWAYS = {
     "PYTHONUNBUFFERED": "1",
 }
 
-# How to find programs, homes, proxies, certificates and registries: what they give is pinned elsewhere (versions, lock files).
+# How to find programs, homes, proxies, certificates and registries: what they give is pinned elsewhere (versions, locks).
 PASSED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|LD_LIBRARY_PATH|DYLD_\w+|SDKROOT|DEVELOPER_DIR|XDG_\w+"
     r"|(?:https?|ftp|all|no)_proxy|(?:HTTPS?|FTP|ALL|NO)_PROXY|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS"
@@ -29,7 +32,9 @@ PASSED = re.compile(
 )
 
 
-def child_environment(env: Sequence[str], set_env: Mapping[str, str], path: Sequence[str], pythonpath: Sequence[str] = ()) -> dict[str, str]:
+def child_environment(
+    env: Sequence[str], set_env: Mapping[str, str], path: Sequence[str], pythonpath: Sequence[str] = ()
+) -> dict[str, str]:
     """The environment of one command. `path` goes before PATH; `set_env` has the last word."""
     child = {name: value for name, value in os.environ.items() if PASSED.fullmatch(name) or name in env}
     child.update(ALWAYS)

@@ -1,6 +1,7 @@
 """The graph: stages in, doit tasks out, and what is known of each stage now.
 
-`evaluate` only looks: it hashes what a stage depends on (behind the stat cache) and compares with the linked result. `builder.py` runs.
+`evaluate` only looks: it hashes what a stage depends on (behind the stat cache) and compares with the linked
+result. `builder.py` runs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 class State:
     """What one look found out about a stage."""
 
-    components: Components | None = None  # None where a source is missing; without the inputs and tools that are not known
+    components: Components | None = (
+        None  # None where a source is missing; without the inputs and tools that are not known
+    )
     key: str | None = None  # None where components are not all known
     linked: str | None = None  # the key that the stage's link names
     receipt: Receipt | None = None  # of the linked result
@@ -48,8 +51,16 @@ class State:
 class Graph:
     """A checked set of stages over one project (`root`) and one build folder (`build`)."""
 
-    def __init__(self, stages: Sequence[Stage], setups: Sequence[Setup] = (), *, root: os.PathLike[str] | str, build: os.PathLike[str] | str,
-                 path: Sequence[str] = (), grace_s: float = 10.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        setups: Sequence[Setup] = (),
+        *,
+        root: os.PathLike[str] | str,
+        build: os.PathLike[str] | str,
+        path: Sequence[str] = (),
+        grace_s: float = 10.0,
+    ) -> None:
         """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL.
 
         Raises ValueError for stages or inputs that do not fit together.
@@ -70,7 +81,9 @@ class Graph:
                 source = self.stages.get(output.stage)
                 if source is None or output.path not in (*source.outputs, ""):
                     outputs = list(source.outputs) if source else "no such stage"
-                    raise ValueError(f"stage {stage.name}: input {name} is {output.path} of {output.stage}, which makes {outputs}")
+                    raise ValueError(
+                        f"stage {stage.name}: input {name} is {output.path} of {output.stage}, which makes {outputs}"
+                    )
         self.order = _in_order(self.stages)
         self.cache = StatCache(f"{self.build}/.stat-cache.json")
         self.store = Store(self.build, self.cache)
@@ -83,7 +96,7 @@ class Graph:
         self._view: View | None = None
         self._states: dict[str, State] = {}
 
-    # ── doit ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── doit ──
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         """The doit tasks: one a stage, in graph order, and `setup:NAME` for each setup."""
@@ -121,7 +134,7 @@ class Graph:
         """The `uptodate` of a stage. Writes nothing. An error is left for the action to report."""
         return self.state(stage).fresh
 
-    # ── What is known now ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── What is known now ──
 
     def new_view(self) -> View:
         """A fresh look at the tree."""
@@ -158,7 +171,9 @@ class Graph:
         return linked, None if linked is None else self.store.receipt(linked)
 
     def evaluate(self, stage: Stage, inputs: Mapping[str, str | None], sources: Expansion | None = None) -> State:
-        """Compare a stage, given its inputs' digests, with its linked result. `sources`: those of a snapshot instead of the tree's."""
+        """Compare a stage, given its inputs' digests, with its linked result. `sources`: those of a snapshot
+        instead of the tree's.
+        """
         state = State()
         state.linked, state.receipt = self.linked_receipt(stage)
         recorded = state.receipt["components"] if state.receipt else {}
@@ -180,7 +195,9 @@ class Graph:
         self._compare(stage, state, recorded, components, inputs)
         return state
 
-    def _compare(self, stage: Stage, state: State, recorded: Components, components: Components, inputs: Mapping[str, str | None]) -> None:
+    def _compare(
+        self, stage: Stage, state: State, recorded: Components, components: Components, inputs: Mapping[str, str | None]
+    ) -> None:
         """Add to `state.reasons` whatever keeps the linked result from being today's."""
         reasons = state.reasons
         if state.linked is None:
@@ -192,7 +209,11 @@ class Graph:
             unknown = {name for name, digest in inputs.items() if digest is None}
             reasons += [reason for reason in found if not (reason.kind == "input" and reason.name in unknown)]
             reasons += [Reason("upstream", stage.inputs[name].stage, None, None) for name in sorted(unknown)]
-            reasons += [Reason("tool", name, None, "not found") for name in state.missing_tools if name not in components["tools"]]
+            reasons += [
+                Reason("tool", name, None, "not found")
+                for name in state.missing_tools
+                if name not in components["tools"]
+            ]
             if not reasons:
                 reasons.append(Reason("receipt", "receipt.json", state.linked, "does not belong to its key"))
         if state.receipt is not None:
@@ -201,7 +222,9 @@ class Graph:
                 reasons.append(Reason("output", name, expected, found_digest))
             if state.key == state.linked:
                 for name in stores.public_links_good(self.build, stage.scope, stage.name, stage.links):
-                    reasons.append(Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed"))
+                    reasons.append(
+                        Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed")
+                    )
 
     def reusable(self, stage: Stage, state: State) -> Receipt | None:
         """The receipt of a whole result in the store that today's key may take; None if the command has to run.
@@ -213,7 +236,11 @@ class Graph:
         candidates = [] if state.key is None else [state.key]
         if state.missing_tools and state.components is not None:
             wanted = _without_tools(state.components, state.missing_tools)
-            candidates += [r["key"] for r in self.store.receipts(stage.name) if _without_tools(r["components"], state.missing_tools) == wanted]
+            candidates += [
+                r["key"]
+                for r in self.store.receipts(stage.name)
+                if _without_tools(r["components"], state.missing_tools) == wanted
+            ]
         for key in candidates:
             receipt = self.store.good(key) if self.reuse or key == state.linked else None
             if receipt is not None:
@@ -254,7 +281,9 @@ def digest_in(receipt: Receipt | None, output: str) -> str | None:
     if receipt is None:
         return None
     if output == "":
-        return tree_digest((name, found["digest"], found.get("executable", False)) for name, found in receipt["outputs"].items())
+        return tree_digest(
+            (name, found["digest"], found.get("executable", False)) for name, found in receipt["outputs"].items()
+        )
     if output not in receipt["outputs"]:
         return None
     return str(receipt["outputs"][output]["digest"])

@@ -51,8 +51,14 @@ class Reason:
         return f"{self.kind} {self.name}: {_short(self.old)} → {_short(self.new)}"
 
 
-def components(stage: Stage, inputs: Mapping[str, str], sources: Expansion, external: Mapping[str, Mapping[str, str]],
-               tools: Mapping[str, str], env: Mapping[str, str | None]) -> Components:  # fmt: skip
+def components(
+    stage: Stage,
+    inputs: Mapping[str, str],
+    sources: Expansion,
+    external: Mapping[str, Mapping[str, str]],
+    tools: Mapping[str, str],
+    env: Mapping[str, str | None],
+) -> Components:
     """The component map of a stage, from its declaration and what was found."""
     return {
         "format": FORMAT,

@@ -1,7 +1,7 @@
 """The lock: one run at a time in a build folder, held by the run and by every command that it started.
 
-A kernel lock (flock) on build/.lock, which holds the PID of the run. It cannot go stale: it is free as soon as the run and all of its
-commands are gone, however they ended.
+A kernel lock (flock) on build/.lock, which holds the PID of the run. It cannot go stale: it is free as soon as the
+run and all of its commands are gone, however they ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Lock:
     def acquire(self) -> None:
         """Take the lock.
 
-        Raises LockHeld, naming the holder's PID, if another run has it. Where that run is dead, waits for its commands to end.
+        Raises LockHeld, naming the holder's PID, if another run has it. Where that run is dead, waits for its
+        commands to end.
         """
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -38,7 +39,8 @@ class Lock:
                 holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
                 if _alive(holder) or time.monotonic() > give_up_at:
                     os.close(fd)
-                    raise LockHeld(f"another run (PID {holder or 'unknown'}) holds {self.path}; wait for it to end, or stop it with `kill {holder}`") from None
+                    advice = f"wait for it to end, or stop it with `kill {holder}`"
+                    raise LockHeld(f"another run (PID {holder}) holds {self.path}; {advice}") from None
                 time.sleep(0.05)
         os.pwrite(fd, f"{os.getpid()}\n".encode().ljust(12), 0)
         self.fd = fd

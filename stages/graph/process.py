@@ -1,7 +1,8 @@
 """Running a command under the supervisor: argv and environment in; exit status, log and last lines out.
 
-The command's output goes line by line to its log and to a callback. It gets a terminal (pty) of its own where we have one, so that cargo
-and tqdm keep their bars. `stop_all` ends every running command by closing its supervisor's pipe; so does the death of this process.
+The command's output goes line by line to its log and to a callback. It gets a terminal (pty) of its own where we
+have one, so that cargo and tqdm keep their bars. `stop_all` ends every running command by closing its supervisor's
+pipe; so does the death of this process.
 """
 
 from __future__ import annotations
@@ -40,9 +41,18 @@ class Processes:
         self._guard = threading.RLock()  # a signal handler may ask while its thread holds it
         self._running: dict[subprocess.Popen[bytes], int | None] = {}  # supervisor -> our end of its pipe, until closed
 
-    def run(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], log: str, on_line: Callable[[str, str], None], lock_fd: int | None,
-            terminal: bool) -> Ended:  # fmt: skip
-        """Run one command to its end. `on_line(line, newest)` gets each finished line ("" for none) and the newest text.
+    def run(
+        self,
+        argv: Sequence[str],
+        cwd: str,
+        env: Mapping[str, str],
+        log: str,
+        on_line: Callable[[str, str], None],
+        lock_fd: int | None,
+        terminal: bool,
+    ) -> Ended:
+        """Run one command to its end. `on_line(line, newest)` gets each finished line ("" for none) and the newest
+        text.
 
         Raises OSError if the log cannot be written or no process can be made.
         """
@@ -94,7 +104,9 @@ class Processes:
             self._close_pipe(supervisor)
             supervisor.terminate()  # told twice: no grace
 
-    def _start(self, argv: Sequence[str], cwd: str, env: Mapping[str, str], output: int, lock_fd: int | None) -> subprocess.Popen[bytes]:
+    def _start(
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], output: int, lock_fd: int | None
+    ) -> subprocess.Popen[bytes]:
         theirs, ours = os.pipe()
         try:
             with self._guard:

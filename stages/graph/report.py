@@ -1,10 +1,12 @@
 """What a person sees of a run: one plain line an event. `live.py` adds the display for terminals.
 
-It is doit's reporter (doit calls it in its main thread) and the engine's (`started`, `line`, `ended`, `note`: any thread).
+It is doit's reporter (doit calls it in its main thread) and the engine's (`started`, `line`, `ended`, `note`: any
+thread).
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any, TextIO
@@ -15,21 +17,20 @@ STATE_WIDTH = 15
 class Report:
     """Plain lines, for pipes and logs."""
 
-    desc = "plain lines"
     terminal = False  # whether commands get a terminal of their own
 
-    def __init__(self, stream: TextIO, options: dict[str, Any] | None = None) -> None:
+    def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         self.stream = stream
-        self.quiet = bool((options or {}).get("quiet"))  # no output of commands, only their states
+        self.quiet = quiet  # no output of commands, only their states
         self.failures: list[str] = []
         self.counts: dict[str, int] = {}
         self._started = time.monotonic()
         self._guard = threading.RLock()
 
-    # ── Called by the engine ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Called by the engine ──
 
-    def started(self, name: str) -> None:
-        """A stage or setup is being brought up to date."""
+    def started(self, name: str, usual_s: float | None = None) -> None:
+        """A stage or setup is being brought up to date; last time that took `usual_s`."""
 
     def line(self, name: str, line: str, newest: str) -> None:
         """A command wrote: a finished line ("" for none), and the newest text."""
@@ -40,12 +41,16 @@ class Report:
         """Something worth a line."""
         self.write(text)
 
+    def pausing(self) -> contextlib.AbstractContextManager[None]:
+        """While something writes to the terminal directly."""
+        return contextlib.nullcontext()
+
     def ended(self, name: str, outcome: str, seconds: float) -> None:
         """A stage or setup is done: "built", "from the store" or "failed"."""
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
         self.state(outcome, f"{name}  {duration(seconds)}" if outcome != "from the store" else name)
 
-    # ── Called by doit ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Called by doit ──
 
     def initialize(self, tasks: Any, selected: Any) -> None:
         """The tasks are known; nothing ran yet."""
@@ -54,7 +59,9 @@ class Report:
         """A task's state is about to be looked at."""
 
     def execute_task(self, task: Any) -> None:
-        """A task's actions are about to run. Stages tell the engine's part; others (an ordinary doit task) get a line here."""
+        """A task's actions are about to run. Stages tell the engine's part; others (an ordinary doit task) get a
+        line here.
+        """
         if task.actions and not (task.meta or {}).get("graph"):
             self.state("running", task.name)
 
@@ -98,7 +105,7 @@ class Report:
         for failure in self.failures:
             self.write(f"\n{failure}")
 
-    # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Writing ──
 
     def close(self) -> None:
         """No more events."""
@@ -133,7 +140,11 @@ def duration(seconds: float) -> str:
 
 
 def make(stream: TextIO, quiet: bool) -> Report:
-    """The report that suits the stream."""
-    return Report(stream, {"quiet": quiet})
+    """The report that suits the stream: a live one on a terminal."""
+    import os
 
+    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from .live import LiveReport
 
+        return LiveReport(stream, quiet)
+    return Report(stream, quiet)

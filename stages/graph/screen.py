@@ -1,7 +1,8 @@
 """A screen of text lines: a command's terminal output in, the lines that a person would see out.
 
-Progress bars rewrite their lines with carriage returns and cursor movements. This keeps the last rows as a terminal would and gives away
-a line for good once it has scrolled out of reach, so that a log holds each line once, in its last state.
+Progress bars rewrite their lines with carriage returns and cursor movements. This keeps the last rows as a terminal
+would and gives away a line for good once it has scrolled out of reach, so that a log holds each line once, in its
+last state.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ class Screen:
     """Feed it bytes; take finished lines from `feed` and `finish`, and the newest text from `last`."""
 
     def __init__(self, rewrites: bool) -> None:
-        """`rewrites`: the command has a terminal and may move the cursor up. Without one a line is final at its newline."""
+        """`rewrites`: the command has a terminal and may move the cursor up. Without one a line is final at its
+        newline.
+        """
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rows: list[str] = [""]
         self._row = 0

@@ -1,8 +1,9 @@
-"""The snapshot: a stage's sources copied to build/run/<stage>/src, so that editing the project while a command runs is harmless.
+"""The snapshot: a stage's sources copied to build/run/<stage>/src, so that editing the project while a command runs
+is harmless.
 
-In: an expansion of the live tree. Out: the same files below the snapshot folder, and the expansion that was really copied. Only content
-that differs is written, with fresh times (cargo and make trust times). What is no source any more goes; other files there stay, such as
-cargo's target folder.
+In: an expansion of the live tree. Out: the same files below the snapshot folder, and the expansion that was really
+copied. Only content that differs is written, with fresh times (cargo and make trust times). What is no source any
+more goes; other files there stay, such as cargo's target folder.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sources: which files of the repository a command uses, and the digest of each.
 
-In: a declaration (`python_sources("training.train")`, `files("shaders", "Cargo.lock")`) and a `View` of the tree. Out: an expansion, name ->
-(what enters the key, digest of the content). They differ for Python, whose key digest is that of its syntax tree without comments and
-docstrings; the snapshot always gets the real file.
+In: a declaration (`python_sources("training.train")`, `files("shaders", "Cargo.lock")`) and a `View` of the tree.
+Out: an expansion, name -> (what enters the key, digest of the content). They differ for Python, whose key digest is
+that of its syntax tree without comments and docstrings; the snapshot always gets the real file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ Source = PythonSources | Files
 
 
 def python_sources(*modules: str) -> PythonSources:
-    """The first-party import closure of `python -m MODULE`. What is imported by a computed name is not seen: declare it with `files`."""
+    """The first-party import closure of `python -m MODULE`. What is imported by a computed name is not seen:
+    declare it with `files`.
+    """
     return PythonSources(modules)
 
 
@@ -62,7 +64,9 @@ def files(*patterns: str, exclude: Sequence[str] = ()) -> Files:
 
 
 class View:
-    """The tree as one look at it found it: stats and listings are asked for once. Make a new one whenever time has passed."""
+    """The tree as one look at it found it: stats and listings are asked for once. Make a new one whenever time has
+    passed.
+    """
 
     def __init__(self, root: str, cache: StatCache) -> None:
         self.root = root
@@ -127,7 +131,9 @@ class View:
                 elif entry.is_file():
                     yield name
                 elif entry.is_dir():
-                    raise GraphError(f"source {name} is a link to a folder; declare the folder itself, or exclude the link")
+                    raise GraphError(
+                        f"source {name} is a link to a folder; declare the folder itself, or exclude the link"
+                    )
 
 
 def expand(sources: Sequence[Source], view: View) -> Expansion:
@@ -150,7 +156,7 @@ def expand(sources: Sequence[Source], view: View) -> Expansion:
     return found
 
 
-# ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Files ──
 
 
 def match(pattern: str, exclude: tuple[str, ...], view: View) -> list[str]:
@@ -200,7 +206,7 @@ def _regex(pattern: str) -> str:
     return f"(?:{out})"
 
 
-# ── Python ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Python ──
 
 
 def closure(modules: Sequence[str], view: View) -> list[str]:
@@ -251,7 +257,8 @@ def closure(modules: Sequence[str], view: View) -> list[str]:
 def parsed(view: View, name: str) -> tuple[str, list[tuple[int, str, str]]]:
     """(digest of the syntax tree, imports) of a Python source, kept by content.
 
-    An import is (level, module, attribute). A file that does not parse counts by its bytes and imports nothing: its command will say so.
+    An import is (level, module, attribute). A file that does not parse counts by its bytes and imports nothing: its
+    command will say so.
     """
     content = view.digest(name)
     known = view.cache.parsed.get(content)
@@ -280,6 +287,10 @@ def _parse(data: bytes) -> list[Any]:
             imports.update((node.level, node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 first.value.value = ""
     return [bytes_digest(ast.dump(tree).encode("utf-8", "surrogatepass")), sorted(imports)]

@@ -1,7 +1,8 @@
-"""What a graph is made of: `Stage`, its inputs, tools and setups, as frozen declarations. No work is done here but checking them.
+"""What a graph is made of: `Stage`, its inputs, tools and setups, as frozen declarations. No work is done here but
+checking them.
 
-Words of commands, `cwd`, `set_env` and `pythonpath` hold placeholders: {out} {params} {partial} {snapshot} {build} {root} {python} {in.NAME}.
-The unexpanded text enters the key, the expanded one runs.
+Words of commands, `cwd`, `set_env` and `pythonpath` hold placeholders: {out} {params} {partial} {snapshot} {build}
+{root} {python} {in.NAME}. The unexpanded text enters the key, the expanded one runs.
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ class Output:
 
 @dataclass(frozen=True)
 class Tool:
-    """A program or package whose version enters the key: probed with `argv` (memoised by the stat of the program), or pinned by `version`."""
+    """A program or package whose version enters the key: probed with `argv` (memoised by the stat of the program),
+    or pinned by `version`.
+    """
 
     name: str
-    argv: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()  # a function where finding the program takes a look first
+    argv: (
+        tuple[str, ...] | Callable[[], tuple[str, ...]]
+    ) = ()  # a function where finding the program takes a look first
     version: str | None = None
-    watch: tuple[str, ...] = ()  # more paths whose stat takes part in the memo, such as a file that selects the tool's version
+    watch: tuple[
+        str, ...
+    ] = ()  # more paths whose stat takes part in the memo, such as a file that selects the tool's version
 
     def __post_init__(self) -> None:
         if bool(self.argv) == (self.version is not None):
@@ -43,7 +50,9 @@ class Tool:
 
 @dataclass(frozen=True)
 class Setup:
-    """Something to install before a command can run: doit task `setup:NAME`. Not a result: it never enters the store or a key."""
+    """Something to install before a command can run: doit task `setup:NAME`. Not a result: it never enters the
+    store or a key.
+    """
 
     name: str
     doc: str
@@ -84,10 +93,14 @@ class Stage:
         for output in self.outputs:
             parts = output.rstrip("/").split("/")
             if output.startswith("/") or any(part in ("", ".", "..") for part in parts) or parts[0] in RESERVED:
-                raise ValueError(f"stage {self.name}: output {output!r} is not a plain relative name (or one of {', '.join(RESERVED)})")
+                raise ValueError(f"stage {self.name}: output {output!r} is not a plain relative name, or is reserved")
         for name, path in self.links.items():
-            if not any(path.rstrip("/") == o.rstrip("/") or (o.endswith("/") and path.startswith(o)) for o in self.outputs):
-                raise ValueError(f"stage {self.name}: link {name} -> {path} is not among its outputs {list(self.outputs)}")
+            if not any(
+                path.rstrip("/") == o.rstrip("/") or (o.endswith("/") and path.startswith(o)) for o in self.outputs
+            ):
+                raise ValueError(
+                    f"stage {self.name}: link {name} -> {path} is not among its outputs {list(self.outputs)}"
+                )
         known = {*PLACEHOLDERS, *(f"in.{name}" for name in self.inputs)} - (set() if self.resumable else {"partial"})
         for word in self.words():
             for name in _PLACEHOLDER.findall(word):

@@ -1,9 +1,10 @@
-"""The stat cache: a path in, the digest of its content out, read again only when its stat says that it may have moved.
+"""The stat cache: a path in, the digest of its content out, read again only when its stat says that it may have
+moved.
 
-An entry holds size, mtime, ctime and inode as they were when the file was hashed, and the clock at that moment. It is believed only if
-all four still match and the file had settled: a file changed in the same tick of the clock in which it was hashed may change once
-more without a new timestamp (git calls these racily clean). What is hashed again with equal content just refreshes its entry, so a
-`touch` costs one reading, not one at every start.
+An entry holds size, mtime, ctime and inode as they were when the file was hashed, and the clock at that moment. It
+is believed only if all four still match and the file had settled: a file changed in the same tick of the clock in
+which it was hashed may change once more without a new timestamp (git calls these racily clean). What is hashed
+again with equal content just refreshes its entry, so a `touch` costs one reading, not one at every start.
 
 Kept in one JSON file, loaded and saved once a run, by rename. A damaged or lost file costs time only.
 """
@@ -51,7 +52,11 @@ class StatCache:
         if st is None:
             st = os.stat(path)
         entry = self._files.get(path)
-        if entry is not None and entry[:4] == [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino] and settled(entry):
+        if (
+            entry is not None
+            and entry[:4] == [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino]
+            and settled(entry)
+        ):
             digest: str = entry[5]
             return digest
         return self._hash(path)

@@ -1,11 +1,12 @@
 """The store: finished results under their keys, each an immutable folder that appears by one rename.
 
-    build/store/<key>/            the outputs, receipt.json, log.txt; files read-only (folders are not: a read-only folder cannot be renamed)
-    build/store/.tmp-*/           being made; left-overs go when the lock is next taken
+    build/store/<key>/     the outputs, receipt.json, log.txt; files read-only, folders not: those could not be renamed
+    build/store/.tmp-*/    being made; left-overs go when the lock is next taken
     build/<scope>/.current/<stage> -> ../../store/<key>
 
-A receipt holds what the key was made from, what came out, and beside it how the run went. Nothing in it is believed unchecked: an entry
-counts only if its receipt can be read, belongs to its key, and every output still has its digest.
+A receipt holds what the key was made from, what came out, and beside it how the run went. Nothing in it is believed
+unchecked: an entry counts only if its receipt can be read, belongs to its key, and every output still has its
+digest.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class Store:
         try:
             with open(f"{self.path}/{key}/receipt.json", "rb") as file:
                 receipt = json.loads(file.read())
-            if receipt["version"] == RECEIPT_VERSION and receipt["key"] == key:
-                if isinstance(receipt["outputs"], dict) and isinstance(receipt["components"], dict):
-                    return dict(receipt)
+            whole = isinstance(receipt["outputs"], dict) and isinstance(receipt["components"], dict)
+            if whole and receipt["version"] == RECEIPT_VERSION and receipt["key"] == key:
+                return dict(receipt)
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return None
@@ -62,14 +63,18 @@ class Store:
             try:
                 actual = self._measure(f"{self.path}/{key}/{name}", name)
             except (OSError, GraphError) as error:
-                found.append((name, expected["digest"], "missing" if isinstance(error, FileNotFoundError) else str(error)))
+                found.append(
+                    (name, expected["digest"], "missing" if isinstance(error, FileNotFoundError) else str(error))
+                )
                 continue
             if actual["digest"] != expected["digest"]:
                 found.append((name, expected["digest"], actual["digest"]))
         return found
 
     def good(self, key: str) -> Receipt | None:
-        """The receipt of an entry that may be used: whole, made from what its key says, every output with its digest."""
+        """The receipt of an entry that may be used: whole, made from what its key says, every output with its
+        digest.
+        """
         receipt = self.receipt(key)
         if receipt is None or key_of(receipt.get("components", {})) != key or self.problems(key, receipt):
             return None
@@ -94,7 +99,8 @@ class Store:
         return folder
 
     def seal(self, folder: str, stage: str, outputs: Sequence[str]) -> dict[str, Any]:
-        """Check that the command made what it declared, drop the rest, make the files read-only and durable; returns their digests.
+        """Check that the command made what it declared, drop the rest, make the files read-only and durable;
+        returns their digests.
 
         Raises StageFailed for an output that is missing, of the wrong kind, or not made of plain files.
         """
@@ -103,8 +109,10 @@ class Store:
             if not os.path.lexists(path):
                 made = ", ".join(sorted(os.listdir(folder))) or "nothing"
                 raise StageFailed(f"the command ended well but did not make its output {name} (it made: {made})")
-            if os.path.isdir(path) != name.endswith("/"):
-                raise StageFailed(f"output {name} is {'a folder; declare it as ' + name + '/' if os.path.isdir(path) else 'not a folder'}")
+            if os.path.isdir(path) and not name.endswith("/"):
+                raise StageFailed(f"output {name} is a folder; declare it as {name}/")
+            if name.endswith("/") and not os.path.isdir(path):
+                raise StageFailed(f"output {name} is not a folder")
         _keep_only(folder, outputs)
         try:
             for file in walk(folder):
@@ -119,7 +127,9 @@ class Store:
             raise StageFailed(str(error)) from error
 
     def publish(self, folder: str, key: str, receipt: Receipt) -> None:
-        """Write the receipt beside outputs and log, and rename the folder to its key, in place of an entry that is there."""
+        """Write the receipt beside outputs and log, and rename the folder to its key, in place of an entry that is
+        there.
+        """
         log, target = f"{folder}/log.txt", f"{folder}/receipt.json"
         os.chmod(log, 0o444)
         _flush(log)
@@ -165,7 +175,7 @@ class Store:
         return {"digest": tree_digest(files), "size_bytes": size, "files": len(files)}
 
 
-# ── Links ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Links ──
 
 
 def linked_key(build: str, scope: str, stage: str) -> str | None:
@@ -216,7 +226,7 @@ def _replace_link(target: str, path: str) -> None:
     os.replace(temporary, path)
 
 
-# ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Files ──
 
 
 def remove_tree(path: str) -> None:

@@ -2,14 +2,16 @@
 
     python -I -S supervisor.py GRACE_SECONDS COMMAND...        (standard input: a pipe whose other end the run holds)
 
-It ends with the command's exit status (128 + signal where one ended it, 127 where it cannot be started). When the pipe closes, because
-the run wants to stop or is dead, every process of the command gets SIGTERM and, after the grace, SIGKILL. So does what a command that
-has ended left running. Grandchildren that changed their session are found too: on Linux orphans become this program's children
-(PR_SET_CHILD_SUBREAPER), elsewhere the process group has to do.
+It ends with the command's exit status (128 + signal where one ended it, 127 where it cannot be started). When the
+pipe closes, because the run wants to stop or is dead, every process of the command gets SIGTERM and, after the
+grace, SIGKILL. So does what a command that has ended left running. Grandchildren that changed their session are
+found too: on Linux orphans become this program's children (PR_SET_CHILD_SUBREAPER), elsewhere the process group has
+to do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -127,15 +129,11 @@ def _group_exists(group: int) -> bool:
 
 
 def _send(pids: list[int], group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(group, number)
-    except OSError:
-        pass
     for pid in pids:
-        try:
+        with contextlib.suppress(OSError):
             os.kill(pid, number)
-        except OSError:
-            pass
 
 
 def _exit_code(status: int) -> int:

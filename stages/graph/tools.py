@@ -1,7 +1,8 @@
-"""Versions of tools: a `Tool` in, its version out, asked once and remembered for as long as the program's file does not change.
+"""Versions of tools: a `Tool` in, its version out, asked once and remembered for as long as the program's file does
+not change.
 
-`rustc -vV` takes 14 ms, `npm -v` 107: too long for a no-op. Under rustup every tool is one small proxy that an update leaves alone, so
-there the toolchains' own files are watched too.
+`rustc -vV` takes 14 ms, `npm -v` 107: too long for a no-op. Under rustup every tool is one small proxy that an
+update leaves alone, so there the toolchains' own files are watched too.
 """
 
 from __future__ import annotations
@@ -54,7 +55,14 @@ def _ask(argv: list[str], cwd: str, path: Sequence[str]) -> str | None:
     import subprocess
 
     try:
-        done = subprocess.run(argv, capture_output=True, cwd=cwd, env=child_environment((), {}, path), stdin=subprocess.DEVNULL, timeout=PROBE_TIMEOUT_S)
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            cwd=cwd,
+            env=child_environment((), {}, path),
+            stdin=subprocess.DEVNULL,
+            timeout=PROBE_TIMEOUT_S,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
@@ -70,7 +78,9 @@ def _stamp(path: str) -> list[int] | None:
 
 def _rustup_files(program: str, cwd: str) -> list[str]:
     """The files that decide what a rustup proxy runs; none for other programs."""
-    if os.path.basename(os.path.realpath(program)) != "rustup" and not os.path.exists(f"{os.path.dirname(program)}/rustup"):
+    if os.path.basename(os.path.realpath(program)) != "rustup" and not os.path.exists(
+        f"{os.path.dirname(program)}/rustup"
+    ):
         return []
     home = os.environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup")
     return [*(f"{home}/{name}" for name in RUSTUP_WATCH), f"{cwd}/rust-toolchain.toml", f"{cwd}/rust-toolchain"]

@@ -1,7 +1,8 @@
-"""`doit why`: for each stage, whether it is fresh and if not, what changed and what follows. The dry run too; it writes nothing.
+"""`doit why`: for each stage, whether it is fresh and if not, what changed and what follows. The dry run too; it
+writes nothing.
 
-Exact as long as every result upstream is linked or in the store, for receipts tell the digests of outputs. Beyond that a stage may run:
-what it needs is made again, and if that comes out equal, the stage is fresh.
+Exact as long as every result upstream is linked or in the store, for receipts tell the digests of outputs. Beyond
+that a stage may run: what it needs is made again, and if that comes out equal, the stage is fresh.
 """
 
 from __future__ import annotations

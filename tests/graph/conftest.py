@@ -21,7 +21,9 @@ def chain(project: Project) -> Project:
     """a.txt -> one -> two -> three, where `two` keeps only the first line."""
     project.write("a.txt", "hello\n")
     project.stage("one", "cat a.txt > {out}/o.txt", sources=(files("a.txt"),))
-    project.stage("two", "head -n 1 {in.one} > {out}/o.txt", inputs={"one": Output("one", "o.txt")}, params={"two.x": 1})
+    project.stage(
+        "two", "head -n 1 {in.one} > {out}/o.txt", inputs={"one": Output("one", "o.txt")}, params={"two.x": 1}
+    )
     project.stage("three", "tr a-z A-Z < {in.two} > {out}/o.txt", inputs={"two": Output("two", "o.txt")})
     assert project.doit().ran == ["one", "two", "three"]
     return project

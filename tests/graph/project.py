@@ -1,7 +1,8 @@
-"""A project of dummy stages in a temporary folder: `project.stage(...)` adds one, `project.doit(...)` runs doit on them.
+"""A project of dummy stages in a temporary folder: `project.stage(...)` adds one, `project.doit(...)` runs doit on
+them.
 
-`doit` runs in this process, on a graph made anew each time as a new process would; `start` runs a real process, for signals and kills.
-Every stage writes its name to ran.log before its command, so `ran()` tells what really ran.
+`doit` runs in this process, on a graph made anew each time as a new process would; `start` runs a real process, for
+signals and kills. Every stage writes its name to ran.log before its command, so `ran()` tells what really ran.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Project:
         graph = self.graph()
         namespace = {"DOIT_CONFIG": graph.doit_config(), "task_all": lambda: graph.tasks()}
         # doit sorts task makers by their line in the source
-        status = DoitMain(task_loader=ModuleTaskLoader(namespace), config_filenames=(), extra_config=CONFIG).run(list(words))
+        status = DoitMain(task_loader=ModuleTaskLoader(namespace), config_filenames=(), extra_config=CONFIG).run(
+            list(words)
+        )
         captured = self._read_output()
         return Result(status, captured.out, captured.err, self.ran())
 
@@ -122,7 +125,11 @@ def is_alive(pid: int) -> bool:
     """Whether a process is there and not a zombie."""
     try:
         os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if sys.platform == "linux" else True
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            if sys.platform == "linux"
+            else True
+        )
     except (ProcessLookupError, FileNotFoundError):
         return False
 

@@ -1,4 +1,6 @@
-"""doit with the commands of stages.graph, as pyproject.toml's entry points give them; for projects in temporary folders."""
+"""doit with the commands of stages.graph, as pyproject.toml's entry points give them; for projects in temporary
+folders.
+"""
 
 import sys
 from pathlib import Path

@@ -84,12 +84,21 @@ def test_receipt_of_another_key(chain: Project) -> None:
 
 
 def test_public_link_deleted_comes_back_without_a_run(project: Project) -> None:
-    project.stage("s", "echo hi > {out}/o.txt; mkdir {out}/d; echo 1 > {out}/d/x", outputs=("o.txt", "d/"), scope="p", links={"o.txt": "o.txt", "web": "d/"})
+    project.stage(
+        "s",
+        "echo hi > {out}/o.txt; mkdir {out}/d; echo 1 > {out}/d/x",
+        outputs=("o.txt", "d/"),
+        scope="p",
+        links={"o.txt": "o.txt", "web": "d/"},
+    )
     project.doit()
     assert (project.build / "p/o.txt").read_text() == "hi\n"
     assert (project.build / "p/web/x").read_text() == "1\n"
     (project.build / "p/o.txt").unlink()
-    assert project.why()["s"] == ("comes from the store", [{"kind": "link", "name": "p/o.txt", "old": "a link to this result", "new": "missing or changed"}])
+    assert project.why()["s"] == (
+        "comes from the store",
+        [{"kind": "link", "name": "p/o.txt", "old": "a link to this result", "new": "missing or changed"}],
+    )
     assert project.doit().ran == []
     assert (project.build / "p/o.txt").read_text() == "hi\n"
 
@@ -117,7 +126,7 @@ def test_command_that_does_not_make_its_output(project: Project) -> None:
     assert result.status == 1
     assert "did not make its output o.txt (it made: other.txt)" in result.out
     assert not (project.build / "shared").exists()
-    assert [p for p in (project.build / "store").iterdir()] == []
+    assert list((project.build / "store").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +157,7 @@ def test_failed_command(project: Project) -> None:
     log = project.build / "run/s/log.txt"
     assert tail.rstrip().endswith(f"log: {log}")
     assert "line 1\n" in log.read_text()
-    assert [p for p in (project.build / "store").iterdir()] == []
+    assert list((project.build / "store").iterdir()) == []
     assert project.why()["s"][0] == "will run"
 
 
@@ -158,11 +167,16 @@ def test_command_that_cannot_be_started(project: Project) -> None:
     project.stages["s"] = Stage(name="s", doc="No such program.", run=("no-such-program",), outputs=("o",))
     result = project.doit()
     assert result.status == 1
-    assert "could not be started" in result.out and "cannot start no-such-program: No such file or directory" in result.out
+    assert "could not be started" in result.out
+    assert "cannot start no-such-program: No such file or directory" in result.out
 
 
 def test_results_are_read_only_and_their_log_is_kept(project: Project) -> None:
-    project.stage("s", "echo said; echo 1 > {out}/o.txt; mkdir {out}/d; echo 1 > {out}/d/run; chmod +x {out}/d/run; echo > {out}/extra", outputs=("o.txt", "d/"))
+    project.stage(
+        "s",
+        "echo said; cd {out}; echo 1 > o.txt; mkdir d; echo 1 > d/run; chmod +x d/run; echo > extra",
+        outputs=("o.txt", "d/"),
+    )
     project.doit()
     result = project.result("s")
     assert {p.name for p in result.iterdir()} == {"o.txt", "d", "receipt.json", "log.txt"}

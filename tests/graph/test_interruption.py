@@ -1,10 +1,13 @@
-"""Kills, signals, and two runs at once: finished stages stay finished, nothing half-written is believed, no process stays behind."""
+"""Kills, signals, and two runs at once: finished stages stay finished, nothing half-written is believed, no process
+stays behind.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -24,15 +27,15 @@ def pid_in(path: Path) -> int:
 
 def slow_family(project: Project, trap: str = "") -> None:
     """A stage whose command has a child and a grandchild in a session of its own; they write their PIDs."""
-    project.stage(
-        "slow",
-        f'{trap} echo $$ > "{{root}}/child"; setsid sh -c "{trap} echo \\$\\$ > {project.root}/grandchild; while :; do sleep 0.1; done" & {SLOW}',
-    )
+    grandchild = f"{trap} echo \\$\\$ > {project.root}/grandchild; while :; do sleep 0.1; done"
+    project.stage("slow", f'{trap} echo $$ > "{{root}}/child"; setsid sh -c "{grandchild}" & {SLOW}')
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("words", [[], ["-n", "2"]], ids=["serial", "parallel"])
-def test_signal_ends_children_and_grandchildren(project: Project, number: signal.Signals, status: int, words: list[str]) -> None:
+def test_signal_ends_children_and_grandchildren(
+    project: Project, number: signal.Signals, status: int, words: list[str]
+) -> None:
     project.stage("quick", "echo 1 > {out}/o.txt")
     slow_family(project)
     process = project.start(*words)
@@ -72,7 +75,9 @@ def test_second_signal_leaves_no_grace(project: Project) -> None:
 
 def test_command_that_ends_well_when_stopped_is_not_published(project: Project) -> None:
     for words in ([], ["-n", "2"]):
-        project.stage("s", 'trap "exit 0" TERM; echo half > {out}/o.txt; echo $$ > "{root}/child"; while :; do sleep 0.05; done')
+        project.stage(
+            "s", 'trap "exit 0" TERM; echo half > {out}/o.txt; echo $$ > "{root}/child"; while :; do sleep 0.05; done'
+        )
         process = project.start(*words)
         pid_in(project.root / "child")
         process.terminate()
@@ -105,8 +110,22 @@ def test_background_process_does_not_outlive_its_command(project: Project) -> No
     assert time.monotonic() - started < 5
 
 
+def wait_for_a_stage(project: Project, process: subprocess.Popen[str]) -> list[str]:
+    """The first stages that run in this process; none if it ends before."""
+    ran: list[str] = []
+
+    def something_happened() -> bool:
+        ran.extend(project.ran())
+        return bool(ran) or process.poll() is not None
+
+    wait_until(something_happened)
+    return ran
+
+
 def test_kill_at_random_moments(project: Project) -> None:
-    """E2, E8: a kill forgets nothing that was finished, and half a file is never taken for a whole one. Ends equal to an undisturbed run."""
+    """E2, E8: a kill forgets nothing that was finished, and half a file is never taken for a whole one. Ends equal
+    to an undisturbed run.
+    """
     half = "for i in 1 2 3 4 5; do echo $i >> {out}/o.txt; sleep 0.03; done; cat {in.before} >> {out}/o.txt"
     project.write("a.txt", "0\n")
     project.stage("s0", "cat a.txt > {out}/o.txt", sources=(files("a.txt"),))
@@ -117,12 +136,11 @@ def test_kill_at_random_moments(project: Project) -> None:
     ran: list[str] = []
     for _ in range(8):
         process = project.start()
-        before = (project.root / "ran.log").stat().st_size if ran else 0
-        wait_until(lambda: (project.root / "ran.log").exists() and (project.root / "ran.log").stat().st_size > before or process.poll() == 0)  # noqa: B023
+        now = wait_for_a_stage(project, process)
         time.sleep(generator.uniform(0.0, 0.3))
         process.kill()
         process.communicate()
-        now = project.ran()
+        now += project.ran()
         assert not finished & set(now), "a finished stage ran again"
         ran += now
         finished |= {link.name for link in (project.build / "shared/.current").glob("*")}
@@ -147,9 +165,11 @@ def test_kill_between_publish_and_link(project: Project, monkeypatch: pytest.Mon
 
 
 def test_resume_from_partial(project: Project) -> None:
-    """A long stage goes on where it was killed; what it kept is gone after it is published, and another key starts anew."""
+    """A long stage goes on where it was killed; what it kept is gone after it is published, and another key starts
+    anew.
+    """
     count = (
-        "n=$(cat {partial}/n 2>/dev/null || echo 0); while [ $n -lt 30 ]; do n=$((n+1)); echo $n > {partial}/t; mv {partial}/t {partial}/n; "
+        "cd {partial}; n=$(cat n 2>/dev/null || echo 0); while [ $n -lt 30 ]; do n=$((n+1)); echo $n > t; mv t n; "
         'echo step >> "{root}/steps"; sleep 0.02; done; echo $n > {out}/o.txt'
     )
     project.stage("s", count, resumable=True)
@@ -204,8 +224,8 @@ def test_parallel(project: Project) -> None:
     """E10: `-n 2` works by threads. Two stages run at once, and the third waits for both."""
     for name in ("a", "b"):
         other = "b" if name == "a" else "a"
-        meet = f"echo > {project.root}/{name}; i=0; while [ ! -e {project.root}/{other} ]; do sleep 0.02; i=$((i+1)); [ $i -lt 300 ]; done"
-        project.stage(name, f"{meet}; echo {name} > {{out}}/o.txt")
+        wait = f"i=0; while [ ! -e {project.root}/{other} ]; do sleep 0.02; i=$((i+1)); [ $i -lt 300 ]; done"
+        project.stage(name, f"echo > {project.root}/{name}; {wait}; echo {name} > {{out}}/o.txt")
     project.stage("c", "cat {in.a} {in.b} > {out}/o.txt", inputs={"a": Output("a", "o.txt"), "b": Output("b", "o.txt")})
     result = project.doit("-n", "2")
     assert result.status == 0, result.out

@@ -1,4 +1,6 @@
-"""What makes a stage stale, and what does not. Where stock doit fails, the docstring names its sharp edge (E1 to E16)."""
+"""What makes a stage stale, and what does not. Where stock doit fails, the docstring names its sharp edge (E1 to
+E16).
+"""
 
 from __future__ import annotations
 
@@ -94,9 +96,18 @@ def test_command(chain: Project) -> None:
 
 
 def test_command_sees_exactly_its_parameters(project: Project) -> None:
-    project.stage("p", "cp {params} {out}/o.txt", params={"model.n_layer": 2, "model.d": [1, 2], "seed": 3}, profile="repro", profile_in_key=True)
+    project.stage(
+        "p",
+        "cp {params} {out}/o.txt",
+        params={"model.n_layer": 2, "model.d": [1, 2], "seed": 3},
+        profile="repro",
+        profile_in_key=True,
+    )
     project.doit()
-    assert json.loads((project.result("p") / "o.txt").read_text()) == {"params": {"model": {"n_layer": 2, "d": [1, 2]}, "seed": 3}, "profile": "repro"}
+    assert json.loads((project.result("p") / "o.txt").read_text()) == {
+        "params": {"model": {"n_layer": 2, "d": [1, 2]}, "seed": 3},
+        "profile": "repro",
+    }
 
 
 def test_profile_is_in_the_key_only_where_declared(project: Project) -> None:
@@ -175,7 +186,9 @@ def test_external_file(project: Project, tmp_path_factory: pytest.TempPathFactor
     assert result.status == 1 and str(outside) in result.out
 
 
-def test_external_file_changed_while_the_command_ran(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_external_file_changed_while_the_command_ran(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Its content could not be snapshot: nothing is published."""
     outside = tmp_path_factory.mktemp("outside") / "corpus.txt"
     outside.write_text("one")
@@ -190,7 +203,9 @@ def test_python_comment_and_docstring_are_no_change(project: Project) -> None:
     project.write("pkg/used.py", 'def f():\n    """Old."""\n    return 1\n')
     project.write("pkg/unused.py", "x = 1\n")
     project.write("pkg/main.py", "from pkg import used\nimport sys\nopen(sys.argv[1], 'w').write(str(used.f()))\n")
-    project.stage("m", "{python} -m pkg.main {out}/o.txt", sources=(python_sources("pkg.main"),), pythonpath=("{snapshot}",))
+    project.stage(
+        "m", "{python} -m pkg.main {out}/o.txt", sources=(python_sources("pkg.main"),), pythonpath=("{snapshot}",)
+    )
     assert project.doit().ran == ["m"]
     assert (project.result("m") / "o.txt").read_text() == "1"
     project.write("pkg/used.py", 'def f():  # why\n    """New words."""\n\n    return 1\n')
@@ -226,7 +241,9 @@ def test_source_added_to_a_folder(project: Project) -> None:
 
 
 def test_edit_while_the_command_runs(project: Project) -> None:
-    """E3: the result is filed under the source that was read; the edit is stale afterwards. Stock doit, DVC, Snakemake and make lose it."""
+    """E3: the result is filed under the source that was read; the edit is stale afterwards. Stock doit, DVC,
+    Snakemake and make lose it.
+    """
     source = project.write("a.txt", "old")
     project.stage("s", f"echo new > {source}; cat a.txt > {{out}}/o.txt", sources=(files("a.txt"),))
     assert project.doit().ran == ["s"]
@@ -249,7 +266,9 @@ def test_what_a_command_keeps_beside_its_sources_stays(project: Project) -> None
     """Cargo's target folder survives in the snapshot; a source that was removed does not."""
     project.write("src/a", "1")
     project.write("src/b", "1")
-    project.stage("s", "mkdir -p src/target; echo x >> src/target/x; ls src | tr '\\n' ' ' > {out}/o.txt", sources=(files("src"),))
+    project.stage(
+        "s", "mkdir -p src/target; echo x >> src/target/x; ls src | tr '\\n' ' ' > {out}/o.txt", sources=(files("src"),)
+    )
     project.doit()
     (project.root / "src" / "b").unlink()
     project.doit()
