@@ -17,7 +17,7 @@ def stage(settings: Settings) -> Stage:
         run=("{python}", "-m", "training.export", "--params", "{params}", "--train", "{in.train}", "--tokenizer", "{in.tokenizer}",
              "--out", "{out}"),
         outputs=("model.bin",),
-        inputs={"train": Output("train"), "tokenizer": Output("tokenizer", "tokenizer.tok"), "wheel": WHEEL},
+        inputs={"train": Output("train"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.export"),),
         params={**settings.section("model", "export")},
         tools=torch_tools(),

@@ -66,6 +66,7 @@ def _lock_setup(extra: str, doc: str) -> Setup:
             run([paths.VENV / "bin" / "uv", "pip", "install", "--python", python, "--require-hashes", "-r", lock], advice=advice)
         except SetupError:  # uv reads no pip.conf: a mirror set up for pip alone still works
             run([python, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", lock], advice=advice)
+        stamp.parent.mkdir(exist_ok=True)
         stamp.write_bytes(lock.read_bytes())
 
     return Setup(extra, doc, is_ready, install)

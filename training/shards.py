@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 
-from training import command, config, corpus
+from training import command, corpus
 from training.tokenizer import FLAT_NAME
 from training.tokenizer import load as load_tokenizer
 
@@ -152,7 +152,7 @@ class TokenStream:
 
     def read(self, start: int, n: int) -> NDArray[np.int64]:
         """Tokens start ... start + n - 1 as (n,) int64; they may lie in several shards. They must all be there."""
-        assert 0 <= start and start + n <= self.n_tokens, f"tokens {start} ... {start + n} of {self.n_tokens}"
+        assert start >= 0 and start + n <= self.n_tokens, f"tokens {start} ... {start + n} of {self.n_tokens}"
         out = np.empty(n, np.int64)
         done = 0
         for index in range(int(np.searchsorted(self.ends, start, side="right")), len(self.shards)):
@@ -190,8 +190,8 @@ def check_tokenizer(stream: TokenStream, tokenizer_dir: Path) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """The command."""
-    separator = config.section_from(command.params_of(arguments), config.Tokenizer).special_tokens[0]
     tokenizer = load_tokenizer(arguments.tokenizer)
+    separator = min(tokenizer.special_tokens, key=tokenizer.special_tokens.__getitem__)  # the first one parts documents
     with command.publishing(arguments.out) as temporary:
         directory = temporary / "shards"
         directory.mkdir()
