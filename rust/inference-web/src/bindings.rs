@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use js_sys::{Error, JSON, Object, Uint8Array};
 use pocketlm_inference::generate::FinishReason;
+use pocketlm_inference::gpu::Phase;
 use pocketlm_inference::{Engine as Backend, EngineError, Model, Sampling};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -171,24 +172,28 @@ async fn on_cpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Checked, Failure> 
     tell("compile", 0.0)?;
     let engine = Backend::cpu(model)?;
     tell("compile", 1.0)?;
-    checked(engine, None, tell).await
+    tell("warm-up", 0.0)?;
+    let checked = checked(engine, None).await?;
+    tell("warm-up", 1.0)?;
+    Ok(checked)
 }
 
 async fn on_gpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Checked, Failure> {
-    tell("compile", 0.0)?;
-    let (engine, adapter) = webgpu::engine(model).await?;
-    tell("compile", 1.0)?;
-    checked(engine, Some(adapter), tell).await
+    // A callback that throws is seen at the next step that can fail.
+    let mut told = Ok(());
+    let progress = |phase: Phase, fraction: f32| {
+        if told.is_ok() {
+            told = tell(phase.name(), f64::from(fraction));
+        }
+    };
+    let (engine, adapter) = webgpu::engine(model, progress).await?;
+    told?;
+    checked(engine, Some(adapter)).await
 }
 
-async fn checked(
-    mut engine: Backend,
-    adapter: Option<String>,
-    tell: &Tell<'_>,
-) -> Result<Checked, Failure> {
-    tell("warm-up", 0.0)?;
+/// A backend that does not reproduce the golden logits is refused.
+async fn checked(mut engine: Backend, adapter: Option<String>) -> Result<Checked, Failure> {
     engine.self_check().await?;
-    tell("warm-up", 1.0)?;
     Ok(Checked { engine, adapter })
 }
 
