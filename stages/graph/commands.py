@@ -44,6 +44,11 @@ class Command(DoitCmdBase):
         except (GraphError, OSError) as error:
             print(f"doit: {error}", file=sys.stderr)
             return EXIT_FAILED
+        except Exception:  # a defect: show where
+            import traceback
+
+            traceback.print_exc()
+            return EXIT_FAILED
 
     def _wrong(self, error: Exception) -> int:
         message = str(error)

@@ -24,11 +24,15 @@ ALWAYS = {
     "PYTHONUNBUFFERED": "1",
 }
 
-# How to find programs, homes, proxies, certificates and registries: what they give is pinned elsewhere (versions, locks).
+# How to find programs, devices, homes, proxies, certificates and registries. What these give is pinned elsewhere, by
+# versions and lock files.
 PASSED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|LD_LIBRARY_PATH|DYLD_\w+|SDKROOT|DEVELOPER_DIR|XDG_\w+"
-    r"|(?:https?|ftp|all|no)_proxy|(?:HTTPS?|FTP|ALL|NO)_PROXY|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS"
-    r"|PIP_\w+|UV_\w+|(?i:npm_config)_\w+|CARGO_HOME|CARGO_(?:REGISTRIES|REGISTRY|SOURCE|HTTP|NET)_\w+|CARGO_BUILD_JOBS|RUSTUP_\w+"
+    r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|XDG_\w+"
+    r"|LD_LIBRARY_PATH|DYLD_\w+|SDKROOT|DEVELOPER_DIR|CUDA_VISIBLE_DEVICES|HIP_VISIBLE_DEVICES"
+    r"|(?:https?|ftp|all|no)_proxy|(?:HTTPS?|FTP|ALL|NO)_PROXY"
+    r"|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS"
+    r"|PIP_\w+|UV_\w+|(?i:npm_config)_\w+"
+    r"|CARGO_HOME|CARGO_(?:REGISTRIES|REGISTRY|SOURCE|HTTP|NET)_\w+|CARGO_BUILD_JOBS|RUSTUP_\w+"
 )
 
 

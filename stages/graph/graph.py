@@ -179,8 +179,10 @@ class Graph:
         recorded = state.receipt["components"] if state.receipt else {}
         try:
             if sources is None:
-                self._view = self._view or self.new_view()
-                sources = expand(stage.sources, self._view)
+                view = self._view = (
+                    self._view or self.new_view()
+                )  # `time_passed` in another thread may clear it meanwhile
+                sources = expand(stage.sources, view)
             external = self.external(stage)
         except GraphError as error:
             state.reasons.append(Reason("error", str(error), None, None))
@@ -190,7 +192,7 @@ class Graph:
         env = {name: os.environ.get(name) for name in stage.env}
         components = keys.components(stage, known, sources, external, versions, env)
         state.components = components
-        if len(known) == len(inputs) and len(versions) == len(stage.tools):
+        if len(known) == len(inputs) and all(tool.name in versions for tool in stage.tools):
             state.key = stores.key_of(components)
         self._compare(stage, state, recorded, components, inputs)
         return state
@@ -265,7 +267,7 @@ class Graph:
 
     def versions(self, stage: Stage, recorded: Mapping[str, str], missing: list[str]) -> dict[str, str]:
         """The version of each tool. A missing one counts as the recorded version, and is named in `missing`."""
-        found = {}
+        found = {"python": tools.PYTHON} if any("{python}" in word for word in stage.run) else {}
         for tool in stage.tools:
             version = tools.version(tool, self.root, self.path, self.cache)
             if version is None:

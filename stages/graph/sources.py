@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from .statcache import StatCache
 
 # Never sources: caches, what tools install beside the sources, and editors' temporary files.
 IGNORED = ("__pycache__", "*.pyc", ".git", "node_modules", "target", "*~", ".*.sw?", ".#*", "#*#", ".DS_Store")
+LINK = "\0"  # ends the name of a link to a folder
 
 
 class Digests(NamedTuple):
@@ -73,6 +74,7 @@ class View:
         self.cache = cache
         self._stats: dict[str, os.stat_result | None] = {}
         self._digests: dict[str, str] = {}
+        self._entries: dict[str, list[tuple[str, bool]]] = {}
         self._listings: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         self._top: set[str] | None = None
 
@@ -111,29 +113,74 @@ class View:
             self._top = {name.removesuffix(".py") for name in os.listdir(self.root)}
         return self._top
 
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """What lies in a folder (relative to the root), sorted: (name below the root, whether it is a folder).
+
+        Links to files count as files. Raises GraphError at a link to a folder, unless its name is ignored.
+        """
+        found = self._entries.get(folder)
+        if found is None:
+            prefix = f"{folder}/" if folder else ""
+            found = self._entries[folder] = []
+            with os.scandir(f"{self.root}/{folder}") as entries:
+                for entry in entries:
+                    name = prefix + entry.name
+                    if _ignored(name):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        found.append((name, True))
+                    elif entry.is_file():
+                        found.append((name, False))
+                    elif entry.is_dir():
+                        found.append((name + LINK, True))
+            found.sort()
+        return found
+
     def listing(self, folder: str, exclude: tuple[str, ...]) -> list[str]:
-        """Names of the files below `folder` (relative to the root), sorted, without ignored and excluded ones."""
+        """Names of the files below `folder`, sorted by folder, without ignored and excluded ones.
+
+        Raises GraphError at a link to a folder: its content would not be covered.
+        """
         key = (folder, exclude)
         if key not in self._listings:
-            self._listings[key] = sorted(self._walk(folder, exclude))
+            excluded = _matcher(exclude)
+            found: list[str] = []
+            waiting = [folder]
+            while waiting:
+                for name, is_folder in self.entries(waiting.pop()):
+                    if excluded(name.removesuffix(LINK)):
+                        continue
+                    if name.endswith(LINK):
+                        link = name.removesuffix(LINK)
+                        raise GraphError(
+                            f"source {link} is a link to a folder; declare the folder, or exclude the link"
+                        )
+                    (waiting if is_folder else found).append(name)
+            self._listings[key] = found
         return self._listings[key]
 
-    def _walk(self, folder: str, exclude: tuple[str, ...]) -> Iterator[str]:
-        prefix = f"{folder}/" if folder else ""
-        ignored = _matcher(IGNORED + exclude)
-        with os.scandir(f"{self.root}/{folder}") as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if ignored(name):
+    def glob(self, pattern: str, exclude: tuple[str, ...]) -> list[str]:
+        """Names of the files that match. Looks only into folders that may hold one."""
+        excluded = _matcher(exclude)
+        matches = [""]
+        parts = pattern.split("/")
+        for depth, part in enumerate(parts):
+            if part == "**":
+                wanted = _matcher((pattern,))
+                return [name for folder in matches for name in self.listing(folder, exclude) if wanted(name)]
+            last = depth == len(parts) - 1
+            fits = re.compile(_regex(part)).fullmatch
+            found = []
+            for folder in matches:
+                try:
+                    entries = self.entries(folder)
+                except OSError:
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(name, exclude)
-                elif entry.is_file():
-                    yield name
-                elif entry.is_dir():
-                    raise GraphError(
-                        f"source {name} is a link to a folder; declare the folder itself, or exclude the link"
-                    )
+                for name, is_folder in entries:
+                    if is_folder != last and fits(name.rpartition("/")[2]) and not excluded(name):
+                        found.append(name)
+            matches = found
+        return matches
 
 
 def expand(sources: Sequence[Source], view: View) -> Expansion:
@@ -168,12 +215,7 @@ def match(pattern: str, exclude: tuple[str, ...], view: View) -> list[str]:
     if st is not None:
         names = view.listing(pattern, exclude)
     else:
-        fixed = re.split(r"[^/]*[*?]", pattern, maxsplit=1)[0].rstrip("/")
-        wanted = _matcher((pattern if "/" in pattern else f"./{pattern}",))
-        folder = view.stat(fixed) if fixed else view.stat(".")
-        names = []
-        if fixed != pattern and folder is not None and stat.S_ISDIR(folder.st_mode):
-            names = [name for name in view.listing(fixed, exclude) if wanted(name)]
+        names = view.glob(pattern, exclude)
     if not names:
         raise GraphError(f"source {pattern} matches no file of {view.root}")
     return names
@@ -182,11 +224,15 @@ def match(pattern: str, exclude: tuple[str, ...], view: View) -> list[str]:
 @lru_cache(maxsize=256)
 def _matcher(patterns: tuple[str, ...]) -> Any:
     """A function that says whether a name matches one of the patterns, as a whole or in its last part."""
-    whole = [_regex(p.removeprefix("./")) for p in patterns if "/" in p]
+    whole = [_regex(p) for p in patterns if "/" in p]
     last = [_regex(p) for p in patterns if "/" not in p]
     whole_match = re.compile("|".join(whole) or r"(?!)").fullmatch
     last_match = re.compile("|".join(last) or r"(?!)").fullmatch
     return lambda name: bool(last_match(name.rpartition("/")[2]) or whole_match(name))
+
+
+def _ignored(name: str) -> bool:
+    return bool(_matcher(IGNORED)(name))
 
 
 def _regex(pattern: str) -> str:
@@ -292,5 +338,7 @@ def _parse(data: bytes) -> list[Any]:
                 and isinstance(first.value, ast.Constant)
                 and isinstance(first.value.value, str)
             ):
-                first.value.value = ""
+                node.body = node.body[1:]
+                if not node.body and not isinstance(node, ast.Module):
+                    node.body = [ast.Pass()]
     return [bytes_digest(ast.dump(tree).encode("utf-8", "surrogatepass")), sorted(imports)]

@@ -90,12 +90,16 @@ class Store:
                     yield receipt
 
     def new_folder(self, stage: str) -> str:
-        """An empty temporary folder in which a command makes its outputs."""
-        import tempfile
+        """An empty temporary folder in which a command makes its outputs.
 
-        os.makedirs(self.path, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=f".tmp-{stage}-", dir=self.path)
-        os.chmod(folder, 0o755)
+        Always of the same name: a path that leaks into an output does not differ from run to run. The lock keeps
+        others out.
+        """
+        folder = f"{self.path}/.tmp-{stage}"
+        if os.path.lexists(folder):
+            remove_tree(folder)
+        self.cache.forget(f"{folder}/")
+        os.makedirs(folder)
         return folder
 
     def seal(self, folder: str, stage: str, outputs: Sequence[str]) -> dict[str, Any]:
@@ -219,7 +223,7 @@ def _replace_link(target: str, path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
         raise GraphError(f"{path} is a folder where a link belongs; move it away and run again")
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     os.symlink(target, temporary)

@@ -8,6 +8,7 @@ update leaves alone, so there the toolchains' own files are watched too.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 from .environment import child_environment
@@ -15,6 +16,7 @@ from .stage import Tool
 from .statcache import StatCache
 
 PROBE_TIMEOUT_S = 60
+PYTHON = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"  # bug-fix releases keep results
 RUSTUP_WATCH = ("settings.toml", "toolchains", "update-hashes")
 
 
