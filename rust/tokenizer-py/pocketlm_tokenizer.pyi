@@ -11,6 +11,9 @@ from typing import final
 class TokenizerError(ValueError):
     """Input that cannot be used; the message says what, where, and what was expected."""
 
+def split(text: str) -> list[str]:
+    """The pieces of GPT-2's split, within which tokens are merged; joined, they are the text."""
+
 @final
 class Tokenizer:
     """A vocabulary and its merges."""
@@ -19,7 +22,7 @@ class Tokenizer:
     def train(
         documents: Iterable[str],
         vocab_size: int,
-        special_tokens: Sequence[str] = ("<|endoftext|>",),
+        special_tokens: Sequence[str] = ["<|endoftext|>"],
         min_frequency: int = 0,
     ) -> Tokenizer:
         """Train on documents (read once, one after the other; each is split on its own).

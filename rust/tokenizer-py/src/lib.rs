@@ -3,9 +3,12 @@
 //! Errors become `TokenizerError` (a `ValueError`), `OSError` or `KeyError`. The tokenizer is frozen and shared, so the
 //! GIL is released around all work that grows with the input.
 
+#![expect(clippy::std_instead_of_alloc, reason = "this crate needs std anyway")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pocketlm_tokenizer::split::Pieces;
 use pocketlm_tokenizer::train::{TrainConfig, WordCounts, train_from_words};
 use pocketlm_tokenizer::{TokenizerError as CoreError, Utf8Stream};
 use pyo3::create_exception;
@@ -29,6 +32,11 @@ const PORTION_BYTES: usize = 4 << 20;
 
 /// Below this many bytes encoding is over before another thread could have used the GIL.
 const DETACH_BYTES: usize = 4 << 10;
+
+/// What Python sees as the default; the signature's text repeats it, and a test compares that with the stub.
+fn default_special_tokens() -> Vec<String> {
+    TrainConfig::default().special_tokens
+}
 
 /// A vocabulary and its merges.
 #[pyclass(frozen, module = "pocketlm_tokenizer")]
@@ -100,7 +108,10 @@ impl Tokenizer {
 impl Tokenizer {
     /// Train on documents (read once, one after the other; each is split on its own).
     #[staticmethod]
-    #[pyo3(signature = (documents, vocab_size, special_tokens=vec!["<|endoftext|>".to_string()], min_frequency=0))]
+    #[pyo3(
+        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0),
+        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0)"
+    )]
     fn train(
         py: Python<'_>,
         documents: &Bound<'_, PyAny>,
@@ -123,7 +134,7 @@ impl Tokenizer {
         let mut portion: Vec<String> = Vec::new();
         let mut portion_bytes = 0;
         let mut count = |portion: &mut Vec<String>| {
-            let documents = std::mem::take(portion);
+            let documents = core::mem::take(portion);
             py.detach(|| {
                 documents
                     .iter()
@@ -314,8 +325,15 @@ impl DecodeStream {
     }
 }
 
+/// The pieces of GPT-2's split.
+#[pyfunction]
+fn split(text: &str) -> Vec<&str> {
+    Pieces::new(text).collect()
+}
+
 #[pymodule(name = "pocketlm_tokenizer")]
 fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(split, m)?)?;
     m.add_class::<Tokenizer>()?;
     m.add_class::<DecodeStream>()?;
     m.add("TokenizerError", m.py().get_type::<TokenizerError>())

@@ -41,6 +41,7 @@ pub(crate) fn byte_of(c: char) -> Option<u8> {
 }
 
 /// The 256 bytes in the order of their spellings, in which Hugging Face's trainer numbers them.
+#[cfg(any(feature = "std", test))]
 pub(crate) fn alphabet() -> [u8; 256] {
     let mut bytes: [u8; 256] = core::array::from_fn(|byte| byte as u8);
     bytes.sort_unstable_by_key(|&byte| CHARS[byte as usize]);

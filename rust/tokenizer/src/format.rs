@@ -136,10 +136,10 @@ impl Header {
             expected,
             got,
         };
-        if let Some(magic) = data.first_chunk::<8>() {
-            if *magic != MAGIC {
-                return Err(TokenizerError::BadMagic { got: *magic });
-            }
+        if let Some(magic) = data.first_chunk::<8>()
+            && *magic != MAGIC
+        {
+            return Err(TokenizerError::BadMagic { got: *magic });
         }
         let header = data
             .get(..HEADER_LEN)

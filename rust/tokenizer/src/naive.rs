@@ -16,7 +16,7 @@ use crate::tokenizer::Tokenizer;
 /// ```
 pub fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     Pieces::new(text)
-        .flat_map(|piece| encode_piece(tokenizer, piece))
+        .flat_map(|piece| encode_piece(tokenizer, piece.as_bytes()))
         .collect()
 }
 

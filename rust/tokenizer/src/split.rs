@@ -11,41 +11,37 @@
 
 use crate::unicode::{Class, class_of_ascii, class_of_code};
 
-/// The pieces of a text: byte slices that, joined, are the text again.
+/// The pieces of a text; joined, they are the text again.
 ///
 /// ```
 /// use pocketlm_tokenizer::split::Pieces;
-/// let pieces: Vec<_> = Pieces::new("It's  42!").map(|p| core::str::from_utf8(p).unwrap()).collect();
+/// let pieces: Vec<&str> = Pieces::new("It's  42!").collect();
 /// assert_eq!(pieces, ["It", "'s", " ", " 42", "!"]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pieces<'t> {
-    text: &'t [u8],
+    text: &'t str,
     at: usize,
 }
 
 impl<'t> Pieces<'t> {
     /// Split `text`.
     pub fn new(text: &'t str) -> Self {
-        Self {
-            text: text.as_bytes(),
-            at: 0,
-        }
+        Self { text, at: 0 }
     }
 }
 
 impl<'t> Iterator for Pieces<'t> {
-    type Item = &'t [u8];
+    type Item = &'t str;
 
     #[inline]
-    fn next(&mut self) -> Option<&'t [u8]> {
+    fn next(&mut self) -> Option<&'t str> {
         if self.at == self.text.len() {
             return None;
         }
-        let end = piece_end(self.text, self.at);
-        let piece = &self.text[self.at..end];
-        self.at = end;
-        Some(piece)
+        let start = self.at;
+        self.at = piece_end(self.text.as_bytes(), start);
+        Some(&self.text[start..self.at])
     }
 }
 

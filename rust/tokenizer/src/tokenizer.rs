@@ -281,7 +281,7 @@ impl Tokenizer {
 }
 
 /// Check that `specials` ascend and name tokens that can be special; their texts.
-fn check_specials(tokens: &Tokens, specials: &[u32]) -> Result<Vec<String>, TokenizerError> {
+fn check_specials(tokens: &Tokens, specials: &[u32]) -> Result<Vec<Vec<u8>>, TokenizerError> {
     for pair in specials.windows(2) {
         if pair[0] >= pair[1] {
             return Err(TokenizerError::SpecialOrder {
@@ -302,7 +302,7 @@ fn check_specials(tokens: &Tokens, specials: &[u32]) -> Result<Vec<String>, Toke
         };
         let text = core::str::from_utf8(bytes).map_err(|_| bad("it is not UTF-8"))?;
         check_special_text(text)?;
-        texts.push(text.to_string());
+        texts.push(text.as_bytes().to_vec());
     }
     Ok(texts)
 }

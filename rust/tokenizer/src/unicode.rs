@@ -2,7 +2,7 @@
 //!
 //! ASCII is a 128-byte table, the rest of the Basic Multilingual Plane a table of two bits a code point (16 KiB, made
 //! at compile time from the ranges of `unicode_table.rs`), and beyond it a binary search. The ranges are those of
-//! Hugging Face `tokenizers` 0.23.3, probed; `tests/tokenizer/test_unicode.py` compares all 1,112,064 scalar values.
+//! Hugging Face `tokenizers` 0.23.3, probed; `tests/tokenizer/test_unicode_split.py` compares all 1,112,064 scalar values.
 
 use crate::unicode_table::{LETTERS, NUMBERS, SPACES};
 

@@ -10,6 +10,7 @@
 mod merges;
 mod words;
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -63,7 +64,8 @@ impl TrainConfig {
                 expected,
             });
         }
-        for (i, token) in self.special_tokens.iter().enumerate() {
+        let mut seen = BTreeSet::new();
+        for token in &self.special_tokens {
             check_special_text(token)?;
             let bad = |problem| {
                 Err(TokenizerError::BadSpecial {
@@ -71,7 +73,7 @@ impl TrainConfig {
                     problem,
                 })
             };
-            if self.special_tokens[..i].contains(token) {
+            if !seen.insert(token) {
                 return bad("it is listed twice");
             }
             if token.len() == 1 {

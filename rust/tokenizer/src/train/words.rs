@@ -36,7 +36,7 @@ impl WordCounts {
     /// # Errors
     /// [`TokenizerError::TooLarge`] where the distinct words pass 4 GiB.
     pub fn add(&mut self, document: &str) -> Result<(), TokenizerError> {
-        Pieces::new(document).try_for_each(|piece| self.add_word(piece, 1))
+        Pieces::new(document).try_for_each(|piece| self.add_word(piece.as_bytes(), 1))
     }
 
     /// Add all that `other` counted: text can be counted in portions, on as many threads or machines as one likes.

@@ -1,4 +1,4 @@
-//! Training, encoding and decoding in MB/s: `cargo bench -p pocketlm-tokenizer [-- FILE...]`.
+//! Training, encoding and decoding in MB/s: `cargo run --release -p pocketlm-tokenizer --example throughput [-- FILE...]`.
 //!
 //! Without files the text is made here: words of a Zipf-like distribution, with numbers, punctuation and other
 //! scripts. Each figure is the best of a few runs, on one thread; "unseen" encodes the second half of the text

@@ -1,0 +1,94 @@
+"""Ids are identical to Hugging Face's, whose tokenizer.json of our writing is loaded for the comparison."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import hf_oracle as oracle
+import numpy as np
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from pocketlm_tokenizer import Tokenizer, TokenizerError
+
+Pair = tuple[Tokenizer, tokenizers.Tokenizer]
+
+
+@pytest.fixture(
+    scope="module", params=[["prose"], ["code", "multilingual"], list(oracle.DOCUMENTS)], ids=lambda names: names[0]
+)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """Ours, and theirs loaded from the tokenizer.json that ours wrote."""
+    documents = [document for name in request.param for document in oracle.DOCUMENTS[name]]
+    ours = Tokenizer.train(documents, 3000, special_tokens=[oracle.END, "<|a|>", "<|a|><|b|>"])
+    return ours, tokenizers.Tokenizer.from_str(ours.to_hf_json())
+
+
+@pytest.mark.parametrize("name", oracle.DOCUMENTS)
+def test_ids_are_identical(pair: Pair, name: str) -> None:
+    ours, theirs = pair
+    for document in oracle.DOCUMENTS[name]:
+        assert ours.encode(document) == oracle.encode_ordinary(theirs, document)
+        assert ours.encode(document, special=True) == oracle.encode_special(theirs, document)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=oracle.TEXT)
+def test_ids_are_identical_on_random_text(pair: Pair, text: str) -> None:
+    ours, theirs = pair
+    text += "<|a|><|b|>" + text + "<|a|> <|b|>"
+    assert ours.encode(text) == oracle.encode_ordinary(theirs, text)
+    assert ours.encode(text, special=True) == oracle.encode_special(theirs, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 100_000, "ab" * 50_000, " " * 100_000, "é" * 50_000, "x1" * 50_000, "\r\n" * 50_000]
+)
+def test_long_runs_are_identical_and_not_quadratic(pair: Pair, text: str) -> None:
+    ours, theirs = pair
+    start = time.thread_time()
+    ids = ours.encode(text)
+    assert time.thread_time() - start < 1
+    assert ids == oracle.encode_ordinary(theirs, text)
+
+
+def test_binary_forms_hold_the_same_ids(pair: Pair) -> None:
+    ours, _ = pair
+    documents = [*oracle.DOCUMENTS["prose"], "", *oracle.DOCUMENTS["specials in the text"]]
+    for special in (False, True):
+        ids = [ours.encode(document, special) for document in documents]
+        assert np.frombuffer(ours.encode_u16(documents[0], special), "<u2").tolist() == ids[0]
+        assert np.frombuffer(ours.encode_u32(documents[0], special), "<u4").tolist() == ids[0]
+        for batch, dtype in ((ours.encode_batch_u16, "<u2"), (ours.encode_batch_u32, "<u4")):
+            data, counts = batch(documents, special)
+            assert counts == list(map(len, ids))
+            assert np.frombuffer(data, dtype).tolist() == list(itertools.chain.from_iterable(ids))
+
+
+def test_u16_refuses_a_larger_vocabulary() -> None:
+    large = Tokenizer.train(["x"], 70_000, special_tokens=[f"<|{i}|>" for i in range(66_000)])
+    for encode in (large.encode_u16, lambda text: large.encode_batch_u16([text])):
+        with pytest.raises(TokenizerError, match="do not fit into u16"):
+            encode("x")
+    assert large.encode("<|65999|>", special=True) == [65_999]
+    assert np.frombuffer(large.encode_u32("<|65999|>", special=True), "<u4").tolist() == [65_999]
+
+
+def test_threads_share_a_tokenizer(pair: Pair) -> None:
+    ours, _ = pair
+    text = "\n".join(oracle.DOCUMENTS["prose"])
+    expected = ours.encode_u32(text)
+    results: list[bytes] = []
+    threads = [threading.Thread(target=lambda: results.append(ours.encode_u32(text))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+def test_surrogates_are_an_error(pair: Pair) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        pair[0].encode("\ud800")

@@ -1,0 +1,81 @@
+"""pocketlm_tokenizer.pyi says what the module has: the same names, parameters and defaults, and no others."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from types import ModuleType
+
+import hf_oracle as oracle
+import pocketlm_tokenizer
+import pytest
+
+STUB = oracle.ROOT / "rust" / "tokenizer-py" / "pocketlm_tokenizer.pyi"
+TREE = ast.parse(STUB.read_text(encoding="utf-8"))
+
+
+def public(scope: type | ModuleType) -> set[str]:
+    """What a user sees there."""
+    names = vars(scope) if isinstance(scope, type) else {name: getattr(scope, name) for name in scope.__all__}
+    return {name for name in names if not name.startswith("_")}
+
+
+def parameters(function: ast.FunctionDef) -> list[tuple[str, object]]:
+    """(name, default) by the stub; `inspect.Parameter.empty` where there is none."""
+    args = function.args.posonlyargs + function.args.args
+    assert not function.args.kwonlyargs
+    assert not function.args.vararg
+    defaults = [inspect.Parameter.empty] * (len(args) - len(function.args.defaults)) + [
+        ast.literal_eval(default) for default in function.args.defaults
+    ]
+    return [(arg.arg, default) for arg, default in zip(args, defaults, strict=True)]
+
+
+def real_parameters(function: object) -> list[tuple[str, object]]:
+    """(name, default) by the module."""
+    found = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
+    return [(parameter.name, parameter.default) for parameter in found]
+
+
+def stub_of(name: str) -> ast.ClassDef | ast.FunctionDef:
+    (node,) = (n for n in TREE.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name)
+    return node
+
+
+def test_the_module_has_the_names_of_the_stub() -> None:
+    names = {node.name for node in TREE.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assert names == public(pocketlm_tokenizer)
+    assert pocketlm_tokenizer.TokenizerError.__mro__[1] is ValueError
+
+
+def test_functions_have_the_signatures_of_the_stub() -> None:
+    assert parameters(stub_of("split")) == real_parameters(pocketlm_tokenizer.split)
+
+
+@pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream"])
+def test_classes_have_the_methods_of_the_stub(name: str) -> None:
+    real = getattr(pocketlm_tokenizer, name)
+    methods = {node.name: node for node in stub_of(name).body if isinstance(node, ast.FunctionDef)}
+    assert set(methods) == public(real)
+    for method, node in methods.items():
+        decorators = {decorator.id for decorator in node.decorator_list if isinstance(decorator, ast.Name)}
+        attribute = inspect.getattr_static(real, method)
+        assert ("property" in decorators) == inspect.isgetsetdescriptor(attribute), method
+        assert ("staticmethod" in decorators) == isinstance(attribute, staticmethod), method
+        if "property" not in decorators:
+            assert parameters(node) == real_parameters(getattr(real, method)), method
+
+
+@pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream"])
+def test_final_classes_cannot_be_subclassed_nor_made_by_hand(name: str) -> None:
+    real = getattr(pocketlm_tokenizer, name)
+    with pytest.raises(TypeError):
+        type("Sub", (real,), {})
+    with pytest.raises(TypeError):
+        real()
+
+
+def test_everything_is_documented() -> None:
+    for node in ast.walk(TREE):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            assert ast.get_docstring(node), getattr(node, "name", "module")
