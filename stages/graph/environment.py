@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 SOURCE_DATE_EPOCH = (
     "315532800"  # 1980-01-01, the first day a zip file can name; a constant, or every commit would make all stale
@@ -26,7 +27,7 @@ ALWAYS = {
 
 # How to find programs, devices, homes, proxies, certificates and registries. What these give is pinned elsewhere, by
 # versions and lock files.
-PASSED = re.compile(
+PASSED = (
     r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|XDG_\w+"
     r"|LD_LIBRARY_PATH|DYLD_\w+|SDKROOT|DEVELOPER_DIR|CUDA_VISIBLE_DEVICES|HIP_VISIBLE_DEVICES"
     r"|(?:https?|ftp|all|no)_proxy|(?:HTTPS?|FTP|ALL|NO)_PROXY"
@@ -36,11 +37,17 @@ PASSED = re.compile(
 )
 
 
+@lru_cache(maxsize=1)
+def _passed() -> Callable[[str], object]:
+    return re.compile(PASSED).fullmatch
+
+
 def child_environment(
     env: Sequence[str], set_env: Mapping[str, str], path: Sequence[str], pythonpath: Sequence[str] = ()
 ) -> dict[str, str]:
     """The environment of one command. `path` goes before PATH; `set_env` has the last word."""
-    child = {name: value for name, value in os.environ.items() if PASSED.fullmatch(name) or name in env}
+    passed = _passed()
+    child = {name: value for name, value in os.environ.items() if passed(name) or name in env}
     child.update(ALWAYS)
     child["PATH"] = os.pathsep.join([*path, child.get("PATH", os.defpath)])
     if pythonpath:

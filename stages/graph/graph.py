@@ -21,7 +21,7 @@ from .key import Components, Reason
 from .lock import Lock
 from .process import Processes
 from .sources import Expansion, View, expand
-from .stage import Output, Setup, Stage
+from .stage import Output, Setup, Stage, Tool
 from .statcache import StatCache
 from .store import Receipt, Store
 
@@ -95,6 +95,7 @@ class Graph:
         self.setup_guard = threading.Lock()
         self._view: View | None = None
         self._states: dict[str, State] = {}
+        self._versions: dict[Tool, str | None] = {}
 
     # ── doit ──
 
@@ -144,6 +145,7 @@ class Graph:
         """Forget what was seen: a command ran, and anything may have changed meanwhile."""
         self._view = None
         self._states = {}
+        self._versions = {}
 
     def state(self, stage: Stage) -> State:
         """The state of a stage as of this look."""
@@ -268,8 +270,11 @@ class Graph:
     def versions(self, stage: Stage, recorded: Mapping[str, str], missing: list[str]) -> dict[str, str]:
         """The version of each tool. A missing one counts as the recorded version, and is named in `missing`."""
         found = {"python": tools.PYTHON} if any("{python}" in word for word in stage.run) else {}
+        memo = self._versions
         for tool in stage.tools:
-            version = tools.version(tool, self.root, self.path, self.cache)
+            if tool not in memo:
+                memo[tool] = tools.version(tool, self.root, self.path, self.cache)
+            version = memo[tool]
             if version is None:
                 missing.append(tool.name)
                 version = recorded.get(tool.name)

@@ -17,8 +17,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .screen import Screen
-
 TAIL_LINES = 30
 SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
 
@@ -56,6 +54,8 @@ class Processes:
 
         Raises OSError if the log cannot be written or no process can be made.
         """
+        from .screen import Screen  # only what really runs pays for it
+
         started = time.monotonic()
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         screen = Screen(rewrites=terminal)

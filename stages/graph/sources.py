@@ -76,7 +76,7 @@ class View:
         self._digests: dict[str, str] = {}
         self._entries: dict[str, list[tuple[str, bool]]] = {}
         self._listings: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-        self._top: set[str] | None = None
+        self._names: dict[str, set[str]] = {}
 
     def stat(self, name: str) -> os.stat_result | None:
         """The stat of a file or folder below the root, or None."""
@@ -91,11 +91,6 @@ class View:
         self._stats[name] = found
         return found
 
-    def is_file(self, name: str) -> bool:
-        """Whether `name` is a file below the root."""
-        st = self.stat(name)
-        return st is not None and stat.S_ISREG(st.st_mode)
-
     def digest(self, name: str) -> str:
         """Content digest of a file below the root. Raises GraphError if it cannot be read."""
         digest = self._digests.get(name)
@@ -107,11 +102,16 @@ class View:
             self._digests[name] = digest
         return digest
 
-    def top(self) -> set[str]:
-        """The names of what lies in the root: a module whose first part is not among them is not ours."""
-        if self._top is None:
-            self._top = {name.removesuffix(".py") for name in os.listdir(self.root)}
-        return self._top
+    def names(self, folder: str) -> set[str]:
+        """The names in a folder below the root; empty where there is none."""
+        found = self._names.get(folder)
+        if found is None:
+            try:
+                found = set(os.listdir(f"{self.root}/{folder}"))
+            except OSError:
+                found = set()
+            self._names[folder] = found
+        return found
 
     def entries(self, folder: str) -> list[tuple[str, bool]]:
         """What lies in a folder (relative to the root), sorted: (name below the root, whether it is a folder).
@@ -262,19 +262,21 @@ def closure(modules: Sequence[str], view: View) -> list[str]:
     """
     files: dict[str, None] = {}
     waiting: list[str] = []
+    asked: dict[str, bool] = {}
 
     def add(module: str) -> bool:
-        """Queue the file of a module and the `__init__.py` of its packages. False if it is not ours."""
-        parts = module.split(".")
-        if parts[0] not in view.top():
-            return False
-        base = "/".join(parts)
-        names = [f"{base}.py", f"{base}/__init__.py"]
-        there = [name for name in names if view.is_file(name)]
-        for depth in range(1, len(parts)):
-            package = "/".join(parts[:depth]) + "/__init__.py"
-            if there and view.is_file(package):
-                there.append(package)
+        """Queue the file of a module and, before it, those of its packages. False if it is not ours."""
+        if module in asked:
+            return asked[module]
+        folder, _, leaf = module.replace(".", "/").rpartition("/")
+        if folder:
+            add(folder.replace("/", "."))
+        base = f"{folder}/{leaf}" if folder else leaf
+        beside = view.names(folder)
+        there = [f"{base}.py"] if f"{leaf}.py" in beside else []
+        if leaf in beside and "__init__.py" in view.names(base):
+            there.append(f"{base}/__init__.py")
+        asked[module] = bool(there)
         for name in there:
             if name not in files:
                 files[name] = None
@@ -292,9 +294,7 @@ def closure(modules: Sequence[str], view: View) -> list[str]:
             if level:
                 base = package[: len(package) - (level - 1)]
                 module = ".".join([*base, module] if module else base)
-            parts = module.split(".")
-            for depth in range(1, len(parts) + 1):
-                add(".".join(parts[:depth]))
+            add(module)
             if attribute:
                 add(f"{module}.{attribute}")
     return sorted(files)

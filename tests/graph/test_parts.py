@@ -161,6 +161,9 @@ def test_import_closure(tmp_path: Path) -> None:
     assert names(tmp_path, python_sources("other")) == {"other.py"}
     with pytest.raises(GraphError, match=r"pkg.none is not a module"):
         names(tmp_path, python_sources("pkg.none"))
+    tree(tmp_path, "pkg/space/m.py")
+    (tmp_path / "pkg/space/m.py").write_text("try:\n    import other.nothing\nexcept ImportError:\n    pass\n")
+    assert names(tmp_path, python_sources("pkg.space.m")) == {"pkg/space/m.py", "pkg/__init__.py", "other.py"}
     (tmp_path / "pkg/__main__.py").write_text("import pkg.unused\n")
     assert {"pkg/__main__.py", "pkg/unused.py"} <= names(tmp_path, python_sources("pkg"))
 
