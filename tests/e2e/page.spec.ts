@@ -24,6 +24,7 @@ for (const viewport of [
 test("keys: Ctrl+Enter generates, Esc stops", async ({ site, reader, page }) => {
   await reader.open(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("100000");
+  await reader.field("Temperature").fill("0");
   await reader.prompt.press("Control+Enter");
   await expect(reader.stop).toBeEnabled();
   await page.keyboard.press("Escape");

@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { COMMANDS, command, commandFor, shortcutKeys } from "./commands";
+import { CARD } from "./testing/fakeEngine";
+
+const press = (key: string, held: Partial<Record<"ctrlKey" | "metaKey" | "shiftKey" | "altKey", boolean>> = {}) => {
+  return { key, ctrlKey: false, metaKey: false, shiftKey: false, altKey: false, ...held };
+};
+
+test("every shortcut means its own command", () => {
+  for (const { id, shortcut } of COMMANDS) {
+    if (shortcut === null) continue;
+    const held = { ctrlKey: shortcut.ctrl, shiftKey: shortcut.shift };
+    expect(commandFor(press(shortcut.key, held))?.id).toBe(id);
+  }
+});
+
+test("⌘ counts as Ctrl; other keys and Alt mean nothing", () => {
+  expect(commandFor(press("Enter", { metaKey: true }))?.id).toBe("generate");
+  expect(commandFor(press("Enter"))).toBeNull();
+  expect(commandFor(press("Enter", { ctrlKey: true, altKey: true }))).toBeNull();
+});
+
+test("names that others find the buttons by stand in one label only", () => {
+  for (const name of ["Generate", "Stop"]) {
+    expect(COMMANDS.filter(({ label }) => label.toLowerCase().includes(name.toLowerCase()))).toHaveLength(1);
+  }
+});
+
+test("generate and stop are enabled in turn", () => {
+  const model = { card: CARD, size_bytes: 1, sha256: null };
+  const run = {
+    id: 1,
+    prefilled: 0,
+    tokens: 0,
+    first_batch_tokens: 0,
+    first_token_ms: null,
+    elapsed_ms: 0,
+    ending: null,
+  };
+  for (const [state, can_generate, can_stop] of [
+    [{ phase: "idle" }, false, false],
+    [{ phase: "ready", model, run: null, notice: null }, true, false],
+    [{ phase: "generating", model, run }, false, true],
+  ] as const) {
+    expect(command("generate").isEnabled(state)).toBe(can_generate);
+    expect(command("stop").isEnabled(state)).toBe(can_stop);
+  }
+});
+
+test("keys are spelled as the keyboard spells them", () => {
+  expect(shortcutKeys({ key: "Enter", ctrl: true, shift: true }, false)).toEqual(["Ctrl", "Shift", "Enter"]);
+  expect(shortcutKeys({ key: "Escape", ctrl: false, shift: false }, true)).toEqual(["Esc"]);
+  expect(shortcutKeys({ key: "Enter", ctrl: true, shift: false }, true)).toEqual(["⌘", "Enter"]);
+});

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { formatBytes, formatMs, formatParameters, formatRate } from "./format";
+import { openings, origin } from "./provenance";
+
+test.each([
+  [307, "307"],
+  [938_240, "938 k"],
+  [1_234_567, "1.23 M"],
+  [1e9, "1 B"],
+])("parameters: %d", (value, text) => expect(formatParameters(value)).toBe(text));
+
+test.each([
+  [12, "12 B"],
+  [3_594_000, "3.6 MB"],
+  [999, "999 B"],
+  [42_000, "42 kB"],
+  [1.5e9, "1.50 GB"],
+])("bytes: %d", (value, text) => expect(formatBytes(value)).toBe(text));
+
+test.each([
+  [0.42, "0.4 ms"],
+  [38.2, "38 ms"],
+  [1234, "1.23 s"],
+])("milliseconds: %d", (value, text) => expect(formatMs(value)).toBe(text));
+
+test("rates", () => {
+  expect(formatRate(3.14159)).toBe("3.1");
+  expect(formatRate(1234.5)).toBe("1,235");
+});
+
+test("provenance is free in form: what is missing or of another type is null", () => {
+  expect(origin({ preset: "tiny", val_bpb: 2.1 })).toEqual({ preset: "tiny", val_bpb: 2.1, tokens_seen: null });
+  expect(origin({ preset: 3, val_bpb: "2.1", tokens_seen: null })).toEqual({
+    preset: null,
+    val_bpb: null,
+    tokens_seen: null,
+  });
+});
+
+test("openings are the texts among the sample prompts", () => {
+  expect(openings({ sample_prompts: ["ROMEO:\n", 3, "", "LADY"] })).toEqual(["ROMEO:\n", "LADY"]);
+  expect(openings({ sample_prompts: "ROMEO" })).toEqual([]);
+  expect(openings({})).toEqual([]);
+});

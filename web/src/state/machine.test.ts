@@ -1,0 +1,90 @@
+import { expect, test } from "vitest";
+import type { EngineError, LoadedModel } from "../engine/protocol";
+import { CARD } from "../testing/fakeEngine";
+import { type Action, initialState, reduce, type State, tokensPerSecond } from "./machine";
+
+const MODEL: LoadedModel = { card: CARD, size_bytes: 3, sha256: null };
+const LOST: EngineError = { kind: "device-lost", message: "gone", hint: "" };
+const REFUSED: EngineError = { kind: "bad-input", message: "empty", hint: "" };
+
+function after(...actions: Action[]): State {
+  return actions.reduce(reduce, initialState);
+}
+
+const ready: Action[] = [{ type: "load" }, { type: "ready", model: MODEL }];
+const generating: Action[] = [...ready, { type: "generate", run: 1 }];
+const tokens = (run: number, count: number, elapsed_ms: number, prefilled = 0): Action => {
+  return { type: "tokens", run, text: "x", ids: new Uint32Array(count), prefilled, elapsed_ms };
+};
+const done: Action = { type: "done", run: 1, ending: "eos", elapsed_ms: 9 };
+
+test("idle → loading → ready → generating → ready", () => {
+  expect(after()).toEqual({ phase: "idle" });
+  expect(after({ type: "load" })).toEqual({ phase: "loading", progress: null });
+  expect(after(...ready)).toEqual({ phase: "ready", model: MODEL, run: null, notice: null });
+  expect(after(...generating).phase).toBe("generating");
+  expect(after(...generating, done)).toMatchObject({ phase: "ready", run: { id: 1, ending: "eos" } });
+});
+
+test("progress is kept while loading, and only then", () => {
+  const progress: Action = { type: "progress", progress: { phase: "parse", fraction: 0.5 } };
+  expect(after({ type: "load" }, progress)).toEqual({ phase: "loading", progress: { phase: "parse", fraction: 0.5 } });
+  expect(after(...ready, progress)).toEqual(after(...ready));
+});
+
+test("nothing can be generated before a model is there", () => {
+  expect(after({ type: "generate", run: 1 })).toEqual(initialState);
+  expect(after({ type: "load" }, { type: "generate", run: 1 }).phase).toBe("loading");
+});
+
+test("tokens are counted, the first ones apart", () => {
+  const state = after(...generating, tokens(1, 0, 4, 12), tokens(1, 2, 10), tokens(1, 8, 50));
+  expect(state).toMatchObject({
+    run: { prefilled: 12, tokens: 10, first_batch_tokens: 2, first_token_ms: 10, elapsed_ms: 50 },
+  });
+});
+
+test("a stop shows at once; what the run still sends is nothing any more", () => {
+  const stopped = after(...generating, tokens(1, 2, 10), { type: "stop" });
+  expect(stopped).toMatchObject({ phase: "ready", run: { tokens: 2, ending: "stopped" } });
+  expect(reduce(stopped, tokens(1, 5, 20))).toBe(stopped);
+  expect(reduce(stopped, done)).toBe(stopped);
+  const next = reduce(stopped, { type: "generate", run: 2 });
+  expect(reduce(next, tokens(1, 5, 20))).toBe(next);
+  expect(reduce(next, done)).toBe(next);
+});
+
+test("a refused input leaves the engine ready, with a notice until the next run", () => {
+  const refused = after(...generating, { type: "failed", run: 1, error: REFUSED });
+  expect(refused).toEqual({ phase: "ready", model: MODEL, run: null, notice: REFUSED });
+  expect(reduce(refused, { type: "generate", run: 2 })).toMatchObject({ phase: "generating", run: { id: 2 } });
+});
+
+test("a late refusal of a stopped run changes nothing", () => {
+  const stopped = after(...generating, { type: "stop" });
+  expect(reduce(stopped, { type: "failed", run: 1, error: REFUSED })).toBe(stopped);
+});
+
+test("every other failure ends the engine, from every phase, and loading begins anew", () => {
+  for (const actions of [[{ type: "load" }] satisfies Action[], ready, generating]) {
+    const failed = after(...actions, { type: "failed", run: null, error: LOST });
+    expect(failed).toMatchObject({ phase: "failed", error: LOST });
+    expect(reduce(failed, { type: "generate", run: 3 })).toBe(failed);
+    expect(reduce(failed, { type: "load" })).toEqual({ phase: "loading", progress: null });
+  }
+});
+
+test("a model file that is refused as input fails the loading", () => {
+  expect(after({ type: "load" }, { type: "failed", run: null, error: REFUSED }).phase).toBe("failed");
+});
+
+test("tokens a second: after the first batch where more came, else over all", () => {
+  const run = (...actions: Action[]) => {
+    const state = after(...generating, ...actions);
+    if (state.phase !== "generating") throw new Error(state.phase);
+    return state.run;
+  };
+  expect(tokensPerSecond(run())).toBeNull();
+  expect(tokensPerSecond(run(tokens(1, 4, 100)))).toBe(40);
+  expect(tokensPerSecond(run(tokens(1, 4, 100), tokens(1, 10, 200)))).toBe(100);
+});
