@@ -1,4 +1,4 @@
-"""The order of the training data: each epoch reads every window of the stream once, in a fresh shuffle from a fresh offset.
+"""The order of the training data: each epoch reads every window once, in a fresh shuffle from a fresh offset.
 
 Nothing is kept between calls: batch k is a function of (stream, ctx_len, batch_size, seed, k), so the data cursor of a
 checkpoint is the number k, and a resumed run reads exactly what the uninterrupted one would have read.
@@ -18,7 +18,7 @@ class Batches:
     """Batches of windows of ctx_len + 1 tokens (inputs and, one further, targets)."""
 
     def __init__(self, stream: TokenStream, ctx_len: int, batch_size: int, seed: int) -> None:
-        """Windows are shorter than ctx_len where the whole stream is. Raises ValueError for a stream of fewer than two tokens."""
+        """Windows are shorter than ctx_len where the stream is. Raises ValueError for fewer than two tokens."""
         if stream.n_tokens < 2:
             raise ValueError(f"the training split has {stream.n_tokens} token; nothing can be learnt from it")
         self.stream, self.batch_size, self.seed = stream, batch_size, seed

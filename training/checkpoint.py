@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file each, which appears whole or not at all and proves that it is whole.
 
-A file step-00001234-<first 16 digits of its sha256>.safetensors holds the model's and the optimizer's tensors and, as one JSON
-value among its metadata, the run's state. It is written beside its place, forced to the disk, and renamed; so a kill at any moment
-leaves the one before. Nothing is pickled.
+A file step-00001234-<first 16 digits of its sha256>.safetensors holds the model's and the optimizer's tensors and, as
+one JSON value among its metadata, the run's state. It is written beside its place, forced to the disk, and renamed; so
+a kill at any moment leaves the one before. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ _STATE = "state"
 def write(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
     """Write a checkpoint of the step state["step"], and delete all but the last two."""
     tensors = {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    for parameter, values in optimizer.state.items():
-        for key, value in values.items():
-            tensors[f"optimizer.{key}.{names[parameter]}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
     data = save(tensors, metadata={_STATE: json.dumps(state, sort_keys=True, allow_nan=False)})
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / f"step-{state['step']:08}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
@@ -75,12 +74,17 @@ def read_latest(directory: Path, model: nn.Module, optimizer: torch.optim.Optimi
 
 
 def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")})
+    model.load_state_dict(
+        {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    )
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     names = {parameter: name for name, parameter in model.named_parameters()}
     keys = sorted({name.split(".")[1] for name in tensors if name.startswith("optimizer.")})
-    moments = {index: {key: tensors[f"optimizer.{key}.{names[parameter]}"] for key in keys}
-               for index, parameter in enumerate(ordered) if keys}
+    moments = {
+        index: {key: tensors[f"optimizer.{key}.{names[parameter]}"] for key in keys}
+        for index, parameter in enumerate(ordered)
+        if keys
+    }
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -1,4 +1,4 @@
-"""Bytes of a document in, plain text out: UTF-8, NFC, LF line ends, no control characters; Markdown plays as plain plays.
+"""Bytes of a document in, plain text out: UTF-8, NFC, LF, no control characters; Markdown plays as plain plays.
 
 A play comes out in one form, whatever marks its Markdown used:
 
@@ -21,7 +21,9 @@ _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
 _SPEAKER = re.compile(r"\*\*([^*]+?)[.:]?\*\*[.:]?")
-_DIRECTION = re.compile(r"(?:[_*]+\[?|\[)([^_*\[\]]+?)\]?[_*]+", re.DOTALL)  # also those that lost their first underscore
+_DIRECTION = re.compile(
+    r"(?:[_*]+\[?|\[)([^_*\[\]]+?)\]?[_*]+", re.DOTALL
+)  # also those that lost their first underscore
 _EMPHASIS = re.compile(r"(?<![\w\\])([_*]{1,3})(?=\S)(.+?)(?<=[^\s\\])\1(?!\w)")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # CommonMark 0.31, section 2.4
@@ -35,8 +37,10 @@ def clean(name: str, data: bytes) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}: {error.reason}); "
-                         "convert the file to UTF-8 or leave it out of data.sources") from error
+        raise ValueError(
+            f"{name}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}: {error.reason}); "
+            "convert the file to UTF-8 or leave it out of data.sources"
+        ) from error
     text = _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text.removeprefix("\ufeff")))
     text = _CONTROL.sub("", text)
     if name.lower().endswith(".md"):
@@ -46,8 +50,9 @@ def clean(name: str, data: bytes) -> str:
 
 
 def plain(markdown: str) -> str:
-    """Markdown as plain text. Headings lose their marks, speakers (a line in bold) get a colon, stage directions (lines in
-    italics) stand in brackets, other emphasis, links and escapes become their text. Paragraphs are parted by one empty line."""
+    """Markdown as plain text. Headings lose their marks, speakers (a line in bold) get a colon, stage directions (lines
+    in italics) stand in brackets, other emphasis, links and escapes become their text. Paragraphs are parted by one
+    empty line."""
     paragraphs = []
     for block in re.split(r"\n[ \t]*(?:\n[ \t]*)+", markdown):
         if direction := _DIRECTION.fullmatch(block.strip()):

@@ -1,7 +1,7 @@
-"""What the commands of training share: arguments, parameter files, messages, and outputs that appear whole or not at all.
+"""What the commands share: arguments, parameter files, messages, and outputs that appear whole or not at all.
 
-Each command is `python -m training.X --params FILE ... --out DIR`, or `--preset NAME [--set train.steps=50] [--profile repro]`
-in place of --params. Exit status: 0, 1 for a failure (one clear line on stderr), 2 for wrong arguments.
+Each command is `python -m training.X --params FILE ... --out DIR`, or `--preset NAME [--set train.steps=50] [--profile
+repro]` in place of --params. Exit status: 0, 1 for a failure (one clear line on stderr), 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
     where = made.add_mutually_exclusive_group()
     where.add_argument("--params", type=Path, metavar="FILE", help="parameters as JSON, written by a stage")
     where.add_argument("--preset", metavar="NAME", help=f"a preset ({', '.join(config.presets())}) or a .toml file")
-    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override one value of the preset")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="override one value of the preset"
+    )
     made.add_argument("--profile", choices=PROFILES, help="fast (default): all cores; repro: the same bits every time")
     made.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the outputs go")
     return made
@@ -52,7 +54,10 @@ def params_of(arguments: argparse.Namespace) -> dict[str, Any]:
             params = json.loads(arguments.params.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{arguments.params}: not JSON: {error}") from error
-        if not isinstance(params, dict) or params.get("profile") not in (*PROFILES, None):  # null: no matter to this command
+        if not isinstance(params, dict) or params.get("profile") not in (
+            *PROFILES,
+            None,
+        ):  # null: no matter to this command
             raise ValueError(f'{arguments.params}: no "profile" that is one of {", ".join(PROFILES)}')
         return params
     overrides = {}
@@ -71,8 +76,8 @@ def params_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def publishing(out: Path) -> Iterator[Path]:
-    """A temporary folder inside out. What stands in it at the end moves into out, replacing what had those names; after an
-    exception nothing does. The folder is on out's file system, so each move is one rename."""
+    """A temporary folder inside out. What stands in it at the end moves into out, replacing what had those names; after
+    an exception nothing does. The folder is on out's file system, so each move is one rename."""
     out.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=out))
     try:
@@ -86,8 +91,9 @@ def publishing(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def run(command: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser,
-        argv: Sequence[str] | None = None) -> int:
+def run(
+    command: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> int:
     """Parse argv, run the command, and turn its errors into a line on stderr and an exit status."""
     parsed = arguments.parse_args(argv)
     try:
@@ -110,7 +116,9 @@ def say(line: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """value as readable JSON with sorted keys: equal values give equal bytes."""
-    path.write_text(json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 def sync(path: Path) -> None:

@@ -1,8 +1,8 @@
 """Configuration: presets (TOML) and overrides in, frozen and validated dataclasses out.
 
-A preset in `training/presets/NAME.toml` gives a value to every field of the five sections below; there are no defaults in code,
-so a preset shows all that shapes its model. A command gets its part as JSON (`section_from`), written by the stage that runs it.
-The standard library only: `stages` imports this module at every start (under 30 ms).
+A preset in `training/presets/NAME.toml` gives a value to every field of the five sections below; there are no defaults
+in code, so a preset shows all that shapes its model. A command gets its part as JSON (`section_from`), written by the
+stage that runs it. The standard library only: `stages` imports this module at every start (under 30 ms).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Source:
         if self.sha256 is not None and not (len(self.sha256) == 64 and set(self.sha256) <= set("0123456789abcdef")):
             _fail(f"data.sources: sha256={self.sha256!r} of {self.uri} is not 64 lower-case hexadecimal digits")
         if self.sha256 is None and scheme != "file":
-            _fail(f"data.sources: {self.uri} has no sha256; write {{uri = ..., sha256 = ...}} (only file: may leave it out)")
+            _fail(
+                f"data.sources: {self.uri} has no sha256; write {{uri = ..., sha256 = ...}} (only file: goes without)"
+            )
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,15 @@ class Tokenizer:
     def __post_init__(self) -> None:
         _check(self.split == "gpt2", f'tokenizer.split={self.split!r} is unknown; "gpt2" is the one there is')
         _check(len(self.special_tokens) > 0, "tokenizer.special_tokens is empty; the first one parts documents")
-        _check(len(set(self.special_tokens)) == len(self.special_tokens) and all(self.special_tokens),
-               f"tokenizer.special_tokens={list(self.special_tokens)} has an empty or a repeated one")
+        _check(
+            len(set(self.special_tokens)) == len(self.special_tokens) and all(self.special_tokens),
+            f"tokenizer.special_tokens={list(self.special_tokens)} has an empty or a repeated one",
+        )
         smallest = 256 + len(self.special_tokens)
-        _check(smallest <= self.vocab_size <= 1 << 20,
-               f"tokenizer.vocab_size={self.vocab_size} is not in {smallest} ... {1 << 20} (256 bytes and the special tokens)")
+        _check(
+            smallest <= self.vocab_size <= 1 << 20,
+            f"tokenizer.vocab_size={self.vocab_size} is not in {smallest} ... {1 << 20} (256 bytes, special tokens)",
+        )
         _in_range("tokenizer.min_frequency", self.min_frequency, 0, 1 << 31)
 
 
@@ -91,11 +97,20 @@ class Model:
     tie_embeddings: bool  # the output projection is the embedding
 
     def __post_init__(self) -> None:
-        for name, low, high in (("n_layer", 1, 1024), ("n_head", 1, 1024), ("n_kv_head", 1, 1024), ("d_model", 1, 1 << 16),
-                                ("d_head", 2, 1024), ("d_ff", 1, 1 << 18), ("ctx_len", 1, 1 << 20)):
+        for name, low, high in (
+            ("n_layer", 1, 1024),
+            ("n_head", 1, 1024),
+            ("n_kv_head", 1, 1024),
+            ("d_model", 1, 1 << 16),
+            ("d_head", 2, 1024),
+            ("d_ff", 1, 1 << 18),
+            ("ctx_len", 1, 1 << 20),
+        ):
             _in_range(f"model.{name}", getattr(self, name), low, high)
-        _check(self.n_head % self.n_kv_head == 0,
-               f"model.n_head={self.n_head} is not divisible by n_kv_head={self.n_kv_head}")
+        _check(
+            self.n_head % self.n_kv_head == 0,
+            f"model.n_head={self.n_head} is not divisible by n_kv_head={self.n_kv_head}",
+        )
         _check(self.d_head % 2 == 0, f"model.d_head={self.d_head} is odd; RoPE turns components in pairs")
         _in_range("model.rope_theta", self.rope_theta, 0.0, math.inf, open_low=True)
         _in_range("model.norm_eps", self.norm_eps, 0.0, 1.0, open_low=True)
@@ -167,13 +182,18 @@ class Config:
     export: Export
 
     def __post_init__(self) -> None:
-        _check(self.train.eval_overlap < self.model.ctx_len,
-               f"train.eval_overlap={self.train.eval_overlap} is not below model.ctx_len={self.model.ctx_len}")
+        _check(
+            self.train.eval_overlap < self.model.ctx_len,
+            f"train.eval_overlap={self.train.eval_overlap} is not below model.ctx_len={self.model.ctx_len}",
+        )
 
     def flat(self) -> dict[str, Any]:
         """Every value by its dotted name (`train.lr`), as JSON knows it, in the order of the fields."""
-        return {f"{section}.{name}": value
-                for section, fields in json.loads(json.dumps(dataclasses.asdict(self))).items() for name, value in fields.items()}
+        return {
+            f"{section}.{name}": value
+            for section, fields in json.loads(json.dumps(dataclasses.asdict(self))).items()
+            for name, value in fields.items()
+        }
 
 
 SECTIONS: dict[str, type] = {"data": Data, "tokenizer": Tokenizer, "model": Model, "train": Train, "export": Export}
@@ -191,13 +211,15 @@ def presets() -> list[str]:
 
 
 def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
-    """Read a preset, by name or by path (anything that ends in .toml), and apply overrides such as {"train.steps": "50"}.
+    """Read a preset, by name or by path (it ends in .toml), and apply overrides such as {"train.steps": "50"}.
 
     Raises ValueError for an unknown preset, an unknown name (the nearest one is named) or a bad value.
     """
     path = Path(preset) if str(preset).endswith(".toml") else PRESETS / f"{preset}.toml"
     if not path.is_file():
-        _fail(f"there is no preset {str(preset)!r}{_nearest(str(preset), presets())}; there are: {', '.join(presets())}")
+        _fail(
+            f"there is no preset {str(preset)!r}{_nearest(str(preset), presets())}; there are: {', '.join(presets())}"
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -212,7 +234,10 @@ def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Conf
 
 
 def from_values(values: Mapping[str, Mapping[str, Any]]) -> Config:
-    """Build a Config from nested values, as TOML and JSON give them. Raises ValueError for what is missing, unknown or wrong."""
+    """Build a Config from nested values, as TOML and JSON give them.
+
+    Raises ValueError for what is missing, unknown or wrong.
+    """
     for section in values:
         if section not in SECTIONS:
             _fail(f"[{section}] is not a section{_nearest(section, SECTIONS)}; there are: {', '.join(SECTIONS)}")
@@ -253,7 +278,7 @@ def _nearest(word: str, possible: Iterable[str]) -> str:
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
-    """An override's text as the value that TOML would have given; lists are JSON, or one bare word for a list of one."""
+    """An override's text as the value that TOML would have given; a list is JSON, or one bare word."""
     if kind is str:
         return text
     try:
@@ -265,7 +290,7 @@ def _parse(name: str, text: str, kind: Any) -> Any:
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
-    """value as kind, where that loses nothing: an int may stand for a float, a list for a tuple, a string for a Source."""
+    """value as kind, where that loses nothing: an int for a float, a list for a tuple, a string for a Source."""
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
             _fail(f"{name}={value!r} is not a list")
@@ -285,8 +310,10 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
 
 def _in_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
     if not (math.isfinite(value) and low <= value <= high and not (open_low and value == low)):
-        _fail(f"{name}={value} is not {'above' if open_low else 'at least'} {low:g}"
-              + (f" and at most {high:g}" if math.isfinite(high) else ""))
+        _fail(
+            f"{name}={value} is not {'above' if open_low else 'at least'} {low:g}"
+            + (f" and at most {high:g}" if math.isfinite(high) else "")
+        )
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -37,7 +37,8 @@ class Document:
 def build(data: config.Data, root: Path, out: Path) -> list[Document]:
     """Fetch, clean and split all documents into the folder `out`, which must be empty. Returns them sorted by name.
 
-    root: what `file:` counts from. Raises ValueError, with the source's name, for anything that cannot be read or split.
+    root: what `file:` counts from. Raises ValueError, with the source's name, for anything that cannot be read or
+    split.
     """
     staged = out / "staged"
     staged.mkdir(parents=True)
@@ -70,23 +71,27 @@ def build(data: config.Data, root: Path, out: Path) -> list[Document]:
     texts: list[tuple[str, str, bytes | Path]] = []
     if len(kept) == 1 and not data.val_documents:
         ((name, path),) = kept.items()
-        texts = [(f"{name}#{split}", split, part.encode())
-                 for split, part in zip(SPLITS, cut(name, path.read_text("utf-8"), data.val_fraction), strict=True)]
+        texts = [
+            (f"{name}#{split}", split, part.encode())
+            for split, part in zip(SPLITS, cut(name, path.read_text("utf-8"), data.val_fraction), strict=True)
+        ]
     else:
         val = held_out(list(kept), data)
         texts = [(name, "val" if name in val else "train", path) for name, path in kept.items()]
 
     documents: list[Document] = []
     counts = dict.fromkeys(SPLITS, 0)
-    for name, split, text in sorted(texts, key=lambda entry: entry[0]):
-        encoded = text if isinstance(text, bytes) else text.read_bytes()
+    for name, split, source_text in sorted(texts, key=lambda entry: entry[0]):
+        encoded = source_text if isinstance(source_text, bytes) else source_text.read_bytes()
         path = out / split / f"{counts[split]:05}.txt"
         counts[split] += 1
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encoded)
-        if isinstance(text, Path):
-            text.unlink()
-        documents.append(Document(name, split, path.relative_to(out).as_posix(), len(encoded), hashlib.sha256(encoded).hexdigest()))
+        if isinstance(source_text, Path):
+            source_text.unlink()
+        documents.append(
+            Document(name, split, path.relative_to(out).as_posix(), len(encoded), hashlib.sha256(encoded).hexdigest())
+        )
     for left in staged.iterdir():
         left.unlink()
     staged.rmdir()
@@ -95,13 +100,15 @@ def build(data: config.Data, root: Path, out: Path) -> list[Document]:
 
 
 def read(corpus: Path, split: str) -> Iterator[tuple[Document, str]]:
-    """The documents of a split with their text, in the order of their names. Raises ValueError where a file was changed."""
+    """The documents of a split with their text, sorted by name. Raises ValueError where a file was changed."""
     listed = json.loads((corpus / "documents.json").read_text(encoding="utf-8"))
     for document in (Document(**entry) for entry in listed):
         if document.split == split:
             data = (corpus / document.path).read_bytes()
             if hashlib.sha256(data).hexdigest() != document.sha256:
-                raise ValueError(f"{corpus / document.path}: its text is not what documents.json says; build the corpus again")
+                raise ValueError(
+                    f"{corpus / document.path}: its text is not what documents.json says; build the corpus again"
+                )
             yield document, data.decode()
 
 
@@ -118,5 +125,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     arguments = command.parser("corpus", "Fetch, clean and split the documents of data.sources.")
-    arguments.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="what file: sources count from (default: here)")
+    arguments.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="what file: sources count from (default: here)"
+    )
     sys.exit(command.run(main, arguments))

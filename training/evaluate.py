@@ -1,8 +1,8 @@
 """Validation loss in bits per byte: what the model needs to write down the held-out text, whatever its vocabulary.
 
-The stream is scored in windows of ctx_len tokens. Each shares `overlap` positions with the one before, and scores only those that
-are new, so every token but the first is scored exactly once, with at least `overlap` tokens of context (less only at the start).
-Separators are scored too, and count no bytes.
+The stream is scored in windows of ctx_len tokens. Each shares `overlap` positions with the one before, and scores only
+those that are new, so every token but the first is scored exactly once, with at least `overlap` tokens of context (less
+only at the start). Separators are scored too, and count no bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def token_nbytes(tokenizer: Tokenizer, separator_id: int) -> NDArray[np.int64]:
 
 
 def windows(n_tokens: int, ctx_len: int, overlap: int) -> Iterator[tuple[int, int, int]]:
-    """(start, length, scored) of each window: inputs start ... start + length - 1, whose last `scored` predictions count."""
+    """(start, length, scored) of each window: of its inputs' predictions the last `scored` count."""
     start, done = 0, 1  # the first token has nothing before it
     while done < n_tokens:
         length = min(ctx_len, n_tokens - 1 - start)
@@ -59,9 +59,17 @@ def windows(n_tokens: int, ctx_len: int, overlap: int) -> Iterator[tuple[int, in
 
 
 @torch.no_grad()
-def evaluate(model: Callable[[Tensor], Tensor], stream: TokenStream, sizes: NDArray[np.int64], ctx_len: int, overlap: int,
-             device: torch.device, max_tokens: int | None = None, batch_size: int = 16,
-             between: Callable[[], None] = lambda: None) -> Score:
+def evaluate(
+    model: Callable[[Tensor], Tensor],
+    stream: TokenStream,
+    sizes: NDArray[np.int64],
+    ctx_len: int,
+    overlap: int,
+    device: torch.device,
+    max_tokens: int | None = None,
+    batch_size: int = 16,
+    between: Callable[[], None] = lambda: None,
+) -> Score:
     """Score the stream, or about max_tokens of it in windows spread evenly over it.
 
     sizes: (V,) from token_nbytes. `between` is called between batches (it may raise to stop).
@@ -77,7 +85,9 @@ def evaluate(model: Callable[[Tensor], Tensor], stream: TokenStream, sizes: NDAr
         between()
         group = chosen[first : first + batch_size]
         longest = max(length for _, length, _ in group)
-        ids = np.zeros((len(group), longest + 1), np.int64)  # the last window may be shorter: causal, so padding changes nothing
+        ids = np.zeros(
+            (len(group), longest + 1), np.int64
+        )  # the last window may be shorter: causal, so padding changes nothing
         counted = np.zeros((len(group), longest), bool)
         for row, (start, length, scored) in enumerate(group):
             ids[row, : length + 1] = stream.read(start, length + 1)
@@ -88,8 +98,10 @@ def evaluate(model: Callable[[Tensor], Tensor], stream: TokenStream, sizes: NDAr
         n_tokens += int(counted.sum())
         n_bytes += int(sizes[ids[:, 1:][counted]].sum())
     if max_tokens is None and n_bytes != stream.text_nbytes:
-        raise ValueError(f"the scored tokens stand for {n_bytes} bytes, the validation text has {stream.text_nbytes}; "
-                         "build the shards again")
+        raise ValueError(
+            f"the scored tokens stand for {n_bytes} bytes, the validation text has {stream.text_nbytes}; "
+            "build the shards again"
+        )
     if n_bytes == 0:
         raise ValueError("the scored tokens stand for no text; raise train.eval_tokens")
     return Score(nats, n_tokens, n_bytes)

@@ -23,17 +23,32 @@ from safetensors.torch import load_file
 from training import command, config
 from training.model import Llama
 from training.model_file import Dtype, Golden, as_stored, expected_tensors, write_model
+from training.shards import separator_of
 from training.tokenizer import FLAT_NAME
 from training.tokenizer import load as load_tokenizer
 
 NAME = "model.bin"
 GOLDEN_TOKENS = 64  # FORMAT.md, section 2
-RUN = ("parameters", "precision", "profile", "steps", "tokens_seen", "torch", "train_bytes", "train_tokens",
-       "val_bpb", "val_bytes", "val_ctx_len", "val_overlap", "val_tokens")  # of summary.json: what equal builds share
+RUN = (
+    "data_sha256",
+    "parameters",
+    "precision",
+    "profile",
+    "steps",
+    "tokens_seen",
+    "torch",
+    "train_bytes",
+    "train_tokens",
+    "val_bpb",
+    "val_bytes",
+    "val_ctx_len",
+    "val_overlap",
+    "val_tokens",
+)  # of summary.json: what equal builds share
 
 
 def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mapping[str, NDArray[Any]]) -> Golden:
-    """torch's f32 logits of the last of ids, computed on one thread. weights: as they are stored, f16 ones widened here."""
+    """torch's f32 logits of the last of ids, on one thread. weights: as they are stored; f16 is widened here."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -47,7 +62,7 @@ def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mappin
 
 
 def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Path) -> dict[str, Any]:
-    """Write `out` and return its header. Raises ValueError where the weights, the tokenizer and the settings do not fit."""
+    """Write `out`; returns its header. Raises ValueError where weights, tokenizer and settings do not fit."""
     shape, export = config.section_from(params, config.Model), config.section_from(params, config.Export)
     dtype: Dtype = "f16" if export.dtype == "f16" else "f32"
     summary = json.loads((train_dir / "summary.json").read_text(encoding="utf-8"))
@@ -55,11 +70,17 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
     tokenizer = load_tokenizer(tokenizer_dir)
     digest = hashlib.sha256(flat).hexdigest()
     if digest != summary["tokenizer_sha256"]:
-        raise ValueError(f"{tokenizer_dir / FLAT_NAME} is not the tokenizer that the model was trained with: sha256 {digest}, "
-                         f"expected {summary['tokenizer_sha256']}; train again")
-    separator_id = min(tokenizer.special_tokens.values())  # the first of tokenizer.special_tokens: it begins and ends documents
-    settings = {**dataclasses.asdict(shape), "vocab_size": tokenizer.vocab_size,
-                "bos_token_id": separator_id, "eos_token_id": separator_id}
+        raise ValueError(
+            f"{tokenizer_dir / FLAT_NAME} is not the tokenizer that the model was trained with: sha256 {digest}, "
+            f"expected {summary['tokenizer_sha256']}; train again"
+        )
+    separator_id = separator_of(tokenizer)  # it stands before every document, so it begins one and ends the one before
+    settings = {
+        **dataclasses.asdict(shape),
+        "vocab_size": tokenizer.vocab_size,
+        "bos_token_id": separator_id,
+        "eos_token_id": separator_id,
+    }
     weights_path = train_dir / "model.safetensors"
     try:
         trained = {name: tensor.numpy() for name, tensor in load_file(weights_path).items()}
@@ -70,9 +91,14 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
         raise ValueError(f"{weights_path}: its tensors are not those of the settings ({min(missing)}); train again")
     stored = {spec.name: as_stored(spec, trained[spec.name], export.dtype) for spec in specs}
     ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
-    provenance = {"settings": params["params"], "run": {name: summary[name] for name in RUN},
-                  "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest()}
-    return write_model(out, settings, flat, None, stored, golden(shape, tokenizer.vocab_size, ids, stored), provenance, dtype)
+    provenance = {
+        "settings": {**summary["settings"], **params["params"]},
+        "run": {name: summary[name] for name in RUN},
+        "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
+    }
+    return write_model(
+        out, settings, flat, None, stored, golden(shape, tokenizer.vocab_size, ids, stored), provenance, dtype
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,9 @@ from training.config import Model
 
 
 def rope_tables(ctx_len: int, d_head: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of RoPE's angles, (ctx_len, d_head/2) f32, computed in f64: position p turns pair j by p * theta^(-2j/D).
+    """Cosines and sines of RoPE's angles, (ctx_len, d_head/2) f32, computed in f64.
+
+    Position p turns pair j by p * theta^(-2j/D).
 
     Source: Su et al. 2021, arXiv:2104.09864; component j pairs with j + D/2 (rotate_half), as in Hugging Face's Llama.
     """
@@ -60,8 +62,13 @@ class Attention(nn.Module):
         k = self.k_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))  # (B, T, G, D)
         v = self.v_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True,
-                                               enable_gqa=self.n_kv_head != self.n_head)  # (B, H, T, D)
+        mixed = F.scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            is_causal=True,
+            enable_gqa=self.n_kv_head != self.n_head,
+        )  # (B, H, T, D)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -94,7 +101,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """x: (B, T, C). Returns (B, T, C)."""
         x = x + self.self_attn(self.input_layernorm(x), cos, sin)
-        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
 
 
 class Decoder(nn.Module):
@@ -122,8 +130,8 @@ class Llama(nn.Module):
         self.register_buffer("sin", sin[:, None], persistent=False)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights from a generator on the CPU: normal, sd 0.02, and 0.02 / sqrt(2 n_layer) for the two projections
-        that add to the residual stream (Radford et al. 2019, GPT-2). Norms stay 1."""
+        """Draw all weights from a generator on the CPU: normal, sd 0.02, and 0.02 / sqrt(2 n_layer) for the two
+        projections that add to the residual stream (Radford et al. 2019, GPT-2). Norms stay 1."""
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 narrow = name.endswith(("o_proj.weight", "down_proj.weight"))

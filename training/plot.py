@@ -1,4 +1,4 @@
-"""metrics.jsonl as a picture: training and validation bits per byte over the steps. An SVG that reads in light and in dark."""
+"""Training and validation bits per byte over the steps, as an SVG that reads in light and in dark."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ Points = Sequence[tuple[float, float]]
 
 
 def loss_svg(title: str, train: Points, val: Points) -> str:
-    """(step, bits per byte) of training (a thin line, smoothed by its own log interval) and of validation (dots, the last one
-    labelled). The upper end leaves out the first steps' peak: it is 1.15 times the value after the first tenth."""
+    """(step, bits per byte) of training (a thin line, smoothed by its own log interval) and of validation (dots, the
+    last one labelled). The upper end leaves out the first steps' peak: it is 1.15 times the value after the first
+    tenth."""
     points = [point for point in [*train, *val] if math.isfinite(point[1])]
     last_step = max((x for x, _ in points), default=1.0) or 1.0
     early = [y for x, y in points if x >= last_step / 10] or [1.0]
@@ -43,16 +44,22 @@ def loss_svg(title: str, train: Points, val: Points) -> str:
     shapes = []
     for index in range(round((high - low) / y_step) + 1):
         y = y_of(low + index * y_step)
-        shapes.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-                      f'<text class="axis" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{low + index * y_step:.4g}</text>')
+        shapes.append(
+            f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+            f'<text class="axis" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{low + index * y_step:.4g}</text>'
+        )
     for index in range(int(last_step / x_step) + 1):
-        shapes.append(f'<text class="axis" x="{x_of(index * x_step):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
-                      f"{index * x_step:,.0f}</text>")
+        shapes.append(
+            f'<text class="axis" x="{x_of(index * x_step):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
+            f"{index * x_step:,.0f}</text>"
+        )
     shapes.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">step</text>')
     shapes.append(f'<text class="title" x="{LEFT}" y="20">{escape(title)}</text>')
-    shapes.append(f'<path class="train" d="M{LEFT} 36h18"/><text class="axis" x="{LEFT + 24}" y="40">training</text>'
-                  f'<path class="val" stroke-width="2" d="M{LEFT + 96} 36h18"/>'
-                  f'<text class="axis" x="{LEFT + 120}" y="40">validation, bits per byte</text>')
+    shapes.append(
+        f'<path class="train" d="M{LEFT} 36h18"/><text class="axis" x="{LEFT + 24}" y="40">training</text>'
+        f'<path class="val" stroke-width="2" d="M{LEFT + 96} 36h18"/>'
+        f'<text class="axis" x="{LEFT + 120}" y="40">validation, bits per byte</text>'
+    )
     if train:
         shapes.append(f'<path class="train" d="{path(train)}"/>')
     if val:
@@ -61,8 +68,11 @@ def loss_svg(title: str, train: Points, val: Points) -> str:
         shapes += [f'<circle class="dot" cx="{x_of(step):.1f}" cy="{y_of(bpb):.1f}" r="3"/>' for step, bpb in val]
         shapes.append(f'<text class="value" x="{x:.1f}" y="{y - 10:.1f}" text-anchor="end">{val[-1][1]:.3f}</text>')
     body = "\n".join(shapes)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">\n'
-            f"<title>{escape(title)}</title>\n<style>{STYLE}\n</style>\n<g fill=\"none\">\n{body}\n</g>\n</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" role="img">\n'
+        f'<title>{escape(title)}</title>\n<style>{STYLE}\n</style>\n<g fill="none">\n{body}\n</g>\n</svg>\n'
+    )
 
 
 def _nice(step: float) -> float:

@@ -26,7 +26,9 @@ class Progress:
             self.display.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.display:
             self.display.stop()
 
@@ -67,14 +69,21 @@ class Progress:
         left = (self.steps - self.step) * self.tokens_a_step / rate if rate else float("nan")
         clock = f"{int(left) // 60}:{int(left) % 60:02}" if left == left else "-"
         val = f"  {self.val_bpb:.3f} bits/byte" if self.val_bpb == self.val_bpb else ""
-        return f"loss {self.loss_nats:.3f}{val}  {rate:,.0f} tokens/s  {clock} left"
+        loss = f"loss {self.loss_nats:.3f}" if self.loss_nats == self.loss_nats else "loss -"
+        return f"{loss}{val}  {rate:,.0f} tokens/s  {clock} left"
 
 
 def _terminal(steps: int, first_step: int):  # type: ignore[no-untyped-def]  # rich is imported only here
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    display = Progress(TextColumn("train"), BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[shown]}"),
-                       console=Console(stderr=True), refresh_per_second=4)
+    display = Progress(
+        TextColumn("train"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[shown]}"),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+    )
     display.add_task("train", total=steps, completed=first_step, shown="")
     return display

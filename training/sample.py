@@ -10,8 +10,18 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def sample(model: Callable[[Tensor], Tensor], tokenizer: Tokenizer, prompt: str, n_tokens: int, temperature: float, ctx_len: int,
-           separator_id: int, seed: int, device: torch.device, between: Callable[[], None] = lambda: None) -> str:
+def sample(
+    model: Callable[[Tensor], Tensor],
+    tokenizer: Tokenizer,
+    prompt: str,
+    n_tokens: int,
+    temperature: float,
+    ctx_len: int,
+    separator_id: int,
+    seed: int,
+    device: torch.device,
+    between: Callable[[], None] = lambda: None,
+) -> str:
     """The prompt and up to n_tokens more, up to the end of the document. The same arguments give the same text.
 
     Each token runs the whole window again: at these sizes that is cheaper than the code of a cache.

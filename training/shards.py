@@ -1,7 +1,7 @@
 """Documents in, token shards out; and the reader of shards, memory-mapped and checked.
 
-Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token, so the shards of
-a split, read one after the other, are one stream: <|endoftext|> document <|endoftext|> document ...
+Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token, so the
+shards of a split, read one after the other, are one stream: <|endoftext|> document <|endoftext|> document ...
 
 A shard, little-endian:
 
@@ -27,7 +27,7 @@ import argparse
 import hashlib
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,12 @@ class Shard:
     vocab_size: int
     separator_id: int
     tokenizer_sha256: str
+    payload_sha256: str
 
 
-def write(directory: Path, split: str, texts: Iterable[str], tokenizer: Tokenizer, separator: str,
-          shard_tokens: int = SHARD_TOKENS) -> tuple[int, int]:
+def write(
+    directory: Path, split: str, texts: Iterable[str], tokenizer: Tokenizer, shard_tokens: int = SHARD_TOKENS
+) -> tuple[int, int]:
     """Write a split's shards. One document's tokens are in memory at a time. Returns (tokens, UTF-8 bytes of text)."""
     n_tokens = text_nbytes = 0
     iterator = iter(texts)
@@ -67,23 +69,21 @@ def write(directory: Path, split: str, texts: Iterable[str], tokenizer: Tokenize
     index = 0
     while text is not None:
         path = directory / f"{split}-{index:05}.tokens"
-        tokens, nbytes, text = _write_shard(path, text, iterator, tokenizer, separator, shard_tokens)
+        tokens, nbytes, text = _write_shard(path, text, iterator, tokenizer, shard_tokens)
         n_tokens, text_nbytes, index = n_tokens + tokens, text_nbytes + nbytes, index + 1
     return n_tokens, text_nbytes
 
 
-def _write_shard(path: Path, text: str | None, rest: Iterable[str], tokenizer: Tokenizer, separator: str,
-                 shard_tokens: int) -> tuple[int, int, str | None]:
+def _write_shard(
+    path: Path, text: str | None, rest: Iterator[str], tokenizer: Tokenizer, shard_tokens: int
+) -> tuple[int, int, str | None]:
     """One shard, from `text` and then `rest`. Returns (tokens, text bytes, the first text that did not go in)."""
     token_nbytes = 2 if tokenizer.vocab_size <= 1 << 16 else 4
     encode = tokenizer.encode_u16 if token_nbytes == 2 else tokenizer.encode_u32
-    if separator not in tokenizer.special_tokens:
-        raise ValueError(f"the tokenizer has no special token {separator}; train it again with these tokenizer.special_tokens")
-    separator_id = tokenizer.special_id(separator)
+    separator_id = separator_of(tokenizer)
     starts: list[int] = []
     n_tokens = text_nbytes = 0
     digest = hashlib.sha256()
-    iterator = iter(rest)
     with path.open("wb") as shard:
         shard.write(bytes(HEADER.size))
         while text is not None and n_tokens < shard_tokens:
@@ -93,14 +93,36 @@ def _write_shard(path: Path, text: str | None, rest: Iterable[str], tokenizer: T
             text_nbytes += len(text.encode())
             shard.write(encoded)
             digest.update(encoded)
-            text = next(iterator, None)
+            text = next(rest, None)
         tail = bytes(-shard.tell() % 8) + np.array(starts, "<u8").tobytes()
         shard.write(tail)
         digest.update(tail)
         shard.seek(0)
-        shard.write(HEADER.pack(MAGIC, VERSION, token_nbytes, n_tokens, len(starts), text_nbytes, tokenizer.vocab_size,
-                                separator_id, hashlib.sha256(tokenizer.to_bytes()).digest(), digest.digest()))
+        shard.write(
+            HEADER.pack(
+                MAGIC,
+                VERSION,
+                token_nbytes,
+                n_tokens,
+                len(starts),
+                text_nbytes,
+                tokenizer.vocab_size,
+                separator_id,
+                hashlib.sha256(tokenizer.to_bytes()).digest(),
+                digest.digest(),
+            )
+        )
     return n_tokens, text_nbytes, text
+
+
+def separator_of(tokenizer: Tokenizer) -> int:
+    """The id of the token that parts documents: the first of tokenizer.special_tokens.
+
+    Raises ValueError for a tokenizer without special tokens.
+    """
+    if not tokenizer.special_tokens:
+        raise ValueError("the tokenizer has no special token to part documents with; train it again with one")
+    return min(tokenizer.special_tokens.values())
 
 
 def open_shard(path: Path) -> Shard:
@@ -108,6 +130,7 @@ def open_shard(path: Path) -> Shard:
 
     Raises ValueError that says what was expected and got; a broken shard is to be built again.
     """
+
     def check(holds: bool, what: str) -> None:
         if not holds:
             raise ValueError(f"{path}: {what}; build the shards again")
@@ -116,7 +139,9 @@ def open_shard(path: Path) -> Shard:
     check(nbytes >= HEADER.size, f"{nbytes} bytes are fewer than the header's {HEADER.size}")
     with path.open("rb") as opened:
         header = opened.read(HEADER.size)
-    magic, version, token_nbytes, n_tokens, n_documents, text_nbytes, vocab_size, separator_id, tokenizer, payload = HEADER.unpack(header)
+    magic, version, token_nbytes, n_tokens, n_documents, text_nbytes, vocab_size, separator_id, tokenizer, payload = (
+        HEADER.unpack(header)
+    )
     check(magic == MAGIC, f"not a token shard: magic {magic!r}, expected {MAGIC!r}")
     check(version != VERSION << 24, "written in the other byte order")
     check(version == VERSION, f"version {version}, expected {VERSION}")
@@ -124,17 +149,27 @@ def open_shard(path: Path) -> Shard:
     check(not any(header[112:]), "the header's last 16 bytes are not zero")
     index_at = HEADER.size + n_tokens * token_nbytes
     index_at += -index_at % 8
-    check(nbytes == index_at + 8 * n_documents, f"{nbytes} bytes, expected {index_at + 8 * n_documents} from the header")
+    check(
+        nbytes == index_at + 8 * n_documents, f"{nbytes} bytes, expected {index_at + 8 * n_documents} from the header"
+    )
     mapped = np.memmap(path, np.uint8, "r")
-    got = hashlib.sha256(mapped[HEADER.size:]).hexdigest()
+    got = hashlib.sha256(mapped[HEADER.size :].data).hexdigest()
     check(got == payload.hex(), f"sha256 of the payload is {got}, expected {payload.hex()}")
     tokens = mapped[HEADER.size : HEADER.size + n_tokens * token_nbytes].view(f"<u{token_nbytes}")
     starts = mapped[index_at:].view("<u8")
-    check(n_tokens > 0 and int(tokens.max()) < vocab_size, f"a token is not below vocab_size {vocab_size}, or there is none")
-    check(n_documents > 0 and starts[0] == 0 and bool((np.diff(starts.astype(np.int64)) > 0).all())
-          and int(starts[-1]) < n_tokens and bool((tokens[starts.astype(np.int64)] == separator_id).all()),
-          "the document index does not point at the separators")
-    return Shard(path, tokens, starts, text_nbytes, vocab_size, separator_id, tokenizer.hex())
+    check(
+        n_tokens > 0 and int(tokens.max()) < vocab_size,
+        f"a token is not below vocab_size {vocab_size}, or there is none",
+    )
+    check(
+        n_documents > 0
+        and starts[0] == 0
+        and bool((np.diff(starts.astype(np.int64)) > 0).all())
+        and int(starts[-1]) < n_tokens
+        and bool((tokens[starts.astype(np.int64)] == separator_id).all()),
+        "the document index does not point at the separators",
+    )
+    return Shard(path, tokens, starts, text_nbytes, vocab_size, separator_id, tokenizer.hex(), payload.hex())
 
 
 class TokenStream:
@@ -176,7 +211,9 @@ def open_split(directory: Path, split: str) -> TokenStream:
         if shard.path.name != f"{split}-{index:05}.tokens":
             raise ValueError(f"{directory}: {split}-{index:05}.tokens is missing; build the shards again")
         if (shard.tokenizer_sha256, shard.vocab_size) != (shards[0].tokenizer_sha256, shards[0].vocab_size):
-            raise ValueError(f"{shard.path}: made with another tokenizer than {shards[0].path.name}; build the shards again")
+            raise ValueError(
+                f"{shard.path}: made with another tokenizer than {shards[0].path.name}; build the shards again"
+            )
     return TokenStream(shards)
 
 
@@ -184,20 +221,21 @@ def check_tokenizer(stream: TokenStream, tokenizer_dir: Path) -> None:
     """Raises ValueError where the shards were made with another tokenizer than the one in the folder."""
     got = hashlib.sha256((tokenizer_dir / FLAT_NAME).read_bytes()).hexdigest()
     if got != stream.tokenizer_sha256:
-        raise ValueError(f"{tokenizer_dir / FLAT_NAME} is not the tokenizer of the shards: sha256 {got}, "
-                         f"expected {stream.tokenizer_sha256}; build the shards again")
+        raise ValueError(
+            f"{tokenizer_dir / FLAT_NAME} is not the tokenizer of the shards: sha256 {got}, "
+            f"expected {stream.tokenizer_sha256}; build the shards again"
+        )
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """The command."""
+    """The command; it needs no parameters."""
     tokenizer = load_tokenizer(arguments.tokenizer)
-    separator = min(tokenizer.special_tokens, key=tokenizer.special_tokens.__getitem__)  # the first one parts documents
     with command.publishing(arguments.out) as temporary:
         directory = temporary / "shards"
         directory.mkdir()
         for split in corpus.SPLITS:
             texts = (text for _, text in corpus.read(arguments.corpus, split))
-            n_tokens, nbytes = write(directory, split, texts, tokenizer, separator)
+            n_tokens, nbytes = write(directory, split, texts, tokenizer)
             command.say(f"{split}: {n_tokens:,} tokens, {nbytes / max(n_tokens, 1):.3f} bytes a token")
             open_split(directory, split)
 

@@ -30,9 +30,9 @@ from training.config import Source
 def documents(source: Source, root: Path) -> Iterator[tuple[str, bytes]]:
     """The documents of a source in the order of their names, one at a time.
 
-    Names are paths with slashes: in the archive (without the folder that wraps all of an sdist or npm package; the package's
-    name stands before those of npm), or from root. Raises ValueError that names the source: nothing matches, a wrong checksum,
-    an archive that cannot be fetched or opened, or one with members outside its folder.
+    Names are paths with slashes: in the archive (without the folder that wraps all of an sdist or npm package; the
+    package's name stands before those of npm), or from root. Raises ValueError that names the source: nothing matches,
+    a wrong checksum, an archive that cannot be fetched or opened, or one with members outside its folder.
     """
     scheme, _, rest = source.uri.partition(":")
     if scheme == "file":
@@ -44,22 +44,28 @@ def documents(source: Source, root: Path) -> Iterator[tuple[str, bytes]]:
         got = _sha256(archive)
         if got != source.sha256:
             raise ValueError(_mismatch(source, got))
-        prefix = f"{package[:package.rfind('@')]}/" if scheme == "npm" else ""
+        prefix = f"{package[: package.rfind('@')]}/" if scheme == "npm" else ""
         found = False
         for name, data in _members(source, archive, pattern):
             found = True
             yield prefix + name, data
     if not found:
-        raise ValueError(f"{source.uri}: no file in the archive matches {pattern!r}; `*` stays within a folder, `**` crosses folders")
+        raise ValueError(
+            f"{source.uri}: no file in the archive matches {pattern!r}; `*` stays within a folder, `**` crosses folders"
+        )
 
 
 @functools.cache
 def _pattern(glob_text: str) -> re.Pattern[str]:
     parts = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]+\])", glob_text)
-    return re.compile("".join(
-        parts.get(token) or (token.replace("[!", "[^", 1) if token.startswith("[") and token.endswith("]") else re.escape(token))
-        for token in tokens))
+    return re.compile(
+        "".join(
+            parts.get(token)
+            or (token.replace("[!", "[^", 1) if token.startswith("[") and token.endswith("]") else re.escape(token))
+            for token in tokens
+        )
+    )
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -69,15 +75,21 @@ def matches(pattern: str, name: str) -> bool:
 
 def file_paths(pattern: str, root: Path) -> list[Path]:
     """The files that `file:pattern` means, sorted by name."""
-    found = glob.glob(pattern, root_dir=root, recursive=True)
-    return sorted((path for path in {root / name for name in found} if path.is_file()), key=lambda path: path.as_posix())
+    found = glob.glob(os.path.expanduser(pattern), root_dir=root, recursive=True)
+    return sorted(
+        (path for path in {root / name for name in found} if path.is_file()), key=lambda path: path.as_posix()
+    )
 
 
 def _files(source: Source, pattern: str, root: Path) -> Iterator[tuple[str, bytes]]:
     paths = file_paths(pattern, root)
     if not paths:
-        raise ValueError(f"{source.uri}: no such file under {root.resolve()}; a relative path counts from the project's root")
-    # A name must not depend on where the project lies: outside of root it counts from the deepest folder without a wildcard.
+        raise ValueError(
+            f"{source.uri}: no such file under {root.resolve()}; a relative path counts from the project's root"
+        )
+    # A name must not depend on where the project lies: outside of root it counts from the deepest folder without a
+    # wildcard.
+    pattern = os.path.expanduser(pattern)
     outside = os.path.isabs(pattern) or ".." in PurePosixPath(pattern).parts
     fixed = re.split(r"[*?\[]", pattern)[0]
     start = root / fixed[: fixed.rfind("/") + 1] if outside else root
@@ -105,30 +117,60 @@ def _fetch_pypi(source: Source, requirement: str, folder: Path) -> Path:
     pinned = folder / "requirement.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     archives = folder / "archives"
-    output = _fetch(source, [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
-                             "--disable-pip-version-check", "--require-hashes", "--requirement", str(pinned),
-                             "--dest", str(archives)], folder)
+    output = _fetch(
+        source,
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--requirement",
+            str(pinned),
+            "--dest",
+            str(archives),
+        ],
+        folder,
+    )
     return _only_file(source, archives, output)
 
 
 def _fetch_npm(source: Source, package: str, folder: Path) -> Path:
     if shutil.which("npm") is None:
-        raise ValueError(f"{source.uri}: npm is not on PATH; install Node.js, or take the same text from another source")
+        raise ValueError(
+            f"{source.uri}: npm is not on PATH; install Node.js, or take the same text from another source"
+        )
     archives = folder / "archives"
     archives.mkdir()
-    output = _fetch(source, ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(archives), package], folder)
+    output = _fetch(
+        source, ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(archives), package], folder
+    )
     return _only_file(source, archives, output)
 
 
 def _fetch(source: Source, argv: list[str], folder: Path) -> str:
-    done = subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, errors="replace", check=False)
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     if done.returncode != 0:
         if got := re.search(r"Got\s+([0-9a-f]{64})", done.stdout):
             raise ValueError(_mismatch(source, got[1]))
         said = [line for line in done.stdout.strip().splitlines() if line.strip()][-4:]
-        raise ValueError(f"{source.uri}: could not be fetched with {' '.join(argv[1:3] if argv[0] != 'npm' else argv[:2])} "
-                         f"(exit {done.returncode}): {' | '.join(said) or 'it said nothing'}; check the name, the version and the network")
+        raise ValueError(
+            f"{source.uri}: could not be fetched with {' '.join(argv[1:3] if argv[0] != 'npm' else argv[:2])} "
+            f"(exit {done.returncode}): {' | '.join(said) or 'no output'}; check name, version and network"
+        )
     return done.stdout
 
 
@@ -140,7 +182,7 @@ def _only_file(source: Source, folder: Path, output: str) -> Path:
 
 
 def _members(source: Source, archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of the members that match, sorted by name. Every member's path is checked, also of those that do not."""
+    """(name, bytes) of the members that match, sorted by name. The path of every member is checked."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
@@ -177,5 +219,7 @@ def _sha256(path: Path) -> str:
 
 
 def _mismatch(source: Source, got: str) -> str:
-    return (f"{source.uri}: wrong checksum: expected sha256 {source.sha256}, got {got}; "
-            "if you trust what is there now, write that digest into data.sources")
+    return (
+        f"{source.uri}: wrong checksum: expected sha256 {source.sha256}, got {got}; "
+        "if you trust what is there now, write that digest into data.sources"
+    )

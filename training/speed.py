@@ -1,7 +1,8 @@
 """Where and how to compute: the device, and what a few steps at the start show to be fastest.
 
-What is fastest differs from one CPU to the next: bf16 was a third faster on one with AMX and three times slower on one without;
-many threads slow a small model down. So it is measured. The weights and the optimizer are put back after the trial.
+What is fastest differs from one CPU to the next: bf16 was a third faster on one with AMX and three times slower on one
+without; many threads slow a small model down. So it is measured. The weights and the optimizer are put back after the
+trial.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.command import say
+from training.command import Interrupted, say
 from training.config import Train
 
 WARM_STEPS, TIMED_STEPS = 2, 5
@@ -44,26 +45,34 @@ def pick_device(wanted: str, repro: bool) -> torch.device:
     return torch.device(wanted)
 
 
-def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:
-    """Rounds of ways to try: each round varies one thing, the others are as the round before found best (see `choose`)."""
+def thread_counts(device: torch.device) -> list[int]:
+    """How many threads are worth trying: all cores, halves of them, down to one. One where the CPU only feeds a GPU."""
+    if device.type != "cpu":
+        return [torch.get_num_threads()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = min(cores, torch.get_num_threads()) if "OMP_NUM_THREADS" in os.environ else cores
-    counts = [cores]
-    while device.type == "cpu" and counts[-1] >= 8:
+    counts = [min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))]
+    while counts[-1] > 1:
         counts.append(counts[-1] // 2)
+    return counts
+
+
+def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:
+    """Rounds of ways to try. Each round varies one thing; 0 and "" stand for what the rounds before found best."""
     first = "bf16" if train.precision == "bf16" else "f32"
-    yield [Way(count, first, False) for count in counts]
+    yield [Way(count, first, False) for count in thread_counts(device)]
     if train.precision == "auto":
         yield [Way(0, "bf16", False)]
     if train.compile:
         yield [Way(0, "", True)]
 
 
-def choose(train: Train, device: torch.device, model: nn.Module, optimizer: torch.optim.Optimizer,
-           step: Callable[[Way], float]) -> tuple[Way, list[dict[str, Any]]]:
+def choose(
+    train: Train, device: torch.device, model: nn.Module, optimizer: torch.optim.Optimizer, step: Callable[[Way], float]
+) -> tuple[Way, list[dict[str, Any]]]:
     """The fastest way of the candidates, and what was measured: [{"threads", "precision", "compile", "step_ms"}].
 
-    step(way) makes one optimizer step and returns its loss. A way that fails (no C++ compiler, no bf16) is left out with a word.
+    step(way) makes one optimizer step and returns its loss. A way that fails (no C++ compiler, no bf16) is left out
+    with a word.
     """
     rounds = list(candidates(train, device))
     if sum(map(len, rounds)) == 1:
@@ -76,7 +85,9 @@ def choose(train: Train, device: torch.device, model: nn.Module, optimizer: torc
         for tried in ways:
             way = Way(tried.threads or best.threads, tried.precision or best.precision, tried.compile or best.compile)
             try:
-                step_ms = _time(way, device, step)
+                step_ms = _time(way, step, best_ms)
+            except Interrupted:
+                raise
             except Exception as error:  # whatever a compiler or a back end raises, the plain way is there
                 say(f"{way.precision}{' compiled' * way.compile}: does not run here ({type(error).__name__}); left out")
                 continue
@@ -93,8 +104,9 @@ def choose(train: Train, device: torch.device, model: nn.Module, optimizer: torc
     return best, measured
 
 
-def _time(way: Way, device: torch.device, step: Callable[[Way], float]) -> float:
-    """The median of a few steps, in milliseconds. Raises ArithmeticError for a loss that is not finite."""
+def _time(way: Way, step: Callable[[Way], float], give_up_ms: float) -> float:
+    """The median of a few steps, in milliseconds; of one, where that takes four times give_up_ms. Raises
+    ArithmeticError for a loss that is not finite."""
     torch.set_num_threads(way.threads)
     times = []
     for index in range(WARM_STEPS + TIMED_STEPS):
@@ -104,7 +116,48 @@ def _time(way: Way, device: torch.device, step: Callable[[Way], float]) -> float
             raise ArithmeticError("the loss is not a number")
         if index >= WARM_STEPS:
             times.append(1e3 * (time.perf_counter() - started))
+            if times[0] > 4 * give_up_ms:
+                break
     return sorted(times)[len(times) // 2]
+
+
+class Threads:
+    """Keeps the number of CPU threads that is fastest at the moment.
+
+    A step has hundreds of short parallel regions, and OpenMP's threads spin at the end of each until the last one is
+    there. Where other programs want the cores too, that last one may have lost its core: two threads on two busy cores
+    were measured ten times slower than one. So every now and then a few steps are made with the neighbouring numbers.
+    The weights come out as good, but not bit for bit the same: the profile repro does without.
+    """
+
+    WAIT_S, LONGEST_WAIT_S, PROBE_STEPS = 10.0, 80.0, 3
+
+    def __init__(self, counts: list[int], threads: int) -> None:
+        self.counts, self.threads = counts, threads
+        self.wait_s = self.WAIT_S
+        self.next_probe = time.monotonic() + self.wait_s
+        self.probing: list[int] = []  # numbers still to be tried, the first one now
+        self.times: dict[int, list[float]] = {}  # seconds of the steps with each number, of this probe
+
+    def step_took(self, seconds: float) -> None:
+        """Note a step's time, and set the number of threads for the next one."""
+        if not self.probing:
+            if len(self.counts) > 1 and time.monotonic() >= self.next_probe:
+                at = self.counts.index(self.threads)
+                self.probing = [self.threads, *self.counts[max(0, at - 1) : at], *self.counts[at + 1 : at + 2]]
+                self.times = {}
+            return
+        now = self.probing[0]
+        self.times.setdefault(now, []).append(seconds)
+        hopeless = now != self.threads and len(self.times[now]) > 1 and seconds > 3 * min(self.times[self.threads])
+        if hopeless or len(self.times[now]) > self.PROBE_STEPS:  # the first step after a change warms up
+            self.probing.pop(0)
+            if not self.probing:
+                best = min(self.times, key=lambda count: sorted(self.times[count][1:])[len(self.times[count][1:]) // 2])
+                self.wait_s = self.WAIT_S if best != self.threads else min(2 * self.wait_s, self.LONGEST_WAIT_S)
+                self.threads = best
+                self.next_probe = time.monotonic() + self.wait_s
+        torch.set_num_threads(self.probing[0] if self.probing else self.threads)
 
 
 def autocast(way: Way, device: torch.device) -> torch.autocast:

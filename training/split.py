@@ -1,4 +1,4 @@
-"""Which documents are held out for validation: by name, by a hash of the name, or, of a single document, its last part."""
+"""Which documents are held out: by name, by a hash of the name, or, of a single document, its last part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.sources import matches
 
 
 def held_out(names: Sequence[str], data: Data) -> set[str]:
-    """The names that data.val_documents (else data.val_fraction) keeps for validation; depends on names and settings alone.
+    """The names that data.val_documents, else data.val_fraction, keeps for validation.
 
     names: two or more, or val_documents not empty. Both sides keep at least one document.
     Raises ValueError where a glob matches nothing or where nothing would be left for training.
@@ -22,8 +22,10 @@ def held_out(names: Sequence[str], data: Data) -> set[str]:
             found = {name for name in names if matches(pattern, name if "/" in pattern else name.rpartition("/")[2])}
             if not found:
                 some = ", ".join(sorted(names)[:5])
-                raise ValueError(f"data.val_documents: {pattern!r} matches no document; there are {len(names)}: {some}"
-                                 + (", ..." if len(names) > 5 else ""))
+                raise ValueError(
+                    f"data.val_documents: {pattern!r} matches no document; there are {len(names)}: {some}"
+                    + (", ..." if len(names) > 5 else "")
+                )
             chosen |= found
         if len(chosen) == len(set(names)):
             raise ValueError("data.val_documents holds out every document; leave at least one for training")
@@ -37,8 +39,8 @@ def held_out(names: Sequence[str], data: Data) -> set[str]:
 def cut(name: str, text: str, fraction: float) -> tuple[str, str]:
     """A lone document's first part, for training, and its last, about `fraction` of it, for validation.
 
-    The cut is made between paragraphs (after an empty line), else between lines, at the place nearest to the wanted one.
-    Raises ValueError where there is only one line.
+    The cut is made between paragraphs (after an empty line), else between lines, at the place nearest to the wanted
+    one. Raises ValueError where there is only one line.
     """
     wanted = len(text) * (1.0 - fraction)
     for boundary in (r"\n(?:[ \t]*\n)+", r"\n"):
@@ -46,5 +48,7 @@ def cut(name: str, text: str, fraction: float) -> tuple[str, str]:
         if places:
             at = min(places, key=lambda place: (abs(place - wanted), place))
             return text[:at], text[at:]
-    raise ValueError(f"{name}: one document of one line cannot be split into training and validation text; "
-                     "add line breaks, or a second document")
+    raise ValueError(
+        f"{name}: one document of one line cannot be split into training and validation text; "
+        "add line breaks, or a second document"
+    )

@@ -27,8 +27,12 @@ def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
     texts = [text for _, text in corpus.read(corpus_dir, "train")]
     if not texts:
         raise ValueError(f"{corpus_dir}: no training documents")
-    return Tokenizer.train(texts, vocab_size=settings.vocab_size, special_tokens=list(settings.special_tokens),
-                           min_frequency=settings.min_frequency)
+    return Tokenizer.train(
+        texts,
+        vocab_size=settings.vocab_size,
+        special_tokens=list(settings.special_tokens),
+        min_frequency=settings.min_frequency,
+    )
 
 
 def load(directory: Path) -> Tokenizer:
@@ -43,7 +47,11 @@ def main(arguments: argparse.Namespace) -> None:
     with command.publishing(arguments.out) as temporary:
         (temporary / JSON_NAME).write_text(tokenizer.to_hf_json(), encoding="utf-8")
         (temporary / FLAT_NAME).write_bytes(tokenizer.to_bytes())
-    short = f" (asked for {settings.vocab_size}: the corpus has no more pairs)" if tokenizer.vocab_size < settings.vocab_size else ""
+    short = (
+        f" (asked for {settings.vocab_size}: the corpus has no more pairs)"
+        if tokenizer.vocab_size < settings.vocab_size
+        else ""
+    )
     command.say(f"vocabulary: {tokenizer.vocab_size} tokens{short}")
 
 

@@ -4,9 +4,9 @@ Writes OUT/model.safetensors  the weights in f32, with Hugging Face's names
        OUT/metrics.jsonl      one line an interval or evaluation
        OUT/loss.svg, OUT/samples.txt
        OUT/summary.json       what the run was and how good it got
-While it runs, checkpoints, metrics.jsonl and samples.txt are in the folder --resume (OUT/partial without it); the same command
-goes on from there after a kill, SIGINT or SIGTERM. Under the profile repro (one thread, f32, no figures of time in the outputs)
-every output has the same bytes, interrupted or not.
+While it runs, checkpoints, metrics.jsonl and samples.txt are in the folder --resume (OUT/partial without it); the same
+command goes on from there after a kill, SIGINT or SIGTERM. Under the profile repro (one thread, f32, no figures of time
+in the outputs) every output has the same bytes, interrupted or not.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class StopRequest:
     def check(self) -> None:
         """Raises Interrupted once a signal came."""
         if self.signum:
-            raise command.Interrupted(self.signum, f"stopped by {signal.Signals(self.signum).name}; the same command goes on from here")
+            raise command.Interrupted(
+                self.signum, f"stopped by {signal.Signals(self.signum).name}; the same command goes on from here"
+            )
 
 
 class Journal:
@@ -80,12 +82,21 @@ def make_optimizer(model: Llama, train: config.Train, device: torch.device) -> t
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on the matrices alone."""
     matrices = [weight for weight in model.parameters() if weight.dim() == 2]
     norms = [weight for weight in model.parameters() if weight.dim() == 1]
-    return torch.optim.AdamW([{"params": matrices, "weight_decay": train.weight_decay}, {"params": norms, "weight_decay": 0.0}],
-                             lr=train.lr, betas=(train.beta1, train.beta2), fused=device.type != "mps")
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": train.weight_decay}, {"params": norms, "weight_decay": 0.0}],
+        lr=train.lr,
+        betas=(train.beta1, train.beta2),
+        fused=device.type != "mps",
+    )
 
 
-def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: Path, out: Path, stop: StopRequest) -> None:
-    """The whole run. params: as a stage writes them. Raises ValueError for inputs that do not fit, Interrupted after a signal."""
+def run(
+    params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: Path, out: Path, stop: StopRequest
+) -> None:
+    """The whole run. params: as a stage writes them.
+
+    Raises ValueError for inputs that do not fit, Interrupted after a signal.
+    """
     # Load.
     shape, train = config.section_from(params, config.Model), config.section_from(params, config.Train)
     repro = params["profile"] == "repro"
@@ -95,7 +106,9 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
         shards.check_tokenizer(stream, tokenizer_dir)
     batches = Batches(text, shape.ctx_len, train.batch_size, train.seed)
     if batches.window < shape.ctx_len:
-        command.say(f"the training text has only {text.n_tokens} tokens: windows of {batches.window}, not {shape.ctx_len}")
+        command.say(
+            f"the training text has only {text.n_tokens} tokens: windows of {batches.window}, not {shape.ctx_len}"
+        )
     tokens_a_step = train.batch_size * train.grad_accum * batches.window
     sizes = token_nbytes(tokenizer, text.separator_id)
 
@@ -109,15 +122,28 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
     model.to(device)
     optimizer = make_optimizer(model, train, device)
     parameters = list(model.parameters())
-    run_digest = hashlib.sha256(json.dumps(
-        [params, torch.__version__, *(shard.path.name + hashlib.sha256(shard.tokens).hexdigest() for shard in [*text.shards, *held_out.shards]),
-         text.tokenizer_sha256], sort_keys=True).encode()).hexdigest()
+    n_parameters = sum(weight.numel() for weight in parameters)
+    data_sha256 = {
+        name: [shard.payload_sha256 for shard in stream.shards] for name, stream in (("train", text), ("val", held_out))
+    }
+    run_digest = hashlib.sha256(
+        json.dumps([params, torch.__version__, data_sha256, text.tokenizer_sha256], sort_keys=True).encode()
+    ).hexdigest()
 
     state = checkpoint.read_latest(partial / "checkpoints", model, optimizer, run_digest)
     if state:
         command.say(f"resumed at step {state['step']} of {train.steps}")
     else:
-        state = {"run": run_digest, "step": 0, "loss_sum": 0.0, "train_s": 0.0, "metrics_nbytes": 0, "samples_nbytes": 0, "way": None, "trial": []}
+        state = {
+            "run": run_digest,
+            "step": 0,
+            "loss_sum": 0.0,
+            "train_s": 0.0,
+            "metrics_nbytes": 0,
+            "samples_nbytes": 0,
+            "way": None,
+            "trial": [],
+        }
     partial.mkdir(parents=True, exist_ok=True)
     metrics = Journal(partial / "metrics.jsonl", state["metrics_nbytes"])
     samples = Journal(partial / "samples.txt", state["samples_nbytes"])
@@ -143,18 +169,42 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
         optimizer.zero_grad(set_to_none=True)
         return total
 
+    def trial_step(way: Way) -> float:
+        stop.check()
+        return float(step_once(way, 0))
+
     def score(max_tokens: int | None) -> float:
-        found = evaluate(model, held_out, sizes, shape.ctx_len, train.eval_overlap, device, max_tokens, between=stop.check)
+        found = evaluate(
+            model, held_out, sizes, shape.ctx_len, train.eval_overlap, device, max_tokens, between=stop.check
+        )
         return found.bpb
 
-    def write_sample(prompt: str, step: int) -> None:
-        said = sample(model, tokenizer, prompt, train.sample_tokens, train.sample_temperature, shape.ctx_len, text.separator_id,
-                      train.seed + step, device, between=stop.check)
-        samples.write(f"--- step {step}\n{said}\n\n")
+    def sample_text(prompt: str, step: int) -> str:
+        return sample(
+            model,
+            tokenizer,
+            prompt,
+            train.sample_tokens,
+            train.sample_temperature,
+            shape.ctx_len,
+            text.separator_id,
+            train.seed + step,
+            device,
+            between=stop.check,
+        )
+
+    def write_metrics(step: int, figures: dict[str, Any]) -> None:
+        clock = {} if repro else {"train_s": round(train_s + time.monotonic() - started, 2)}
+        metrics.write(json.dumps({"step": step, "tokens": step * tokens_a_step, **figures, **clock}) + "\n")
 
     def save_checkpoint() -> None:
-        state.update(step=step, loss_sum=float(loss_sum), train_s=train_s + time.monotonic() - started,
-                     metrics_nbytes=metrics.mark(), samples_nbytes=samples.mark())
+        state.update(
+            step=step,
+            loss_sum=float(loss_sum),
+            train_s=train_s + time.monotonic() - started,
+            metrics_nbytes=metrics.mark(),
+            samples_nbytes=samples.mark(),
+        )
         checkpoint.write(partial / "checkpoints", model, optimizer, state)
 
     # Loop.
@@ -164,11 +214,15 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
         way = Way(**state["way"])
         torch.set_num_threads(way.threads)
     else:
-        way, state["trial"] = speed.choose(train, device, model, optimizer, lambda way: float(step_once(way, 0)))
+        way, state["trial"] = speed.choose(train, device, model, optimizer, trial_step)
         state["way"] = vars(way)
-    command.say(f"{sum(weight.numel() for weight in parameters):,} parameters, {text.n_tokens:,} tokens, {train.steps} steps of "
-                f"{tokens_a_step:,} tokens ({train.steps * tokens_a_step / text.n_tokens:.1f} epochs); {device}, {way.precision}"
-                + f", {way.threads} thread{'s' * (way.threads != 1)}" * (device.type == "cpu") + ", compiled" * way.compile)
+    command.say(
+        f"{n_parameters:,} parameters, {text.n_tokens:,} tokens; {train.steps} steps of {tokens_a_step:,} tokens "
+        f"({train.steps * tokens_a_step / text.n_tokens:.1f} epochs); {device.type}, {way.precision}"
+        + f", {way.threads} thread{'s' * (way.threads != 1)}" * (device.type == "cpu")
+        + ", compiled" * way.compile
+    )
+    threads = speed.Threads([way.threads] if repro else speed.thread_counts(device), way.threads)
     step, train_s, started = state["step"], state["train_s"], time.monotonic()
     loss_sum = torch.tensor(state["loss_sum"], dtype=torch.float32, device=device)
     saved = started
@@ -181,15 +235,16 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
                     paused = time.monotonic()
                     last = step == train.steps
                     val_bpb = score(None if last else train.eval_tokens)
-                    for prompt in train.sample_prompts[: None if last else 1]:
-                        write_sample(prompt, step)
-                    metrics.write(_line({"step": step, "tokens": step * tokens_a_step, "val_bpb": val_bpb, "whole": last},
-                                        None if repro else {"train_s": train_s + time.monotonic() - started}))
+                    texts = [sample_text(prompt, step) for prompt in train.sample_prompts[: None if last else 1]]
+                    samples.write("".join(f"--- step {step}\n{said}\n\n" for said in texts))
+                    write_metrics(step, {"val_bpb": val_bpb, "whole": last})
                     progress.evaluated(val_bpb)
                     progress.pause(time.monotonic() - paused)
                     if last:
                         break
+                step_started = time.monotonic()
                 loss_sum += step_once(way, step)
+                threads.step_took(time.monotonic() - step_started)
                 step += 1
                 loss_nats = None
                 if step % train.log_every == 0:
@@ -197,10 +252,8 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
                     if not math.isfinite(loss_nats):
                         raise ValueError(f"the loss is {loss_nats} at step {step}; lower train.lr (now {train.lr:g})")
                     loss_sum.zero_()
-                    metrics.write(_line({"step": step, "tokens": step * tokens_a_step, "loss_nats": loss_nats,
-                                         "train_bpb": loss_nats / math.log(2) * text.n_tokens / text.text_nbytes, "lr": lr_at(step - 1, train)},
-                                        None if repro else {"train_s": train_s + time.monotonic() - started,
-                                                            "tokens_a_second": progress.tokens_a_second}))
+                    train_bpb = loss_nats / math.log(2) * text.n_tokens / text.text_nbytes
+                    write_metrics(step, {"loss_nats": loss_nats, "train_bpb": train_bpb, "lr": lr_at(step - 1, train)})
                 progress.advance(step, loss_nats)
                 if time.monotonic() - saved >= train.checkpoint_seconds:
                     save_checkpoint()
@@ -212,43 +265,68 @@ def run(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: 
     # Save.
     metrics.mark(), samples.mark()
     train_s += time.monotonic() - started
-    records = [json.loads(line) for line in (partial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     summary: dict[str, Any] = {
-        "steps": step, "tokens_seen": step * tokens_a_step, "parameters": sum(weight.numel() for weight in parameters),
-        "val_bpb": val_bpb, "val_tokens": held_out.n_tokens - 1, "val_bytes": held_out.text_nbytes, "val_ctx_len": shape.ctx_len,
-        "val_overlap": train.eval_overlap, "train_tokens": text.n_tokens, "train_bytes": text.text_nbytes,
-        "vocab_size": text.vocab_size, "tokenizer_sha256": text.tokenizer_sha256, "profile": params["profile"],
-        "device": device.type, "precision": way.precision, "compile": way.compile, "torch": torch.__version__.partition("+")[0],
+        "steps": step,
+        "tokens_seen": step * tokens_a_step,
+        "parameters": n_parameters,
+        "val_bpb": val_bpb,
+        "val_tokens": held_out.n_tokens - 1,
+        "val_bytes": held_out.text_nbytes,
+        "val_ctx_len": shape.ctx_len,
+        "val_overlap": train.eval_overlap,
+        "train_tokens": text.n_tokens,
+        "train_bytes": text.text_nbytes,
+        "vocab_size": text.vocab_size,
+        "tokenizer_sha256": text.tokenizer_sha256,
+        "data_sha256": data_sha256,
+        "profile": params["profile"],
+        "device": device.type,
+        "precision": way.precision,
+        "compile": way.compile,
+        "torch": torch.__version__.partition("+")[0],
         "numpy": np.__version__,
+        "settings": params["params"],
     }
     if not repro:
-        summary |= {"threads": way.threads, "trial": state["trial"], "train_s": round(train_s, 1),
-                    "tokens_a_second": round(step * tokens_a_step / train_s)}
+        summary |= {
+            "threads": threads.threads,
+            "trial": state["trial"],
+            "train_s": round(train_s, 1),
+            "tokens_a_second": round(step * tokens_a_step / train_s),
+        }
+    save(model, summary, partial, out)
+    took = "" if repro else f" in {train_s:.0f} s"
+    command.say(
+        f"{val_bpb:.3f} bits/byte on {held_out.text_nbytes:,} held-out bytes "
+        f"after {step * tokens_a_step:,} tokens{took}"
+    )
+
+
+def save(model: Llama, summary: dict[str, Any], partial: Path, out: Path) -> None:
+    """Write the outputs: the weights, the summary, the journals and the picture of metrics.jsonl."""
+    records = [json.loads(line) for line in (partial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    picture = plot.loss_svg(
+        f"{summary['val_bpb']:.3f} bits per byte after {summary['tokens_seen'] / 1e6:.1f} M tokens",
+        [(record["step"], record["train_bpb"]) for record in records if "train_bpb" in record],
+        [(record["step"], record["val_bpb"]) for record in records if "val_bpb" in record],
+    )
     with command.publishing(out) as temporary:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        shutil.copyfile(partial / "metrics.jsonl", temporary / "metrics.jsonl")
-        shutil.copyfile(partial / "samples.txt", temporary / "samples.txt")
-        (temporary / "loss.svg").write_text(plot.loss_svg(
-            f"{val_bpb:.3f} bits per byte after {step * tokens_a_step / 1e6:.1f} M tokens",
-            [(record["step"], record["train_bpb"]) for record in records if "train_bpb" in record],
-            [(record["step"], record["val_bpb"]) for record in records if "val_bpb" in record]), encoding="utf-8")
+        for name in ("metrics.jsonl", "samples.txt"):
+            shutil.copyfile(partial / name, temporary / name)
+        (temporary / "loss.svg").write_text(picture, encoding="utf-8")
         command.write_json(temporary / "summary.json", summary)
-    took = f" in {train_s:.0f} s" if not repro else ""
-    command.say(f"{val_bpb:.3f} bits/byte on {held_out.text_nbytes:,} held-out bytes after {step * tokens_a_step:,} tokens{took}")
-
-
-def _line(record: dict[str, Any], times: dict[str, float] | None) -> str:
-    """A line of metrics.jsonl; figures of time stay out of a run that must give the same bytes every time."""
-    return json.dumps(record | {name: round(value, 2) for name, value in (times or {}).items()}, allow_nan=False) + "\n"
 
 
 def main(arguments: argparse.Namespace) -> None:
     """The command."""
     params = command.params_of(arguments)
     if platform.system() == "Linux" and "GLIBC_TUNABLES" not in os.environ and params["profile"] == "fast":
-        command.say("GLIBC_TUNABLES is not set: on a CPU glibc's allocator may halve the speed; "
-                    "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 (README of training)")
+        command.say(
+            "GLIBC_TUNABLES is not set: on a CPU glibc's allocator may halve the speed; "
+            "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 "
+        )
     partial = arguments.resume or arguments.out / "partial"
     run(params, arguments.shards, arguments.tokenizer, partial, arguments.out, StopRequest())
     if arguments.resume is None:
