@@ -25,13 +25,13 @@ export function App({ model_url, device, isMac }: Props) {
   const { state, text, load, generate, stop } = useEngine(model_url, device);
   const { theme, toggle } = useTheme();
   const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
-  /** null until the reader has written: the model's first opening stands there meanwhile. */
+  /** null until the reader has written: an opening that the model brings stands there meanwhile. */
   const [written, setWritten] = useState<string | null>(null);
 
   const model = "model" in state ? state.model : null;
   const run_state = "run" in state ? state.run : null;
   const offered = model === null ? [] : openings(model.card.header.provenance);
-  const prompt = written ?? offered[0] ?? "";
+  const prompt = written ?? offered[0] ?? model?.card.golden_prompt ?? "";
 
   const run = useCallback(
     (id: CommandId) => {
@@ -68,13 +68,12 @@ export function App({ model_url, device, isMac }: Props) {
       <Header state={state} theme={theme} onToggleTheme={toggle} />
       <main>
         <div className="sheet">
-          {state.phase === "loading" && <LoadPanel progress={state.progress} />}
           {state.phase === "failed" && <ErrorPanel error={state.error} onRetry={load} />}
           {state.phase === "ready" && state.notice !== null && <ErrorPanel error={state.notice} onRetry={null} />}
           {model !== null && model.card.fallback_reason !== null && (
             <p className="note">
-              This browser offers no WebGPU that the model can use, so it runs on the CPU: the same text, more slowly.{" "}
-              <span>({model.card.fallback_reason})</span>
+              This browser offers no WebGPU that the model can use, so it runs on the CPU.
+              <span>{model.card.fallback_reason}</span>
             </p>
           )}
           <PromptBox value={prompt} onChange={setWritten} />
@@ -93,7 +92,12 @@ export function App({ model_url, device, isMac }: Props) {
             <CommandButton id="another" state={state} run={run} />
             <CommandButton id="copy" state={state} run={run} />
           </div>
-          <Output text={text} isGenerating={state.phase === "generating"} placeholder="The model goes on from here." />
+          {state.phase === "loading" && <LoadPanel progress={state.progress} />}
+          <Output
+            text={text}
+            isGenerating={state.phase === "generating"}
+            placeholder={state.phase === "ready" ? "The model goes on from here." : ""}
+          />
           <RunFigures run={run_state} />
         </div>
         <aside>

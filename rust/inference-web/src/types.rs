@@ -54,9 +54,10 @@ export interface ModelHeader {
   tensors: { name: string; dtype: string; shape: number[]; nbytes: number }[];
 }
 
-/** What runs, and where. `fallback_reason`: why "auto" did not take WebGPU. */
+/** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `fallback_reason`: why "auto" did not take WebGPU. */
 export interface Card {
   header: ModelHeader;
+  golden_prompt: string;
   parameters: number;
   backend: Backend;
   adapter: string | null;
@@ -97,6 +98,8 @@ extern "C" {
     pub type Card;
     #[wasm_bindgen(method, setter)]
     pub fn set_header(this: &Card, header: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_golden_prompt(this: &Card, prompt: &str);
     #[wasm_bindgen(method, setter)]
     pub fn set_parameters(this: &Card, parameters: f64);
     #[wasm_bindgen(method, setter)]

@@ -1,13 +1,13 @@
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { type FieldSpec, parseField } from "../state/sampling";
 
-type Props = { spec: FieldSpec; value: number; onChange: (value: number) => void };
+type Props = { spec: FieldSpec; value: number; onChange: (value: number) => void; children?: ReactNode };
 
 /**
  * A number with a slider under it. The field is the control; the slider is a second handle on it for mouse and finger,
  * and hidden from assistive technology so that the name stands for one control.
  */
-export function NumberField({ spec, value, onChange }: Props) {
+export function NumberField({ spec, value, onChange, children }: Props) {
   // What is being typed, while it is not yet what the value reads as: "", "0.", or out of bounds.
   const [draft, setDraft] = useState<string | null>(null);
   const id = `field-${spec.name}`;
@@ -21,6 +21,7 @@ export function NumberField({ spec, value, onChange }: Props) {
   return (
     <div className="field">
       <label htmlFor={id}>{spec.label}</label>
+      <p id={`${id}-about`}>{spec.about}</p>
       <input
         id={id}
         type="number"
@@ -49,7 +50,7 @@ export function NumberField({ spec, value, onChange }: Props) {
           }}
         />
       )}
-      <p id={`${id}-about`}>{spec.about}</p>
+      {children}
     </div>
   );
 }

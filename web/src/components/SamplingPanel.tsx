@@ -15,11 +15,14 @@ export function SamplingPanel({ options, onChange }: Props) {
           spec={spec}
           value={options[spec.name]}
           onChange={value => onChange({ ...options, [spec.name]: value })}
-        />
+        >
+          {spec.name === "seed" && (
+            <button type="button" className="link" onClick={() => onChange({ ...options, seed: randomSeed() })}>
+              draw another
+            </button>
+          )}
+        </NumberField>
       ))}
-      <button type="button" className="button plain small" onClick={() => onChange({ ...options, seed: randomSeed() })}>
-        Draw a new one
-      </button>
     </section>
   );
 }

@@ -18,7 +18,7 @@ function refusal(response: Response, url: string): EngineError | null {
     return engineError(
       "download",
       `There is no model at ${url} (404).`,
-      "Put model.bin beside index.html; `./doitw` builds both.",
+      "Put model.bin beside index.html; ./doitw builds both.",
     );
   }
   if (!response.ok) {

@@ -51,9 +51,10 @@ export interface ModelHeader {
     tensors: { name: string; dtype: string; shape: number[]; nbytes: number }[];
 }
 
-/** What runs, and where. `fallback_reason`: why "auto" did not take WebGPU. */
+/** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `fallback_reason`: why "auto" did not take WebGPU. */
 export interface Card {
     header: ModelHeader;
+    golden_prompt: string;
     parameters: number;
     backend: Backend;
     adapter: string | null;

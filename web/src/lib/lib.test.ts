@@ -24,17 +24,16 @@ test.each([
 ])("milliseconds: %d", (value, text) => expect(formatMs(value)).toBe(text));
 
 test("rates", () => {
-  expect(formatRate(3.14159)).toBe("3.1");
+  expect(formatRate(3.08)).toBe("3.1");
   expect(formatRate(1234.5)).toBe("1,235");
 });
 
 test("provenance is free in form: what is missing or of another type is null", () => {
-  expect(origin({ preset: "tiny", val_bpb: 2.1 })).toEqual({ preset: "tiny", val_bpb: 2.1, tokens_seen: null });
-  expect(origin({ preset: 3, val_bpb: "2.1", tokens_seen: null })).toEqual({
-    preset: null,
-    val_bpb: null,
-    tokens_seen: null,
-  });
+  const run = { val_bpb: 2.1, tokens_seen: "many" };
+  expect(origin({ preset: "tiny", run })).toEqual({ preset: "tiny", val_bpb: 2.1, tokens_seen: null });
+  for (const provenance of [{}, { run: null, preset: 3 }, { run: "x" }, { run: [] }]) {
+    expect(origin(provenance)).toEqual({ preset: null, val_bpb: null, tokens_seen: null });
+  }
 });
 
 test("openings are the texts among the sample prompts", () => {

@@ -11,17 +11,25 @@ function number(value: unknown): number | null {
   return typeof value === "number" ? value : null;
 }
 
+/** `value[name]` where value is an object that has it. */
+function member(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null) return undefined;
+  const found = Object.entries(value).find(([key]) => key === name);
+  return found?.[1];
+}
+
 export type Origin = { preset: string | null; val_bpb: number | null; tokens_seen: number | null };
 
+/** The keys are those that training/export.py writes. */
 export function origin(provenance: Provenance): Origin {
   return {
     preset: text(provenance["preset"]),
-    val_bpb: number(provenance["val_bpb"]),
-    tokens_seen: number(provenance["tokens_seen"]),
+    val_bpb: number(member(provenance["run"], "val_bpb")),
+    tokens_seen: number(member(provenance["run"], "tokens_seen")),
   };
 }
 
-/** Openings that suit the model: the prompts that it was sampled with while it was trained. */
+/** Openings that suit the model: the prompts that it was sampled with while it was trained, where they are noted. */
 export function openings(provenance: Provenance): string[] {
   const prompts = provenance["sample_prompts"];
   return Array.isArray(prompts) ? prompts.flatMap(prompt => text(prompt) ?? []) : [];
