@@ -9,11 +9,11 @@
 @group(0) @binding(0) var<storage, read_write> step: Step;            // position and ring_index advance by 1
 @group(0) @binding(1) var<storage, read> logits: array<u32>;          // (V), bits of f32
 @group(0) @binding(2) var<storage, read_write> ids: array<u32>;       // (1), the id, for embed
-@group(0) @binding(3) var<storage, read_write> ring: array<u32>;      // the id, or NOT_A_NUMBER | the index of a NaN among the logits
+@group(0) @binding(3) var<storage, read_write> ring: array<u32>;      // the id, or BAD_LOGIT | the first index of a NaN or +infinity
 
 const THREADS: u32 = 128;
 const LEADERS: u32 = 8;                // divides THREADS
-const NOT_A_NUMBER: u32 = 0x80000000;  // vocabularies end at 2^20
+const BAD_LOGIT: u32 = 0x80000000;  // vocabularies end at 2^20
 const NOWHERE: u32 = 0xffffffff;
 
 // The likeliest tokens: those with key > threshold, and the first `ties` of those with key == threshold.
@@ -33,7 +33,7 @@ struct Search {
 var<workgroup> parameters: Step;
 var<workgroup> largest_key: atomic<u32>;
 var<workgroup> likeliest: atomic<u32>;
-var<workgroup> not_a_number: atomic<u32>;
+var<workgroup> bad_logit: atomic<u32>;
 var<workgroup> per_thread: array<vec3<f32>, THREADS>;
 var<workgroup> per_leader: array<vec3<f32>, LEADERS>;
 var<workgroup> masses: array<f32, THREADS>;
@@ -199,7 +199,7 @@ fn sample(@builtin(local_invocation_index) local: u32) {
     parameters = step;
     atomicStore(&largest_key, 0u);  // WGSL promises the zero; Mesa 22.3's llvmpipe does not keep the promise
     atomicStore(&likeliest, NOWHERE);
-    atomicStore(&not_a_number, NOWHERE);
+    atomicStore(&bad_logit, NOWHERE);
   }
   let options = workgroupUniformLoad(&parameters);
 
@@ -207,8 +207,8 @@ fn sample(@builtin(local_invocation_index) local: u32) {
   var own_likeliest = NOWHERE;
   for (var id = local; id < VOCAB_SIZE; id += THREADS) {
     let bits = logits[id];
-    if ((bits & 0x7fffffffu) > 0x7f800000u) {
-      atomicMin(&not_a_number, id);
+    if (bits == 0x7f800000u || (bits & 0x7fffffffu) > 0x7f800000u) {
+      atomicMin(&bad_logit, id);
     } else if (own_likeliest == NOWHERE || key_of(bits) > own_key) {
       own_key = key_of(bits);
       own_likeliest = id;
@@ -235,9 +235,9 @@ fn sample(@builtin(local_invocation_index) local: u32) {
     id = inverse_cdf(random_unit(options.seed, position), kept, largest, local);
   }
   if (local == 0u) {
-    let bad = atomicLoad(&not_a_number);
+    let bad = atomicLoad(&bad_logit);
     ids[0] = select(id, 0u, bad != NOWHERE);
-    ring[options.ring_index] = select(id, NOT_A_NUMBER | bad, bad != NOWHERE);
+    ring[options.ring_index] = select(id, BAD_LOGIT | bad, bad != NOWHERE);
     step.position = position;
     step.ring_index = options.ring_index + 1u;
   }

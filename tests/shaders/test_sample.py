@@ -9,7 +9,7 @@ import torch
 from tests.shaders import oracles
 from tests.shaders.harness import run, step
 
-NOT_A_NUMBER = 0x8000_0000
+BAD_LOGIT = 0x8000_0000
 
 
 def sample(logits: torch.Tensor, times: int = 1, position: int = 5, **options: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,12 +82,13 @@ def test_negative_and_extreme_logits() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 130, 999])
+@pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_nan_is_flagged_with_its_index(index: int, temperature: float) -> None:
+def test_nan_and_infinity_are_flagged_with_their_index(index: int, temperature: float, bad: float) -> None:
     logits = random_logits(1000)
-    logits[index] = torch.nan
+    logits[index] = bad
     ring, ids, _ = sample(logits, temperature=temperature, top_p=0.9)
-    assert ring.tolist() == [NOT_A_NUMBER | index]
+    assert ring.tolist() == [BAD_LOGIT | index]
     assert ids.tolist() == [0], "an id that embed can look up"
 
 

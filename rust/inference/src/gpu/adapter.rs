@@ -25,9 +25,15 @@ impl Adapter {
 
     /// The name and the driver, in one line: "llvmpipe (LLVM 15.0.6, 256 bits), llvmpipe".
     pub fn describe(&self) -> alloc::string::String {
-        let known = [&self.info.name, &self.info.driver].into_iter().filter(|text| !text.is_empty());
+        let known = [&self.info.name, &self.info.driver]
+            .into_iter()
+            .filter(|text| !text.is_empty());
         let parts: alloc::vec::Vec<_> = known.map(alloc::string::String::as_str).collect();
-        if parts.is_empty() { format!("{:?}", self.info.backend) } else { parts.join(", ") }
+        if parts.is_empty() {
+            format!("{:?}", self.info.backend)
+        } else {
+            parts.join(", ")
+        }
     }
 }
 
@@ -37,25 +43,44 @@ impl Adapter {
 /// # Errors
 /// [`EngineError::NoAdapter`] with the reason: there is none, or its buffers are too small for the model.
 pub async fn request(instance: &wgpu::Instance, model: &Model) -> Result<Adapter, EngineError> {
-    let no_adapter = |reason| EngineError::NoAdapter { backend: "gpu", reason };
+    let no_adapter = |reason| EngineError::NoAdapter {
+        backend: "gpu",
+        reason,
+    };
     let options = wgpu::RequestAdapterOptions {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..Default::default()
     };
-    let adapter = instance.request_adapter(&options).await.map_err(|error| no_adapter(error.to_string()))?;
+    let adapter = instance
+        .request_adapter(&options)
+        .await
+        .map_err(|error| no_adapter(error.to_string()))?;
     let needed = largest_binding(model.config(), model.weight_dtype());
     let most = adapter.limits();
-    let largest = most.max_storage_buffer_binding_size.min(most.max_buffer_size);
+    let largest = most
+        .max_storage_buffer_binding_size
+        .min(most.max_buffer_size);
     if needed > largest {
-        let reason = format!("the model's largest tensor takes {needed} bytes, the adapter's limit is {largest}");
+        let reason = format!(
+            "the model's largest tensor takes {needed} bytes, the adapter's limit is {largest}"
+        );
         return Err(no_adapter(reason));
     }
     let mut limits = wgpu::Limits::defaults();
     limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.max(needed);
     limits.max_buffer_size = limits.max_buffer_size.max(needed);
-    let descriptor =
-        wgpu::DeviceDescriptor { label: Some("pocketlm"), required_limits: limits, ..Default::default() };
-    let (device, queue) =
-        adapter.request_device(&descriptor).await.map_err(|error| no_adapter(error.to_string()))?;
-    Ok(Adapter { info: adapter.get_info(), device, queue })
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("pocketlm"),
+        required_limits: limits,
+        ..Default::default()
+    };
+    let (device, queue) = adapter
+        .request_device(&descriptor)
+        .await
+        .map_err(|error| no_adapter(error.to_string()))?;
+    Ok(Adapter {
+        info: adapter.get_info(),
+        device,
+        queue,
+    })
 }

@@ -87,8 +87,13 @@ fn weight_row_bytes(n: u32, dtype: Dtype) -> u64 {
 impl Sizes {
     fn new(config: &Config, dtype: Dtype) -> Self {
         let rows = |rows: u32, width: u32| u64::from(rows) * weight_row_bytes(width, dtype);
-        let [n_head, n_kv_head, ctx_len, vocab_size] =
-            [config.n_head, config.n_kv_head, config.ctx_len, config.vocab_size].map(u64::from);
+        let [n_head, n_kv_head, ctx_len, vocab_size] = [
+            config.n_head,
+            config.n_kv_head,
+            config.ctx_len,
+            config.vocab_size,
+        ]
+        .map(u64::from);
         let chunk = ctx_len.min(PREFILL_CHUNK as u64);
         let logits_rows = (LOGITS_BYTES / (4 * vocab_size)).clamp(1, chunk);
         let logits = logits_rows * vocab_size * 4;
@@ -134,16 +139,26 @@ impl Sizes {
 
     /// All bytes that the model takes on the device.
     fn total(&self, config: &Config) -> u64 {
-        let layer = self.w_qkv + 2 * self.cache + self.w_out + 2 * self.w_gate + self.w_down + 2 * self.gain;
+        let layer = self.w_qkv
+            + 2 * self.cache
+            + self.w_out
+            + 2 * self.w_gate
+            + self.w_down
+            + 2 * self.gain;
         let embeddings = self.embedding * if config.tie_embeddings { 1 } else { 2 };
-        let activations = self.x + self.q + self.attended + self.hidden + self.logits + self.readback;
+        let activations =
+            self.x + self.q + self.attended + self.hidden + self.logits + self.readback;
         embeddings + u64::from(config.n_layer) * layer + self.gain + self.rope + activations
     }
 }
 
 /// The largest single buffer that a model needs, in bytes: what the device's limits must allow.
 pub fn largest_binding(config: &Config, dtype: Dtype) -> u64 {
-    Sizes::new(config, dtype).named().into_iter().map(|(_, size)| size).fold(0, u64::max)
+    Sizes::new(config, dtype)
+        .named()
+        .into_iter()
+        .map(|(_, size)| size)
+        .fold(0, u64::max)
 }
 
 impl Buffers {
@@ -151,25 +166,40 @@ impl Buffers {
     ///
     /// # Errors
     /// [`EngineError::NoAdapter`] where a buffer is larger than the device's limits, naming it; [`EngineError::OutOfMemory`].
-    pub async fn new(context: &Context, model: &Model, mut progress: impl FnMut(f32)) -> Result<Self, EngineError> {
+    pub async fn new(
+        context: &Context,
+        model: &Model,
+        mut progress: impl FnMut(f32),
+    ) -> Result<Self, EngineError> {
         let config = model.config();
         let sizes = Sizes::new(config, model.weight_dtype());
         let limit = context.largest_binding();
         if let Some((name, size)) = sizes.named().into_iter().find(|(_, size)| *size > limit) {
-            let reason = alloc::format!("{name} takes {size} bytes, the device's limit for one buffer is {limit}");
-            return Err(EngineError::NoAdapter { backend: "gpu", reason });
+            let reason = alloc::format!(
+                "{name} takes {size} bytes, the device's limit for one buffer is {limit}"
+            );
+            return Err(EngineError::NoAdapter {
+                backend: "gpu",
+                reason,
+            });
         }
         let allocate = |context: &Context| Self::allocate(context, config, &sizes);
-        let buffers = context.allocating("the model on the GPU", sizes.total(config), allocate).await?;
+        let buffers = context
+            .allocating("the model on the GPU", sizes.total(config), allocate)
+            .await?;
         buffers.fill(context, model, sizes.dtype, &mut progress)?;
         Ok(buffers)
     }
 
     fn allocate(context: &Context, config: &Config, sizes: &Sizes) -> Self {
         use wgpu::BufferUsages as Usage;
-        let filled = |label: &str, size| context.create_buffer(label, size, Usage::STORAGE | Usage::COPY_DST);
+        let filled = |label: &str, size| {
+            context.create_buffer(label, size, Usage::STORAGE | Usage::COPY_DST)
+        };
         let scratch = |label: &str, size| context.create_buffer(label, size, Usage::STORAGE);
-        let copied_from = |label: &str, size| context.create_buffer(label, size, Usage::STORAGE | Usage::COPY_SRC);
+        let copied_from = |label: &str, size| {
+            context.create_buffer(label, size, Usage::STORAGE | Usage::COPY_SRC)
+        };
         let layers = (0..config.n_layer)
             .map(|_| Layer {
                 input_gain: filled("input_layernorm", sizes.gain),
@@ -198,7 +228,11 @@ impl Buffers {
             attended: scratch("attended", sizes.attended),
             hidden: scratch("hidden", sizes.hidden),
             logits: copied_from("logits", sizes.logits),
-            readback: context.create_buffer("readback", sizes.readback, Usage::MAP_READ | Usage::COPY_DST),
+            readback: context.create_buffer(
+                "readback",
+                sizes.readback,
+                Usage::MAP_READ | Usage::COPY_DST,
+            ),
             chunk: sizes.chunk as u32,
             logits_rows: sizes.logits_rows as u32,
         }
@@ -215,10 +249,17 @@ impl Buffers {
         let rows = |buffer: &wgpu::Buffer, offset: u64, weights: Weights<'_>, width: u32| {
             context.write(buffer, offset, &padded(weights, width as usize));
         };
-        let gain = |buffer: &wgpu::Buffer, values: &[f32]| rows(buffer, 0, Weights::F32(values), config.d_model);
+        let gain = |buffer: &wgpu::Buffer, values: &[f32]| {
+            rows(buffer, 0, Weights::F32(values), config.d_model)
+        };
 
         let table = RopeTable::new(config)?;
-        let pairs: Vec<[f32; 2]> = table.cos.into_iter().zip(table.sin).map(|(cos, sin)| [cos, sin]).collect();
+        let pairs: Vec<[f32; 2]> = table
+            .cos
+            .into_iter()
+            .zip(table.sin)
+            .map(|(cos, sin)| [cos, sin])
+            .collect();
         context.write(&self.rope, 0, bytemuck::cast_slice(&pairs));
         rows(&self.embedding, 0, model.embedding(), config.d_model);
         let (output_gain, output) = model.output();
@@ -232,7 +273,12 @@ impl Buffers {
             let weights = model.layer(index);
             gain(&layer.input_gain, weights.input_layernorm);
             rows(&layer.w_qkv, 0, weights.q_proj, config.d_model);
-            rows(&layer.w_qkv, u64::from(config.q_width()) * row, weights.k_proj, config.d_model);
+            rows(
+                &layer.w_qkv,
+                u64::from(config.q_width()) * row,
+                weights.k_proj,
+                config.d_model,
+            );
             rows(
                 &layer.w_qkv,
                 u64::from(config.q_width() + config.kv_width()) * row,
@@ -275,7 +321,10 @@ mod tests {
     fn rows_are_padded_with_zeros_to_16_bytes() {
         let values = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0];
         let rows = padded(Weights::F32(&values), 3);
-        assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&rows), [1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]);
+        assert_eq!(
+            bytemuck::pod_collect_to_vec::<u8, f32>(&rows),
+            [1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]
+        );
         let halves: [u16; 9] = core::array::from_fn(|i| i as u16 + 1);
         let rows = padded(Weights::F16(&halves), 9);
         let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0];
@@ -284,6 +333,9 @@ mod tests {
 
     #[test]
     fn whole_rows_are_not_copied() {
-        assert!(matches!(padded(Weights::F32(&[1.0; 8]), 4), Cow::Borrowed(_)));
+        assert!(matches!(
+            padded(Weights::F32(&[1.0; 8]), 4),
+            Cow::Borrowed(_)
+        ));
     }
 }

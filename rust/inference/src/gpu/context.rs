@@ -52,7 +52,12 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Record one kernel.
-    pub fn dispatch(&mut self, pipeline: &wgpu::ComputePipeline, group: &wgpu::BindGroup, [x, y, z]: Grid) {
+    pub fn dispatch(
+        &mut self,
+        pipeline: &wgpu::ComputePipeline,
+        group: &wgpu::BindGroup,
+        [x, y, z]: Grid,
+    ) {
         self.pass.set_pipeline(pipeline);
         self.pass.set_bind_group(0, group, &[]);
         self.pass.dispatch_workgroups(x, y, z);
@@ -66,12 +71,19 @@ impl Context {
         let failure = Arc::new(OnceBox::new());
         // `set` fails where a failure is already kept: the first one counts.
         let keep = failure.clone();
-        device.set_device_lost_callback(move |_, message| drop(keep.set(Box::new(Failure::Lost(message)))));
+        device.set_device_lost_callback(move |_, message| {
+            drop(keep.set(Box::new(Failure::Lost(message))))
+        });
         let keep = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             drop(keep.set(Box::new(Failure::Refused(error.to_string()))));
         }));
-        Self { device, queue, failure, counts: Cell::default() }
+        Self {
+            device,
+            queue,
+            failure,
+            counts: Cell::default(),
+        }
     }
 
     /// Whether the adapter is a GPU or a CPU in disguise.
@@ -87,7 +99,9 @@ impl Context {
     /// The largest buffer that a kernel can be given.
     pub fn largest_binding(&self) -> u64 {
         let limits = self.device.limits();
-        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+        limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
     }
 
     /// What was asked of the device so far.
@@ -105,14 +119,22 @@ impl Context {
     pub fn check(&self, what: &'static str) -> Result<(), EngineError> {
         match self.failure.get() {
             None => Ok(()),
-            Some(Failure::Lost(reason)) => Err(EngineError::DeviceLost { reason: reason.clone() }),
-            Some(Failure::Refused(reason)) => Err(EngineError::Gpu { what, reason: reason.clone() }),
+            Some(Failure::Lost(reason)) => Err(EngineError::DeviceLost {
+                reason: reason.clone(),
+            }),
+            Some(Failure::Refused(reason)) => Err(EngineError::Gpu {
+                what,
+                reason: reason.clone(),
+            }),
         }
     }
 
     /// `reason`, unless the device has reported something better.
     fn failed(&self, what: &'static str, reason: impl ToString) -> EngineError {
-        self.check(what).err().unwrap_or_else(|| EngineError::Gpu { what, reason: reason.to_string() })
+        self.check(what).err().unwrap_or_else(|| EngineError::Gpu {
+            what,
+            reason: reason.to_string(),
+        })
     }
 
     // ---- creation, when loading --------------------------------------------------------------------------------------------
@@ -135,7 +157,12 @@ impl Context {
 
     pub fn create_buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
         self.count(|counts| counts.creations += 1);
-        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        };
         self.device.create_buffer(&descriptor)
     }
 
@@ -159,17 +186,32 @@ impl Context {
             })
             .collect();
         let label = Some(kernel.name);
-        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
+        self.device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label,
+                entries: &entries,
+            })
     }
 
     /// A bind group of whole buffers, at bindings 0, 1, …
-    pub fn create_bind_group(&self, layout: &wgpu::BindGroupLayout, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
+    pub fn create_bind_group(
+        &self,
+        layout: &wgpu::BindGroupLayout,
+        buffers: &[&wgpu::Buffer],
+    ) -> wgpu::BindGroup {
         self.count(|counts| counts.creations += 1);
         let entries: Vec<_> = (0..)
             .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
             .collect();
-        self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout,
+            entries: &entries,
+        })
     }
 
     /// Compile a kernel. In a browser this returns at once and the compiler works beside us; the first use waits for it.
@@ -183,24 +225,36 @@ impl Context {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let label = Some(kernel.name);
         let source = wgpu::ShaderSource::Wgsl(kernel.text.into());
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+        let module = self
+            .device
+            .create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
         let bind_group_layouts = [Some(layout)];
-        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label,
-            bind_group_layouts: &bind_group_layouts,
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label,
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some(kernel.name),
-            compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
-            cache: None,
-        });
+        let layout = self
+            .device
+            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label,
+                bind_group_layouts: &bind_group_layouts,
+                immediate_size: 0,
+            });
+        let pipeline = self
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label,
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some(kernel.name),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants,
+                    ..Default::default()
+                },
+                cache: None,
+            });
         let error = scope.pop();
         match error.await {
-            Some(error) => Err(EngineError::Gpu { what: kernel.name, reason: error.to_string() }),
+            Some(error) => Err(EngineError::Gpu {
+                what: kernel.name,
+                reason: error.to_string(),
+            }),
             None => Ok(pipeline),
         }
     }
@@ -218,10 +272,18 @@ impl Context {
     }
 
     /// Record one pass, then the copies (source, destination, bytes; both from offset 0), and submit both as one.
-    pub fn submit(&self, record: impl FnOnce(&mut Pass<'_>), copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>) {
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass =
-            Pass { pass: encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), dispatches: 0 };
+    pub fn submit(
+        &self,
+        record: impl FnOnce(&mut Pass<'_>),
+        copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>,
+    ) {
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = Pass {
+            pass: encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+            dispatches: 0,
+        };
         record(&mut pass);
         let dispatches = pass.dispatches;
         drop(pass);
@@ -238,7 +300,9 @@ impl Context {
 
     /// Copy a buffer into one that can be mapped, outside any pass.
     pub fn copy(&self, source: &wgpu::Buffer, destination: &wgpu::Buffer, bytes: u64) {
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, 0, destination, 0, bytes);
         self.queue.submit([encoder.finish()]);
         self.count(|counts| counts.submits += 1);
@@ -252,7 +316,9 @@ impl Context {
             let _ = sender.send(());
         });
         self.drive("wait")?;
-        receiver.await.map_err(|_| self.failed("wait", "the queue dropped its callback"))?;
+        receiver
+            .await
+            .map_err(|_| self.failed("wait", "the queue dropped its callback"))?;
         self.check("run")
     }
 
@@ -264,12 +330,16 @@ impl Context {
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, EngineError> {
         let (sender, receiver) = oneshot::channel();
-        buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |result| drop(sender.send(result)));
+        buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            drop(sender.send(result))
+        });
         self.drive("read back")?;
         match receiver.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(self.failed("read back", error)),
-            Err(_) => return Err(self.failed("read back", "the buffer was dropped while being mapped")),
+            Err(_) => {
+                return Err(self.failed("read back", "the buffer was dropped while being mapped"));
+            }
         }
         let value = match buffer.get_mapped_range(0..bytes) {
             Ok(view) => read(&view),
@@ -282,6 +352,9 @@ impl Context {
 
     /// Run callbacks. Natively this waits for the queue; in a browser it does nothing, since the event loop runs them.
     fn drive(&self, what: &'static str) -> Result<(), EngineError> {
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map(drop).map_err(|error| self.failed(what, error))
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map(drop)
+            .map_err(|error| self.failed(what, error))
     }
 }

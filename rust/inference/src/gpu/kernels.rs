@@ -44,8 +44,11 @@ pub enum Binding {
 
 use Binding::{Read, Uniform, Write};
 
-pub(super) const EMBED: Kernel =
-    Kernel { name: "embed", text: text!("common", "embed"), bindings: &[Read, Read, Write] };
+pub(super) const EMBED: Kernel = Kernel {
+    name: "embed",
+    text: text!("common", "embed"),
+    bindings: &[Read, Read, Write],
+};
 pub(super) const NORM_QKV_ROPE: Kernel = Kernel {
     name: "norm_qkv_rope",
     text: text!("common", "matvec", "norm_qkv_rope"),
@@ -71,12 +74,22 @@ pub(super) const NORM_LOGITS: Kernel = Kernel {
     text: text!("common", "matvec", "norm_logits"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
-pub(super) const SAMPLE: Kernel =
-    Kernel { name: "sample", text: text!("common", "sample"), bindings: &[Write, Read, Write, Write] };
+pub(super) const SAMPLE: Kernel = Kernel {
+    name: "sample",
+    text: text!("common", "sample"),
+    bindings: &[Write, Read, Write, Write],
+};
 
 /// All kernels, in the order data passes through them; tests compile each.
-pub const KERNELS: [Kernel; 7] =
-    [EMBED, NORM_QKV_ROPE, ATTENTION, MATMUL_RESIDUAL, NORM_GATE_UP_SILU, NORM_LOGITS, SAMPLE];
+pub const KERNELS: [Kernel; 7] = [
+    EMBED,
+    NORM_QKV_ROPE,
+    ATTENTION,
+    MATMUL_RESIDUAL,
+    NORM_GATE_UP_SILU,
+    NORM_LOGITS,
+    SAMPLE,
+];
 
 /// Override constants by name.
 pub type Constants = Vec<(&'static str, f64)>;
@@ -116,10 +129,19 @@ impl Split {
     /// where there are few rows.
     pub fn choose(device_type: wgpu::DeviceType, pairs: u32) -> Self {
         if device_type == wgpu::DeviceType::Cpu {
-            return Self { workgroup: 16, lanes: 1 };
+            return Self {
+                workgroup: 16,
+                lanes: 1,
+            };
         }
-        let lanes = [8, 16].into_iter().find(|lanes| pairs * lanes >= 32_768).unwrap_or(32);
-        Self { workgroup: 64, lanes }
+        let lanes = [8, 16]
+            .into_iter()
+            .find(|lanes| pairs * lanes >= 32_768)
+            .unwrap_or(32);
+        Self {
+            workgroup: 64,
+            lanes,
+        }
     }
 }
 
@@ -139,7 +161,11 @@ impl Matvec {
     pub fn for_tokens(&self, tokens: u32) -> (&wgpu::ComputePipeline, Grid) {
         let y = self.blocks.div_ceil(MAX_GRID);
         let x = self.blocks.div_ceil(y);
-        if tokens == 1 { (&self.single, [x, y, 1]) } else { (&self.tiled, [x, y, tokens.div_ceil(TILE)]) }
+        if tokens == 1 {
+            (&self.single, [x, y, 1])
+        } else {
+            (&self.tiled, [x, y, tokens.div_ceil(TILE)])
+        }
     }
 }
 
@@ -186,7 +212,15 @@ impl Pipelines {
         };
         let mut matvec = async |kernel: Kernel, pairs: u32, width_in: Option<u32>| {
             step();
-            Self::matvec(context, kernel, &base, Split::choose(device_type, pairs), pairs, width_in).await
+            Self::matvec(
+                context,
+                kernel,
+                &base,
+                Split::choose(device_type, pairs),
+                pairs,
+                width_in,
+            )
+            .await
         };
         let half_pairs = (config.n_head + 2 * config.n_kv_head) * (config.d_head / 2);
         let norm_qkv_rope = matvec(NORM_QKV_ROPE, half_pairs, None).await?;
@@ -201,7 +235,11 @@ impl Pipelines {
             let pipeline = context.create_pipeline(kernel, &layout, &base).await?;
             Ok::<_, EngineError>(Compiled { pipeline, layout })
         };
-        let [embed, attention, sample] = [plain(EMBED).await?, plain(ATTENTION).await?, plain(SAMPLE).await?];
+        let [embed, attention, sample] = [
+            plain(EMBED).await?,
+            plain(ATTENTION).await?,
+            plain(SAMPLE).await?,
+        ];
         progress(1.0);
         Ok(Self {
             embed,
@@ -234,10 +272,21 @@ impl Pipelines {
             constants.extend(width_in.map(|width| ("WIDTH_IN", f64::from(width))));
             constants
         };
-        let single = context.create_pipeline(kernel, &layout, &variant(1)).await?;
-        let tiled = context.create_pipeline(kernel, &layout, &variant(TILE)).await?;
+        let single = context
+            .create_pipeline(kernel, &layout, &variant(1))
+            .await?;
+        let tiled = context
+            .create_pipeline(kernel, &layout, &variant(TILE))
+            .await?;
         let blocks = pairs.div_ceil(split.workgroup / split.lanes);
-        Ok(Compiled { pipeline: Matvec { single, tiled, blocks }, layout })
+        Ok(Compiled {
+            pipeline: Matvec {
+                single,
+                tiled,
+                blocks,
+            },
+            layout,
+        })
     }
 }
 
@@ -248,5 +297,9 @@ pub(super) fn embed_grid(config: &Config, tokens: u32) -> Grid {
 
 /// `attention`'s grid.
 pub(super) fn attention_grid(config: &Config, tokens: u32) -> Grid {
-    [config.n_head, tokens, config.d_head.div_ceil(4).div_ceil(THREADS)]
+    [
+        config.n_head,
+        tokens,
+        config.d_head.div_ceil(4).div_ceil(THREADS),
+    ]
 }

@@ -41,8 +41,8 @@ use crate::sampling::Sampling;
 /// adapters too.
 pub const RING: u32 = 16;
 
-/// In the ring instead of an id, with the index of a NaN among the logits: see `shaders/sample.wgsl`.
-const NOT_A_NUMBER: u32 = 0x8000_0000;
+/// In the ring instead of an id, with the index of the first NaN or infinity among the logits: see `shaders/sample.wgsl`.
+const BAD_LOGIT: u32 = 0x8000_0000;
 
 /// One submission's state: `Step` of `shaders/common.wgsl`.
 #[repr(C)]
@@ -120,11 +120,19 @@ impl GpuEngine {
         let context = Context::new(device, queue);
         let config = model.config();
         let compiling = |fraction| progress(Phase::Compile, fraction);
-        let pipelines = Pipelines::compile(&context, config, model.weight_dtype(), compiling).await?;
+        let pipelines =
+            Pipelines::compile(&context, config, model.weight_dtype(), compiling).await?;
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
         let buffers = Buffers::new(&context, &model, uploading).await?;
         let plan = Plan::new(&context, pipelines, &buffers);
-        let mut engine = Self { model, context, buffers, plan, position: 0, has_logits: false };
+        let mut engine = Self {
+            model,
+            context,
+            buffers,
+            plan,
+            position: 0,
+            has_logits: false,
+        };
         progress(Phase::WarmUp, 0.5);
         engine.warm_up().await?;
         progress(Phase::WarmUp, 1.0);
@@ -141,7 +149,16 @@ impl GpuEngine {
         self.rewind(0)?;
         self.prefill(&zeros[..1]).await?;
         if self.config().ctx_len > 1 {
-            self.decode(&Sampling { temperature: 1.0, top_k: 2, top_p: 0.9, seed: 0 }, 1).await?;
+            self.decode(
+                &Sampling {
+                    temperature: 1.0,
+                    top_k: 2,
+                    top_p: 0.9,
+                    seed: 0,
+                },
+                1,
+            )
+            .await?;
         }
         self.rewind(0)
     }
@@ -176,7 +193,10 @@ impl GpuEngine {
     /// [`EngineError::BadRewind`] when fewer positions are in use.
     pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
         if position > self.position {
-            return Err(EngineError::BadRewind { to: position, position: self.position });
+            return Err(EngineError::BadRewind {
+                to: position,
+                position: self.position,
+            });
         }
         self.has_logits &= position == self.position;
         self.position = position;
@@ -194,7 +214,11 @@ impl GpuEngine {
             let logits_rows = u32::from(chunks.peek().is_none());
             self.submit_chunk(chunk, logits_rows, None)?;
         }
-        if ids.is_empty() { Ok(()) } else { self.context.finish().await }
+        if ids.is_empty() {
+            Ok(())
+        } else {
+            self.context.finish().await
+        }
     }
 
     /// Read tokens like [`prefill`](Self::prefill) and return the logits of each: (T, V).
@@ -211,11 +235,16 @@ impl GpuEngine {
             self.submit_chunk(chunk, rows, Some(bytes))?;
             // The kernel writes the last token's row first.
             let in_order = |bytes: &[u8]| {
-                for row in bytemuck::cast_slice::<u8, f32>(bytes).chunks_exact(vocab_size).rev() {
+                for row in bytemuck::cast_slice::<u8, f32>(bytes)
+                    .chunks_exact(vocab_size)
+                    .rev()
+                {
                     all.extend_from_slice(row);
                 }
             };
-            self.context.read(&self.buffers.readback, bytes, in_order).await?;
+            self.context
+                .read(&self.buffers.readback, bytes, in_order)
+                .await?;
         }
         Ok(all)
     }
@@ -229,8 +258,13 @@ impl GpuEngine {
             return Err(EngineError::NoLogits);
         }
         let bytes = u64::from(self.config().vocab_size) * 4;
-        self.context.copy(&self.buffers.logits, &self.buffers.readback, bytes);
-        self.context.read(&self.buffers.readback, bytes, |bytes| bytemuck::cast_slice(bytes).to_vec()).await
+        self.context
+            .copy(&self.buffers.logits, &self.buffers.readback, bytes);
+        self.context
+            .read(&self.buffers.readback, bytes, |bytes| {
+                bytemuck::cast_slice(bytes).to_vec()
+            })
+            .await
     }
 
     /// Sample `n` tokens, each of which is read into the cache; up to [`RING`] in one submission.
@@ -250,28 +284,46 @@ impl GpuEngine {
             self.submit_decode(sampling, batch)?;
             let bytes = u64::from(batch) * 4;
             let take = |bytes: &[u8]| ids.extend_from_slice(bytemuck::cast_slice(bytes));
-            self.context.read(&self.buffers.readback, bytes, take).await?;
+            self.context
+                .read(&self.buffers.readback, bytes, take)
+                .await?;
             let first = ids.len() - batch as usize;
-            if let Some(place) = ids[first..].iter().position(|id| id & NOT_A_NUMBER != 0) {
+            if let Some(place) = ids[first..].iter().position(|id| id & BAD_LOGIT != 0) {
                 // The tokens before it stand in the cache; those after it are of no use, and neither are the logits.
                 self.position = self.position - batch + place as u32;
                 self.has_logits = false;
-                return Err(EngineError::BadLogits { index: (ids[first + place] & !NOT_A_NUMBER) as usize });
+                return Err(EngineError::BadLogits {
+                    index: (ids[first + place] & !BAD_LOGIT) as usize,
+                });
             }
         }
         Ok(ids)
     }
 
     /// Submit one chunk of given tokens: `logits_rows` of the last ones' logits, and those copied to be read where `copy_bytes` is.
-    fn submit_chunk(&mut self, ids: &[u32], logits_rows: u32, copy_bytes: Option<u64>) -> Result<(), EngineError> {
+    fn submit_chunk(
+        &mut self,
+        ids: &[u32],
+        logits_rows: u32,
+        copy_bytes: Option<u64>,
+    ) -> Result<(), EngineError> {
         self.context.check("run")?;
         let n_tokens = ids.len() as u32;
-        let step = Step { position: self.position, n_tokens, ..Step::default() };
-        self.context.write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
-        self.context.write(&self.buffers.ids, 0, bytemuck::cast_slice(ids));
+        let step = Step {
+            position: self.position,
+            n_tokens,
+            ..Step::default()
+        };
+        self.context
+            .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
+        self.context
+            .write(&self.buffers.ids, 0, bytemuck::cast_slice(ids));
         let copy = copy_bytes.map(|bytes| (&self.buffers.logits, &self.buffers.readback, bytes));
         let config = self.model.config();
-        self.context.submit(|pass| self.plan.forward(pass, config, n_tokens, logits_rows), copy);
+        self.context.submit(
+            |pass| self.plan.forward(pass, config, n_tokens, logits_rows),
+            copy,
+        );
         self.position += n_tokens;
         self.has_logits = logits_rows > 0;
         Ok(())
@@ -290,7 +342,8 @@ impl GpuEngine {
             seed: sampling.seed,
             ..Step::default()
         };
-        self.context.write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
+        self.context
+            .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
         let config = self.model.config();
         let record = |pass: &mut context::Pass<'_>| {
             for _ in 0..n {
@@ -298,7 +351,10 @@ impl GpuEngine {
                 self.plan.forward(pass, config, 1, 1);
             }
         };
-        self.context.submit(record, Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)));
+        self.context.submit(
+            record,
+            Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)),
+        );
         self.position += n;
         Ok(())
     }

@@ -28,7 +28,19 @@ pub(super) struct Plan {
 impl Plan {
     /// Make every bind group. The order of buffers is that of the bindings in each kernel's file.
     pub fn new(context: &Context, pipelines: Pipelines, buffers: &Buffers) -> Self {
-        let Buffers { step, ids, ring, embedding, x, q, attended, hidden, logits, rope, .. } = buffers;
+        let Buffers {
+            step,
+            ids,
+            ring,
+            embedding,
+            x,
+            q,
+            attended,
+            hidden,
+            logits,
+            rope,
+            ..
+        } = buffers;
         let p = &pipelines;
         let layers = buffers
             .layers
@@ -40,14 +52,25 @@ impl Plan {
                         &p.norm_qkv_rope.layout,
                         &[step, x, &layer.input_gain, &layer.w_qkv, rope, q, k, v],
                     ),
-                    attention: context.create_bind_group(&p.attention.layout, &[step, q, k, v, attended]),
-                    attention_out: context
-                        .create_bind_group(&p.attention_out.layout, &[step, attended, &layer.w_out, x]),
+                    attention: context
+                        .create_bind_group(&p.attention.layout, &[step, q, k, v, attended]),
+                    attention_out: context.create_bind_group(
+                        &p.attention_out.layout,
+                        &[step, attended, &layer.w_out, x],
+                    ),
                     norm_gate_up_silu: context.create_bind_group(
                         &p.norm_gate_up_silu.layout,
-                        &[step, x, &layer.post_attention_gain, &layer.w_gate, &layer.w_up, hidden],
+                        &[
+                            step,
+                            x,
+                            &layer.post_attention_gain,
+                            &layer.w_gate,
+                            &layer.w_up,
+                            hidden,
+                        ],
                     ),
-                    down: context.create_bind_group(&p.down.layout, &[step, hidden, &layer.w_down, x]),
+                    down: context
+                        .create_bind_group(&p.down.layout, &[step, hidden, &layer.w_down, x]),
                 }
             })
             .collect();
@@ -55,8 +78,10 @@ impl Plan {
         Self {
             embed: context.create_bind_group(&p.embed.layout, &[ids, embedding, x]),
             layers,
-            norm_logits: context
-                .create_bind_group(&p.norm_logits.layout, &[step, x, &buffers.output_gain, w_output, logits]),
+            norm_logits: context.create_bind_group(
+                &p.norm_logits.layout,
+                &[step, x, &buffers.output_gain, w_output, logits],
+            ),
             sample: context.create_bind_group(&p.sample.layout, &[step, logits, ids, ring]),
             pipelines,
         }
@@ -68,7 +93,11 @@ impl Plan {
         pass.dispatch(&p.embed.pipeline, &self.embed, embed_grid(config, tokens));
         for layer in &self.layers {
             matvec(pass, &p.norm_qkv_rope, &layer.norm_qkv_rope, tokens);
-            pass.dispatch(&p.attention.pipeline, &layer.attention, attention_grid(config, tokens));
+            pass.dispatch(
+                &p.attention.pipeline,
+                &layer.attention,
+                attention_grid(config, tokens),
+            );
             matvec(pass, &p.attention_out, &layer.attention_out, tokens);
             matvec(pass, &p.norm_gate_up_silu, &layer.norm_gate_up_silu, tokens);
             matvec(pass, &p.down, &layer.down, tokens);
