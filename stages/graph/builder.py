@@ -113,10 +113,14 @@ class _Build:
 
     def _reuse(self, state: State) -> bool:
         """Link a whole result of this key, if the store has one."""
-        receipt = self.graph.reusable(self.stage, state)
-        if receipt is not None:
-            self._link(receipt["key"])
-        return receipt is not None
+        found = self.graph.reusable(self.stage, state)
+        if found is None:
+            return False
+        where, receipt = found
+        if where is not self.store and not self.store.take(receipt["key"], where):
+            return False
+        self._link(receipt["key"])
+        return True
 
     def _execute(self, state: State, sources: Expansion) -> None:
         """Run the command in a temporary folder and publish what it made."""
@@ -153,8 +157,21 @@ class _Build:
             if os.path.exists(out):
                 store.remove_tree(out)
         self._link(state.key)
+        self._share(state.key)
         if stage.resumable:
             store.remove_tree(partial)
+
+    def _share(self, key: str) -> None:
+        """Copy the result to the shared store. That it cannot be written is worth a line, not a failure."""
+        shared = self.graph.shared
+        if shared is None or os.path.lexists(shared.entry(key)):
+            return
+        try:
+            done = shared.take(key, self.store)
+        except OSError:
+            done = False
+        if not done and self.graph.report is not None:
+            self.graph.report.note(f"{self.stage.name}: could not be copied to {shared.path}")
 
     def _command(self, argv: list[str], values: dict[str, str]) -> Ended:
         graph, stage = self.graph, self.stage

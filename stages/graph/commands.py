@@ -17,6 +17,7 @@ from typing import Any
 from doit import cmd_list, cmd_run
 from doit.cmd_base import DoitCmdBase, check_tasks_exist
 from doit.cmdparse import CmdParseError
+from doit.dependency import Dependency, JsonDB
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
 from .errors import GraphError, Interrupted, LockHeld, UsageError
@@ -27,10 +28,28 @@ EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class _MemoryDB(JsonDB):
+    """doit's record of runs, kept nowhere."""
+
+    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
+        self.name, self.codec = name, codec
+        self._db: dict[str, dict[str, Any]] = {}
+
+    def dump(self) -> None:
+        """Called by doit at the end."""
+
+
 class Command(DoitCmdBase):
     """What the commands here share: errors as one clear line, our exit statuses, and the graph."""
 
     task_list: list[Any]
+    dep_manager: Any
+
+    def execute(self, params: Any, args: list[str]) -> Any:
+        """Called by doit with the parsed options. Its record of runs stays in memory: the store is the truth."""
+        if self.dep_manager is None:
+            self.dep_manager = Dependency(_MemoryDB, ":memory:")
+        return super().execute(params, args)
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit with the words after the command's name."""

@@ -16,7 +16,7 @@ from . import key as keys
 from . import store as stores
 from . import tools
 from .digest import tree_digest
-from .errors import GraphError
+from .errors import GraphError, UsageError
 from .key import Components, Reason
 from .lock import Lock
 from .process import Processes
@@ -27,6 +27,9 @@ from .store import Receipt, Store
 
 if TYPE_CHECKING:
     from .report import Report
+
+
+STORE_VARIABLE = "POCKETLM_STORE"  # off, or a folder of results that several build folders share
 
 
 @dataclass
@@ -86,12 +89,16 @@ class Graph:
                     )
         self.order = _in_order(self.stages)
         self.cache = StatCache(f"{self.build}/.stat-cache.json")
-        self.store = Store(self.build, self.cache)
+        self.store = Store(f"{self.build}/store", self.cache)
         self.lock = Lock(self.build)
         self.processes = Processes(grace_s)
         self.report: Report | None = None
         self.always = False  # `-a`: run, whatever the store has
-        self.reuse = os.environ.get("POCKETLM_STORE") != "off"  # off: what no link holds is not reused
+        setting = os.environ.get(STORE_VARIABLE, "")
+        if "://" in setting:
+            raise UsageError(f"{STORE_VARIABLE}={setting} is neither off nor a folder")
+        self.reuse = setting != "off"  # off: what no link holds is not reused
+        self.shared = Store(os.path.abspath(setting), self.cache) if setting not in ("", "off") else None
         self.setup_guard = threading.Lock()
         self._view: View | None = None
         self._states: dict[str, State] = {}
@@ -230,8 +237,8 @@ class Graph:
                         Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed")
                     )
 
-    def reusable(self, stage: Stage, state: State) -> Receipt | None:
-        """The receipt of a whole result in the store that today's key may take; None if the command has to run.
+    def reusable(self, stage: Stage, state: State) -> tuple[Store, Receipt] | None:
+        """A whole result that today's key may take, and the store that has it; None if the command has to run.
 
         Where a tool is missing, a result that differs in nothing but that tool's version will do.
         """
@@ -248,7 +255,11 @@ class Graph:
         for key in candidates:
             receipt = self.store.good(key) if self.reuse or key == state.linked else None
             if receipt is not None:
-                return receipt
+                return self.store, receipt
+        if self.shared is not None and state.key is not None:
+            receipt = self.shared.good(state.key)
+            if receipt is not None:
+                return self.shared, receipt
         return None
 
     def external(self, stage: Stage) -> dict[str, dict[str, str]]:

@@ -33,11 +33,10 @@ def key_of(components: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """The results of one build folder."""
+    """A folder of results: that of one build folder, or one that several share."""
 
-    def __init__(self, build: str, cache: StatCache) -> None:
-        self.build = build
-        self.path = f"{build}/store"
+    def __init__(self, path: str, cache: StatCache) -> None:
+        self.path = path
         self.cache = cache
 
     def entry(self, key: str) -> str:
@@ -49,10 +48,11 @@ class Store:
         try:
             with open(f"{self.path}/{key}/receipt.json", "rb") as file:
                 receipt = json.loads(file.read())
-            whole = isinstance(receipt["outputs"], dict) and isinstance(receipt["components"], dict)
+            outputs = receipt["outputs"].values()
+            whole = all(isinstance(each["digest"], str) for each in outputs) and isinstance(receipt["components"], dict)
             if whole and receipt["version"] == RECEIPT_VERSION and receipt["key"] == key:
                 return dict(receipt)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         return None
 
@@ -63,12 +63,13 @@ class Store:
             try:
                 actual = self._measure(f"{self.path}/{key}/{name}", name)
             except (OSError, GraphError) as error:
-                found.append(
-                    (name, expected["digest"], "missing" if isinstance(error, FileNotFoundError) else str(error))
-                )
+                what = "missing" if isinstance(error, FileNotFoundError) else str(error)
+                found.append((name, expected["digest"], what))
                 continue
             if actual["digest"] != expected["digest"]:
                 found.append((name, expected["digest"], actual["digest"]))
+            elif actual.get("executable") != expected.get("executable"):
+                found.append((name, expected["digest"], "other permissions"))
         return found
 
     def good(self, key: str) -> Receipt | None:
@@ -76,7 +77,9 @@ class Store:
         digest.
         """
         receipt = self.receipt(key)
-        if receipt is None or key_of(receipt.get("components", {})) != key or self.problems(key, receipt):
+        if receipt is None or key_of(receipt["components"]) != key:
+            return None
+        if sorted(receipt["outputs"]) != receipt["components"].get("outputs") or self.problems(key, receipt):
             return None
         return receipt
 
@@ -148,6 +151,35 @@ class Store:
         os.rename(folder, self.entry(key))
         _flush(self.path)
         self.cache.move(f"{folder}/", f"{self.entry(key)}/")
+
+    def take(self, key: str, source: Store) -> bool:
+        """Copy an entry of another store, checked on arrival. False if there is none, or it is not what its key says.
+
+        Nothing in the other store is trusted: an entry that is cut off, damaged or made to do harm is a miss.
+        """
+        found = source.receipt(key)
+        if found is None:
+            return False
+        name = f"{key[:16]}-{os.getpid()}"
+        folder = self.new_folder(name)
+        try:
+            for file in walk(source.entry(key)):
+                target = f"{folder}/{file.name}"
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copyfile(file.path, target, follow_symlinks=False)
+                os.chmod(target, stat.S_IMODE(file.stat.st_mode) & 0o555)
+                _flush(target)
+            self.remove(key)
+            os.rename(folder, self.entry(key))
+        except (OSError, GraphError):
+            return False
+        finally:
+            if os.path.lexists(folder):
+                remove_tree(folder)
+        if self.good(key) is None:
+            self.remove(key)
+            return False
+        return True
 
     def remove(self, key: str) -> None:
         """Take an entry away, by a rename first: it is never seen half deleted."""

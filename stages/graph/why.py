@@ -51,8 +51,8 @@ def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
         elif None in inputs.values():
             verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
         else:
-            receipt = graph.reusable(stage, state)
-            verdict = WILL_RUN if receipt is None else FROM_STORE
+            found_result = graph.reusable(stage, state)
+            verdict, receipt = (WILL_RUN, None) if found_result is None else (FROM_STORE, found_result[1])
         for output in (*stage.outputs, ""):
             digests[name, output] = digest_in(receipt, output)
         found.append(Explanation(name, verdict, state.reasons))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output
+from stages.graph.store import remove_tree
 from tests.graph.project import Project
 
 
@@ -221,3 +222,75 @@ def test_full_disk_is_a_message(project: Project, monkeypatch: pytest.MonkeyPatc
     result = project.doit()
     assert result.status == 1 and "No space left on device" in result.out and "Traceback" not in result.out
     assert list((project.build / "store").iterdir()) == []
+
+
+# ── A store that several build folders share ──
+
+
+@pytest.fixture
+def shared(chain: Project, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """POCKETLM_STORE=DIR, filled by one build; the project's own build folder is gone."""
+    folder = tmp_path_factory.mktemp("shared")
+    monkeypatch.setenv("POCKETLM_STORE", str(folder))
+    assert chain.doit("-a").ran == ["one", "two", "three"]
+    assert len(list(folder.iterdir())) == 3
+    remove_tree(str(chain.build))
+    return folder
+
+
+def test_shared_store_gives_results_to_another_build_folder(chain: Project, shared: Path) -> None:
+    assert {state for state, _ in chain.why().values()} == {"comes from the store"}
+    assert chain.doit().ran == []
+    assert (chain.result("three") / "o.txt").read_text() == "HELLO\n"
+    assert chain.result("three").is_relative_to(chain.build)
+
+
+@pytest.mark.parametrize("harm", ["cut", "corrupt", "receipt", "link", "escape", "not-json", "extra"])
+def test_harmful_entry_of_a_shared_store_is_a_miss(chain: Project, shared: Path, harm: str) -> None:
+    """Never an error, never an artifact."""
+    import json
+
+    for entry in shared.iterdir():
+        output, receipt_path = entry / "o.txt", entry / "receipt.json"
+        receipt = json.loads(receipt_path.read_text())
+        output.chmod(0o644), receipt_path.chmod(0o644)
+        if harm == "cut":
+            output.write_text("")
+        elif harm == "corrupt":
+            overwrite(output, output.read_text().swapcase())
+        elif harm == "receipt":
+            receipt_path.write_text(receipt_path.read_text()[:100])
+        elif harm == "link":
+            output.unlink()
+            output.symlink_to("/etc/hostname")
+        elif harm == "escape":
+            receipt["outputs"]["../../stolen"] = receipt["outputs"]["o.txt"]
+            receipt_path.write_text(json.dumps(receipt))
+        elif harm == "not-json":
+            receipt["outputs"] = {"o.txt": "x"}
+            receipt_path.write_text(json.dumps(receipt))
+        elif harm == "extra":
+            receipt["components"]["params"] = {"other": 1}
+            receipt_path.write_text(json.dumps(receipt))
+    result = chain.doit()
+    assert (result.status, result.ran) == (0, ["one", "two", "three"])
+    assert (chain.result("three") / "o.txt").read_text() == "HELLO\n"
+
+
+def test_shared_store_that_cannot_be_written_is_a_line(
+    chain: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, not a folder")
+    monkeypatch.setenv("POCKETLM_STORE", str(blocked))
+    result = chain.doit("-a", "-s", "one")
+    assert (result.status, result.ran) == (0, ["one"])
+    assert f"one: could not be copied to {blocked}" in result.out
+
+
+def test_shared_store_by_url_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.graph import UsageError
+
+    monkeypatch.setenv("POCKETLM_STORE", "s3://bucket/x")
+    with pytest.raises(UsageError, match="neither off nor a folder"):
+        project.graph()
