@@ -98,7 +98,7 @@ impl Engine {
         let model = self.session.model();
         let card: Card = Object::new().unchecked_into();
         card.set_header(JSON::parse(model.header_json())?);
-        card.set_golden_prompt(&self.session.decode(model.golden().ids)?);
+        card.set_golden_prompt(&self.session.golden_prompt()?);
         card.set_parameters(parameters(model) as f64);
         card.set_backend(if self.session.backend() == "gpu" {
             "webgpu"

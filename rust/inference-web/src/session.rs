@@ -119,6 +119,16 @@ impl Session {
         Ok(self.engine.logits(ids).await?)
     }
 
+    /// The prompt of the self-check as text, without special tokens: an opening that suits the model.
+    ///
+    /// # Errors
+    /// Kind "bad-model" for an id that the tokenizer does not have.
+    pub fn golden_prompt(&self) -> Result<String, Failure> {
+        let ids = self.model().golden().ids.iter().copied();
+        let plain: Vec<u32> = ids.filter(|id| !self.tokenizer.is_special(*id)).collect();
+        Ok(String::from_utf8_lossy(&self.tokenizer.decode(&plain)?).into_owned())
+    }
+
     /// The ids of `text`; special tokens in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.tokenizer.encode(text)

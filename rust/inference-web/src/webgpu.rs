@@ -2,8 +2,38 @@
 
 use std::sync::Arc;
 
+use js_sys::{Object, Reflect};
 use pocketlm_inference::gpu::{self, Phase};
 use pocketlm_inference::{Engine, EngineError, Model};
+use wasm_bindgen::prelude::*;
+
+/// As much of the browser's own interface as names the adapter: wgpu keeps neither vendor nor architecture.
+#[wasm_bindgen]
+extern "C" {
+    type Scope;
+    #[wasm_bindgen(method, getter)]
+    fn navigator(this: &Scope) -> Navigator;
+
+    type Navigator;
+    #[wasm_bindgen(method, getter)]
+    fn gpu(this: &Navigator) -> Option<Gpu>;
+
+    type Gpu;
+    #[wasm_bindgen(method, catch, js_name = requestAdapter)]
+    async fn request_adapter(this: &Gpu, options: &Object) -> Result<JsValue, JsValue>;
+
+    type Adapter;
+    #[wasm_bindgen(method, getter)]
+    fn info(this: &Adapter) -> AdapterInfo;
+
+    type AdapterInfo;
+    #[wasm_bindgen(method, getter)]
+    fn vendor(this: &AdapterInfo) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn architecture(this: &AdapterInfo) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn description(this: &AdapterInfo) -> String;
+}
 
 /// `model` on this browser's WebGPU, and the adapter's name. `progress` is told the phase and the fraction of it that is done.
 ///
@@ -13,9 +43,49 @@ pub async fn engine(
     model: Arc<Model>,
     progress: impl FnMut(Phase, f32),
 ) -> Result<(Engine, String), EngineError> {
+    let name = adapter_name().await?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = gpu::request(&instance, &model).await?;
-    let name = adapter.describe();
     let engine = Engine::gpu(model, adapter.device, adapter.queue, progress).await?;
     Ok((engine, name))
+}
+
+/// What the browser tells of its adapter, as "google, swiftshader"; browsers leave out what would identify a machine.
+///
+/// Asked before wgpu is, since wgpu's reason for having no adapter speaks of every API that was not compiled in.
+async fn adapter_name() -> Result<String, EngineError> {
+    let no_adapter = |reason: &str| EngineError::NoAdapter {
+        backend: "WebGPU",
+        reason: reason.into(),
+    };
+    let refused = |thrown: JsValue| no_adapter(&format!("{thrown:?}"));
+    let scope: Scope = js_sys::global().unchecked_into();
+    let gpu = scope.navigator().gpu().ok_or_else(|| {
+        no_adapter("this browser has no WebGPU, or the page is served neither from localhost nor over https")
+    })?;
+    let options = Object::new();
+    Reflect::set(
+        &options,
+        &"powerPreference".into(),
+        &"high-performance".into(),
+    )
+    .map_err(refused)?;
+    let adapter = gpu.request_adapter(&options).await.map_err(refused)?;
+    if adapter.is_null() {
+        return Err(no_adapter(
+            "this browser has WebGPU, but no graphics adapter for it",
+        ));
+    }
+    let info = adapter.unchecked_into::<Adapter>().info();
+    let told = [info.vendor(), info.architecture(), info.description()];
+    let words: Vec<_> = told
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.is_empty())
+        .collect();
+    Ok(if words.is_empty() {
+        "WebGPU".into()
+    } else {
+        words.join(", ")
+    })
 }

@@ -25,7 +25,10 @@ export function RunFigures({ run }: { run: Run | null }) {
     <dl className="figures">
       <Figure name="tokens/s" value={rate === null ? "–" : formatRate(rate)} />
       <Figure name="first token" value={first_ms === null ? "–" : formatMs(first_ms)} />
-      <Figure name="tokens" value={run === null ? "–" : `${formatCount(run.prefilled)} + ${formatCount(run.tokens)}`} />
+      <Figure
+        name="tokens read + written"
+        value={run === null ? "–" : `${formatCount(run.prefilled)} + ${formatCount(run.tokens)}`}
+      />
       <Figure name="end" value={run === null ? "–" : run.ending === null ? "writing…" : ENDINGS[run.ending]} />
     </dl>
   );

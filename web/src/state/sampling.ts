@@ -21,7 +21,7 @@ export const FIELDS: readonly FieldSpec[] = [
   {
     name: "temperature",
     label: "Temperature",
-    about: "0 always takes the likeliest token",
+    about: "0 takes the likeliest",
     min: 0,
     max: 4,
     step: 0.05,
@@ -30,7 +30,7 @@ export const FIELDS: readonly FieldSpec[] = [
   {
     name: "top_k",
     label: "Top-k",
-    about: "only the k likeliest; 0 is all",
+    about: "among so many; 0 is all",
     min: 0,
     max: 1_048_576,
     step: 1,
@@ -39,7 +39,7 @@ export const FIELDS: readonly FieldSpec[] = [
   {
     name: "top_p",
     label: "Top-p",
-    about: "only this much probability; 1 is all",
+    about: "among the likeliest; 1 is all",
     min: 0.01,
     max: 1,
     step: 0.01,
@@ -48,7 +48,7 @@ export const FIELDS: readonly FieldSpec[] = [
   {
     name: "max_tokens",
     label: "Max tokens",
-    about: "where to end at the latest",
+    about: "end at the latest here",
     min: 1,
     max: 100_000,
     step: 1,
