@@ -8,7 +8,6 @@ from typing import Any
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
-from .builder import BUILT, bring_up_to_date, ensure
 from .errors import GraphError
 from .graph import Graph
 from .stage import Setup, Stage
@@ -61,6 +60,8 @@ class StageAction(_Action):
 
     def work(self) -> str:
         """See builder.bring_up_to_date."""
+        from .builder import bring_up_to_date  # only what really runs pays for it
+
         return bring_up_to_date(self.graph, self.stage)
 
     def usual_s(self) -> float | None:
@@ -78,5 +79,7 @@ class SetupAction(_Action):
 
     def work(self) -> str:
         """See builder.ensure."""
+        from .builder import BUILT, ensure
+
         ensure(self.graph, self.setup)
         return BUILT

@@ -137,7 +137,7 @@ class _Build:
                 os.makedirs(partial, exist_ok=True)
             started = time.time()
             ended = self._command(argv, values)
-            if graph.processes.stopping:
+            if graph.stopping:
                 raise StageFailed(f"stage {stage.name} was stopped")
             if ended.status != 0:
                 raise StageFailed(failure_text(stage.name, argv, ended, self.log))

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from . import key as keys
@@ -19,13 +20,13 @@ from .digest import tree_digest
 from .errors import GraphError, UsageError
 from .key import Components, Reason
 from .lock import Lock
-from .process import Processes
 from .sources import Expansion, View, expand
 from .stage import Output, Setup, Stage, Tool
 from .statcache import StatCache
 from .store import Receipt, Store
 
 if TYPE_CHECKING:
+    from .process import Processes
     from .report import Report
 
 
@@ -91,7 +92,8 @@ class Graph:
         self.cache = StatCache(f"{self.build}/.stat-cache.json")
         self.store = Store(f"{self.build}/store", self.cache)
         self.lock = Lock(self.build)
-        self.processes = Processes(grace_s)
+        self.grace_s = grace_s
+        self.stopping = False  # a signal came: nothing new is started, nothing more is published
         self.report: Report | None = None
         self.always = False  # `-a`: run, whatever the store has
         setting = os.environ.get(STORE_VARIABLE, "")
@@ -103,6 +105,13 @@ class Graph:
         self._view: View | None = None
         self._states: dict[str, State] = {}
         self._versions: dict[Tool, str | None] = {}
+
+    @cached_property
+    def processes(self) -> Processes:
+        """The commands that run now."""
+        from .process import Processes  # only what really runs pays for it
+
+        return Processes(self.grace_s, lambda: self.stopping)
 
     # ── doit ──
 

@@ -6,8 +6,7 @@ A component that is left out gives wrong results; one that is not used gives nee
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .sources import Expansion
 from .stage import Stage
@@ -35,8 +34,7 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """Why a stage is not fresh."""
 
     kind: str

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .screen import Screen
+
 TAIL_LINES = 30
 SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
 
@@ -33,9 +35,10 @@ class Ended:
 class Processes:
     """The commands that run now. Threads may share it."""
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, stopping: Callable[[], bool]) -> None:
+        """`stopping`: whether new commands are refused."""
         self.grace_s = grace_s
-        self.stopping = False
+        self._stopping = stopping
         self._guard = threading.RLock()  # a signal handler may ask while its thread holds it
         self._running: dict[subprocess.Popen[bytes], int | None] = {}  # supervisor -> our end of its pipe, until closed
 
@@ -54,8 +57,6 @@ class Processes:
 
         Raises OSError if the log cannot be written or no process can be made.
         """
-        from .screen import Screen  # only what really runs pays for it
-
         started = time.monotonic()
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         screen = Screen(rewrites=terminal)
@@ -86,9 +87,8 @@ class Processes:
         return Ended(status, list(tail), time.monotonic() - started)
 
     def stop_all(self) -> None:
-        """End every command and wait until it is gone. New ones are refused from now on."""
+        """End every command and wait until it is gone."""
         with self._guard:
-            self.stopping = True
             running = list(self._running)
         for supervisor in running:
             self._close_pipe(supervisor)
@@ -98,7 +98,6 @@ class Processes:
     def hurry(self) -> None:
         """Asked to stop once more: no grace for what still runs."""
         with self._guard:
-            self.stopping = True
             running = list(self._running)
         for supervisor in running:
             self._close_pipe(supervisor)
@@ -110,7 +109,7 @@ class Processes:
         theirs, ours = os.pipe()
         try:
             with self._guard:
-                if self.stopping:
+                if self._stopping():
                     raise OSError("this run is being stopped")
                 supervisor = subprocess.Popen(
                     [sys.executable, "-I", "-S", SUPERVISOR, str(self.grace_s), *argv],

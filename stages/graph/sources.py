@@ -11,7 +11,6 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -34,15 +33,13 @@ class Digests(NamedTuple):
 Expansion = dict[str, Digests]  # by name relative to the root, with "/"
 
 
-@dataclass(frozen=True)
-class PythonSources:
+class PythonSources(NamedTuple):
     """The modules and everything of the repository that they import, directly or not."""
 
     modules: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(NamedTuple):
     """Files, folders and globs (`*` within a folder, `**` across folders), less those that match an exclude pattern."""
 
     patterns: tuple[str, ...]

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .sources import Source
 
@@ -20,15 +20,14 @@ PLACEHOLDERS = ("out", "params", "partial", "snapshot", "build", "root", "python
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z][a-z_]*(?:\.[\w-]+)?)\}")
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """An output of another stage, used as an input."""
 
     stage: str
     path: str = ""  # as that stage declares it, with its "/" if it is a folder; "": everything that it makes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tool:
     """A program or package whose version enters the key: probed with `argv` (memoised by the stat of the program),
     or pinned by `version`.
@@ -48,7 +47,7 @@ class Tool:
             raise ValueError(f"tool {self.name}: give either argv (to ask it) or version (to pin it)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setup:
     """Something to install before a command can run: doit task `setup:NAME`. Not a result: it never enters the
     store or a key.
@@ -60,7 +59,7 @@ class Setup:
     install: Callable[[], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """One arrow of the graph: what goes in, the command, what comes out. See the module's text for placeholders."""
 

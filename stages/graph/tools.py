@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .environment import child_environment
 from .stage import Tool
 from .statcache import StatCache
 
@@ -55,6 +54,8 @@ def which(program: str, path: Sequence[str]) -> str | None:
 
 def _ask(argv: list[str], cwd: str, path: Sequence[str]) -> str | None:
     import subprocess
+
+    from .environment import child_environment
 
     try:
         done = subprocess.run(
