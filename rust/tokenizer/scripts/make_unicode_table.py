@@ -37,7 +37,8 @@ def probe_classes(split: Callable[[str], Sequence[object]]) -> str:
     def classify(code: int) -> str:
         if 0xD800 <= code <= 0xDFFF:
             return "-"
-        for name, witness in (("L", "a"), ("N", "1"), ("O", "!")):
+        # Most of Unicode is O: asked first, it takes half the time.
+        for name, witness in (("O", "!"), ("L", "a"), ("N", "1")):
             if len(split(witness + chr(code))) == 1:
                 return name
         return "S"

@@ -1,7 +1,7 @@
 //! From text to ids: split, then merge within each piece; pieces seen before come from a small cache.
 //!
-//! The cache is direct-mapped: a piece of at most 15 bytes and 4 tokens has one place, and the last one there wins. So
-//! its memory is bounded (1 MiB) whatever the text, and a lookup is one hash and one comparison of 16 bytes.
+//! The cache is direct-mapped: a piece of at most 15 bytes and 12 tokens has one place, and the last one there wins. So
+//! its memory is bounded (2 MiB) whatever the text, and a lookup is one hash and one comparison of 16 bytes.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,20 +12,24 @@ use crate::tokenizer::Tokenizer;
 /// The longest piece that is cached, in bytes: with its length it fills a u128.
 const MAX_KEY: usize = 15;
 /// The largest number of tokens that is cached.
-const MAX_IDS: usize = 4;
-/// The largest cache, in entries: 1 MiB. Chosen by measurement: larger ones miss the processor's own cache.
+const MAX_IDS: usize = 12;
+/// The largest cache, in entries: 2 MiB. Chosen by measurement (5.3 MB of plays, 1024 and 8192 tokens): half as many
+/// entries were 12 % slower, entries of 4 ids (32 bytes) 5 to 15 %.
 const MAX_ENTRIES: usize = 1 << 15;
 /// Texts below this many bytes are encoded without a cache.
 const MIN_TEXT: usize = 512;
 
-/// A piece and its tokens, 32 bytes.
+/// A piece and its tokens: one cache line.
 #[derive(Clone, Copy, Default)]
+#[repr(align(64))]
 struct Entry {
     /// The piece's bytes, little-endian, and its length in the top byte; 0 is empty.
     key: u128,
     /// The ids (24 bits each); the top byte of the first is their number.
     ids: [u32; MAX_IDS],
 }
+
+const _: () = assert!(size_of::<Entry>() == 64);
 
 /// Encodes texts one after the other, remembering pieces from one to the next.
 ///
@@ -91,7 +95,7 @@ impl<'t> Encoder<'t> {
     fn grow_cache(&mut self, more_bytes: usize) {
         self.bytes_seen = self.bytes_seen.saturating_add(more_bytes);
         if self.bytes_seen >= MIN_TEXT {
-            let wanted = (self.bytes_seen / 16).next_power_of_two().min(MAX_ENTRIES);
+            let wanted = (self.bytes_seen / 32).next_power_of_two().min(MAX_ENTRIES);
             if wanted >= self.cache.len() * 4
                 || (wanted == MAX_ENTRIES && self.cache.len() < wanted)
             {
@@ -111,11 +115,11 @@ impl<'t> Encoder<'t> {
         let mask = self.cache.len() - 1;
         let entry = &mut self.cache[slot_of(key) & mask];
         if entry.key == key {
-            let count = (entry.ids[0] >> 24) as usize;
-            ids.push(entry.ids[0] & 0xFF_FFFF);
-            if count > 1 {
-                ids.extend_from_slice(&entry.ids[1..count]);
-            }
+            // All twelve in one copy of fixed size, then off with those that are none: faster than a copy of `count`.
+            let at = ids.len();
+            ids.extend_from_slice(&entry.ids);
+            ids[at] &= 0xFF_FFFF;
+            ids.truncate(at + (entry.ids[0] >> 24) as usize);
             return;
         }
         let before = ids.len();

@@ -76,7 +76,7 @@ impl<V: Copy + Default> PairMap<V> {
     #[inline]
     fn find(&self, key: u64) -> usize {
         let mask = self.slots.len() - 1;
-        let mut slot = (mix(key) >> self.shift) as usize & mask;
+        let mut slot = (key.wrapping_mul(GOLDEN) >> self.shift) as usize & mask;
         while self.slots[slot].0 != key && self.slots[slot].0 != EMPTY {
             slot = (slot + 1) & mask;
         }

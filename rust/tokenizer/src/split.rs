@@ -9,7 +9,7 @@
 //! Its pieces cover the text without gaps, so the split is a walk from one piece's end to the next. Linear time, no
 //! allocation. Source of the pattern: openai/gpt-2, `src/encoder.py`.
 
-use crate::unicode::{Class, class_of_ascii, class_of_code};
+use crate::unicode::{CLASSES, Class, MULTI_BYTE, byte_class, class_of_code};
 
 /// The pieces of a text; joined, they are the text again.
 ///
@@ -81,13 +81,48 @@ fn contraction(rest: &[u8]) -> usize {
 
 /// The end of the run of `class` that reaches at least to `at`.
 #[inline]
-fn run_end(text: &[u8], mut at: usize, class: Class) -> usize {
-    while at < text.len() {
-        let (found, len) = char_at(text, at);
-        if found != class {
+fn run_end(text: &[u8], at: usize, class: Class) -> usize {
+    let mut at = if class == Class::Letter {
+        ascii_letters_end(text, at)
+    } else {
+        at
+    };
+    while let Some(&byte) = text.get(at) {
+        let found = byte_class(byte);
+        if found == class as u8 {
+            at += 1;
+        } else if found == MULTI_BYTE {
+            let (code, len) = decode_char(text, at);
+            if class_of_code(code) != class {
+                break;
+            }
+            at += len;
+        } else {
             break;
         }
-        at += len;
+    }
+    at
+}
+
+/// Skip ASCII letters eight bytes at a time, while there are eight; what is left is for the caller to look at.
+#[inline]
+fn ascii_letters_end(text: &[u8], mut at: usize) -> usize {
+    /// `byte` in each of eight bytes.
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    const HIGH: u64 = each(0x80);
+    while let Some(&chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let bytes = u64::from_le_bytes(chunk);
+        // In each byte, lower case and without its high bit: from 'a' up the first sum sets that bit, past 'z' the second.
+        let lower = (bytes | each(0x20)) & !HIGH;
+        let from_a = lower + each(0x80 - b'a');
+        let past_z = lower + each(0x80 - b'z' - 1);
+        let letters = from_a & !past_z & !bytes & HIGH;
+        if letters != HIGH {
+            return at + (!letters & HIGH).trailing_zeros() as usize / 8;
+        }
+        at += 8;
     }
     at
 }
@@ -110,12 +145,12 @@ fn space_end(text: &[u8], start: usize, mut at: usize) -> usize {
 /// The class and the length in bytes of the character at `at`.
 #[inline]
 fn char_at(text: &[u8], at: usize) -> (Class, usize) {
-    match class_of_ascii(text[at]) {
-        Some(class) => (class, 1),
-        None => {
+    match byte_class(text[at]) {
+        MULTI_BYTE => {
             let (code, len) = decode_char(text, at);
             (class_of_code(code), len)
         }
+        class => (CLASSES[class as usize & 3], 1),
     }
 }
 

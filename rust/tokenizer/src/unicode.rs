@@ -1,7 +1,7 @@
 //! The three character classes that GPT-2's split pattern asks for, exact for every Unicode scalar value.
 //!
-//! ASCII is a 128-byte table, the rest of the Basic Multilingual Plane a table of two bits a code point (16 KiB, made
-//! at compile time from the ranges of `unicode_table.rs`), and beyond it a binary search. The ranges are those of
+//! A byte that is a character has a table of 256 bytes, the Basic Multilingual Plane one of two bits a code point (16 KiB, made
+//! at compile time from the ranges of `unicode_table.rs`), and beyond it a binary search decides. The ranges are those of
 //! Hugging Face `tokenizers` 0.23.3, probed; `tests/tokenizer/test_unicode_split.py` compares all 1,112,064 scalar values.
 
 use crate::unicode_table::{LETTERS, NUMBERS, SPACES};
@@ -28,23 +28,26 @@ pub enum Class {
     Space = 3,
 }
 
-const CLASSES: [Class; 4] = [Class::Other, Class::Letter, Class::Number, Class::Space];
+pub(crate) const CLASSES: [Class; 4] = [Class::Other, Class::Letter, Class::Number, Class::Space];
 
-/// The classes of the 128 ASCII characters.
-const ASCII: [Class; 128] = {
-    let mut table = [Class::Other; 128];
-    let mut code = 0;
-    while code < 128 {
-        table[code] = match code as u8 {
+/// The class of each byte that is a character, as a number; [`MULTI_BYTE`] for those that are part of a longer one.
+static OF_BYTE: [u8; 256] = {
+    let mut table = [MULTI_BYTE; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = match byte as u8 {
             b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
             b'0'..=b'9' => Class::Number,
             b'\t'..=b'\r' | b' ' => Class::Space,
             _ => Class::Other,
-        };
-        code += 1;
+        } as u8;
+        byte += 1;
     }
     table
 };
+
+/// No class's number.
+pub(crate) const MULTI_BYTE: u8 = 4;
 
 /// Code points below this are looked up in [`BMP`].
 const BMP_END: u32 = 0x1_0000;
@@ -52,6 +55,9 @@ const BMP_END: u32 = 0x1_0000;
 /// Two bits a code point of the Basic Multilingual Plane, four to a byte, the lowest code point in the low bits.
 static BMP: [u8; BMP_END as usize / 4] = {
     let mut table = [0; BMP_END as usize / 4];
+    mark(&mut table, &[(0x41, 0x5A), (0x61, 0x7A)], Class::Letter);
+    mark(&mut table, &[(0x30, 0x39)], Class::Number);
+    mark(&mut table, &[(0x09, 0x0D), (0x20, 0x20)], Class::Space);
     mark(&mut table, &LETTERS, Class::Letter);
     mark(&mut table, &NUMBERS, Class::Number);
     mark(&mut table, &SPACES, Class::Space);
@@ -77,18 +83,16 @@ pub fn class_of(c: char) -> Class {
     class_of_code(c as u32)
 }
 
-/// The class of an ASCII byte; bytes from 0x80 up have none.
+/// The number of the class of the character that `byte` is, or [`MULTI_BYTE`].
 #[inline]
-pub(crate) fn class_of_ascii(byte: u8) -> Option<Class> {
-    ASCII.get(byte as usize).copied()
+pub(crate) fn byte_class(byte: u8) -> u8 {
+    OF_BYTE[byte as usize]
 }
 
 /// The class of a scalar value.
 #[inline]
 pub(crate) fn class_of_code(code: u32) -> Class {
-    if code < 128 {
-        ASCII[code as usize]
-    } else if code < BMP_END {
+    if code < BMP_END {
         CLASSES[(BMP[code as usize / 4] >> (code % 4 * 2) & 3) as usize]
     } else {
         astral_class(code)
