@@ -18,13 +18,13 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 @pytest.fixture(scope="session")
 def cli() -> Run:
-    """Run `pocketlm` with arguments. POCKETLM_CLI names another binary. Where there is none the tests fail: they never skip."""
+    """Run `pocketlm` with arguments. POCKETLM_CLI names another binary; where there is none the tests fail."""
     binary = Path(os.environ.get("POCKETLM_CLI", BUILD / "bin" / "pocketlm"))
     if not binary.is_file():
         pytest.fail(f"{binary} is not there: type `./doitw cli`, or set POCKETLM_CLI to the program")
 
     def run(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-        # lavapipe alone: another driver in the same folder prints errors, and a real GPU would make the test depend on it.
+        # lavapipe alone: other drivers in that folder print errors, and with a real GPU the test would depend on it.
         environment = {**os.environ, "VK_ICD_FILENAMES": str(LAVAPIPE), "VK_DRIVER_FILES": str(LAVAPIPE)}
         command = [str(binary), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, env=environment, timeout=300, check=False)

@@ -1,7 +1,7 @@
 """torch against the command line program, on random models of odd shapes, on the CPU and on the GPU backend.
 
-Tolerance, as in FORMAT.md: 1e-3 * max(standard deviation of the logits, 0.1). f32 against f64 on such models differs by up to
-4e-4 of the standard deviation (toolchain notes), so a correct engine stays within it and a wrong one does not.
+Tolerance, as in FORMAT.md: 1e-3 * max(standard deviation of the logits, 0.1). f32 against f64 on such models differs by
+up to 4e-4 of the standard deviation, so a correct engine stays within it and a wrong one does not.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def test_forced_tokens(tmp_path: Path, engine_logits: Logits, device: str, shape
 @pytest.mark.parametrize("shape", ["plain", "gqa", "odd", "wide"])
 @pytest.mark.parametrize("device", DEVICES)
 def test_64_greedy_tokens(tmp_path: Path, engine_logits: Logits, device: str, shape: str) -> None:
-    """Torch's greedy continuation of 64 tokens is the engine's: forced along it, the engine takes the same token each time."""
+    """The engine, forced along torch's greedy continuation of 64 tokens, takes the same token each time."""
     model = make(tmp_path, shape)
     ids = forced_ids(model, 5)
     prompt = len(ids)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pocketlm_inference::{Engine, EngineError, Model};
+use pocketlm_inference::{Engine, EngineError, Model, gpu};
 
 use crate::{Device, report};
 
@@ -66,9 +66,21 @@ async fn open_working_gpu(model: &Arc<Model>) -> Result<Opened, EngineError> {
     Ok(opened)
 }
 
-async fn open_gpu(_model: &Arc<Model>, _software: bool) -> Result<Opened, EngineError> {
-    Err(EngineError::NoAdapter {
-        backend: "gpu",
-        reason: "the wgpu backend is not part of this build".into(),
+/// A software adapter (lavapipe, WARP) is taken only where `software` says so.
+async fn open_gpu(model: &Arc<Model>, software: bool) -> Result<Opened, EngineError> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = gpu::request(&instance, model).await?;
+    let name = adapter.describe();
+    if adapter.is_software() && !software {
+        let reason = format!("{name} is a CPU; `--device gpu` takes it all the same");
+        return Err(EngineError::NoAdapter {
+            backend: "gpu",
+            reason,
+        });
+    }
+    let engine = Engine::gpu(model.clone(), adapter.device, adapter.queue, |_, _| {}).await?;
+    Ok(Opened {
+        engine,
+        adapter: Some(name),
     })
 }

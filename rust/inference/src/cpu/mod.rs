@@ -5,6 +5,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+mod exp;
 pub mod ops;
 mod sample;
 mod weights;

@@ -5,6 +5,7 @@
 //! key: by counting for top-k, by summing probability for top-p. Then the cumulative sum, in the order of ids, is compared with
 //! a random number. O(32 · V) at worst, no memory but the weights.
 
+use super::exp::exp;
 use crate::error::EngineError;
 use crate::sampling::{Sampling, random_unit};
 
@@ -27,7 +28,7 @@ pub fn sample(
     }
     let largest = logits[likeliest];
     for (weight, logit) in weights.iter_mut().zip(logits) {
-        *weight = libm::expf((logit - largest) / sampling.temperature);
+        *weight = exp((logit - largest) / sampling.temperature);
     }
     if sampling.top_k > 0 && (sampling.top_k as usize) < logits.len() {
         keep_top_k(logits, sampling.top_k as usize, weights);
