@@ -76,14 +76,13 @@ class _Build:
         if self._reuse(state):
             return FROM_STORE
         installed = [ensure(self.graph, setup) for setup in self.stage.needs]
-        if state.missing_tools:
+        if any(installed) or state.missing_tools:
+            self.graph.time_passed()
             state = self._evaluate(inputs, sources)
             if state.missing_tools:
                 raise StageFailed(f"not found on PATH: {', '.join(state.missing_tools)}")
             if self._reuse(state):
                 return FROM_STORE
-        elif any(installed):
-            state = self._evaluate(inputs, sources)
         self._execute(state, sources)
         return BUILT
 
