@@ -34,7 +34,7 @@ def wasm_stage() -> Stage:
         name="wasm",
         doc="Compile engine and tokenizer to WebAssembly (wasm-pack, wasm-opt).",
         run=("sh", "-c",
-             'PATH="$(cat "{build}/tools/wasm-path")$PATH:{build}/tools/bin:{build}/tools/node/node_modules/.bin"; ' + REMAP + "; "
+             'PATH="$(cat "{root}/build/tools/wasm-path")$PATH:{root}/build/tools/bin:{root}/build/tools/node/node_modules/.bin"; ' + REMAP + "; "
              'export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$remap"; '
              'wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack --out-name pocketlm '
              '--out-dir "{out}/pkg" -- --locked && rm -f "{out}/pkg/.gitignore"'),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the checkout
-BUILD = ROOT / "build"  # every artifact; never in git
+BUILD = Path(os.environ.get("POCKETLM_BUILD") or ROOT / "build").absolute()  # every artifact; never in git
 VENV = ROOT / ".venv"  # made by doitw
 LOCKS = ROOT / "locks"  # hash-pinned Python dependencies, one file an extra
 WEB = ROOT / "web"
 
-TOOLS = BUILD / "tools"  # what stages/tools.py installs
+TOOLS = ROOT / "build" / "tools"  # what stages/tools.py installs; one set for every build folder
 TOOLS_BIN = TOOLS / "bin"  # wasm-pack, wasm-bindgen
 NODE_DIR = TOOLS / "node"  # package.json, package-lock.json and node_modules, as `npm ci` made them
 NODE_MODULES = NODE_DIR / "node_modules"
@@ -20,7 +21,6 @@ CARGO_TARGET = BUILD / "run" / "cargo"  # one target folder for the native build
 CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 
 CLI = BUILD / "bin" / "pocketlm"
-WHEEL = BUILD / "shared" / "wheel"  # the tokenizer's wheel, unpacked: a PYTHONPATH entry
 
 
 def preset_dir(preset: str) -> Path:

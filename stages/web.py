@@ -12,7 +12,7 @@ def page_stage() -> Stage:
     return Stage(
         name="page",
         doc="Bundle the page and its worker (Vite, React, TypeScript).",
-        run=("sh", "-c", 'ln -sfn "{build}/tools/node/node_modules" web/node_modules && cd web && '
+        run=("sh", "-c", 'ln -sfn "{root}/build/tools/node/node_modules" web/node_modules && cd web && '
              'POCKETLM_WASM="{in.wasm}" node_modules/.bin/vite build --outDir "{out}/page" --emptyOutDir --logLevel warn'),
         outputs=("page/",),
         inputs={"wasm": Output("wasm", "pkg/")},

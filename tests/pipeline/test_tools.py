@@ -1,0 +1,61 @@
+"""Setups: what is installed when, and what a person reads where it cannot be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stages import paths, tools, wasm_target
+
+
+def test_export_needs_neither_cargo_nor_node(tmp_path: Path) -> None:
+    """With node, npm, cargo, rustc and wasm-pack absent from PATH, `doit export` still finds its results fresh."""
+    kept = tmp_path / "bin"
+    kept.mkdir()
+    for name in ("sh", "env", "cp", "rm", "cat", "git"):
+        found = next((Path(folder) / name for folder in os.environ["PATH"].split(os.pathsep) if (Path(folder) / name).exists()), None)
+        if found:
+            (kept / name).symlink_to(found)
+    env = {**os.environ, "PATH": str(kept)}
+    done = subprocess.run([paths.VENV / "bin" / "python", "-P", paths.VENV / "bin" / "doit", "export", "preset=tiny"], cwd=paths.ROOT,
+                          env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "failed" not in done.stdout
+
+
+def test_apt_without_root_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(tools.sys, "platform", "linux")
+    monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
+    with pytest.raises(tools.SetupError, match="sudo apt-get install -y --no-install-recommends chromium"):
+        tools.apt_install("chromium")
+
+
+def test_an_old_node_and_a_missing_one_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, expected in (("v18.1.0", "node is v18.1.0, older than 20"), (None, "node is not on PATH")):
+        monkeypatch.setattr(tools, "output_of", lambda *argv, said=said: said)
+        with pytest.raises(tools.SetupError, match=expected):
+            tools.NODE_PACKAGES.install()
+
+
+def test_locked_versions_are_those_of_the_manifests() -> None:
+    assert f"torch=={tools.locked_version('torch')}" in (paths.ROOT / "pyproject.toml").read_text()
+    assert f'"binaryen": "{tools.npm_version("binaryen")}"' in (paths.WEB / "package.json").read_text()
+
+
+def test_forcing_the_distribution_is_not_satisfied_by_another_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(paths, "WASM_TARGET_STAMP", tmp_path / "wasm-target.json")
+    assert not wasm_target.is_ready()  # no stamp yet
+    sysroot = tmp_path / "sysroot"
+    for target in wasm_target.TARGETS:
+        (sysroot / "lib/rustlib" / target / "lib").mkdir(parents=True)
+    monkeypatch.setattr(wasm_target, "_sysroot", lambda: str(sysroot))
+    monkeypatch.setattr(paths, "TOOLS", tmp_path)
+    monkeypatch.delenv(wasm_target.FORCE, raising=False)
+    wasm_target.install()
+    assert wasm_target.wasm_target()["way"] == "sysroot" and wasm_target.is_ready()
+    monkeypatch.setenv(wasm_target.FORCE, "distro")
+    assert not wasm_target.is_ready()
