@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from .errors import GraphError
 
+BYTECODE = "__pycache__"
+
 
 class Found(NamedTuple):
     """One file below a folder."""
@@ -54,6 +56,8 @@ def is_executable(st: os.stat_result) -> bool:
 def walk(folder: str) -> Iterator[Found]:
     """Every file below `folder`, depth first, sorted by name in each folder; one stat a file.
 
+    Without Python's bytecode: whoever imports a module from a result may leave some beside it.
+
     Raises GraphError at a symbolic link, a socket or the like (its content would not be covered), OSError where
     `folder` cannot be read.
     """
@@ -65,6 +69,8 @@ def walk(folder: str) -> Iterator[Found]:
         folders = []
         for entry in found:
             st = entry.stat(follow_symlinks=False)
+            if entry.name == BYTECODE:
+                continue
             if stat.S_ISDIR(st.st_mode):
                 folders.append((entry.path, f"{prefix}{entry.name}/"))
             elif stat.S_ISREG(st.st_mode):

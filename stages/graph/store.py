@@ -19,7 +19,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .digest import bytes_digest, canonical, is_executable, tree_digest, walk
+from .digest import BYTECODE, bytes_digest, canonical, is_executable, tree_digest, walk
 from .errors import GraphError, StageFailed
 from .statcache import StatCache
 
@@ -121,6 +121,9 @@ class Store:
             if name.endswith("/") and not os.path.isdir(path):
                 raise StageFailed(f"output {name} is not a folder")
         _keep_only(folder, outputs)
+        for path, folders, _ in os.walk(folder):
+            if BYTECODE in folders:
+                remove_tree(f"{path}/{BYTECODE}")
         try:
             for file in walk(folder):
                 if file.stat.st_nlink > 1:

@@ -188,6 +188,19 @@ def test_results_are_read_only_and_their_log_is_kept(project: Project) -> None:
     assert "said" in (result / "log.txt").read_text()
 
 
+def test_importing_from_a_result_does_not_damage_it(project: Project) -> None:
+    """Python writes bytecode beside the modules that it imports; a result has none, and stays fresh if some appears."""
+    make = "mkdir -p {out}/lib/__pycache__; echo x = 1 > {out}/lib/m.py; echo > {out}/lib/__pycache__/m.pyc"
+    project.stage("s", make, outputs=("lib/",))
+    project.doit()
+    assert [path.name for path in (project.result("s") / "lib").iterdir()] == ["m.py"]
+    (project.result("s") / "lib/__pycache__").mkdir()
+    (project.result("s") / "lib/__pycache__/m.pyc").write_text("")
+    assert project.doit().ran == []
+    (project.result("s") / "lib/n.py").write_text("")
+    assert project.doit().ran == ["s"]
+
+
 def test_hard_linked_output_gets_an_inode_of_its_own(project: Project) -> None:
     """What a command links out of its own cache could still be written through the other name."""
     project.stage("s", "echo 1 > mine; ln mine {out}/o.txt")
