@@ -1,9 +1,9 @@
-// Causal attention over the cache, softmax in f32. One workgroup a head, a token, and 64 vec4s of the head's width.
+// Causal attention over the cache, softmax in f32. One workgroup a head, a token, and THREADS vec4s of the head's width.
 //
 // Positions come in tiles of TILE_S: scores, a thread a position; then weights; then the weighted sum of values, a thread a vec4 of
 // the head and a share of the positions. Between tiles the running maximum, total and sum are rescaled (online softmax, Milakov &
 // Gimelshein 2018, arXiv:1805.02867), so the context's length is not bounded by workgroup memory.
-// Dispatch (H, T, ⌈vec4s(D)/64⌉). Oracle: tests/shaders/oracles.py:attention
+// Dispatch (H, T, ⌈vec4s(D)/THREADS⌉). Oracle: tests/shaders/oracles.py:attention
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;        // (T, H, vec4s(D))
@@ -11,12 +11,13 @@
 @group(0) @binding(3) var<storage, read> v_cache: array<vec4<f32>>;  // (G, S, vec4s(D))
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;      // (T, row of H·D padded to vec4s), written
 
-const THREADS: u32 = 64;
+override THREADS: u32 = 64;  // at most MAX_THREADS; fewer on a CPU adapter, which pays for each thread at each barrier
+const MAX_THREADS: u32 = 64;
 const TILE_S: u32 = 512;
 
 var<workgroup> scores: array<f32, TILE_S>;
-var<workgroup> per_thread: array<f32, THREADS>;
-var<workgroup> sums: array<vec4<f32>, THREADS>;
+var<workgroup> per_thread: array<f32, MAX_THREADS>;
+var<workgroup> sums: array<vec4<f32>, MAX_THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -11,8 +11,9 @@
 @group(0) @binding(2) var<storage, read_write> ids: array<u32>;       // (1), the id, for embed
 @group(0) @binding(3) var<storage, read_write> ring: array<u32>;      // the id, or BAD_LOGIT | the first index of a NaN or +infinity
 
-const THREADS: u32 = 128;
-const LEADERS: u32 = 8;                // divides THREADS
+override THREADS: u32 = 256;           // at most MAX_THREADS; fewer on a CPU adapter, which pays for each thread at each barrier
+const MAX_THREADS: u32 = 256;
+const LEADERS: u32 = 8;                // at most THREADS
 const BAD_LOGIT: u32 = 0x80000000;  // vocabularies end at 2^20
 const NOWHERE: u32 = 0xffffffff;
 
@@ -34,10 +35,10 @@ var<workgroup> parameters: Step;
 var<workgroup> largest_key: atomic<u32>;
 var<workgroup> likeliest: atomic<u32>;
 var<workgroup> bad_logit: atomic<u32>;
-var<workgroup> per_thread: array<vec3<f32>, THREADS>;
+var<workgroup> per_thread: array<vec3<f32>, MAX_THREADS>;
 var<workgroup> per_leader: array<vec3<f32>, LEADERS>;
-var<workgroup> masses: array<f32, THREADS>;
-var<workgroup> tie_counts: array<u32, THREADS>;
+var<workgroup> masses: array<f32, MAX_THREADS>;
+var<workgroup> tie_counts: array<u32, MAX_THREADS>;
 var<workgroup> search: Search;
 
 // A u32 that orders as the float does; −0 and +0 have the same key.

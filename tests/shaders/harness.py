@@ -1,6 +1,6 @@
 """Runs one kernel of `shaders/` through wgpu-py: the same text, the same bindings, the same grids as the engine's.
 
-In: the kernel's name, override constants, and numpy arrays in the order of the bindings. Out: the arrays after the dispatch.
+In: the kernel's name, override constants, and numpy arrays in the order of the bindings. Out: the arrays afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INSTALL = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvul
 
 
 @functools.cache
-def device():  # noqa: ANN201 (wgpu has no stable name for the type)
+def device():
     """A device with WebGPU's default limits and no optional feature: the tested base."""
     if sys.platform == "linux" and LAVAPIPE.is_file():
         os.environ.setdefault("VK_ICD_FILENAMES", str(LAVAPIPE))
@@ -44,7 +44,7 @@ def source(kernel: str) -> str:
 
 
 @functools.cache
-def pipeline(kernel: str, constants: tuple[tuple[str, float], ...]):  # noqa: ANN201
+def pipeline(kernel: str, constants: tuple[tuple[str, float], ...]):
     """The compiled kernel; compiled once for equal constants."""
     module = device().create_shader_module(code=source(kernel), label=kernel)
     compute = {"module": module, "entry_point": kernel, "constants": dict(constants)}
@@ -89,7 +89,7 @@ def run(
     ]
 
 
-# ---- layouts -----------------------------------------------------------------------------------------------------------
+# ---- layouts ----
 
 
 def padded(rows: torch.Tensor) -> np.ndarray:
@@ -119,15 +119,15 @@ def matvec_grid(pairs: int, tokens: int, workgroup: int, lanes: int, tile: int) 
     return -(-blocks // rows), rows, -(-tokens // tile)
 
 
-# ---- comparison --------------------------------------------------------------------------------------------------------
+# ---- comparison ----
 
 
 def assert_close(op: str, got: np.ndarray, expected: torch.Tensor, rtol: float = 1e-5, atol: float = 1e-5) -> None:
-    """Compare with the oracle, which is f64; a failure names op, shape, index, expected, got and the largest difference.
+    """Compare with the oracle, in f64; a failure names op, shape, index, expected, got and the largest difference.
 
-    f32 sums of n products of size s differ from f64 by about s·√n·6e-8; at the tests' sizes (n ≤ 512, values of order 1) that is
-    below 2e-6. Five times that, relative to the largest expected value, allows for exp and inverseSqrt (2–4 ulp in WGSL) and any
-    order of summation; an error in indexing or in a formula is larger by orders of magnitude.
+    f32 sums of n products of size s differ from f64 by about s·√n·6e-8; at test sizes (n ≤ 512, values of order 1)
+    that is below 2e-6. Five times that, relative to the largest expected value, allows for exp and inverseSqrt (2–4 ulp
+    in WGSL) and any order of summation; an error in indexing or in a formula is larger by orders of magnitude.
     """
     want = expected.double().numpy()
     assert got.shape == want.shape, f"{op}: shape {got.shape}, expected {want.shape}"

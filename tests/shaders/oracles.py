@@ -79,10 +79,12 @@ def pcg(value: int) -> int:
     return (word >> 22) ^ word
 
 
-def sample(logits: Tensor, temperature: float, top_k: int, top_p: float, seed: int, position: int) -> tuple[int, Tensor]:
-    """By a stable sort. logits: (V), f32. Returns the id, and how much of all kept weight lies between it and the draw's edges.
+def sample(
+    logits: Tensor, temperature: float, top_k: int, top_p: float, seed: int, position: int
+) -> tuple[int, Tensor]:
+    """By a stable sort. logits: (V), f32. Returns the id and the margin: the draw's distance from the nearest edge.
 
-    The margin: a kernel in f32 may differ from this in f64 only where the draw falls within rounding of an edge.
+    A kernel in f32 may differ from this, in f64, only where the draw falls within rounding of an edge.
     """
     if temperature == 0 or top_k == 1:
         return int(logits.argmax()), torch.tensor(1.0)

@@ -1,4 +1,4 @@
-"""Every matrix kernel against its oracle in torch: random values, shapes of 1, odd and no multiples of the workgroup or of vec4."""
+"""Every matrix kernel against its oracle in torch: random values; shapes of 1, odd, and no multiples of anything."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ EPS = 1e-5
 SHAPES = [
     (1, 1, 1, 2, 1, 1),
     (3, 1, 1, 2, 5, 7),
-    (64, 4, 4, 16, 176, 256),
     (60, 6, 3, 10, 93, 131),
     (129, 4, 1, 34, 257, 515),
     (96, 2, 1, 128, 30, 33),
     (13, 3, 3, 320, 2, 9),
 ]
-# (workgroup, lanes): for a CPU adapter, for a GPU, and the corners.
-MATVEC = [(64, 8), (32, 1), (64, 64), (8, 2)]
-TOKENS = [1, 2, 5, 8]
+# (workgroup, lanes, f16): as on a GPU, as on a CPU adapter, and the corner of one pair a workgroup.
+MATVEC = [(64, 8, False), (16, 1, False), (64, 64, False), (64, 8, True), (16, 1, True)]
+TOKENS = [1, 6]
 
 
 def constants(shape: tuple[int, ...], ctx_len: int = 32, f16: bool = False) -> dict[str, float]:
@@ -41,18 +40,29 @@ def stored(rows: torch.Tensor, f16: bool) -> torch.Tensor:
     return (rows.half() if f16 else rows).double()
 
 
-def matvec(kernel: str, shape: tuple[int, ...], tokens: int, pairs: int, arrays: list[np.ndarray], *, variant: tuple[int, int],
-           f16: bool = False, position: int = 0, ctx_len: int = 32, rows: int | None = None, **extra: float) -> list[np.ndarray]:  # fmt: skip
+def matvec(
+    kernel: str,
+    shape: tuple[int, ...],
+    tokens: int,
+    pairs: int,
+    arrays: list[np.ndarray],
+    *,
+    variant: tuple[int, int, bool],
+    position: int = 0,
+    ctx_len: int = 32,
+    rows: int | None = None,
+    **extra: float,
+) -> list[np.ndarray]:
     """Run a kernel that uses matvec.wgsl, in the TILE that the engine takes for so many tokens."""
-    workgroup, lanes = variant
+    workgroup, lanes, f16 = variant
     tile = 1 if tokens == 1 or rows == 1 else 4
     grid = matvec_grid(pairs, rows or tokens, workgroup, lanes, tile)
     overrides = {**constants(shape, ctx_len, f16), "WORKGROUP": workgroup, "LANES": lanes, "TILE": tile, **extra}
     return run(kernel, overrides, [step(position, tokens), *arrays], grid, uniform=True)
 
 
-@pytest.fixture(params=MATVEC, ids=lambda v: f"{v[0]}x{v[1]}")
-def variant(request: pytest.FixtureRequest) -> tuple[int, int]:
+@pytest.fixture(params=MATVEC, ids=lambda v: f"{v[0]}x{v[1]}-{'f16' if v[2] else 'f32'}")
+def variant(request: pytest.FixtureRequest) -> tuple[int, int, bool]:
     return request.param
 
 
@@ -64,15 +74,16 @@ def test_embed(shape: tuple[int, ...], f16: bool) -> None:
     ids = torch.arange(7) * 5 % vocab_size
     x = padded(torch.full((7, width), 9.0))
     grid = (-(-x.shape[1] // 256), 7, 1)
-    _, _, got = run("embed", constants(shape, f16=f16), [ids.numpy().astype(np.uint32), weights(embedding, f16), x], grid)
+    _, _, got = run(
+        "embed", constants(shape, f16=f16), [ids.numpy().astype(np.uint32), weights(embedding, f16), x], grid
+    )
     # f16 to f32 is exact; a subnormal f16 (below 6.1e-5) may be flushed to zero.
     assert_close("embed", got[:, :width], oracles.embed(ids, stored(embedding, f16)), rtol=0, atol=6.2e-5 if f16 else 0)
 
 
-@pytest.mark.parametrize("f16", [False, True])
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: tuple[int, int], f16: bool) -> None:
+def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool]) -> None:
     width, n_head, n_kv_head, d_head, _, _ = shape
     ctx_len, position = 17, 6
     rows = (n_head + 2 * n_kv_head) * d_head
@@ -80,12 +91,12 @@ def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: tuple[int, 
     table = oracles.rope_table(ctx_len, d_head, 10000.0)
     q = padded(torch.zeros(tokens, n_head, d_head))
     cache = padded(torch.full((n_kv_head, ctx_len, d_head), 7.0))
-    arrays = [padded(x), padded(gain), weights(w, f16), table.float().numpy(), q, cache, cache]
-    *_, q, k, v = matvec("norm_qkv_rope", shape, tokens, rows // 2, arrays, variant=variant, f16=f16, position=position,
+    arrays = [padded(x), padded(gain), weights(w, variant[2]), table.float().numpy(), q, cache, cache]
+    *_, q, k, v = matvec("norm_qkv_rope", shape, tokens, rows // 2, arrays, variant=variant, position=position,
                          ctx_len=ctx_len)  # fmt: skip
 
     seen = slice(position, position + tokens)
-    want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, f16), table[seen], n_head, n_kv_head, EPS)
+    want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, variant[2]), table[seen], n_head, n_kv_head, EPS)
     assert_close("norm_qkv_rope q", q[..., :d_head], want[0])
     for name, got, rows_written in (("k", k, want[1]), ("v", v, want[2])):
         full = torch.full((n_kv_head, ctx_len, d_head), 7.0, dtype=torch.float64)
@@ -93,45 +104,58 @@ def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: tuple[int, 
         assert_close(f"norm_qkv_rope {name}", got[..., :d_head], full)
 
 
+@pytest.mark.parametrize("threads", [16, 64])
 @pytest.mark.parametrize(("position", "tokens"), [(0, 1), (0, 5), (6, 3), (63, 2), (511, 1), (512, 3), (1100, 2)])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_attention(shape: tuple[int, ...], position: int, tokens: int) -> None:
+def test_attention(shape: tuple[int, ...], position: int, tokens: int, threads: int) -> None:
     _, n_head, n_kv_head, d_head, _, _ = shape
     ctx_len = position + tokens + 3
-    q, k, v = (normal(*s, seed=i) for i, s in enumerate([(tokens, n_head, d_head), *[(n_kv_head, ctx_len, d_head)] * 2]))
+    q, k, v = (
+        normal(*s, seed=i) for i, s in enumerate([(tokens, n_head, d_head), *[(n_kv_head, ctx_len, d_head)] * 2])
+    )
     k *= 2  # peaked enough that the running maximum changes between tiles
     k[:, position + tokens :] = 1e9  # what lies in the future must not be seen
     out = padded(torch.zeros(tokens, n_head * d_head))
     arrays = [step(position, tokens), padded(q), padded(k), padded(v), out]
-    grid = (n_head, tokens, -(-d_head // 256))
-    got = run("attention", constants(shape, ctx_len), arrays, grid, uniform=True)[-1]
+    grid = (n_head, tokens, -(-d_head // (4 * threads)))
+    got = run("attention", {**constants(shape, ctx_len), "THREADS": threads}, arrays, grid, uniform=True)[-1]
     want = oracles.attention(q.double(), k.double(), v.double(), position)
-    # An error of a score is an error of the weight's exponent: scores reach about 10, so 2e-5 where other kernels have 1e-5.
+    # A score's error becomes its weight's relative error, and scores reach 10: 2e-5 where other kernels have 1e-5.
     assert_close("attention", got[:, : n_head * d_head], want, atol=2e-5)
 
 
-@pytest.mark.parametrize("f16", [False, True])
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_matmul_residual(shape: tuple[int, ...], tokens: int, variant: tuple[int, int], f16: bool) -> None:
+def test_matmul_residual(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool]) -> None:
     width, width_in = shape[0], shape[4]
-    x, values, w = normal(tokens, width), normal(tokens, width_in, seed=1), normal(width, width_in, seed=2, scale=width_in**-0.5)
-    arrays = [padded(values), weights(w, f16), padded(x)]
-    got = matvec("matmul_residual", shape, tokens, -(-width // 2), arrays, variant=variant, f16=f16, WIDTH_IN=width_in)[-1]
-    assert_close("matmul_residual", got[:, :width], oracles.matmul_residual(x.double(), values.double(), stored(w, f16)))
+    x, values, w = (
+        normal(tokens, width),
+        normal(tokens, width_in, seed=1),
+        normal(width, width_in, seed=2, scale=width_in**-0.5),
+    )
+    arrays = [padded(values), weights(w, variant[2]), padded(x)]
+    got = matvec("matmul_residual", shape, tokens, -(-width // 2), arrays, variant=variant, WIDTH_IN=width_in)[-1]
+    assert_close(
+        "matmul_residual", got[:, :width], oracles.matmul_residual(x.double(), values.double(), stored(w, variant[2]))
+    )
 
 
-@pytest.mark.parametrize("f16", [False, True])
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: tuple[int, int], f16: bool) -> None:
+def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool]) -> None:
     width, d_ff = shape[0], shape[4]
     scale = 8 * width**-0.5  # gates far into silu's flat tail
     x, gain = normal(tokens, width), normal(width, seed=1) + 1
     gate, up = normal(d_ff, width, seed=2, scale=scale), normal(d_ff, width, seed=3, scale=scale)
-    arrays = [padded(x), padded(gain), weights(gate, f16), weights(up, f16), padded(torch.zeros(tokens, d_ff))]
-    got = matvec("norm_gate_up_silu", shape, tokens, d_ff, arrays, variant=variant, f16=f16)[-1]
-    want = oracles.norm_gate_up_silu(x.double(), gain.double(), stored(gate, f16), stored(up, f16), EPS)
+    arrays = [
+        padded(x),
+        padded(gain),
+        weights(gate, variant[2]),
+        weights(up, variant[2]),
+        padded(torch.zeros(tokens, d_ff)),
+    ]
+    got = matvec("norm_gate_up_silu", shape, tokens, d_ff, arrays, variant=variant)[-1]
+    want = oracles.norm_gate_up_silu(x.double(), gain.double(), stored(gate, variant[2]), stored(up, variant[2]), EPS)
     assert_close("norm_gate_up_silu", got[:, :d_ff], want)
 
 
@@ -140,22 +164,20 @@ def test_silu_neither_overflows_nor_is_nan(gate: float) -> None:
     shape = (1, 1, 1, 2, 1, 1)
     one = torch.ones(1, 1)
     arrays = [padded(one), padded(one), weights(gate * one, False), weights(one, False), padded(torch.zeros(1, 1))]
-    got = matvec("norm_gate_up_silu", shape, 1, 1, arrays, variant=(8, 1))[-1]
+    got = matvec("norm_gate_up_silu", shape, 1, 1, arrays, variant=(8, 1, False))[-1]
     want = oracles.norm_gate_up_silu(one.double(), one[0].double(), gate * one.double(), one.double(), EPS)
     assert_close("norm_gate_up_silu", got[:, :1], want)
 
 
-@pytest.mark.parametrize("only_last", [False, True])
-@pytest.mark.parametrize("f16", [False, True])
-@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize(("tokens", "only_last"), [(1, True), (6, True), (6, False)])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: tuple[int, int], f16: bool, only_last: bool) -> None:
+def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool], only_last: bool) -> None:
     width, vocab_size = shape[0], shape[5]
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(vocab_size, width, seed=2, scale=width**-0.5)
     rows = 1 if only_last else tokens
-    arrays = [padded(x), padded(gain), weights(w, f16), np.zeros((rows, vocab_size), np.float32)]
-    got = matvec("norm_logits", shape, tokens, -(-vocab_size // 2), arrays, variant=variant, f16=f16, rows=rows)[-1]
-    assert_close("norm_logits", got, oracles.norm_logits(x.double(), gain.double(), stored(w, f16), EPS)[:rows])
+    arrays = [padded(x), padded(gain), weights(w, variant[2]), np.zeros((rows, vocab_size), np.float32)]
+    got = matvec("norm_logits", shape, tokens, -(-vocab_size // 2), arrays, variant=variant, rows=rows)[-1]
+    assert_close("norm_logits", got, oracles.norm_logits(x.double(), gain.double(), stored(w, variant[2]), EPS)[:rows])
 
 
 def test_a_vocabulary_that_needs_two_grid_dimensions() -> None:
@@ -163,5 +185,5 @@ def test_a_vocabulary_that_needs_two_grid_dimensions() -> None:
     shape = (2, 1, 1, 2, 1, 140_001)
     x, gain, w = normal(1, 2), normal(2, seed=1), normal(140_001, 2, seed=2)
     arrays = [padded(x), padded(gain), weights(w, False), np.zeros((1, 140_001), np.float32)]
-    got = matvec("norm_logits", shape, 1, 70_001, arrays, variant=(8, 8))[-1]
+    got = matvec("norm_logits", shape, 1, 70_001, arrays, variant=(8, 8, False))[-1]
     assert_close("norm_logits", got, oracles.norm_logits(x.double(), gain.double(), w.double(), EPS))

@@ -50,7 +50,9 @@ impl Engine {
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        GpuEngine::new(model, device, queue, progress).await.map(|engine| Self::Gpu(Box::new(engine)))
+        GpuEngine::new(model, device, queue, progress)
+            .await
+            .map(|engine| Self::Gpu(Box::new(engine)))
     }
 
     /// "cpu" or "gpu".

@@ -9,7 +9,12 @@ use pocketlm_inference::Sampling;
 use pocketlm_inference::gpu::{Counts, GpuEngine, RING};
 use pollster::block_on;
 
-const SAMPLING: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.9, seed: 1 };
+const SAMPLING: Sampling = Sampling {
+    temperature: 0.8,
+    top_k: 40,
+    top_p: 0.9,
+    seed: 1,
+};
 
 fn counted(gpu: &mut GpuEngine, run: impl FnOnce(&mut GpuEngine)) -> Counts {
     let before = gpu.counts();
@@ -29,9 +34,19 @@ fn a_token_is_within_the_budget() {
         let model = model(shape, 1);
         let mut gpu = gpu_engine(&model);
         block_on(gpu.prefill(&[0])).unwrap();
-        let token = counted(&mut gpu, |gpu| drop(block_on(gpu.decode(&SAMPLING, 1)).unwrap()));
+        let token = counted(&mut gpu, |gpu| {
+            drop(block_on(gpu.decode(&SAMPLING, 1)).unwrap())
+        });
         assert!(token.dispatches <= 6 * shape.n_layer + 5, "{token:?}");
-        assert_eq!(token, Counts { dispatches: 5 * shape.n_layer + 3, passes: 1, submits: 1, creations: 0 });
+        assert_eq!(
+            token,
+            Counts {
+                dispatches: 5 * shape.n_layer + 3,
+                passes: 1,
+                submits: 1,
+                creations: 0
+            }
+        );
     }
 }
 
@@ -40,10 +55,22 @@ fn a_batch_shares_one_pass_and_one_submission() {
     let shape = SHAPES[1];
     let mut gpu = gpu_engine(&model(shape, 1));
     block_on(gpu.prefill(&[0])).unwrap();
-    let batch = counted(&mut gpu, |gpu| drop(block_on(gpu.decode(&SAMPLING, RING)).unwrap()));
+    let batch = counted(&mut gpu, |gpu| {
+        drop(block_on(gpu.decode(&SAMPLING, RING)).unwrap())
+    });
     let dispatches = RING * (5 * shape.n_layer + 3);
-    assert_eq!(batch, Counts { dispatches, passes: 1, submits: 1, creations: 0 });
-    let two = counted(&mut gpu, |gpu| drop(block_on(gpu.decode(&SAMPLING, RING + 1)).unwrap()));
+    assert_eq!(
+        batch,
+        Counts {
+            dispatches,
+            passes: 1,
+            submits: 1,
+            creations: 0
+        }
+    );
+    let two = counted(&mut gpu, |gpu| {
+        drop(block_on(gpu.decode(&SAMPLING, RING + 1)).unwrap())
+    });
     assert_eq!((two.submits, two.creations), (2, 0));
 }
 
@@ -54,11 +81,22 @@ fn a_prompt_is_one_submission_a_chunk() {
     let prompt = counted(&mut gpu, |gpu| block_on(gpu.prefill(&[0; 130])).unwrap());
     // 64 + 64 + 2 tokens, and logits only of the last.
     let dispatches = 3 * (5 * shape.n_layer + 1) + 1;
-    assert_eq!(prompt, Counts { dispatches, passes: 3, submits: 3, creations: 0 });
+    assert_eq!(
+        prompt,
+        Counts {
+            dispatches,
+            passes: 3,
+            submits: 3,
+            creations: 0
+        }
+    );
 }
 
 #[test]
 fn loading_creates_everything() {
     let gpu = gpu_engine(&model(SHAPES[2], 1));
-    assert!(gpu.counts().creations > 0, "the counter of creations counts");
+    assert!(
+        gpu.counts().creations > 0,
+        "the counter of creations counts"
+    );
 }

@@ -9,9 +9,24 @@ use pollster::block_on;
 
 const SAMPLINGS: [Sampling; 4] = [
     Sampling::GREEDY,
-    Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 1 },
-    Sampling { temperature: 0.8, top_k: 20, top_p: 0.9, seed: 2 },
-    Sampling { temperature: 1.5, top_k: 0, top_p: 0.7, seed: 3 },
+    Sampling {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        seed: 1,
+    },
+    Sampling {
+        temperature: 0.8,
+        top_k: 20,
+        top_p: 0.9,
+        seed: 2,
+    },
+    Sampling {
+        temperature: 1.5,
+        top_k: 0,
+        top_p: 0.7,
+        seed: 3,
+    },
 ];
 
 #[test]
@@ -22,7 +37,12 @@ fn logits_are_those_of_the_cpu_backend() {
         let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
         let mut gpu = gpu_engine(&model);
         let got = block_on(gpu.logits(&ids)).unwrap();
-        assert_close(&format!("logits {shape:?}"), &got, &expected, tolerance(&expected));
+        assert_close(
+            &format!("logits {shape:?}"),
+            &got,
+            &expected,
+            tolerance(&expected),
+        );
         assert_eq!(gpu.position(), shape.ctx_len);
     }
 }
@@ -41,7 +61,12 @@ fn prefill_in_any_pieces_gives_the_same_logits() {
                 block_on(gpu.prefill(chunk)).unwrap();
             }
             let last = block_on(gpu.last_logits()).unwrap();
-            assert_close(&format!("prefill by {piece}"), &last, &all[all.len() - v..], tolerance(&all));
+            assert_close(
+                &format!("prefill by {piece}"),
+                &last,
+                &all[all.len() - v..],
+                tolerance(&all),
+            );
         }
     }
 }
@@ -60,13 +85,18 @@ fn a_batch_of_tokens_equals_the_same_tokens_one_by_one_and_the_cpu() {
 
             gpu.rewind(0).unwrap();
             block_on(gpu.prefill(&prompt)).unwrap();
-            let single: Vec<u32> = (0..n).flat_map(|_| block_on(gpu.decode(&sampling, 1)).unwrap()).collect();
+            let single: Vec<u32> = (0..n)
+                .flat_map(|_| block_on(gpu.decode(&sampling, 1)).unwrap())
+                .collect();
             assert_eq!(batch, single, "{shape:?} {sampling:?}");
 
             let mut cpu = Engine::cpu(model.clone()).unwrap();
             block_on(cpu.prefill(&prompt)).unwrap();
             let expected = block_on(cpu.decode(&sampling, n)).unwrap();
-            assert_eq!(batch, expected, "{shape:?} {sampling:?}: the GPU's tokens, then the CPU's");
+            assert_eq!(
+                batch, expected,
+                "{shape:?} {sampling:?}: the GPU's tokens, then the CPU's"
+            );
         }
     }
 }
@@ -78,7 +108,16 @@ fn seeds_repeat_and_differ() {
     let mut run = |seed| {
         gpu.rewind(0).unwrap();
         block_on(gpu.prefill(&[5, 6])).unwrap();
-        block_on(gpu.decode(&Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed }, 30)).unwrap()
+        block_on(gpu.decode(
+            &Sampling {
+                temperature: 1.0,
+                top_k: 0,
+                top_p: 1.0,
+                seed,
+            },
+            30,
+        ))
+        .unwrap()
     };
     let (first, other, again) = (run(1), run(2), run(1));
     assert_eq!(first, again);
@@ -94,10 +133,21 @@ fn rewinding_forgets_exactly_what_lies_behind() {
     block_on(gpu.prefill(&[9, 8, 7])).unwrap();
     gpu.rewind(3).unwrap();
     assert_eq!(block_on(gpu.last_logits()), Err(EngineError::NoLogits));
-    assert_eq!(block_on(gpu.decode(&Sampling::GREEDY, 1)), Err(EngineError::NoLogits));
+    assert_eq!(
+        block_on(gpu.decode(&Sampling::GREEDY, 1)),
+        Err(EngineError::NoLogits)
+    );
     block_on(gpu.prefill(&[4])).unwrap();
-    assert_close("logits after a rewind", &block_on(gpu.last_logits()).unwrap(), &expected, 1e-5);
-    assert_eq!(gpu.rewind(5), Err(EngineError::BadRewind { to: 5, position: 4 }));
+    assert_close(
+        "logits after a rewind",
+        &block_on(gpu.last_logits()).unwrap(),
+        &expected,
+        1e-5,
+    );
+    assert_eq!(
+        gpu.rewind(5),
+        Err(EngineError::BadRewind { to: 5, position: 4 })
+    );
 }
 
 #[test]
@@ -106,14 +156,26 @@ fn what_does_not_fit_is_refused_before_anything_is_read() {
     let model = model(shape, 12);
     let mut gpu = gpu_engine(&model);
     let too_many = vec![0; shape.ctx_len as usize + 1];
-    let full = EngineError::ContextFull { position: 0, tokens: too_many.len(), ctx_len: shape.ctx_len };
+    let full = EngineError::ContextFull {
+        position: 0,
+        tokens: too_many.len(),
+        ctx_len: shape.ctx_len,
+    };
     assert_eq!(block_on(gpu.prefill(&too_many)), Err(full));
-    let unknown = EngineError::TokenOutOfRange { index: 1, id: shape.vocab_size, vocab_size: shape.vocab_size };
+    let unknown = EngineError::TokenOutOfRange {
+        index: 1,
+        id: shape.vocab_size,
+        vocab_size: shape.vocab_size,
+    };
     assert_eq!(block_on(gpu.logits(&[0, shape.vocab_size])), Err(unknown));
     assert_eq!(gpu.position(), 0);
     block_on(gpu.prefill(&too_many[2..])).unwrap();
     block_on(gpu.decode(&Sampling::GREEDY, 1)).unwrap();
-    let full = EngineError::ContextFull { position: shape.ctx_len, tokens: 1, ctx_len: shape.ctx_len };
+    let full = EngineError::ContextFull {
+        position: shape.ctx_len,
+        tokens: 1,
+        ctx_len: shape.ctx_len,
+    };
     assert_eq!(block_on(gpu.decode(&Sampling::GREEDY, 1)), Err(full));
 }
 
@@ -129,16 +191,32 @@ fn the_self_check_passes_and_notices_wrong_logits() {
     let bytes = gpu_support::model_bytes(shape, 13, &golden);
     let wrong = std::sync::Arc::new(pocketlm_inference::Model::parse(bytes).unwrap());
     let result = block_on(Engine::Gpu(Box::new(gpu_engine(&wrong))).self_check());
-    assert!(matches!(result, Err(EngineError::SelfCheck { backend: "gpu", index: 3, .. })), "{result:?}");
+    assert!(
+        matches!(
+            result,
+            Err(EngineError::SelfCheck {
+                backend: "gpu",
+                index: 3,
+                ..
+            })
+        ),
+        "{result:?}"
+    );
 }
 
 #[test]
 fn the_generator_gives_the_same_text_on_both_backends_over_several_windows() {
     let shape = SHAPES[2];
     let model = model(shape, 14);
-    let sampling = Sampling { temperature: 0.9, top_k: 30, top_p: 0.95, seed: 4 };
+    let sampling = Sampling {
+        temperature: 0.9,
+        top_k: 30,
+        top_p: 0.95,
+        seed: 4,
+    };
     let generate = |mut engine: Engine| {
-        let mut generator = Generator::start(&mut engine, &[3, 1, 4], sampling, 2 * shape.ctx_len).unwrap();
+        let mut generator =
+            Generator::start(&mut engine, &[3, 1, 4], sampling, 2 * shape.ctx_len).unwrap();
         let mut ids = Vec::new();
         loop {
             let step = block_on(generator.step(&mut engine)).unwrap();
@@ -149,5 +227,8 @@ fn the_generator_gives_the_same_text_on_both_backends_over_several_windows() {
         }
     };
     let expected = generate(Engine::cpu(model.clone()).unwrap());
-    assert_eq!(generate(Engine::Gpu(Box::new(gpu_engine(&model)))), expected);
+    assert_eq!(
+        generate(Engine::Gpu(Box::new(gpu_engine(&model)))),
+        expected
+    );
 }

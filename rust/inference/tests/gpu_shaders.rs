@@ -1,13 +1,16 @@
 //! Every shader, in every variant of its override constants, against WebGPU's rules and default limits. Needs no adapter.
 
-use std::collections::HashMap;
 use std::mem::offset_of;
 
+use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use pocketlm_inference::format::{Config, Dtype};
-use pocketlm_inference::gpu::{Binding, KERNELS, Kernel, Split, Step, constants};
+use pocketlm_inference::gpu::{Binding, KERNELS, Kernel, Split, Step, Tuning, constants};
+
+/// `unpack2x16float` is core WGSL; naga has a capability for it because old OpenGL lacks it. Nothing else: no f16, no subgroups.
+const CAPABILITIES: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
 /// WebGPU's default limits.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -20,7 +23,7 @@ fn parse(kernel: Kernel) -> Module {
 }
 
 /// The constants of every variant that the engine compiles, and the corners.
-fn variants(kernel: Kernel) -> Vec<HashMap<String, f64>> {
+fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
     let config = |d_model, n_head, n_kv_head, d_head, vocab_size| Config {
         n_layer: 1,
         n_head,
@@ -38,12 +41,25 @@ fn variants(kernel: Kernel) -> Vec<HashMap<String, f64>> {
     };
     let splits = [wgpu::DeviceType::Cpu, wgpu::DeviceType::DiscreteGpu]
         .into_iter()
-        .flat_map(|device| [1, 100, 3000, 100_000].map(|pairs| Split::choose(device, pairs)));
+        .flat_map(|device| [1, 100, 3000, 100_000].map(|pairs| Tuning::new(device).split(pairs)));
     let mut all = Vec::new();
-    for config in [config(1, 1, 1, 2, 1), config(2048, 32, 4, 64, 1 << 20), config(65_536, 1024, 1024, 1024, 7)] {
+    for config in [
+        config(1, 1, 1, 2, 1),
+        config(2048, 32, 4, 64, 1 << 20),
+        config(65_536, 1024, 1024, 1024, 7),
+    ] {
         for dtype in [Dtype::F32, Dtype::F16] {
-            let base: HashMap<String, f64> =
-                constants(&config, dtype).into_iter().map(|(name, value)| (name.into(), value)).collect();
+            let base: PipelineConstants = constants(&config, dtype)
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect();
+            if kernel.text.contains("override THREADS") {
+                for threads in [8, 16, 64] {
+                    let mut variant = base.clone();
+                    variant.insert("THREADS".into(), f64::from(threads));
+                    all.push(variant);
+                }
+            }
             if !kernel.text.contains("override TILE") {
                 all.push(base);
                 continue;
@@ -64,33 +80,49 @@ fn variants(kernel: Kernel) -> Vec<HashMap<String, f64>> {
 fn every_variant_is_valid_without_any_optional_capability_and_within_the_default_limits() {
     for kernel in KERNELS {
         let module = parse(kernel);
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
-        let info = validator.validate(&module).unwrap_or_else(|error| panic!("{}: {error:?}", kernel.name));
+        let mut validator = Validator::new(ValidationFlags::all(), CAPABILITIES);
+        let info = validator
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", kernel.name));
         for variant in variants(kernel) {
             let entry = Some((ShaderStage::Compute, kernel.name));
             let (module, _) = process_overrides(&module, &info, entry, &variant)
                 .unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", kernel.name));
-            let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
-            validator.validate(&module).unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", kernel.name));
+            let mut validator = Validator::new(ValidationFlags::all(), CAPABILITIES);
+            validator
+                .validate(&module)
+                .unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", kernel.name));
 
             let [x, y, z] = module.entry_points[0].workgroup_size;
-            assert!(x * y * z <= MAX_INVOCATIONS, "{}: {x} × {y} × {z} invocations", kernel.name);
+            assert!(
+                x * y * z <= MAX_INVOCATIONS,
+                "{}: {x} × {y} × {z} invocations",
+                kernel.name
+            );
             let bytes: u32 = module
                 .global_variables
                 .iter()
                 .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
                 .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()))
                 .sum();
-            assert!(bytes <= MAX_WORKGROUP_BYTES, "{}: {bytes} bytes of workgroup memory", kernel.name);
+            assert!(
+                bytes <= MAX_WORKGROUP_BYTES,
+                "{}: {bytes} bytes of workgroup memory",
+                kernel.name
+            );
         }
     }
 }
 
 #[test]
 fn splits_divide_and_fit_the_shared_arrays() {
-    for device in [wgpu::DeviceType::Cpu, wgpu::DeviceType::IntegratedGpu, wgpu::DeviceType::Other] {
+    for device in [
+        wgpu::DeviceType::Cpu,
+        wgpu::DeviceType::IntegratedGpu,
+        wgpu::DeviceType::Other,
+    ] {
         for pairs in [1, 64, 2047, 2048, 5000, 1 << 19] {
-            let Split { workgroup, lanes } = Split::choose(device, pairs);
+            let Split { workgroup, lanes } = Tuning::new(device).split(pairs);
             assert!(lanes.is_power_of_two() && workgroup.is_multiple_of(lanes) && workgroup <= 64);
         }
     }
@@ -108,7 +140,9 @@ fn the_table_of_bindings_is_what_the_shaders_declare() {
                 assert_eq!(binding.group, 0);
                 let use_of = match variable.space {
                     AddressSpace::Uniform => Binding::Uniform,
-                    AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Binding::Write,
+                    AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                        Binding::Write
+                    }
                     AddressSpace::Storage { .. } => Binding::Read,
                     space => panic!("{}: a binding in {space:?}", kernel.name),
                 };
@@ -118,19 +152,35 @@ fn the_table_of_bindings_is_what_the_shaders_declare() {
         declared.sort_by_key(|(binding, _)| *binding);
         let table: Vec<(u32, Binding)> = (0..).zip(kernel.bindings.iter().copied()).collect();
         assert_eq!(declared, table, "{}", kernel.name);
-        let storage = kernel.bindings.iter().filter(|binding| **binding != Binding::Uniform).count();
-        assert!(storage <= MAX_STORAGE_BUFFERS, "{}: {storage} storage buffers", kernel.name);
+        let storage = kernel
+            .bindings
+            .iter()
+            .filter(|binding| **binding != Binding::Uniform)
+            .count();
+        assert!(
+            storage <= MAX_STORAGE_BUFFERS,
+            "{}: {storage} storage buffers",
+            kernel.name
+        );
     }
 }
 
 #[test]
 fn the_step_lies_in_memory_as_the_shaders_read_it() {
     let module = parse(KERNELS[1]);
-    let (_, step) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Step")).expect("a Step");
-    let TypeInner::Struct { members, span } = &step.inner else { panic!("Step is a struct") };
+    let (_, step) = module
+        .types
+        .iter()
+        .find(|(_, ty)| ty.name.as_deref() == Some("Step"))
+        .expect("a Step");
+    let TypeInner::Struct { members, span } = &step.inner else {
+        panic!("Step is a struct")
+    };
     assert_eq!(*span as usize, size_of::<Step>());
-    let declared: Vec<(&str, usize)> =
-        members.iter().map(|member| (member.name.as_deref().unwrap(), member.offset as usize)).collect();
+    let declared: Vec<(&str, usize)> = members
+        .iter()
+        .map(|member| (member.name.as_deref().unwrap(), member.offset as usize))
+        .collect();
     let expected = [
         ("position", offset_of!(Step, position)),
         ("n_tokens", offset_of!(Step, n_tokens)),
@@ -147,8 +197,20 @@ fn the_step_lies_in_memory_as_the_shaders_read_it() {
 #[test]
 fn the_header_of_a_shader_says_whether_it_uses_the_matrix_loop() {
     for kernel in KERNELS {
-        assert_eq!(kernel.text.contains("Uses: matvec.wgsl."), kernel.text.contains("fn slot_sums"), "{}", kernel.name);
-        assert!(kernel.text.contains(&format!("fn {}(", kernel.name)), "the entry point has the kernel's name");
-        assert!(!kernel.text.contains("enable "), "{}: an optional feature", kernel.name);
+        assert_eq!(
+            kernel.text.contains("Uses: matvec.wgsl."),
+            kernel.text.contains("fn slot_sums"),
+            "{}",
+            kernel.name
+        );
+        assert!(
+            kernel.text.contains(&format!("fn {}(", kernel.name)),
+            "the entry point has the kernel's name"
+        );
+        assert!(
+            !kernel.text.contains("enable "),
+            "{}: an optional feature",
+            kernel.name
+        );
     }
 }

@@ -24,7 +24,7 @@ mod plan;
 pub use adapter::{Adapter, request};
 pub use buffers::largest_binding;
 pub use context::Counts;
-pub use kernels::{Binding, Constants, KERNELS, Kernel, Split, constants};
+pub use kernels::{Binding, Constants, KERNELS, Kernel, Split, Tuning, constants};
 
 use buffers::Buffers;
 use context::Context;

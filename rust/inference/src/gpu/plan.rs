@@ -93,11 +93,8 @@ impl Plan {
         pass.dispatch(&p.embed.pipeline, &self.embed, embed_grid(config, tokens));
         for layer in &self.layers {
             matvec(pass, &p.norm_qkv_rope, &layer.norm_qkv_rope, tokens);
-            pass.dispatch(
-                &p.attention.pipeline,
-                &layer.attention,
-                attention_grid(config, tokens),
-            );
+            let grid = attention_grid(config, tokens, p.attention_threads);
+            pass.dispatch(&p.attention.pipeline, &layer.attention, grid);
             matvec(pass, &p.attention_out, &layer.attention_out, tokens);
             matvec(pass, &p.norm_gate_up_silu, &layer.norm_gate_up_silu, tokens);
             matvec(pass, &p.down, &layer.down, tokens);

@@ -8,7 +8,8 @@ use pocketlm_inference::{Engine, Model};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub const INSTALL: &str = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1";
+pub const INSTALL: &str =
+    "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1";
 
 /// A small fast generator (xorshift64*, Vigna 2016) of repeatable test data.
 pub struct Random(u64);
@@ -31,7 +32,9 @@ impl Random {
 
     /// About normal (the sum of four uniforms), standard deviation `scale`.
     pub fn normal(&mut self, scale: f32) -> f32 {
-        let sum: f32 = (0..4).map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32).sum();
+        let sum: f32 = (0..4)
+            .map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32)
+            .sum();
         (sum - 2.0) * 3f32.sqrt() * scale
     }
 
@@ -61,10 +64,54 @@ pub struct Shape {
 
 /// As small as a model can be; odd everywhere; like the trained ones, in f16.
 pub const SHAPES: [Shape; 4] = [
-    Shape { n_layer: 1, n_head: 1, n_kv_head: 1, d_model: 1, d_head: 2, d_ff: 1, vocab_size: 2, ctx_len: 3, tied: true, f16: false },
-    Shape { n_layer: 3, n_head: 6, n_kv_head: 3, d_model: 45, d_head: 10, d_ff: 71, vocab_size: 131, ctx_len: 90, tied: false, f16: false },
-    Shape { n_layer: 2, n_head: 4, n_kv_head: 1, d_model: 64, d_head: 16, d_ff: 176, vocab_size: 257, ctx_len: 150, tied: true, f16: false },
-    Shape { n_layer: 2, n_head: 3, n_kv_head: 3, d_model: 37, d_head: 34, d_ff: 93, vocab_size: 515, ctx_len: 100, tied: false, f16: true },
+    Shape {
+        n_layer: 1,
+        n_head: 1,
+        n_kv_head: 1,
+        d_model: 1,
+        d_head: 2,
+        d_ff: 1,
+        vocab_size: 2,
+        ctx_len: 3,
+        tied: true,
+        f16: false,
+    },
+    Shape {
+        n_layer: 3,
+        n_head: 6,
+        n_kv_head: 3,
+        d_model: 45,
+        d_head: 10,
+        d_ff: 71,
+        vocab_size: 131,
+        ctx_len: 90,
+        tied: false,
+        f16: false,
+    },
+    Shape {
+        n_layer: 2,
+        n_head: 4,
+        n_kv_head: 1,
+        d_model: 64,
+        d_head: 16,
+        d_ff: 176,
+        vocab_size: 257,
+        ctx_len: 150,
+        tied: true,
+        f16: false,
+    },
+    Shape {
+        n_layer: 2,
+        n_head: 3,
+        n_kv_head: 3,
+        d_model: 37,
+        d_head: 34,
+        d_ff: 93,
+        vocab_size: 515,
+        ctx_len: 100,
+        tied: false,
+        f16: true,
+    },
 ];
 
 /// f32 to f16 bits by truncation: which rounding a test's weights had does not matter, as both backends read the same bits.
@@ -72,31 +119,64 @@ fn f16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     let exponent = ((bits >> 23) & 255) as i32 - 127 + 15;
     let sign = (bits >> 16 & 0x8000) as u16;
-    if exponent <= 0 { sign } else { sign | (exponent as u16) << 10 | (bits >> 13 & 0x3ff) as u16 }
+    if exponent <= 0 {
+        sign
+    } else {
+        sign | (exponent as u16) << 10 | (bits >> 13 & 0x3ff) as u16
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A random model of this shape as a `model.bin`; `golden` are the logits that it claims for the prompt `[0]`.
 pub fn model_bytes(shape: Shape, seed: u64, golden: &[f32]) -> Vec<u8> {
-    let Shape { n_layer, n_head, n_kv_head, d_model, d_head, d_ff, vocab_size, ctx_len, tied, f16 } = shape;
+    let Shape {
+        n_layer,
+        n_head,
+        n_kv_head,
+        d_model,
+        d_head,
+        d_ff,
+        vocab_size,
+        ctx_len,
+        tied,
+        f16,
+    } = shape;
     let mut random = Random::new(seed);
     let mut tensors: Vec<(String, Vec<u32>, Vec<u8>)> = Vec::new();
     let mut matrix = |name: String, rows: u32, columns: u32, scale: f32| {
         let values = random.normals((rows * columns) as usize, scale / (columns as f32).sqrt());
         let bytes = if f16 {
-            values.iter().flat_map(|value| f16_bits(*value).to_le_bytes()).collect()
+            values
+                .iter()
+                .flat_map(|value| f16_bits(*value).to_le_bytes())
+                .collect()
         } else {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
         };
         tensors.push((name, vec![rows, columns], bytes));
     };
     let mut gains = Random::new(seed + 1);
-    let mut gain = || -> Vec<u8> { (0..d_model).flat_map(|_| (1.0 + gains.normal(0.2)).to_le_bytes()).collect() };
+    let mut gain = || -> Vec<u8> {
+        (0..d_model)
+            .flat_map(|_| (1.0 + gains.normal(0.2)).to_le_bytes())
+            .collect()
+    };
     let mut names = vec![];
-    matrix("model.embed_tokens.weight".into(), vocab_size, d_model, (d_model as f32).sqrt());
+    matrix(
+        "model.embed_tokens.weight".into(),
+        vocab_size,
+        d_model,
+        (d_model as f32).sqrt(),
+    );
     for i in 0..n_layer {
         let name = |part: &str| format!("model.layers.{i}.{part}.weight");
         names.push((name("input_layernorm"), gain()));
@@ -120,15 +200,35 @@ pub fn model_bytes(shape: Shape, seed: u64, golden: &[f32]) -> Vec<u8> {
         "lm_head.weight" => (2001, 0),
         _ => {
             let parts: Vec<&str> = name.split('.').collect();
-            let order = ["input_layernorm", "q_proj", "k_proj", "v_proj", "o_proj", "post_attention_layernorm", "gate_proj", "up_proj", "down_proj"];
-            let part = order.iter().position(|part| *part == parts[parts.len() - 2]).unwrap();
+            let order = [
+                "input_layernorm",
+                "q_proj",
+                "k_proj",
+                "v_proj",
+                "o_proj",
+                "post_attention_layernorm",
+                "gate_proj",
+                "up_proj",
+                "down_proj",
+            ];
+            let part = order
+                .iter()
+                .position(|part| *part == parts[parts.len() - 2])
+                .unwrap();
             (1 + parts[2].parse::<usize>().unwrap(), part)
         }
     };
-    tensors.extend(names.into_iter().map(|(name, bytes)| (name, vec![d_model], bytes)));
+    tensors.extend(
+        names
+            .into_iter()
+            .map(|(name, bytes)| (name, vec![d_model], bytes)),
+    );
     tensors.sort_by_key(|(name, ..)| place(name));
 
-    let golden: Vec<u8> = golden.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let golden: Vec<u8> = golden
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let tokenizer = b"opaque".to_vec();
     let header = |data_offset: usize| {
         let mut offset = data_offset;
@@ -149,7 +249,14 @@ pub fn model_bytes(shape: Shape, seed: u64, golden: &[f32]) -> Vec<u8> {
                 let mut entry = section(bytes);
                 entry.insert("name".into(), json!(name));
                 entry.insert("shape".into(), json!(shape));
-                entry.insert("dtype".into(), json!(if f16 && shape.len() == 2 { "f16" } else { "f32" }));
+                entry.insert(
+                    "dtype".into(),
+                    json!(if f16 && shape.len() == 2 {
+                        "f16"
+                    } else {
+                        "f32"
+                    }),
+                );
                 Value::Object(entry)
             })
             .collect();
@@ -170,7 +277,10 @@ pub fn model_bytes(shape: Shape, seed: u64, golden: &[f32]) -> Vec<u8> {
     }
     let mut body = text.clone().into_bytes();
     body.resize(data_offset - 64, 0);
-    for bytes in [&tokenizer, &golden].into_iter().chain(tensors.iter().map(|(_, _, bytes)| bytes)) {
+    for bytes in [&tokenizer, &golden]
+        .into_iter()
+        .chain(tensors.iter().map(|(_, _, bytes)| bytes))
+    {
         body.extend_from_slice(bytes);
         body.resize((64 + body.len()).next_multiple_of(256) - 64, 0);
     }
@@ -186,8 +296,11 @@ pub fn model_bytes(shape: Shape, seed: u64, golden: &[f32]) -> Vec<u8> {
 
 /// A random model whose golden logits are those of the CPU backend.
 pub fn model(shape: Shape, seed: u64) -> Arc<Model> {
-    let parse = |golden: &[f32]| Arc::new(Model::parse(model_bytes(shape, seed, golden)).expect("a valid model.bin"));
-    let mut engine = Engine::cpu(parse(&vec![0.0; shape.vocab_size as usize])).expect("a CPU engine");
+    let parse = |golden: &[f32]| {
+        Arc::new(Model::parse(model_bytes(shape, seed, golden)).expect("a valid model.bin"))
+    };
+    let mut engine =
+        Engine::cpu(parse(&vec![0.0; shape.vocab_size as usize])).expect("a CPU engine");
     parse(&pollster::block_on(engine.logits(&[0])).expect("logits"))
 }
 
@@ -200,7 +313,8 @@ pub fn adapter(model: &Model) -> Adapter {
 
 pub fn gpu_engine(model: &Arc<Model>) -> GpuEngine {
     let Adapter { device, queue, .. } = adapter(model);
-    pollster::block_on(GpuEngine::new(model.clone(), device, queue, |_, _| {})).expect("a GPU engine")
+    pollster::block_on(GpuEngine::new(model.clone(), device, queue, |_, _| {}))
+        .expect("a GPU engine")
 }
 
 /// Compare; a failure names the operation, the index, both values and the largest difference.
@@ -208,9 +322,15 @@ pub fn assert_close(op: &str, got: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(got.len(), expected.len(), "{op}: lengths differ");
     let difference = |i: &usize| {
         let difference = (got[*i] - expected[*i]).abs();
-        if difference.is_nan() { f32::INFINITY } else { difference }
+        if difference.is_nan() {
+            f32::INFINITY
+        } else {
+            difference
+        }
     };
-    let Some(worst) = (0..got.len()).max_by(|a, b| difference(a).total_cmp(&difference(b))) else { return };
+    let Some(worst) = (0..got.len()).max_by(|a, b| difference(a).total_cmp(&difference(b))) else {
+        return;
+    };
     let (want, have, most) = (expected[worst], got[worst], difference(&worst));
     assert!(
         most <= tolerance,
