@@ -1,0 +1,245 @@
+//! A writer of small random `model.bin` files, so that no such file is in git. It follows `training/FORMAT.md`, and can leave it at any
+//! point while the checksums stay right.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// What a test may change of a model; the rest is fixed.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub n_layer: u32,
+    pub n_head: u32,
+    pub n_kv_head: u32,
+    pub d_model: u32,
+    pub d_head: u32,
+    pub d_ff: u32,
+    pub vocab_size: u32,
+    pub ctx_len: u32,
+    pub tie_embeddings: bool,
+    pub eos_token_id: Option<u32>,
+    pub f16: bool,
+}
+
+impl Shape {
+    /// Odd sizes, grouped queries, heads wider than the model, everything in a few kilobytes.
+    pub const TINY: Self = Self {
+        n_layer: 2,
+        n_head: 4,
+        n_kv_head: 2,
+        d_model: 5,
+        d_head: 6,
+        d_ff: 7,
+        vocab_size: 11,
+        ctx_len: 24,
+        tie_embeddings: true,
+        eos_token_id: None,
+        f16: false,
+    };
+}
+
+/// Numbers that look random and are the same on every machine (SplitMix64, Steele et al. 2014).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// In [−1, 1), a multiple of 2^−10: exact in f16 too.
+    pub fn signed(&mut self) -> f32 {
+        (self.next() >> 53) as f32 / 1024.0 - 1.0
+    }
+
+    pub fn vec(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.signed()).collect()
+    }
+
+    pub fn ids(&mut self, len: usize, vocab_size: u32) -> Vec<u32> {
+        (0..len)
+            .map(|_| (self.next() % u64::from(vocab_size)) as u32)
+            .collect()
+    }
+}
+
+/// A file under construction: the header without the places of the sections, and the sections.
+#[derive(Clone)]
+pub struct File {
+    pub header: Value,
+    /// Tokenizer, golden logits, tensors.
+    pub sections: Vec<Vec<u8>>,
+}
+
+impl File {
+    /// A model with random weights and golden logits of zero.
+    pub fn random(shape: Shape, seed: u64) -> Self {
+        let s = shape;
+        let mut random = Random(seed);
+        let (q, kv) = (s.n_head * s.d_head, s.n_kv_head * s.d_head);
+        let mut specs = vec![(
+            "model.embed_tokens".to_owned(),
+            vec![s.vocab_size, s.d_model],
+        )];
+        for i in 0..s.n_layer {
+            for (part, sizes) in [
+                ("input_layernorm", vec![s.d_model]),
+                ("self_attn.q_proj", vec![q, s.d_model]),
+                ("self_attn.k_proj", vec![kv, s.d_model]),
+                ("self_attn.v_proj", vec![kv, s.d_model]),
+                ("self_attn.o_proj", vec![s.d_model, q]),
+                ("post_attention_layernorm", vec![s.d_model]),
+                ("mlp.gate_proj", vec![s.d_ff, s.d_model]),
+                ("mlp.up_proj", vec![s.d_ff, s.d_model]),
+                ("mlp.down_proj", vec![s.d_model, s.d_ff]),
+            ] {
+                specs.push((format!("model.layers.{i}.{part}"), sizes));
+            }
+        }
+        specs.push(("model.norm".to_owned(), vec![s.d_model]));
+        if !s.tie_embeddings {
+            specs.push(("lm_head".to_owned(), vec![s.vocab_size, s.d_model]));
+        }
+        let mut sections = vec![b"tokenizer".to_vec(), vec![0; 4 * s.vocab_size as usize]];
+        let mut tensors = Vec::new();
+        for (name, sizes) in specs {
+            let values = random.vec(sizes.iter().product::<u32>() as usize);
+            let f16 = s.f16 && sizes.len() == 2;
+            sections.push(if f16 {
+                values
+                    .iter()
+                    .flat_map(|value| f16_bits(*value).to_le_bytes())
+                    .collect()
+            } else {
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect()
+            });
+            let dtype = if f16 { "f16" } else { "f32" };
+            tensors.push(json!({"dtype": dtype, "name": format!("{name}.weight"), "shape": sizes}));
+        }
+        let header = json!({
+            "config": {
+                "bos_token_id": 0, "ctx_len": s.ctx_len, "d_ff": s.d_ff, "d_head": s.d_head, "d_model": s.d_model,
+                "eos_token_id": s.eos_token_id, "n_head": s.n_head, "n_kv_head": s.n_kv_head, "n_layer": s.n_layer,
+                "norm_eps": 1e-5, "rope_theta": 10000.0, "tie_embeddings": s.tie_embeddings,
+                "vocab_size": s.vocab_size,
+            },
+            "golden": {"ids": [1, 2, 3], "logits": {}},
+            "provenance": {"made by": "a test"},
+            "tensors": tensors,
+            "tokenizer": {"chat_template": null},
+        });
+        Self { header, sections }
+    }
+
+    /// The golden answer.
+    pub fn set_golden(&mut self, logits: &[f32]) {
+        self.sections[1] = logits
+            .iter()
+            .flat_map(|logit| logit.to_le_bytes())
+            .collect();
+    }
+
+    /// The complete file.
+    pub fn bytes(&self) -> Vec<u8> {
+        assemble(&self.placed_header(), &self.sections)
+    }
+
+    /// The complete file after `change` edited the finished header; its checksum is right again, offsets are as `change` left them.
+    pub fn bytes_with_header(&self, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+        let mut header = self.placed_header();
+        change(&mut header);
+        assemble(&header, &self.sections)
+    }
+
+    /// Where the sections lie.
+    pub fn offsets(&self) -> Vec<usize> {
+        let mut header = self.placed_header();
+        entries(&mut header)
+            .iter()
+            .map(|entry| entry["offset"].as_u64().unwrap() as usize)
+            .collect()
+    }
+
+    fn placed_header(&self) -> Value {
+        let mut header = self.header.clone();
+        loop {
+            let before = header.clone();
+            let mut end = 64 + header.to_string().len();
+            for (entry, section) in entries(&mut header).into_iter().zip(&self.sections) {
+                let offset = end.next_multiple_of(256);
+                entry["offset"] = json!(offset);
+                entry["nbytes"] = json!(section.len());
+                entry["sha256"] = json!(hex(&Sha256::digest(section)));
+                end = offset + section.len();
+            }
+            if header == before {
+                return header;
+            }
+        }
+    }
+}
+
+fn entries(header: &mut Value) -> Vec<&mut Value> {
+    let header = header.as_object_mut().unwrap();
+    let (mut golden, mut tensors, mut tokenizer) = (None, Vec::new(), None);
+    for (key, value) in header.iter_mut() {
+        match key.as_str() {
+            "golden" => golden = Some(&mut value["logits"]),
+            "tensors" => tensors = value.as_array_mut().unwrap().iter_mut().collect(),
+            "tokenizer" => tokenizer = Some(value),
+            _ => {}
+        }
+    }
+    [tokenizer.unwrap(), golden.unwrap()]
+        .into_iter()
+        .chain(tensors)
+        .collect()
+}
+
+/// Prefix, header and sections as the header says where they are, or one after another where it does not.
+fn assemble(header: &Value, sections: &[Vec<u8>]) -> Vec<u8> {
+    assemble_text(header.to_string().as_bytes(), sections)
+}
+
+/// A file with any header text; sections follow one another.
+pub fn assemble_text(text: &[u8], sections: &[Vec<u8>]) -> Vec<u8> {
+    let data_offset = (64 + text.len()).next_multiple_of(256);
+    let mut body = Vec::new();
+    for section in sections {
+        body.resize(body.len().next_multiple_of(256), 0);
+        body.extend_from_slice(section);
+    }
+    body.resize(body.len().next_multiple_of(256), 0);
+    let mut bytes = b"POCKETLM".to_vec();
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend((data_offset as u64).to_le_bytes());
+    bytes.extend(((data_offset + body.len()) as u64).to_le_bytes());
+    bytes.extend(Sha256::digest(text));
+    bytes.extend_from_slice(text);
+    bytes.resize(data_offset, 0);
+    bytes.extend(body);
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Binary16 bits of a value that binary16 holds exactly and that is normal or zero.
+pub fn f16_bits(value: f32) -> u16 {
+    if value == 0.0 {
+        return 0;
+    }
+    let bits = value.to_bits();
+    assert_eq!(bits & 0x1fff, 0, "{value} is not exact in f16");
+    let exponent = ((bits >> 23) & 0xff) as i32 - 127 + 15;
+    assert!((1..31).contains(&exponent), "{value} is not normal in f16");
+    ((bits >> 16) & 0x8000) as u16 | ((exponent as u16) << 10) | ((bits >> 13) & 0x3ff) as u16
+}
