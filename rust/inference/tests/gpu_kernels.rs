@@ -1,0 +1,514 @@
+//! Each kernel against its CPU twin, alone, on random values and odd shapes.
+//!
+//! (`tests/shaders` compares the same kernels with torch; this test compares the two engines with each other.)
+
+mod gpu_support;
+
+use gpu_support::{INSTALL, Random, assert_close};
+use pocketlm_inference::Config;
+use pocketlm_inference::cpu::Weights;
+use pocketlm_inference::cpu::ops::{self, Heads, Norm};
+use pocketlm_inference::format::Dtype;
+use pocketlm_inference::gpu::{Binding, Constants, KERNELS, Step, Tuning, constants};
+use pocketlm_inference::rope::RopeTable;
+use pocketlm_inference::sampling::Sampling;
+use pollster::block_on;
+
+/// f32 sums of a few hundred products of order 1, in another order: differences of a few 1e-6.
+const TOLERANCE: f32 = 2e-5;
+const POSITION: usize = 3;
+
+/// A device, and how its kind of adapter is served.
+struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    tuning: Tuning,
+}
+
+impl Gpu {
+    fn new() -> Self {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .unwrap_or_else(|error| {
+                panic!("{error}. On Debian, install a software driver: {INSTALL}")
+            });
+        let (device, queue) =
+            block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+        Self {
+            device,
+            queue,
+            tuning: Tuning::new(adapter.get_info().device_type),
+        }
+    }
+
+    /// Dispatch a kernel once over buffers with these contents; returns the contents of all afterwards.
+    fn run(
+        &self,
+        name: &str,
+        constants: &Constants,
+        contents: &[&[u8]],
+        grid: [u32; 3],
+    ) -> Vec<Vec<u8>> {
+        let kernel = KERNELS
+            .iter()
+            .find(|kernel| kernel.name == name)
+            .expect("a kernel of this name");
+        let module = self
+            .device
+            .create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(name),
+                source: wgpu::ShaderSource::Wgsl(kernel.text.into()),
+            });
+        let pipeline = self
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(name),
+                layout: None,
+                module: &module,
+                entry_point: Some(name),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+        let buffers: Vec<wgpu::Buffer> = kernel
+            .bindings
+            .iter()
+            .zip(contents)
+            .map(|(binding, bytes)| {
+                let usage = match binding {
+                    Binding::Uniform => wgpu::BufferUsages::UNIFORM,
+                    Binding::Read | Binding::Write => wgpu::BufferUsages::STORAGE,
+                };
+                let usage = usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+                let size = bytes.len() as u64;
+                let descriptor = wgpu::BufferDescriptor {
+                    label: None,
+                    size,
+                    usage,
+                    mapped_at_creation: false,
+                };
+                let buffer = self.device.create_buffer(&descriptor);
+                self.queue.write_buffer(&buffer, 0, bytes);
+                buffer
+            })
+            .collect();
+        let entries: Vec<_> = (0..)
+            .zip(&buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let layout = &pipeline.get_bind_group_layout(0);
+        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout,
+            entries: &entries,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+        drop(pass);
+        self.queue.submit([encoder.finish()]);
+        buffers.iter().map(|buffer| self.read(buffer)).collect()
+    }
+
+    fn read(&self, buffer: &wgpu::Buffer) -> Vec<u8> {
+        let size = buffer.size();
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let descriptor = wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        };
+        let mappable = self.device.create_buffer(&descriptor);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &mappable, 0, size);
+        self.queue.submit([encoder.finish()]);
+        mappable.map_async(wgpu::MapMode::Read, .., |result| result.expect("mapped"));
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .unwrap();
+        mappable.get_mapped_range(..).unwrap().to_vec()
+    }
+
+    /// The constants and the grid of a kernel that uses `matvec.wgsl`.
+    fn matvec(&self, config: &Config, pairs: u32, tokens: u32) -> (Constants, [u32; 3]) {
+        let split = self.tuning.split(pairs);
+        let tile = if tokens == 1 { 1 } else { 4 };
+        let mut constants = constants(config, Dtype::F32);
+        constants.extend(
+            [
+                ("WORKGROUP", split.workgroup),
+                ("LANES", split.lanes),
+                ("TILE", tile),
+            ]
+            .map(|(name, value)| (name, f64::from(value))),
+        );
+        (
+            constants,
+            [
+                pairs.div_ceil(split.workgroup / split.lanes),
+                1,
+                tokens.div_ceil(tile),
+            ],
+        )
+    }
+}
+
+/// Shapes of 1, odd ones, GQA groups of 1, 2 and 4.
+fn configs() -> [Config; 3] {
+    [
+        (1, 1, 1, 2, 1, 2),
+        (45, 6, 3, 10, 71, 131),
+        (66, 4, 1, 34, 93, 515),
+    ]
+    .map(
+        |(d_model, n_head, n_kv_head, d_head, d_ff, vocab_size)| Config {
+            n_layer: 1,
+            n_head,
+            n_kv_head,
+            d_model,
+            d_head,
+            d_ff,
+            vocab_size,
+            ctx_len: 16,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-3,
+            tie_embeddings: true,
+            bos_token_id: None,
+            eos_token_id: None,
+        },
+    )
+}
+
+/// Rows of f32 values, each padded to whole vec4s.
+fn padded(values: &[f32], width: u32) -> Vec<u8> {
+    let stride = width.next_multiple_of(4) as usize;
+    let rows = values.chunks_exact(width as usize).flat_map(|row| {
+        let mut row = row.to_vec();
+        row.resize(stride, 0.0);
+        row
+    });
+    rows.flat_map(f32::to_le_bytes).collect()
+}
+
+/// The inverse of [`padded`].
+fn unpadded(bytes: &[u8], width: u32) -> Vec<f32> {
+    let stride = width.next_multiple_of(4) as usize;
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+    values
+        .chunks_exact(stride)
+        .flat_map(|row| row[..width as usize].to_vec())
+        .collect()
+}
+
+fn step(tokens: usize) -> Vec<u8> {
+    let step = Step {
+        position: POSITION as u32,
+        n_tokens: tokens as u32,
+        ..Step::default()
+    };
+    bytemuck::bytes_of(&step).to_vec()
+}
+
+/// For every shape and 1 and 6 tokens.
+fn for_each_case(mut test: impl FnMut(&Gpu, &Config, usize, &mut Random)) {
+    let gpu = Gpu::new();
+    for config in configs() {
+        for tokens in [1, 6] {
+            test(
+                &gpu,
+                &config,
+                tokens,
+                &mut Random::new(config.d_model.into()),
+            );
+        }
+    }
+}
+
+#[test]
+fn embed() {
+    for_each_case(|gpu, config, tokens, random| {
+        let table = random.normals((config.vocab_size * config.d_model) as usize, 1.0);
+        let ids = random.ids(tokens, config.vocab_size);
+        let mut expected = vec![0.0; tokens * config.d_model as usize];
+        ops::embed(&ids, Weights::F32(&table), &mut expected);
+        let x = padded(&vec![9.0; expected.len()], config.d_model);
+        let contents = [
+            bytemuck::cast_slice(&ids),
+            &padded(&table, config.d_model)[..],
+            &x,
+        ];
+        let got = gpu.run(
+            "embed",
+            &constants(config, Dtype::F32),
+            &contents,
+            [config.d_model.div_ceil(256), tokens as u32, 1],
+        );
+        assert_eq!(unpadded(&got[2], config.d_model), expected);
+    });
+}
+
+#[test]
+fn norm_qkv_rope() {
+    for_each_case(|gpu, config, tokens, random| {
+        let [c, d] = [config.d_model, config.d_head];
+        let (q_width, kv_width) = (config.q_width(), config.kv_width());
+        let x = random.normals(tokens * c as usize, 1.0);
+        let gain = random.normals(c as usize, 1.0);
+        let [wq, wk, wv] =
+            [q_width, kv_width, kv_width].map(|rows| random.normals((rows * c) as usize, 0.3));
+        let rope = RopeTable::new(config).unwrap();
+        let cache_len = (kv_width * config.ctx_len) as usize;
+        let (mut q, mut normed) = (vec![0.0; tokens * q_width as usize], vec![0.0; x.len()]);
+        let (mut k_cache, mut v_cache) = (vec![0.0; cache_len], vec![0.0; cache_len]);
+        ops::norm_qkv_rope(
+            heads(config),
+            &x,
+            Norm {
+                weight: &gain,
+                eps: config.norm_eps as f32,
+            },
+            Weights::F32(&wq),
+            Weights::F32(&wk),
+            Weights::F32(&wv),
+            &rope,
+            POSITION,
+            &mut normed,
+            &mut q,
+            &mut k_cache,
+            &mut v_cache,
+        );
+        let table: Vec<f32> = rope
+            .cos
+            .iter()
+            .zip(&rope.sin)
+            .flat_map(|(cos, sin)| [*cos, *sin])
+            .collect();
+        let cache = padded(&vec![0.0; cache_len], d);
+        let contents = [
+            &step(tokens)[..],
+            &padded(&x, c),
+            &padded(&gain, c),
+            &padded(&[&wq[..], &wk, &wv].concat(), c),
+            bytemuck::cast_slice(&table),
+            &padded(&vec![0.0; q.len()], d),
+            &cache,
+            &cache,
+        ];
+        let (constants, grid) = gpu.matvec(config, (q_width + 2 * kv_width) / 2, tokens as u32);
+        let got = gpu.run("norm_qkv_rope", &constants, &contents, grid);
+        assert_close("norm_qkv_rope q", &unpadded(&got[5], d), &q, TOLERANCE);
+        assert_close(
+            "norm_qkv_rope k",
+            &unpadded(&got[6], d),
+            &k_cache,
+            TOLERANCE,
+        );
+        assert_close(
+            "norm_qkv_rope v",
+            &unpadded(&got[7], d),
+            &v_cache,
+            TOLERANCE,
+        );
+    });
+}
+
+#[test]
+fn attention() {
+    for_each_case(|gpu, config, tokens, random| {
+        let d = config.d_head;
+        let q = random.normals(tokens * config.q_width() as usize, 1.0);
+        let [k, v] =
+            [(); 2].map(|()| random.normals((config.kv_width() * config.ctx_len) as usize, 1.0));
+        let mut expected = vec![0.0; q.len()];
+        let mut scores = vec![0.0; config.ctx_len as usize];
+        ops::attention(
+            heads(config),
+            &q,
+            &k,
+            &v,
+            POSITION,
+            &mut scores,
+            &mut expected,
+        );
+        let out = padded(&vec![0.0; q.len()], config.q_width());
+        let contents = [
+            &step(tokens)[..],
+            &padded(&q, d),
+            &padded(&k, d),
+            &padded(&v, d),
+            &out,
+        ];
+        let mut constants = constants(config, Dtype::F32);
+        let threads = gpu.tuning.attention_threads();
+        constants.push(("THREADS", f64::from(threads)));
+        let grid = [
+            config.n_head,
+            tokens as u32,
+            d.div_ceil(4).div_ceil(threads),
+        ];
+        let got = gpu.run("attention", &constants, &contents, grid);
+        assert_close(
+            "attention",
+            &unpadded(&got[4], config.q_width()),
+            &expected,
+            TOLERANCE,
+        );
+    });
+}
+
+#[test]
+fn matmul_residual() {
+    for_each_case(|gpu, config, tokens, random| {
+        let (c, k) = (config.d_model, config.d_ff);
+        let input = random.normals(tokens * k as usize, 1.0);
+        let w = random.normals((c * k) as usize, 0.2);
+        let x = random.normals(tokens * c as usize, 1.0);
+        let mut expected = x.clone();
+        ops::matmul_residual(&input, Weights::F32(&w), c as usize, &mut expected);
+        let contents = [
+            &step(tokens)[..],
+            &padded(&input, k),
+            &padded(&w, k),
+            &padded(&x, c),
+        ];
+        let (mut constants, grid) = gpu.matvec(config, c.div_ceil(2), tokens as u32);
+        constants.push(("WIDTH_IN", f64::from(k)));
+        let got = gpu.run("matmul_residual", &constants, &contents, grid);
+        assert_close(
+            "matmul_residual",
+            &unpadded(&got[3], c),
+            &expected,
+            TOLERANCE,
+        );
+    });
+}
+
+#[test]
+fn norm_gate_up_silu() {
+    for_each_case(|gpu, config, tokens, random| {
+        let (c, f) = (config.d_model, config.d_ff);
+        let x = random.normals(tokens * c as usize, 1.0);
+        let gain = random.normals(c as usize, 1.0);
+        let [gate, up] = [(); 2].map(|()| random.normals((f * c) as usize, 0.2));
+        let (mut normed, mut expected) = (vec![0.0; x.len()], vec![0.0; tokens * f as usize]);
+        let norm = Norm {
+            weight: &gain,
+            eps: config.norm_eps as f32,
+        };
+        ops::norm_gate_up_silu(
+            &x,
+            norm,
+            Weights::F32(&gate),
+            Weights::F32(&up),
+            &mut normed,
+            &mut expected,
+        );
+        let hidden = padded(&vec![0.0; expected.len()], f);
+        let contents = [
+            &step(tokens)[..],
+            &padded(&x, c),
+            &padded(&gain, c),
+            &padded(&gate, c),
+            &padded(&up, c),
+            &hidden,
+        ];
+        let (constants, grid) = gpu.matvec(config, f, tokens as u32);
+        let got = gpu.run("norm_gate_up_silu", &constants, &contents, grid);
+        assert_close(
+            "norm_gate_up_silu",
+            &unpadded(&got[5], f),
+            &expected,
+            TOLERANCE,
+        );
+    });
+}
+
+#[test]
+fn norm_logits() {
+    for_each_case(|gpu, config, tokens, random| {
+        let (c, v) = (config.d_model, config.vocab_size as usize);
+        let x = random.normals(tokens * c as usize, 1.0);
+        let gain = random.normals(c as usize, 1.0);
+        let w = random.normals(v * c as usize, 0.2);
+        let (mut normed, mut expected) = (vec![0.0; x.len()], vec![0.0; tokens * v]);
+        let norm = Norm {
+            weight: &gain,
+            eps: config.norm_eps as f32,
+        };
+        ops::norm_logits(&x, norm, Weights::F32(&w), &mut normed, &mut expected);
+        let logits = vec![0; tokens * v * 4];
+        let contents = [
+            &step(tokens)[..],
+            &padded(&x, c),
+            &padded(&gain, c),
+            &padded(&w, c),
+            &logits,
+        ];
+        let (constants, grid) = gpu.matvec(config, config.vocab_size.div_ceil(2), tokens as u32);
+        let got = gpu.run("norm_logits", &constants, &contents, grid);
+        // The kernel writes the last token's row first.
+        let rows: Vec<f32> = bytemuck::pod_collect_to_vec(&got[4]);
+        let in_order: Vec<f32> = rows.chunks_exact(v).rev().flatten().copied().collect();
+        assert_close("norm_logits", &in_order, &expected, TOLERANCE);
+    });
+}
+
+#[test]
+fn sample() {
+    let gpu = Gpu::new();
+    let mut random = Random::new(5);
+    for config in configs() {
+        for (top_k, top_p) in [(0, 1.0), (5, 1.0), (0, 0.8), (7, 0.9)] {
+            for seed in 0..4 {
+                let logits = random.normals(config.vocab_size as usize, 2.0);
+                let sampling = Sampling {
+                    temperature: 0.9,
+                    top_k,
+                    top_p,
+                    seed,
+                };
+                let mut weights = vec![0.0; logits.len()];
+                let expected =
+                    ops::sample(&logits, &sampling, POSITION as u32, &mut weights).unwrap();
+                let before = POSITION as u32 - 1;
+                let step = Step {
+                    position: before,
+                    n_tokens: 1,
+                    top_k,
+                    temperature: 0.9,
+                    top_p,
+                    seed,
+                    ..Step::default()
+                };
+                let contents = [
+                    bytemuck::bytes_of(&step),
+                    bytemuck::cast_slice(&logits),
+                    &[0; 4],
+                    &[0; 8],
+                ];
+                let mut constants = constants(&config, Dtype::F32);
+                constants.push(("THREADS", f64::from(gpu.tuning.sample_threads())));
+                let got = gpu.run("sample", &constants, &contents, [1, 1, 1]);
+                let ring: Vec<u32> = bytemuck::pod_collect_to_vec(&got[3]);
+                assert_eq!(ring, [expected, 0], "{sampling:?} V {}", config.vocab_size);
+            }
+        }
+    }
+}
+
+fn heads(config: &Config) -> Heads {
+    Heads {
+        n_head: config.n_head as usize,
+        n_kv_head: config.n_kv_head as usize,
+        d_head: config.d_head as usize,
+        ctx_len: config.ctx_len as usize,
+    }
+}
