@@ -29,7 +29,7 @@ export type Expected = {
   greedy: { prompt: string; ids: number[]; margins: number[] };
 };
 
-/** E2E_EXPECTED: the JSON of `python tests/e2e/expected.py <bundle>/model.bin --out FILE`. */
+/** E2E_EXPECTED: the JSON of `python -m tests.e2e.expected <bundle>/model.bin FILE`. */
 export function expected(): Expected {
   const file = path("E2E_EXPECTED", "the file that tests/e2e/expected.py wrote for the bundle's model.bin");
   return JSON.parse(readFileSync(file, "utf8"));

@@ -1,9 +1,11 @@
 """What torch answers to forced ids and what it would go on with: the JSON that the browser's answers are compared with.
 
-    python tests/e2e/expected.py MODEL.BIN --out EXPECTED.JSON [--n-ids 256] [--n-greedy 64]
+    python -m tests.e2e.expected MODEL.BIN EXPECTED.JSON [--n-ids 256] [--n-greedy 64]
 
-Reads the model file with `training.model_file` and runs `training.model` in f64 (greedy margins) and f32 (logits), on the
-CPU. The JSON: {ids, logits (base64 of little-endian f32, (T, V)), tolerance, greedy: {prompt, ids, margins}}.
+Reads the model file with `training.model_file` and runs `training.model` on the CPU, in f32 for the logits and in f64
+for the greedy tokens.
+
+The JSON: {ids, logits (base64 of little-endian f32, (T, V)), tolerance, greedy: {prompt, ids, margins}}.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from training.model_file import ModelFile, read_model
 
 def load(file: ModelFile, dtype: torch.dtype) -> Llama:
     """The model of a file, in dtype."""
-    shape = {key: value for key, value in file.config.items() if key not in ("vocab_size", "bos_token_id", "eos_token_id")}
+    not_shape = {"vocab_size", "bos_token_id", "eos_token_id"}
+    shape = {key: value for key, value in file.config.items() if key not in not_shape}
     llama = Llama(Model(**shape), file.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(values.astype(np.float32)) for name, values in file.tensors.items()})
     return llama.to(dtype).eval()
@@ -50,7 +53,8 @@ def expected(path: Path, n_ids: int, n_greedy: int) -> dict[str, object]:
     ctx_len, vocab_size = file.config["ctx_len"], file.config["vocab_size"]
     ids = np.random.default_rng(1).integers(0, vocab_size, min(n_ids, ctx_len)).tolist()
     logits = load(file, torch.float32)(torch.tensor([ids]))[0].numpy().astype("<f4")
-    prompt = tokenizer.decode(list(file.golden.ids))
+    special = set(tokenizer.special_tokens.values())
+    prompt = tokenizer.decode([token for token in file.golden.ids if token not in special])
     prompt_ids = tokenizer.encode(prompt)
     chosen, margins = greedy(load(file, torch.float64), prompt_ids, min(n_greedy, ctx_len - len(prompt_ids)))
     return {
@@ -65,7 +69,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("out", type=Path)
     parser.add_argument("--n-ids", type=int, default=256)
     parser.add_argument("--n-greedy", type=int, default=64)
     arguments = parser.parse_args()

@@ -1,0 +1,184 @@
+//! The session on the CPU, with small models made here.
+
+mod model;
+
+use model::{Options, engine, tokenizer};
+use pocketlm_inference::Sampling;
+use pocketlm_inference::generate::FinishReason;
+use pocketlm_web::session::{Session, parameters};
+use pollster::block_on;
+
+const HOT: Sampling = Sampling {
+    temperature: 1.0,
+    top_k: 0,
+    top_p: 1.0,
+    seed: 3,
+};
+
+fn session() -> Session {
+    Session::new(engine(&Options::default())).expect("a sound session")
+}
+
+/// Run to the end: text, ids, tokens of the prompt that were read.
+fn run(
+    session: &mut Session,
+    prompt: &str,
+    sampling: Sampling,
+    max_tokens: u32,
+    batch: u32,
+) -> (String, Vec<u32>, u32) {
+    session
+        .start(prompt, sampling, max_tokens)
+        .expect("a prompt that fits");
+    let (mut text, mut ids, mut prefilled) = (String::new(), Vec::new(), 0);
+    loop {
+        let step = block_on(session.step(batch)).expect("a step");
+        assert!(
+            step.ids.len() <= batch as usize,
+            "{} tokens in a batch of {batch}",
+            step.ids.len()
+        );
+        text += &step.text;
+        ids.extend(step.ids);
+        prefilled += step.prefilled;
+        if let Some(reason) = step.done {
+            assert_eq!(reason, FinishReason::MaxTokens);
+            return (text, ids, prefilled);
+        }
+    }
+}
+
+#[test]
+fn the_text_is_that_of_the_ids_however_they_are_cut() {
+    let mut session = session();
+    let (text, ids, prefilled) = run(&mut session, "To be", HOT, 60, 7);
+    assert_eq!(ids.len(), 60);
+    assert!(prefilled >= tokenizer(280).encode("To be").len() as u32);
+    // Random tokens end in the middle of characters all the time.
+    assert!(text.contains('\u{FFFD}'));
+    assert_eq!(text, session.decode(&ids).expect("known ids"));
+}
+
+#[test]
+fn the_batch_does_not_change_the_text() {
+    let mut session = session();
+    let (text, ..) = run(&mut session, "To be", HOT, 50, 1);
+    for batch in [2, 5, 64] {
+        assert_eq!(
+            run(&mut session, "To be", HOT, 50, batch).0,
+            text,
+            "batch {batch}"
+        );
+    }
+    let other = Sampling { seed: 4, ..HOT };
+    assert_ne!(run(&mut session, "To be", other, 50, 5).0, text);
+}
+
+#[test]
+fn a_special_token_in_the_prompt_counts_as_such() {
+    let mut session = session();
+    let (.., prefilled) = run(&mut session, "<|endoftext|>", HOT, 1, 1);
+    assert_eq!(prefilled, 1);
+    assert!(session.encode("<|endoftext|>").len() > 1);
+}
+
+#[test]
+fn an_empty_prompt_begins_a_document_where_the_model_can() {
+    let (.., prefilled) = run(&mut session(), "", HOT, 1, 1);
+    assert_eq!(prefilled, 1);
+    let mut without = Session::new(engine(&Options {
+        bos: None,
+        ..Options::default()
+    }))
+    .expect("a sound session");
+    let failure = without
+        .start("", HOT, 1)
+        .expect_err("nothing to begin with");
+    assert_eq!(failure.kind, "bad-input");
+    assert!(failure.message.contains("empty"), "{}", failure.message);
+}
+
+#[test]
+fn a_step_without_a_run_is_refused() {
+    let mut session = session();
+    assert_eq!(
+        block_on(session.step(1)).expect_err("no run").kind,
+        "bad-input"
+    );
+    session.start("To be", HOT, 5).expect("a prompt that fits");
+    block_on(session.logits(&[1, 2])).expect("logits");
+    assert_eq!(
+        block_on(session.step(1))
+            .expect_err("logits ended the run")
+            .kind,
+        "bad-input"
+    );
+}
+
+#[test]
+fn bad_sampling_is_refused_and_the_next_run_works() {
+    let mut session = session();
+    let failure = session
+        .start(
+            "To be",
+            Sampling {
+                temperature: f32::NAN,
+                ..HOT
+            },
+            1,
+        )
+        .expect_err("not a number");
+    assert_eq!(
+        (failure.kind, failure.message.contains("temperature")),
+        ("bad-input", true)
+    );
+    assert_eq!(run(&mut session, "To be", HOT, 3, 3).1.len(), 3);
+}
+
+#[test]
+fn logits_are_rows_of_the_vocabulary_and_repeatable() {
+    let mut session = session();
+    let logits = block_on(session.logits(&[1, 2, 3])).expect("logits");
+    assert_eq!(logits.len(), 3 * 280);
+    assert_eq!(
+        block_on(session.logits(&[1, 2, 3])).expect("logits"),
+        logits
+    );
+    let failure = block_on(session.logits(&[280])).expect_err("no such token");
+    assert_eq!(failure.kind, "bad-input");
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_model_is_refused() {
+    let options = Options {
+        tokens: 281,
+        ..Options::default()
+    };
+    let failure = Session::new(engine(&options))
+        .err()
+        .expect("too many tokens");
+    assert_eq!(failure.kind, "bad-model");
+    assert!(
+        failure.message.contains("280") && failure.message.contains("281"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn the_golden_prompt_is_shown_without_special_tokens() {
+    let session = session();
+    let golden = session.golden_prompt().expect("known ids");
+    assert_eq!(golden, session.decode(&[60, 61]).expect("known ids"));
+    assert_eq!(
+        session.decode(&[280]).expect_err("no such token").kind,
+        "bad-input"
+    );
+}
+
+#[test]
+fn parameters_are_counted_once() {
+    // Embedding (tied), q, k, v, o, gate, up, down, three norms.
+    let expected = 280 * 8 + 8 * 8 + 2 * 4 * 8 + 8 * 8 + 3 * 12 * 8 + 3 * 8;
+    assert_eq!(parameters(session().model()), expected);
+}
