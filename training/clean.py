@@ -22,7 +22,7 @@ _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
 _SPEAKER = re.compile(r"\*\*([^*]+?)[.:]?\*\*[.:]?")
 _DIRECTION = re.compile(
-    r"(?:[_*]+\[?|\[)([^_*\[\]]+?)\]?[_*]+", re.DOTALL
+    r"(?:(?:__?|\*(?!\*))\[?|\[)([^_*\[\]]+?)\]?[_*]+", re.DOTALL
 )  # also those that lost their first underscore
 _EMPHASIS = re.compile(r"(?<![\w\\])([_*]{1,3})(?=\S)(.+?)(?<=[^\s\\])\1(?!\w)")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)")

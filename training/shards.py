@@ -16,7 +16,7 @@ A shard, little-endian:
         44      4  separator_id     u32
         48     32  tokenizer_sha256 of the tokenizer's flat form
         80     32  payload_sha256   of all that follows the header
-       112     16  zero
+       112     16  header_sha256    the first 16 bytes of the SHA-256 of the 112 before
        128      …  tokens           n_tokens * token_nbytes, then zeros to a multiple of 8
          …      …  document index   n_documents * u64: the position in this shard of each document's separator
 """
@@ -41,7 +41,8 @@ from training.tokenizer import load as load_tokenizer
 
 MAGIC = b"PKTOKENS"
 VERSION = 1
-HEADER = struct.Struct("<8sIIQQQII32s32s16x")  # 128 bytes
+HEADER = struct.Struct("<8sIIQQQII32s32s")  # 112 bytes, and 16 of their digest
+HEADER_NBYTES = 128
 SHARD_TOKENS = 1 << 27  # a shard is closed by the document that reaches this (256 MiB as u16)
 
 
@@ -85,7 +86,7 @@ def _write_shard(
     n_tokens = text_nbytes = 0
     digest = hashlib.sha256()
     with path.open("wb") as shard:
-        shard.write(bytes(HEADER.size))
+        shard.write(bytes(HEADER_NBYTES))
         while text is not None and n_tokens < shard_tokens:
             encoded = separator_id.to_bytes(token_nbytes, "little") + encode(text)
             starts.append(n_tokens)
@@ -97,21 +98,20 @@ def _write_shard(
         tail = bytes(-shard.tell() % 8) + np.array(starts, "<u8").tobytes()
         shard.write(tail)
         digest.update(tail)
-        shard.seek(0)
-        shard.write(
-            HEADER.pack(
-                MAGIC,
-                VERSION,
-                token_nbytes,
-                n_tokens,
-                len(starts),
-                text_nbytes,
-                tokenizer.vocab_size,
-                separator_id,
-                hashlib.sha256(tokenizer.to_bytes()).digest(),
-                digest.digest(),
-            )
+        header = HEADER.pack(
+            MAGIC,
+            VERSION,
+            token_nbytes,
+            n_tokens,
+            len(starts),
+            text_nbytes,
+            tokenizer.vocab_size,
+            separator_id,
+            hashlib.sha256(tokenizer.to_bytes()).digest(),
+            digest.digest(),
         )
+        shard.seek(0)
+        shard.write(header + hashlib.sha256(header).digest()[:16])
     return n_tokens, text_nbytes, text
 
 
@@ -136,26 +136,27 @@ def open_shard(path: Path) -> Shard:
             raise ValueError(f"{path}: {what}; build the shards again")
 
     nbytes = path.stat().st_size
-    check(nbytes >= HEADER.size, f"{nbytes} bytes are fewer than the header's {HEADER.size}")
+    check(nbytes >= HEADER_NBYTES, f"{nbytes} bytes are fewer than the header's {HEADER_NBYTES}")
     with path.open("rb") as opened:
-        header = opened.read(HEADER.size)
+        header = opened.read(HEADER_NBYTES)
     magic, version, token_nbytes, n_tokens, n_documents, text_nbytes, vocab_size, separator_id, tokenizer, payload = (
-        HEADER.unpack(header)
+        HEADER.unpack(header[: HEADER.size])
     )
     check(magic == MAGIC, f"not a token shard: magic {magic!r}, expected {MAGIC!r}")
     check(version != VERSION << 24, "written in the other byte order")
     check(version == VERSION, f"version {version}, expected {VERSION}")
     check(token_nbytes in (2, 4), f"token_nbytes {token_nbytes}, expected 2 or 4")
-    check(not any(header[112:]), "the header's last 16 bytes are not zero")
-    index_at = HEADER.size + n_tokens * token_nbytes
+    header_sha256 = hashlib.sha256(header[: HEADER.size]).digest()[:16]
+    check(header_sha256 == header[HEADER.size :], "the header is damaged (its sha256 is another)")
+    index_at = HEADER_NBYTES + n_tokens * token_nbytes
     index_at += -index_at % 8
     check(
         nbytes == index_at + 8 * n_documents, f"{nbytes} bytes, expected {index_at + 8 * n_documents} from the header"
     )
     mapped = np.memmap(path, np.uint8, "r")
-    got = hashlib.sha256(mapped[HEADER.size :].data).hexdigest()
+    got = hashlib.sha256(mapped[HEADER_NBYTES:].data).hexdigest()
     check(got == payload.hex(), f"sha256 of the payload is {got}, expected {payload.hex()}")
-    tokens = mapped[HEADER.size : HEADER.size + n_tokens * token_nbytes].view(f"<u{token_nbytes}")
+    tokens = mapped[HEADER_NBYTES : HEADER_NBYTES + n_tokens * token_nbytes].view(f"<u{token_nbytes}")
     starts = mapped[index_at:].view("<u8")
     check(
         n_tokens > 0 and int(tokens.max()) < vocab_size,

@@ -285,7 +285,7 @@ def run(
         "compile": way.compile,
         "torch": torch.__version__.partition("+")[0],
         "numpy": np.__version__,
-        "settings": params["params"],
+        "settings": {name: params["params"][name] for name in ("model", "train")},
     }
     if not repro:
         summary |= {

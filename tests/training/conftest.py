@@ -1,0 +1,97 @@
+"""The tiny preset's corpus, tokenizer and shards, made once; and training's commands as child processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def params(preset: str = "tiny", profile: str = "repro", **overrides: str) -> dict[str, Any]:
+    """Parameters as a stage writes them; overrides are spelt train__steps="5"."""
+    from training import config
+
+    loaded = config.load(preset, {name.replace("__", "."): value for name, value in overrides.items()})
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in loaded.flat().items():
+        section, _, field = name.partition(".")
+        sections.setdefault(section, {})[field] = value
+    return {"params": sections, "profile": profile}
+
+
+def start(module: str, *arguments: object) -> subprocess.Popen[str]:
+    """`python -m training.MODULE ARGUMENTS`, its stderr readable."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"training.{module}", *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def command(module: str, *arguments: object) -> str:
+    """Run a command to its end; it must exit 0. Returns its stderr."""
+    with start(module, *arguments) as child:
+        _, said = child.communicate()
+    assert child.returncode == 0, said
+    return said
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Models of these sizes gain nothing from a second thread, and on a busy machine two wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with corpus/, tokenizer/ and shards/ of the tiny preset."""
+    from training import config, corpus, shards, tokenizer
+
+    out = tmp_path_factory.mktemp("tiny")
+    settings = config.load("tiny")
+    corpus.build(settings.data, ROOT, out / "corpus")
+    trained = tokenizer.build(settings.tokenizer, out / "corpus")
+    (out / "tokenizer").mkdir()
+    (out / "tokenizer" / tokenizer.FLAT_NAME).write_bytes(trained.to_bytes())
+    (out / "shards").mkdir()
+    for split in corpus.SPLITS:
+        shards.write(out / "shards", split, (text for _, text in corpus.read(out / "corpus", split)), trained)
+    return out
+
+
+@pytest.fixture
+def train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """train(steps=..., name=..., profile=..., **overrides): a run in this process; returns its folder."""
+    from training import train as training_run
+
+    class NeverStop(training_run.StopRequest):
+        def __init__(self) -> None:
+            self.signum = 0
+
+    def run(name: str = "run", profile: str = "repro", **overrides: str) -> Path:
+        out = tmp_path / name
+        training_run.run(
+            params(profile=profile, **overrides), tiny / "shards", tiny / "tokenizer", out / "partial", out, NeverStop()
+        )
+        return out
+
+    return run
+
+
+def write_params(path: Path, **overrides: str) -> Path:
+    """A parameter file for a command."""
+    path.write_text(json.dumps(params(**overrides)))
+    return path

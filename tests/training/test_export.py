@@ -1,0 +1,85 @@
+"""The export: the golden answer, the provenance and the picture of the run."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pocketlm_tokenizer import Tokenizer
+
+from tests.training.conftest import params
+from training import export, plot
+from training.model import Llama
+from training.model_file import read_model
+
+
+@pytest.fixture
+def trained(train: Callable[..., Path]) -> Path:
+    return train(train__steps="3", train__sample_tokens="2", train__eval_tokens="1024")
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "model.bin"
+    export.build(params(export__dtype=dtype), trained, tiny / "tokenizer", path)
+    model = read_model(path)
+    tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
+    prompt = params()["params"]["export"]["golden_prompt"]
+    assert list(model.golden.ids) == [0, *tokenizer.encode(prompt)][:64]
+    from training import config
+
+    llama = Llama(config.load("tiny").model, model.config["vocab_size"])
+    llama.load_state_dict(
+        {name: torch.from_numpy(np.array(value, np.float32)) for name, value in model.tensors.items()}
+    )
+    with torch.no_grad():
+        logits = llama(torch.tensor([list(model.golden.ids)]))[0, -1].numpy()
+    assert np.abs(logits - model.golden.logits).max() <= 1e-5 * max(float(logits.std()), 0.1)
+    stored = model.tensors["model.embed_tokens.weight"].dtype
+    assert stored == {"f32": np.float32, "f16": np.float16}[dtype]
+    assert model.tensors["model.norm.weight"].dtype == np.float32
+
+
+def test_equal_builds_are_equal_bytes(trained: Path, tiny: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        export.build(params(), trained, tiny / "tokenizer", tmp_path / name / "model.bin")
+    assert (tmp_path / "a" / "model.bin").read_bytes() == (tmp_path / "b" / "model.bin").read_bytes()
+    model = read_model(tmp_path / "a" / "model.bin")
+    run = model.provenance["run"]
+    assert run["tokens_seen"] == 3 * 2 * 2 * 384
+    assert run["val_bpb"] == json.loads((trained / "summary.json").read_text())["val_bpb"]
+    assert str(tmp_path) not in json.dumps(model.header)
+    assert model.config["bos_token_id"] == model.config["eos_token_id"] == 0
+
+
+def test_what_does_not_fit_is_refused(trained: Path, tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"tensors are not those of the settings \(lm_head\.weight\); train again"):
+        export.build(params(model__tie_embeddings="true"), trained, tiny / "tokenizer", tmp_path / "model.bin")
+    (tmp_path / "tokenizer.tok").write_bytes(Tokenizer.train(["another text"], vocab_size=300).to_bytes())
+    with pytest.raises(ValueError, match="is not the tokenizer that the model was trained with"):
+        export.build(params(), trained, tmp_path, tmp_path / "model.bin")
+    (trained / "model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        export.build(params(), trained, tiny / "tokenizer", tmp_path / "model.bin")
+    assert not (tmp_path / "model.bin").exists()
+
+
+def test_the_curve_is_a_picture_of_the_figures() -> None:
+    val = [(0.0, 5.9), (50.0, 3.0), (100.0, 2.5)]
+    picture = plot.loss_svg("a < b", [(10.0, 5.0), (20.0, 4.0), (100.0, float("nan"))], val)
+    root = ElementTree.fromstring(picture)
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.findtext(f"{space}title") == "a < b"
+    dots = [(float(dot.get("cx", "")), float(dot.get("cy", ""))) for dot in root.iter(f"{space}circle")]
+    xs, ys = [x for x, _ in dots], [y for _, y in dots]
+    assert xs == sorted(xs) and ys == sorted(ys)  # a falling loss falls on the page too
+    assert (xs[1] - xs[0]) == pytest.approx(xs[2] - xs[1], abs=0.2)
+    assert all(0 <= x <= plot.WIDTH and 0 <= y <= plot.HEIGHT for x, y in dots)
+    assert "2.500" in picture and "nan" not in picture
+    assert ElementTree.fromstring(plot.loss_svg("empty", [], [])) is not None

@@ -1,0 +1,131 @@
+"""Token shards: what is written is read back, and every damaged byte is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pocketlm_tokenizer import Tokenizer
+
+from training import corpus, shards
+
+TEXTS = ["the sea and the sky\n", "a small boat\n", "", "\u00e9t\u00e9 <|endoftext|>\n"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(TEXTS, vocab_size=270)
+
+
+def expected(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
+    """The stream, in the plainest way."""
+    return [token for text in texts for token in [0, *tokenizer.encode(text)]]
+
+
+@pytest.mark.parametrize("shard_tokens", [1, 12, 1 << 20])
+def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, shard_tokens: int) -> None:
+    n_tokens, n_bytes = shards.write(tmp_path, "train", TEXTS, tokenizer, shard_tokens)
+    stream = shards.open_split(tmp_path, "train")
+    want = expected(tokenizer, TEXTS)
+    assert stream.read(0, stream.n_tokens).tolist() == want
+    assert (stream.n_tokens, stream.text_nbytes, stream.n_documents) == (n_tokens, n_bytes, len(TEXTS))
+    assert n_bytes == sum(len(text.encode()) for text in TEXTS)
+    assert len(stream.shards) == {1: 4, 12: 2, 1 << 20: 1}[shard_tokens]
+    starts = np.concatenate([shard.document_starts for shard in stream.shards])
+    assert len(starts) == len(TEXTS)
+    for start in range(0, n_tokens, 3):  # reads that begin, end and pass over shard borders
+        for n in (1, 2, 7, n_tokens - start):
+            part = stream.read(start, min(n, n_tokens - start))
+            assert part.tolist() == want[start : start + n]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
+def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    trained = Tokenizer.train(TEXTS, vocab_size=270)
+    shards.write(folder, "val", texts, trained)
+    stream = shards.open_split(folder, "val")
+    tokens = stream.read(0, stream.n_tokens).tolist()
+    ends = [*stream.shards[0].document_starts.tolist(), stream.n_tokens]
+    assert [trained.decode(tokens[a + 1 : b]) for a, b in pairwise(ends)] == texts
+
+
+def test_every_byte_counts(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    """Each byte of a shard, changed in two ways, and each length but the right one, is an error that names the file."""
+    shards.write(tmp_path, "val", TEXTS[:2], tokenizer)
+    path = tmp_path / "val-00000.tokens"
+    good = path.read_bytes()
+    for at in range(len(good)):
+        for flip in (0x01, 0x80):
+            path.write_bytes(good[:at] + bytes([good[at] ^ flip]) + good[at + 1 :])
+            with pytest.raises(ValueError, match=r"val-00000\.tokens: .*; build the shards again"):
+                shards.open_shard(path)
+    for length in [*range(0, len(good), 7), len(good) - 1]:
+        path.write_bytes(good[:length])
+        with pytest.raises(ValueError, match="build the shards again"):
+            shards.open_shard(path)
+    path.write_bytes(good + b"\0")
+    with pytest.raises(ValueError, match="bytes, expected"):
+        shards.open_shard(path)
+    path.write_bytes(good)
+    shards.open_shard(path)
+
+
+def swap_version(data: bytes) -> bytes:
+    return data[:8] + data[8:12][::-1] + data[12:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: b"POCKETLM" + data[8:], "not a token shard: magic b'POCKETLM'"),
+        (swap_version, "written in the other byte order"),
+        (lambda data: data[:8] + b"\x02" + data[9:], "version 2, expected 1"),
+        (lambda data: data[:100], "100 bytes are fewer than the header's 128"),
+        (lambda data: data[:140] + b"\xff" + data[141:], "sha256 of the payload is"),
+    ],
+)
+def test_errors_say_what_is_wrong(
+    tmp_path: Path, tokenizer: Tokenizer, damage: Callable[[bytes], bytes], message: str
+) -> None:
+    shards.write(tmp_path, "val", TEXTS, tokenizer)
+    path = tmp_path / "val-00000.tokens"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError) as raised:
+        shards.open_split(tmp_path, "val")
+    assert message in str(raised.value)
+
+
+def test_a_missing_shard_and_a_foreign_one(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(ValueError, match="no train shards"):
+        shards.open_split(tmp_path, "train")
+    shards.write(tmp_path, "train", TEXTS, tokenizer, 1)
+    (tmp_path / "train-00001.tokens").rename(tmp_path / "kept")
+    with pytest.raises(ValueError, match=r"train-00001\.tokens is missing"):
+        shards.open_split(tmp_path, "train")
+    shards.write(tmp_path, "other", TEXTS, Tokenizer.train(TEXTS, vocab_size=260))
+    (tmp_path / "other-00000.tokens").rename(tmp_path / "train-00001.tokens")
+    with pytest.raises(ValueError, match="made with another tokenizer"):
+        shards.open_split(tmp_path, "train")
+
+
+def test_the_tokenizer_must_be_the_shards_own(tiny: Path, tmp_path: Path) -> None:
+    stream = shards.open_split(tiny / "shards", "val")
+    shards.check_tokenizer(stream, tiny / "tokenizer")
+    (tmp_path / "tokenizer.tok").write_bytes(Tokenizer.train(TEXTS, vocab_size=300).to_bytes())
+    with pytest.raises(ValueError, match="is not the tokenizer of the shards"):
+        shards.check_tokenizer(stream, tmp_path)
+
+
+def test_the_tiny_shards_hold_the_corpus(tiny: Path) -> None:
+    for name in corpus.SPLITS:
+        stream = shards.open_split(tiny / "shards", name)
+        tokenizer = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
+        texts = [text for _, text in corpus.read(tiny / "corpus", name)]
+        assert stream.read(0, stream.n_tokens).tolist() == expected(tokenizer, texts)
