@@ -4,14 +4,12 @@
 //! it comes up. An entry carries the words to look at, so a merge touches only those. Changes of one merge are gathered
 //! by neighbour in dense arrays, so that the hash map is asked once a distinct pair, not once an occurrence.
 //!
-//! Hugging Face's trainer has habits that show in its output, and this one has the same:
-//! - the count of a merged pair stays what it was (occurrences that overlap, `aaa`, do lower it);
-//! - two ways to the same bytes (`ab`+`c`, `a`+`bc`) share an id, so a pair can enter the heap twice, with different
-//!   words, and be merged twice; of the two the file keeps the later.
+//! What a merge makes is always a new token: inside a token's bytes the same merges apply wherever it stands, since none
+//! crossed its ends, so its last merge is the same everywhere. Hence a pair with the new id cannot have been counted or
+//! queued before, and a pair is queued once.
 
 use alloc::collections::BinaryHeap;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::mem::take;
@@ -30,53 +28,34 @@ pub(super) fn learn(
     special_count: u32,
     config: &TrainConfig,
 ) -> Result<Vec<(u32, u32)>, TokenizerError> {
-    let mut ids: HashMap<Vec<u8>, u32> = tokens
-        .iter()
-        .enumerate()
-        .map(|(id, bytes)| (bytes.clone(), id as u32))
-        .collect();
     let mut corpus = Corpus::new(words, special_count);
     let mut queue = Queue::default();
     corpus.count_pairs(&mut queue);
 
-    let vocab_size = config.vocab_size as usize;
-    let mut neighbours = Neighbours::new(vocab_size);
+    let specials: HashSet<Vec<u8>> = tokens[..special_count as usize].iter().cloned().collect();
+    let mut neighbours = Neighbours::default();
     let mut merges = Vec::new();
-    while tokens.len() < vocab_size {
+    while tokens.len() < config.vocab_size as usize {
         let Some((pair, word_list)) = queue.pop(&corpus.pair_counts, config.min_frequency) else {
             break;
         };
         let (left, right) = pair;
         let joined = [tokens[left as usize].as_slice(), &tokens[right as usize]].concat();
-        let id = *ids.entry(joined).or_insert_with_key(|joined| {
-            tokens.push(joined.clone());
-            tokens.len() as u32 - 1
-        });
-        if id < special_count {
-            let token = String::from_utf8_lossy(&tokens[id as usize]).into_owned();
+        if specials.contains(&joined) {
+            let token = String::from_utf8_lossy(&joined).into_owned();
             let problem = "merges make the same text; choose one that the split never leaves whole, such as <|name|>";
             return Err(TokenizerError::BadSpecial { token, problem });
         }
+        let id = tokens.len() as u32;
+        tokens.push(joined);
         merges.push(pair);
+        neighbours.make_room(tokens.len());
         for word in word_list {
             corpus.merge_in_word(word, pair, id, &mut neighbours);
         }
         neighbours.apply(pair, id, &mut corpus.pair_counts, &mut queue);
     }
-    Ok(keep_last(&merges))
-}
-
-/// `merges` without those that come again later.
-fn keep_last(merges: &[(u32, u32)]) -> Vec<(u32, u32)> {
-    let mut seen = HashSet::with_capacity(merges.len());
-    let mut kept: Vec<_> = merges
-        .iter()
-        .rev()
-        .filter(|&&pair| seen.insert(pair))
-        .copied()
-        .collect();
-    kept.reverse();
-    kept
+    Ok(merges)
 }
 
 type PairCounts = HashMap<u64, u64, PairHasher>;
@@ -172,12 +151,14 @@ fn push_new(list: &mut Vec<u32>, word: u32) {
 /// What one merge of (left, right) into id changes, by the neighbouring symbol.
 ///
 /// A symbol x before it: (x, left) is lost and (x, id) gained; a symbol y after it: (right, y) lost and (id, y) gained.
+#[derive(Default)]
 struct Neighbours {
     before: Side,
     after: Side,
 }
 
 /// One side's changes: dense arrays by symbol, and which symbols are in use.
+#[derive(Default)]
 struct Side {
     changes: Vec<u64>,
     words: Vec<Vec<u32>>,
@@ -185,12 +166,9 @@ struct Side {
 }
 
 impl Side {
-    fn new(vocab_size: usize) -> Self {
-        Self {
-            changes: vec![0; vocab_size],
-            words: vec![Vec::new(); vocab_size],
-            used: Vec::new(),
-        }
+    fn make_room(&mut self, symbols: usize) {
+        self.changes.resize(symbols, 0);
+        self.words.resize_with(symbols, Vec::new);
     }
 
     #[inline]
@@ -205,11 +183,10 @@ impl Side {
 }
 
 impl Neighbours {
-    fn new(vocab_size: usize) -> Self {
-        Self {
-            before: Side::new(vocab_size),
-            after: Side::new(vocab_size),
-        }
+    /// Let there be `symbols` different ones.
+    fn make_room(&mut self, symbols: usize) {
+        self.before.make_room(symbols);
+        self.after.make_room(symbols);
     }
 
     #[inline]
@@ -254,15 +231,6 @@ impl Neighbours {
                 take(&mut self.after.changes[y as usize]),
             );
         }
-        // (id, id) may be gained on both sides, and is one pair.
-        let (before, after) = (
-            &mut self.before.words[id as usize],
-            &mut self.after.words[id as usize],
-        );
-        if !after.is_empty() {
-            after.append(before);
-        }
-
         let gained_before = self
             .before
             .used
@@ -275,7 +243,7 @@ impl Neighbours {
             .map(|y| (pair_key(id, y), take(&mut self.after.words[y as usize])));
         for (key, list) in gained_before.chain(gained_after) {
             let count = pair_counts[&key];
-            if count > 0 && !list.is_empty() {
+            if count > 0 {
                 queue.push(count, key, list);
             }
         }
