@@ -1,0 +1,292 @@
+//! Each CPU operation against a naive f64 twin, on random shapes: 1, odd, and not a multiple of any block.
+//!
+//! Tolerance: 1e-5 of the largest expected value, or of 1; sums here have at most 100 terms of size 1, and f32 has 24 bits.
+
+mod model_writer;
+
+use model_writer::{Random, f16_bits};
+use pocketlm_inference::cpu::Weights;
+use pocketlm_inference::cpu::ops::{self, Heads, Norm};
+use pocketlm_inference::format::Config;
+use pocketlm_inference::rope::RopeTable;
+use proptest::prelude::*;
+
+/// A matrix in the dtype under test, and its values in f64.
+struct Matrix {
+    f32_values: Vec<f32>,
+    f16_values: Vec<u16>,
+    f16: bool,
+}
+
+impl Matrix {
+    fn random(random: &mut Random, len: usize, f16: bool) -> Self {
+        let f32_values = random.vec(len);
+        let f16_values = f32_values.iter().map(|value| f16_bits(*value)).collect();
+        Self {
+            f32_values,
+            f16_values,
+            f16,
+        }
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        if self.f16 {
+            Weights::F16(&self.f16_values)
+        } else {
+            Weights::F32(&self.f32_values)
+        }
+    }
+
+    fn f64(&self) -> Vec<f64> {
+        wide(&self.f32_values)
+    }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+fn assert_close(op: &str, got: &[f32], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len(), "{op}");
+    let largest = expected
+        .iter()
+        .fold(1.0f64, |largest, value| largest.max(value.abs()));
+    for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let difference = (f64::from(*got) - expected).abs();
+        assert!(
+            difference <= 1e-5 * largest,
+            "{op}[{index}]: expected {expected}, got {got}, largest {largest}"
+        );
+    }
+}
+
+/// x: (T, K); w: (N, K). (T, N)
+fn matmul(x: &[f64], w: &[f64], k: usize) -> Vec<f64> {
+    let row = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum();
+    x.chunks(k)
+        .flat_map(|x| w.chunks(k).map(move |w| row(x, w)))
+        .collect()
+}
+
+fn rms_norm(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
+    let width = gain.len();
+    let scale =
+        |row: &[f64]| 1.0 / (row.iter().map(|x| x * x).sum::<f64>() / width as f64 + eps).sqrt();
+    x.chunks(width)
+        .flat_map(|row| {
+            row.iter()
+                .zip(gain)
+                .map(move |(x, gain)| x * scale(row) * gain)
+        })
+        .collect()
+}
+
+fn rotate(head: &[f64], position: usize, theta: f64) -> Vec<f64> {
+    let (d, half) = (head.len(), head.len() / 2);
+    let angle = |j: usize| position as f64 * theta.powf(-2.0 * j as f64 / d as f64);
+    let low = |j: usize| head[j] * angle(j).cos() - head[j + half] * angle(j).sin();
+    let high = |j: usize| head[j + half] * angle(j).cos() + head[j] * angle(j).sin();
+    (0..half).map(low).chain((0..half).map(high)).collect()
+}
+
+fn heads() -> impl Strategy<Value = Heads> {
+    (1usize..4, 1usize..4, 1usize..19).prop_map(|(n_kv_head, group, half)| Heads {
+        n_head: n_kv_head * group,
+        n_kv_head,
+        d_head: 2 * half,
+        ctx_len: 40,
+    })
+}
+
+fn rope(heads: Heads, theta: f64) -> RopeTable {
+    RopeTable::new(&Config {
+        n_layer: 1,
+        n_head: heads.n_head as u32,
+        n_kv_head: heads.n_kv_head as u32,
+        d_model: 1,
+        d_head: heads.d_head as u32,
+        d_ff: 1,
+        vocab_size: 1,
+        ctx_len: heads.ctx_len as u32,
+        rope_theta: theta,
+        norm_eps: 1e-5,
+        tie_embeddings: true,
+        bos_token_id: None,
+        eos_token_id: None,
+    })
+    .unwrap()
+}
+
+#[test]
+fn rope_tables_are_f64_values_rounded_once() {
+    let heads = Heads {
+        n_head: 1,
+        n_kv_head: 1,
+        d_head: 6,
+        ctx_len: 700,
+    };
+    let table = rope(heads, 500.0);
+    for position in [0, 1, 2, 699] {
+        for j in 0..3 {
+            let angle = position as f64 * 500f64.powf(-2.0 * j as f64 / 6.0);
+            assert_eq!(
+                table.cos[position * 3 + j],
+                angle.cos() as f32,
+                "cos {position} {j}"
+            );
+            assert_eq!(
+                table.sin[position * 3 + j],
+                angle.sin() as f32,
+                "sin {position} {j}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn embed(seed: u64, tokens in 1usize..7, width in 1usize..40, f16: bool) {
+        let random = &mut Random(seed);
+        let table = Matrix::random(random, 13 * width, f16);
+        let ids = random.ids(tokens, 13);
+        let mut x = vec![0.0; tokens * width];
+        ops::embed(&ids, table.weights(), &mut x);
+        let expected: Vec<f32> = ids.iter().flat_map(|id| &table.f32_values[*id as usize * width..][..width]).copied().collect();
+        prop_assert_eq!(x, expected);
+    }
+
+    #[test]
+    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, f16: bool) {
+        let random = &mut Random(seed);
+        let theta = 10_000.0;
+        let (q_width, kv_width) = (heads.n_head * heads.d_head, heads.n_kv_head * heads.d_head);
+        let (x, gain) = (random.vec(tokens * width), random.vec(width));
+        let wq = Matrix::random(random, q_width * width, f16);
+        let wk = Matrix::random(random, kv_width * width, f16);
+        let wv = Matrix::random(random, kv_width * width, f16);
+        let (mut normed, mut q) = (vec![0.0; x.len()], vec![0.0; tokens * q_width]);
+        let mut k_cache = vec![7.0; kv_width * heads.ctx_len];
+        let mut v_cache = k_cache.clone();
+        let norm = Norm { weight: &gain, eps: 1e-5 };
+        ops::norm_qkv_rope(heads, &x, norm, wq.weights(), wk.weights(), wv.weights(), &rope(heads, theta), position,
+            &mut normed, &mut q, &mut k_cache, &mut v_cache);
+
+        let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
+        let rotated = |values: Vec<f64>, width: usize| -> Vec<f64> {
+            values.chunks(heads.d_head).enumerate()
+                .flat_map(|(i, head)| rotate(head, position + i * heads.d_head / width, theta)).collect()
+        };
+        assert_close("q", &q, &rotated(matmul(&x, &wq.f64(), width), q_width));
+        // The cache is (G, S, D): only the rows of these tokens change.
+        let in_cache = |rows: &[f64]| {
+            let mut cache = vec![7.0; kv_width * heads.ctx_len];
+            for (i, value) in rows.iter().enumerate() {
+                let (t, head, d) = (i / kv_width, i % kv_width / heads.d_head, i % heads.d_head);
+                cache[(head * heads.ctx_len + position + t) * heads.d_head + d] = *value;
+            }
+            cache
+        };
+        assert_close("k", &k_cache, &in_cache(&rotated(matmul(&x, &wk.f64(), width), kv_width)));
+        assert_close("v", &v_cache, &in_cache(&matmul(&x, &wv.f64(), width)));
+    }
+
+    #[test]
+    fn attention(seed: u64, heads in heads(), tokens in 1usize..9, position in 0usize..31) {
+        let random = &mut Random(seed);
+        let (d, s, q_width) = (heads.d_head, heads.ctx_len, heads.n_head * heads.d_head);
+        let q: Vec<f32> = random.vec(tokens * q_width).iter().map(|q| q * 4.0).collect();
+        let (k, v) = (random.vec(heads.n_kv_head * s * d), random.vec(heads.n_kv_head * s * d));
+        let (mut scores, mut out) = (vec![0.0; s], vec![0.0; q.len()]);
+        ops::attention(heads, &q, &k, &v, position, &mut scores, &mut out);
+
+        let (q, k, v) = (wide(&q), wide(&k), wide(&v));
+        let mut expected = Vec::new();
+        for t in 0..tokens {
+            for head in 0..heads.n_head {
+                let row = |p: usize| (head * heads.n_kv_head / heads.n_head * s + p) * d;
+                let q = &q[t * q_width + head * d..][..d];
+                let score = |p: usize| (0..d).map(|i| q[i] * k[row(p) + i]).sum::<f64>() / (d as f64).sqrt();
+                let weights: Vec<f64> = (0..=position + t).map(|p| score(p).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                expected.extend((0..d).map(|i| (0..weights.len()).map(|p| weights[p] * v[row(p) + i]).sum::<f64>() / total));
+            }
+        }
+        assert_close("attention", &out, &expected);
+    }
+
+    #[test]
+    fn matmul_residual(seed: u64, tokens in 1usize..14, width in 1usize..40, k in 1usize..90, f16: bool) {
+        let random = &mut Random(seed);
+        let (x, w, residual) = (random.vec(tokens * k), Matrix::random(random, width * k, f16), random.vec(tokens * width));
+        let mut got = residual.clone();
+        ops::matmul_residual(&x, w.weights(), width, &mut got);
+        let added = matmul(&wide(&x), &w.f64(), k);
+        let expected: Vec<f64> = wide(&residual).iter().zip(added).map(|(a, b)| a + b).collect();
+        assert_close("matmul_residual", &got, &expected);
+    }
+
+    #[test]
+    fn norm_gate_up_silu(seed: u64, tokens in 1usize..14, width in 1usize..60, d_ff in 1usize..40, f16: bool) {
+        let random = &mut Random(seed);
+        let (x, gain) = (random.vec(tokens * width), random.vec(width));
+        let (gate, up) = (Matrix::random(random, d_ff * width, f16), Matrix::random(random, d_ff * width, f16));
+        let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
+        let norm = Norm { weight: &gain, eps: 1e-2 };
+        ops::norm_gate_up_silu(&x, norm, gate.weights(), up.weights(), &mut normed, &mut hidden);
+        let x = rms_norm(&wide(&x), &wide(&gain), 1e-2);
+        let (gate, up) = (matmul(&x, &gate.f64(), width), matmul(&x, &up.f64(), width));
+        let expected: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+        assert_close("norm_gate_up_silu", &hidden, &expected);
+    }
+
+    #[test]
+    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, f16: bool) {
+        let random = &mut Random(seed);
+        let (x, gain) = (random.vec(tokens * width), random.vec(width));
+        let w = Matrix::random(random, vocab_size * width, f16);
+        let (mut normed, mut logits) = (vec![0.0; x.len()], vec![0.0; tokens * vocab_size]);
+        ops::norm_logits(&x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), &mut normed, &mut logits);
+        let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
+        assert_close("norm_logits", &logits, &matmul(&x, &w.f64(), width));
+    }
+}
+
+/// Rows longer than the buffer in which pairs of f16 rows are widened.
+#[test]
+fn long_f16_rows() {
+    let random = &mut Random(9);
+    let (k, width, tokens) = (2051, 5, 9);
+    let (x, w) = (
+        random.vec(tokens * k),
+        Matrix::random(random, width * k, true),
+    );
+    let mut got = vec![0.0; tokens * width];
+    ops::matmul_residual(&x, w.weights(), width, &mut got);
+    assert_close("matmul_residual", &got, &matmul(&wide(&x), &w.f64(), k));
+}
+
+/// Every finite f16, against the definition: sign · 2^(e−15) · (1 + m/1024), or m · 2^−24 for subnormals.
+#[test]
+fn f16_widens_exactly() {
+    for bits in 0..=u16::MAX {
+        let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+        if exponent == 31 {
+            continue;
+        }
+        let magnitude = if exponent == 0 {
+            mantissa * 2f64.powi(-24)
+        } else {
+            (1.0 + mantissa / 1024.0) * 2f64.powi(exponent - 15)
+        };
+        let expected = if bits >> 15 == 1 {
+            -magnitude
+        } else {
+            magnitude
+        };
+        let got = Weights::F16(&[bits]).get(0);
+        assert_eq!(f64::from(got), expected, "{bits:#06x}");
+        assert_eq!(got.is_sign_negative(), bits >> 15 == 1, "{bits:#06x}");
+    }
+}
