@@ -19,6 +19,10 @@ use crate::sampling::Sampling;
 pub const PREFILL_CHUNK: usize = 64;
 
 /// A loaded model, ready to run on one backend.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a program has one engine and does not move it about"
+)]
 pub enum Engine {
     /// Plain loops, natively or in wasm.
     Cpu(CpuEngine),

@@ -2,6 +2,8 @@
 //!
 //! The counts are complete because the device is private to the wrapper that counts (`gpu/context.rs`).
 
+#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
+
 mod gpu_support;
 
 use gpu_support::{SHAPES, gpu_engine, model};

@@ -1,6 +1,10 @@
 //! The whole GPU backend against the CPU backend, on random models of odd shapes.
 
+#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
+
 mod gpu_support;
+
+use std::sync::Arc;
 
 use gpu_support::{Random, SHAPES, assert_close, gpu_engine, model};
 use pocketlm_inference::engine::tolerance;
@@ -189,7 +193,7 @@ fn the_self_check_passes_and_notices_wrong_logits() {
     let mut golden = model(shape, 13).golden().logits.to_vec();
     golden[3] += 2.0 * tolerance(&golden);
     let bytes = gpu_support::model_bytes(shape, 13, &golden);
-    let wrong = std::sync::Arc::new(pocketlm_inference::Model::parse(bytes).unwrap());
+    let wrong = Arc::new(pocketlm_inference::Model::parse(bytes).unwrap());
     let result = block_on(Engine::Gpu(Box::new(gpu_engine(&wrong))).self_check());
     assert!(
         matches!(

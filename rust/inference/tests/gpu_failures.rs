@@ -1,5 +1,7 @@
 //! What goes wrong on a GPU is an error with the right kind; it never panics and never hangs.
 
+#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
+
 mod gpu_support;
 
 use std::sync::Arc;

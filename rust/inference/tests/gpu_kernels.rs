@@ -2,164 +2,25 @@
 //!
 //! (`tests/shaders` compares the same kernels with torch; this test compares the two engines with each other.)
 
-mod gpu_support;
+#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
 
-use gpu_support::{INSTALL, Random, assert_close};
+mod gpu_support;
+#[path = "gpu_support/kernel.rs"]
+mod kernel;
+
+use gpu_support::{Random, assert_close};
+use kernel::Gpu;
 use pocketlm_inference::Config;
 use pocketlm_inference::cpu::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::Dtype;
-use pocketlm_inference::gpu::{Binding, Constants, KERNELS, Step, Tuning, constants};
+use pocketlm_inference::gpu::{Step, constants};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::sampling::Sampling;
-use pollster::block_on;
 
 /// f32 sums of a few hundred products of order 1, in another order: differences of a few 1e-6.
 const TOLERANCE: f32 = 2e-5;
 const POSITION: usize = 3;
-
-/// A device, and how its kind of adapter is served.
-struct Gpu {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
-    tuning: Tuning,
-}
-
-impl Gpu {
-    fn new() -> Self {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let adapter = block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
-            .unwrap_or_else(|error| {
-                panic!("{error}. On Debian, install a software driver: {INSTALL}")
-            });
-        let (device, queue) =
-            block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-        Self {
-            device,
-            queue,
-            tuning: Tuning::new(adapter.get_info().device_type),
-        }
-    }
-
-    /// Dispatch a kernel once over buffers with these contents; returns the contents of all afterwards.
-    fn run(
-        &self,
-        name: &str,
-        constants: &Constants,
-        contents: &[&[u8]],
-        grid: [u32; 3],
-    ) -> Vec<Vec<u8>> {
-        let kernel = KERNELS
-            .iter()
-            .find(|kernel| kernel.name == name)
-            .expect("a kernel of this name");
-        let module = self
-            .device
-            .create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(name),
-                source: wgpu::ShaderSource::Wgsl(kernel.text.into()),
-            });
-        let pipeline = self
-            .device
-            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(name),
-                layout: None,
-                module: &module,
-                entry_point: Some(name),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants,
-                    ..Default::default()
-                },
-                cache: None,
-            });
-        let buffers: Vec<wgpu::Buffer> = kernel
-            .bindings
-            .iter()
-            .zip(contents)
-            .map(|(binding, bytes)| {
-                let usage = match binding {
-                    Binding::Uniform => wgpu::BufferUsages::UNIFORM,
-                    Binding::Read | Binding::Write => wgpu::BufferUsages::STORAGE,
-                };
-                let usage = usage | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-                let size = bytes.len() as u64;
-                let descriptor = wgpu::BufferDescriptor {
-                    label: None,
-                    size,
-                    usage,
-                    mapped_at_creation: false,
-                };
-                let buffer = self.device.create_buffer(&descriptor);
-                self.queue.write_buffer(&buffer, 0, bytes);
-                buffer
-            })
-            .collect();
-        let entries: Vec<_> = (0..)
-            .zip(&buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let layout = &pipeline.get_bind_group_layout(0);
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout,
-            entries: &entries,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
-        drop(pass);
-        self.queue.submit([encoder.finish()]);
-        buffers.iter().map(|buffer| self.read(buffer)).collect()
-    }
-
-    fn read(&self, buffer: &wgpu::Buffer) -> Vec<u8> {
-        let size = buffer.size();
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let descriptor = wgpu::BufferDescriptor {
-            label: None,
-            size,
-            usage,
-            mapped_at_creation: false,
-        };
-        let mappable = self.device.create_buffer(&descriptor);
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &mappable, 0, size);
-        self.queue.submit([encoder.finish()]);
-        mappable.map_async(wgpu::MapMode::Read, .., |result| result.expect("mapped"));
-        self.device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .unwrap();
-        mappable.get_mapped_range(..).unwrap().to_vec()
-    }
-
-    /// The constants and the grid of a kernel that uses `matvec.wgsl`.
-    fn matvec(&self, config: &Config, pairs: u32, tokens: u32) -> (Constants, [u32; 3]) {
-        let split = self.tuning.split(pairs);
-        let tile = if tokens == 1 { 1 } else { 4 };
-        let mut constants = constants(config, Dtype::F32);
-        constants.extend(
-            [
-                ("WORKGROUP", split.workgroup),
-                ("LANES", split.lanes),
-                ("TILE", tile),
-            ]
-            .map(|(name, value)| (name, f64::from(value))),
-        );
-        (
-            constants,
-            [
-                pairs.div_ceil(split.workgroup / split.lanes),
-                1,
-                tokens.div_ceil(tile),
-            ],
-        )
-    }
-}
 
 /// Shapes of 1, odd ones, GQA groups of 1, 2 and 4.
 fn configs() -> [Config; 3] {

@@ -27,7 +27,7 @@ impl Random {
     }
 
     pub fn below(&mut self, n: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(n) >> 32) as u32
+        (((self.next() >> 32) * u64::from(n)) >> 32) as u32
     }
 
     /// About normal (the sum of four uniforms), standard deviation `scale`.
@@ -118,11 +118,11 @@ pub const SHAPES: [Shape; 4] = [
 fn f16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     let exponent = ((bits >> 23) & 255) as i32 - 127 + 15;
-    let sign = (bits >> 16 & 0x8000) as u16;
+    let sign = ((bits >> 16) & 0x8000) as u16;
     if exponent <= 0 {
         sign
     } else {
-        sign | (exponent as u16) << 10 | (bits >> 13 & 0x3ff) as u16
+        sign | ((exponent as u16) << 10) | ((bits >> 13) & 0x3ff) as u16
     }
 }
 
