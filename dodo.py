@@ -1,6 +1,8 @@
-"""PocketLM's graph, as doit reads it. The stages are in stages/, one module an arrow; how staleness works is in stages/graph/.
+"""PocketLM's graph, as doit reads it. The stages are in stages/, one module an arrow; how staleness works is in
+stages/graph/.
 
-`doit list` shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`, `train.steps=50`.
+`doit list` shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`,
+`train.steps=50`.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,10 @@
 """Make `.venv` from `locks/base.txt`: what `doitw` runs once, with the system's Python and the standard library alone.
 
-In: the project's root. Out: `.venv/` with doit and its companions, this package installed in editable form, the `doit` command, and
-`.venv/.pocketlm/` with copies of the pins it was made from (doitw compares them).
+In: the project's root. Out: `.venv/` with doit and its companions, this package installed in editable form, the
+`doit` command, and `.venv/.pocketlm/` with copies of the pins it was made from (doitw compares them).
 
-Two runs at once are one after another (a lock on `.venv.lock`); a run that was cut short leaves no stamp, so the next one mends it.
+Two runs at once are one after another (a lock on `.venv.lock`); a run that was cut short leaves no stamp, so the next
+one mends it.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ def usable(env: Path, root: Path) -> bool:
 
 def pip(env: Path, *args: str) -> None:
     """Run pip in the environment, quietly; on failure show all it said."""
-    command = [env / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *args]
+    command = [str(env / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", *args]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         sys.stderr.write(done.stdout)
-        fail(f"`pip {' '.join(args)}` failed (see above). Is the package registry within reach? Then run ./doitw again.")
+        fail(
+            f"`pip {' '.join(args)}` failed (see above). Is the package registry within reach? Then run ./doitw again."
+        )
 
 
 def make(root: Path) -> None:

@@ -34,8 +34,16 @@ Check = Callable[[Path], list[str]]
 def _failures(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> list[str]:
     """Run a command; its output as lines where it fails, else nothing."""
     try:
-        done = subprocess.run([str(word) for word in argv], cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        done = subprocess.run(
+            [str(word) for word in argv],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
     except FileNotFoundError:
         return [f"{argv[0]} is not to be found"]
     return (done.stdout.strip().splitlines() or [f"status {done.returncode}"]) if done.returncode != 0 else []
@@ -52,7 +60,9 @@ def ruff(root: Path) -> list[str]:
 
 def types(root: Path) -> list[str]:
     """Python's types agree (mypy)."""
-    return _failures([paths.VENV / "bin" / "mypy", "--no-error-summary", "--cache-dir", paths.BUILD / "run" / "mypy"], root)
+    return _failures(
+        [paths.VENV / "bin" / "mypy", "--no-error-summary", "--cache-dir", paths.BUILD / "run" / "mypy"], root
+    )
 
 
 def rustfmt(root: Path) -> list[str]:
@@ -62,8 +72,11 @@ def rustfmt(root: Path) -> list[str]:
 
 def clippy(root: Path) -> list[str]:
     """Rust has no clippy warning, tests included."""
-    return _failures(["cargo", "clippy", "--quiet", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-                     root, _cargo_env())
+    return _failures(
+        ["cargo", "clippy", "--quiet", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        root,
+        _cargo_env(),
+    )
 
 
 def wall(root: Path) -> list[str]:
@@ -72,13 +85,29 @@ def wall(root: Path) -> list[str]:
     env = {**_cargo_env(), "CARGO_TARGET_DIR": str(paths.CARGO_TARGET_WASM), "PATH": prefix + os.environ["PATH"]}
     problems = []
     for package, features in (("pocketlm-inference", ["--features", "gpu"]), ("pocketlm-tokenizer", [])):
-        problems += _failures(["cargo", "build", "--quiet", "--lib", "--package", package, "--no-default-features", *features,
-                               "--target", "wasm32v1-none"], root, env)
+        problems += _failures(
+            [
+                "cargo",
+                "build",
+                "--quiet",
+                "--lib",
+                "--package",
+                package,
+                "--no-default-features",
+                *features,
+                "--target",
+                "wasm32v1-none",
+            ],
+            root,
+            env,
+        )
     return problems
 
 
 def web_copy(root: Path) -> Path:
-    """The web sources where their tools can run: a copy with node_modules beside it, so that the live tree stays as it is."""
+    """The web sources where their tools can run: a copy with node_modules beside it, so that the live tree stays
+    as it is.
+    """
     copy = paths.BUILD / "run" / "check" / "web"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(root / "web", copy, ignore=shutil.ignore_patterns("node_modules", "dist"), symlinks=True)
@@ -105,12 +134,18 @@ def biome(root: Path) -> list[str]:
 
 
 def _tracked(root: Path) -> list[str]:
-    """The files that git tracks; in a tree without git, all that .gitignore would not hide is unknown, so all files are taken."""
+    """The files that git tracks; in a tree without git, all that .gitignore would not hide is unknown, so all
+    files are taken.
+    """
     done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True)
     if done.returncode == 0:
         return [name for name in done.stdout.decode("utf-8", "surrogateescape").split("\0") if name]
     skip = {".git", ".venv", "build", "target", "node_modules"}
-    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not skip & set(path.relative_to(root).parts)]
+    return [
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and not skip & set(path.relative_to(root).parts)
+    ]
 
 
 def golden(root: Path) -> list[str]:
@@ -140,8 +175,10 @@ def commits(root: Path) -> list[str]:
     for line in done.stdout.splitlines():
         commit, _, subject = line.partition(" ")
         if not COMMIT_SUBJECT.match(subject):
-            problems.append(f"{commit} {subject!r} is not `type(scope): imperative subject` "
-                            f"(types {' '.join(COMMIT_TYPES)}; scopes {' '.join(COMMIT_SCOPES)})")
+            problems.append(
+                f"{commit} {subject!r} is not `type(scope): imperative subject` "
+                f"(types {' '.join(COMMIT_TYPES)}; scopes {' '.join(COMMIT_SCOPES)})"
+            )
         elif len(subject) > SUBJECT_LENGTH:
             problems.append(f"{commit} {subject!r} has {len(subject)} characters, at most {SUBJECT_LENGTH}")
     return problems
@@ -157,12 +194,19 @@ def locks(root: Path) -> list[str]:
         wanted = re.findall(r'"([A-Za-z0-9_.-]+==[^"]+)"', manifest)
         if path.stem == "test":
             problems += [f"locks/test.txt does not pin {pin} of pyproject.toml" for pin in wanted if pin not in pinned]
-        problems += [f"locks/{path.name}:{number}: names a host" for number, line in enumerate(text.splitlines(), 1) if "://" in line]
+        problems += [
+            f"locks/{path.name}:{number}: names a host"
+            for number, line in enumerate(text.splitlines(), 1)
+            if "://" in line
+        ]
         if text.count("--hash=sha256:") < len(pinned):
             problems.append(f"locks/{path.name}: a pin has no hash")
     npm = json.loads((root / "web" / "package-lock.json").read_text())
-    problems += [f"web/package-lock.json: {name} names its download address" for name, entry in npm.get("packages", {}).items()
-                 if "://" in str(entry.get("resolved", ""))]
+    problems += [
+        f"web/package-lock.json: {name} names its download address"
+        for name, entry in npm.get("packages", {}).items()
+        if "://" in str(entry.get("resolved", ""))
+    ]
     cargo = (root / "Cargo.toml").read_text()
     if f'wasm-bindgen = "={tools.WASM_BINDGEN}"' not in cargo:
         problems.append(f"Cargo.toml and stages/tools.py pin different versions of wasm-bindgen ({tools.WASM_BINDGEN})")
@@ -195,8 +239,8 @@ def run_checks(names: Sequence[str], root: Path = paths.ROOT) -> int:
         began = time.monotonic()
         problems = check(root)
         failed += bool(problems)
-        print(f"{'FAIL' if problems else ' ok '}  {name:9} {time.monotonic() - began:5.1f} s  {(check.__doc__ or '').splitlines()[0]}",
-              flush=True)
+        word, seconds = "FAIL" if problems else " ok ", time.monotonic() - began
+        print(f"{word}  {name:9} {seconds:5.1f} s  {(check.__doc__ or '').splitlines()[0]}", flush=True)
         for line in problems[:60]:
             print(f"      {line}", flush=True)
         if len(problems) > 60:

@@ -1,4 +1,6 @@
-"""PocketLM's own doit commands: preview, check, test. Each builds what it needs under the lock, lets the lock go, then runs."""
+"""PocketLM's own doit commands: preview, check, test. Each builds what it needs under the lock, lets the lock go,
+then runs.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,16 @@ class Preview(_BuildThen):
     name = "preview"
     doc_purpose = "build the page and talk to the model in a browser"
     doc_usage = "[--port N]"
-    cmd_options = ({"name": "port", "short": "p", "long": "port", "type": int, "default": 0, "help": "a free one from 8000 where it is left out"},)
+    cmd_options = (
+        {
+            "name": "port",
+            "short": "p",
+            "long": "port",
+            "type": int,
+            "default": 0,
+            "help": "a free one from 8000 where it is left out",
+        },
+    )
     tasks = ("web",)
 
     def _execute(self, port: int, pos_args: Any = None) -> int:  # type: ignore[override]

@@ -11,7 +11,9 @@ from stages.settings import Settings
 
 
 def local_files(uris: list[str]) -> list[Path]:
-    """The files that `file:` sources name today; they enter the key by content. A source that matches nothing is the command's to report."""
+    """The files that `file:` sources name today; they enter the key by content. A source that matches nothing is
+    the command's to report.
+    """
     found: set[Path] = set()
     for uri in uris:
         scheme, _, pattern = uri.partition(":")

@@ -1,6 +1,7 @@
 """preview: serve the bundle on this machine alone, as any static host would.
 
-In: the folder build/<preset>/web. Out: an HTTP server on 127.0.0.1 until Ctrl-C. No special headers: what works here works anywhere.
+In: the folder build/<preset>/web. Out: an HTTP server on 127.0.0.1 until Ctrl-C. No special headers: what works here
+works anywhere.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ PORTS_TRIED = 50
 class BundleHandler(SimpleHTTPRequestHandler):
     """Files of one folder, links that leave it refused; quiet unless something is missing."""
 
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".wasm": "application/wasm", ".js": "text/javascript",
-                      ".bin": "application/octet-stream"}
+    extensions_map = {  # noqa: RUF012 -- the base class declares it as an instance's
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".wasm": "application/wasm",
+        ".js": "text/javascript",
+        ".bin": "application/octet-stream",
+    }
 
     def send_head(self):  # type: ignore[no-untyped-def]
         """A path that ends outside the folder (links followed) is not found."""
@@ -45,7 +50,9 @@ class BundleHandler(SimpleHTTPRequestHandler):
 
 
 def server(folder: Path, port: int | None = None) -> ThreadingHTTPServer:
-    """A server for `folder` on 127.0.0.1, on `port` or the first free one from 8000. Raises OSError where the port is taken."""
+    """A server for `folder` on 127.0.0.1, on `port` or the first free one from 8000. Raises OSError where the port
+    is taken.
+    """
     handler = partial(BundleHandler, directory=str(folder))
     wanted = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + PORTS_TRIED), 0]
     for candidate in wanted:
@@ -62,10 +69,13 @@ def serve(folder: Path, port: int | None = None) -> int:
     try:
         http = server(folder, port)
     except OSError as error:
-        print(f"preview: port {port} on 127.0.0.1: {error.strerror}; leave --port out to take a free one", file=sys.stderr)
+        print(
+            f"preview: port {port} on 127.0.0.1: {error.strerror}; leave --port out to take a free one", file=sys.stderr
+        )
         return 1
     with http:
-        print(f"\n  PocketLM is on  http://localhost:{http.server_port}/\n  Ctrl-C ends it. The folder behind it: {folder}\n", flush=True)
+        print(f"\n  PocketLM is on  http://localhost:{http.server_port}/", flush=True)
+        print(f"  Ctrl-C ends it. The folder behind it: {folder}\n", flush=True)
         try:
             http.serve_forever()
         except KeyboardInterrupt:

@@ -1,26 +1,45 @@
-"""The whole graph of one choice of preset, profile and parameters. `GRAPH` and `DOIT_CONFIG` are what dodo.py hands to doit.
+"""The whole graph of one choice of preset, profile and parameters. `GRAPH` and `DOIT_CONFIG` are what dodo.py hands
+to doit.
 
-    corpus ─► tokenizer ─► shards ─► train ─► export ─┐
-                 ▲                                    ├─► web
-               wheel               wasm ─► page ──────┘          cli
+corpus ─► tokenizer ─► shards ─► train ─► export ─┐
+             ▲                                    ├─► web
+           wheel               wasm ─► page ──────┘          cli
 """
 
 from __future__ import annotations
 
 from doit import doit_cmd
 
-from stages import corpus, engine, export, paths, settings, tokenizer, tools, train, wasm_target, web
+from stages import corpus, crates, export, paths, settings, tokenizer, tools, train, wasm_target, web
 from stages.graph import Graph, Setup, Stage
 
-SETUPS: tuple[Setup, ...] = (tools.TORCH, tools.TEST_PYTHON, tools.CARGO, wasm_target.WASM_TARGET, tools.WASM_TOOLS, tools.NODE_PACKAGES,
-                             tools.BROWSER, tools.VULKAN)
+SETUPS: tuple[Setup, ...] = (
+    tools.TORCH,
+    tools.TEST_PYTHON,
+    tools.CARGO,
+    wasm_target.WASM_TARGET,
+    tools.WASM_TOOLS,
+    tools.NODE_PACKAGES,
+    tools.BROWSER,
+    tools.VULKAN,
+)
 DEFAULT_TASKS = ["web", "cli"]
 
 
 def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     """The whole graph of one choice, in the order in which data passes through it."""
-    return (corpus.stage(chosen), tokenizer.wheel_stage(), tokenizer.stage(chosen), train.shards_stage(chosen), train.stage(chosen),
-            export.stage(chosen), engine.wasm_stage(), web.page_stage(), web.stage(chosen), engine.cli_stage())
+    return (
+        corpus.stage(chosen),
+        crates.wheel_stage(),
+        tokenizer.stage(chosen),
+        train.shards_stage(chosen),
+        train.stage(chosen),
+        export.stage(chosen),
+        crates.wasm_stage(),
+        web.page_stage(),
+        web.stage(chosen),
+        crates.cli_stage(),
+    )
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})

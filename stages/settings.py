@@ -1,6 +1,7 @@
 """What was asked for on the command line and in the environment, checked once: preset, profile and single values.
 
-In: `preset=NAME`, `profile=fast|repro`, `train.steps=50`, ... as doit collected them, and POCKETLM_PRESET, POCKETLM_PROFILE.
+In: `preset=NAME`, `profile=fast|repro`, `train.steps=50`, ... as doit collected them, and POCKETLM_PRESET,
+POCKETLM_PROFILE.
 Out: `Settings`. A name that is no parameter ends the command with the nearest one and status 2.
 """
 
@@ -50,7 +51,9 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
     for name in words:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            raise ValueError(f"{name}= is not a parameter; " + (f"did you mean {near[0]}=?" if near else "see training/presets/"))
+            raise ValueError(
+                f"{name}= is not a parameter; " + (f"did you mean {near[0]}=?" if near else "see training/presets/")
+            )
     return Settings(Path(preset).stem, profile, config.load(preset, words))
 
 

@@ -1,6 +1,7 @@
 """test: every suite, one after another, on what the build made. `doit test`, or `doit test pytest cargo`.
 
-In: the results of the graph on the `tiny` preset. Out: the suites' own output, then a table; the number of suites that failed.
+In: the results of the graph on the `tiny` preset. Out: the suites' own output, then a table; the number of suites
+that failed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ def environment() -> dict[str, str]:
 
 
 def _run(argv: Sequence[str | Path], cwd: Path, env: dict[str, str] | None = None) -> bool:
-    return subprocess.run([str(word) for word in argv], cwd=cwd, env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL).returncode == 0
+    return (
+        subprocess.run(
+            [str(word) for word in argv], cwd=cwd, env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
 
 
 def checks() -> bool:
@@ -64,7 +70,9 @@ def e2e() -> bool:
     bundle = paths.preset_dir(TEST_PRESET)
     with tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
         expected = Path(folder) / "expected.json"
-        made = _run([paths.VENV / "bin" / "python", "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT)
+        made = _run(
+            [paths.VENV / "bin" / "python", "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT
+        )
         env = {"E2E_BUNDLE": str(bundle / "web"), "E2E_EXPECTED": str(expected), "E2E_CHROMIUM": tools.chromium() or ""}
         return made and _run(["npm", "run", "--silent", "e2e"], check.web_copy(paths.ROOT), env)
 

@@ -1,8 +1,8 @@
 """The tools that the build needs, each with what it pins, how to see that it is there and how to install it.
 
-A `Setup` runs only when a stage that needs it is about to run its command: `doit export` never looks for Node. What can be
-installed without root goes to build/tools/ or .venv/; what cannot (Chromium, a Vulkan driver) is installed with apt-get by root on Debian,
-and is otherwise an error that ends with the command to type.
+A `Setup` runs only when a stage that needs it is about to run its command: `doit export` never looks for Node. What
+can be installed without root goes to build/tools/ or .venv/; what cannot (Chromium, a Vulkan driver) is installed with
+apt-get by root on Debian, and is otherwise an error that ends with the command to type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from pathlib import Path
 from stages import paths
 from stages.graph import Setup, Tool
 
-WASM_BINDGEN = "0.2.129"  # newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same
+WASM_BINDGEN = (
+    "0.2.129"  # newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same
+)
 WASM_PACK = "0.15.1"
 NODE_MIN = 20
 LAVAPIPE_ICD_DIR = Path("/usr/share/vulkan/icd.d")
@@ -28,12 +30,16 @@ class SetupError(RuntimeError):
     """A tool could not be had; the text says what to type."""
 
 
-def run(argv: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None, advice: str = "") -> None:
+def run(
+    argv: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None, advice: str = ""
+) -> None:
     """Run one installing command with its output on our stderr. Raises SetupError with the command and the advice."""
     words = [str(word) for word in argv]
     print(f"      $ {' '.join(words)}", file=sys.stderr, flush=True)
     try:
-        status = subprocess.run(words, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode
+        status = subprocess.run(
+            words, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=sys.stderr
+        ).returncode
     except FileNotFoundError:
         raise SetupError(f"{words[0]} is not on PATH. {advice}".strip()) from None
     if status != 0:
@@ -49,7 +55,7 @@ def output_of(*argv: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-# ── Python ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Python ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _lock_setup(extra: str, doc: str) -> Setup:
@@ -63,9 +69,25 @@ def _lock_setup(extra: str, doc: str) -> Setup:
         python = str(paths.VENV / "bin" / "python")
         advice = "Is the package registry within reach, and are there 8 GB free?"
         try:
-            run([paths.VENV / "bin" / "uv", "pip", "install", "--python", python, "--require-hashes", "-r", lock], advice=advice)
+            run(
+                [
+                    paths.VENV / "bin" / "uv",
+                    "pip",
+                    "install",
+                    "--compile-bytecode",
+                    "--python",
+                    python,
+                    "--require-hashes",
+                    "-r",
+                    lock,
+                ],
+                advice=advice,
+            )
         except SetupError:  # uv reads no pip.conf: a mirror set up for pip alone still works
-            run([python, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", lock], advice=advice)
+            run(
+                [python, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", lock],
+                advice=advice,
+            )
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_bytes(lock.read_bytes())
 
@@ -73,7 +95,9 @@ def _lock_setup(extra: str, doc: str) -> Setup:
 
 
 TORCH = _lock_setup("train", "PyTorch and numpy in .venv (5 GB on Linux), by the hashes of locks/train.txt.")
-TEST_PYTHON = _lock_setup("test", "What the tests compare with (HF tokenizers, transformers, wgpu-py) in .venv, by locks/test.txt.")
+TEST_PYTHON = _lock_setup(
+    "test", "What the tests compare with (HF tokenizers, transformers, wgpu-py) in .venv, by locks/test.txt."
+)
 
 
 def locked_version(package: str, extra: str = "train") -> str:
@@ -90,12 +114,15 @@ def npm_version(package: str) -> str:
     return str(packages[f"node_modules/{package}"]["version"])
 
 
-# ── Rust and wasm ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Rust and wasm ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 RUSTC = Tool("rustc", argv=("rustc", "-vV"))
 MATURIN = Tool("maturin", version=locked_version("maturin", "base"))
-WASM_TOOL_VERSIONS = (Tool("wasm-bindgen", version=WASM_BINDGEN), Tool("wasm-pack", version=WASM_PACK),
-                      Tool("wasm-opt", version=npm_version("binaryen")))
+WASM_TOOL_VERSIONS = (
+    Tool("wasm-bindgen", version=WASM_BINDGEN),
+    Tool("wasm-pack", version=WASM_PACK),
+    Tool("wasm-opt", version=npm_version("binaryen")),
+)
 CARGO_ADVICE = "Install Rust: https://rustup.rs, or Debian's `apt-get install cargo rustc`."
 
 
@@ -104,13 +131,18 @@ def _require_cargo() -> None:
         raise SetupError(f"cargo is not on PATH. {CARGO_ADVICE}")
 
 
-CARGO = Setup("cargo", "Rust's cargo, which must be on PATH.", lambda: shutil.which("cargo") is not None, _require_cargo)
+CARGO = Setup(
+    "cargo", "Rust's cargo, which must be on PATH.", lambda: shutil.which("cargo") is not None, _require_cargo
+)
 
 
 def _wasm_tools_ready() -> bool:
     stamp = paths.TOOLS / "wasm-tools.json"
-    return (stamp.is_file() and json.loads(stamp.read_text()) == {"wasm-bindgen": WASM_BINDGEN, "wasm-pack": WASM_PACK}
-            and all((paths.TOOLS_BIN / name).exists() for name in ("wasm-bindgen", "wasm-pack")))
+    return (
+        stamp.is_file()
+        and json.loads(stamp.read_text()) == {"wasm-bindgen": WASM_BINDGEN, "wasm-pack": WASM_PACK}
+        and all((paths.TOOLS_BIN / name).exists() for name in ("wasm-bindgen", "wasm-pack"))
+    )
 
 
 def _install_wasm_tools() -> None:
@@ -118,24 +150,34 @@ def _install_wasm_tools() -> None:
     target = paths.BUILD / "run" / "cargo-tools"
     # Debug builds: 132 s for both, against 433 s optimised, and they write the same wasm.
     for crate, version in (("wasm-bindgen-cli", WASM_BINDGEN), ("wasm-pack", WASM_PACK)):
-        run(["cargo", "install", "--locked", "--debug", "--force", "--root", paths.TOOLS, f"{crate}@{version}"],
-            env={"CARGO_TARGET_DIR": str(target)}, cwd=paths.BUILD, advice="Is the crate registry within reach?")
+        run(
+            ["cargo", "install", "--locked", "--debug", "--force", "--root", paths.TOOLS, f"{crate}@{version}"],
+            env={"CARGO_TARGET_DIR": str(target)},
+            cwd=paths.BUILD,
+            advice="Is the crate registry within reach?",
+        )
     shutil.rmtree(target, ignore_errors=True)
     (paths.TOOLS / "wasm-tools.json").write_text(json.dumps({"wasm-bindgen": WASM_BINDGEN, "wasm-pack": WASM_PACK}))
 
 
-WASM_TOOLS = Setup("wasm-tools", "wasm-pack and wasm-bindgen, compiled into build/tools/bin.", _wasm_tools_ready, _install_wasm_tools)
+WASM_TOOLS = Setup(
+    "wasm-tools", "wasm-pack and wasm-bindgen, compiled into build/tools/bin.", _wasm_tools_ready, _install_wasm_tools
+)
 
 
-# ── Node ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Node ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 NODE = Tool("node", argv=("node", "--version"))
 
 
 def _node_modules_ready() -> bool:
     lock = paths.NODE_DIR / "package-lock.json"
-    return ((paths.NODE_MODULES / ".package-lock.json").is_file() and (paths.NODE_DIR / "installed").is_file()
-            and lock.is_file() and lock.read_bytes() == (paths.WEB / "package-lock.json").read_bytes())
+    return (
+        (paths.NODE_MODULES / ".package-lock.json").is_file()
+        and (paths.NODE_DIR / "installed").is_file()
+        and lock.is_file()
+        and lock.read_bytes() == (paths.WEB / "package-lock.json").read_bytes()
+    )
 
 
 def _install_node_modules() -> None:
@@ -149,16 +191,23 @@ def _install_node_modules() -> None:
     (paths.NODE_DIR / "installed").unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(paths.WEB / name, paths.NODE_DIR / name)
-    run(["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier"], cwd=paths.NODE_DIR,
-        advice="Is the npm registry within reach?")
+    run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier"],
+        cwd=paths.NODE_DIR,
+        advice="Is the npm registry within reach?",
+    )
     (paths.NODE_DIR / "installed").touch()
 
 
-NODE_PACKAGES = Setup("node", "The packages of web/package-lock.json (Vite, React, wasm-opt, the tests') in build/tools/node.",
-                      _node_modules_ready, _install_node_modules)
+NODE_PACKAGES = Setup(
+    "node",
+    "The packages of web/package-lock.json (Vite, React, wasm-opt, the tests') in build/tools/node.",
+    _node_modules_ready,
+    _install_node_modules,
+)
 
 
-# ── For the tests: a browser and a software Vulkan driver ────────────────────────────────────────────────────────────────────
+# ── For the tests: a browser and a software Vulkan driver ───────────────────────────────────────────────────────────
 
 
 def chromium() -> str | None:
@@ -177,10 +226,14 @@ def lavapipe_icd() -> Path | None:
 
 
 def apt_install(*packages: str) -> None:
-    """Install Debian packages as root. Raises SetupError with the command where we are not root or there is no apt-get."""
+    """Install Debian packages as root. Raises SetupError with the command where we are not root or there is no
+    apt-get.
+    """
     command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
     if sys.platform != "linux" or shutil.which("apt-get") is None:
-        raise SetupError(f"The tests need {', '.join(packages)}; on Debian that is `{command}`; install your system's packages of them.")
+        raise SetupError(
+            f"The tests need {', '.join(packages)}; on Debian that is `{command}`; install your system's packages."
+        )
     if os.geteuid() != 0:
         raise SetupError(f"The tests need {', '.join(packages)}. Type: sudo {command}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -195,6 +248,9 @@ def _install_browser() -> None:
 
 
 BROWSER = Setup("browser", "Chromium, for the end-to-end tests.", lambda: chromium() is not None, _install_browser)
-VULKAN = Setup("vulkan", "Mesa's software Vulkan driver, for the tests of the shaders.",
-               lambda: sys.platform != "linux" or lavapipe_icd() is not None,
-               lambda: apt_install("mesa-vulkan-drivers", "libvulkan1"))
+VULKAN = Setup(
+    "vulkan",
+    "Mesa's software Vulkan driver, for the tests of the shaders.",
+    lambda: sys.platform != "linux" or lavapipe_icd() is not None,
+    lambda: apt_install("mesa-vulkan-drivers", "libvulkan1"),
+)

@@ -7,7 +7,8 @@ from stages.graph import Output, Stage, Tool, python_sources
 from stages.settings import Settings
 from stages.tokenizer import WHEEL
 
-# glibc gives every large tensor back to the kernel and faults it in again each step; keeping them took the default preset
+# glibc gives every large tensor back to the kernel and faults it in again each step; keeping them took the default
+# preset
 # from 8.1k to 18.1k tokens/s (training/LOG.md). Read by the C library when the process starts; other systems ignore it.
 KEEP_LARGE_BLOCKS = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296"
 
@@ -22,7 +23,9 @@ PINNED_ISA = {
 
 
 def torch_tools() -> tuple[Tool, ...]:
-    """What decides the numbers beside our own code; versions come from the lock, so torch is not imported to know them."""
+    """What decides the numbers beside our own code; versions come from the lock, so torch is not imported to know
+    them.
+    """
     return tuple(Tool(name, version=tools.locked_version(name)) for name in ("torch", "numpy", "safetensors"))
 
 
@@ -31,7 +34,17 @@ def shards_stage(settings: Settings) -> Stage:
     return Stage(
         name="shards",
         doc="Encode the documents into memory-mapped token shards.",
-        run=("{python}", "-m", "training.shards", "--corpus", "{in.corpus}", "--tokenizer", "{in.tokenizer}", "--out", "{out}"),
+        run=(
+            "{python}",
+            "-m",
+            "training.shards",
+            "--corpus",
+            "{in.corpus}",
+            "--tokenizer",
+            "{in.tokenizer}",
+            "--out",
+            "{out}",
+        ),
         outputs=("shards/",),
         inputs={"corpus": Output("corpus", "corpus/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.shards"),),
@@ -47,8 +60,21 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="train",
         doc="Train the model (PyTorch); resumes where an interrupted run stopped.",
-        run=("{python}", "-m", "training.train", "--params", "{params}", "--shards", "{in.shards}", "--tokenizer", "{in.tokenizer}",
-             "--out", "{out}", "--resume", "{partial}"),
+        run=(
+            "{python}",
+            "-m",
+            "training.train",
+            "--params",
+            "{params}",
+            "--shards",
+            "{in.shards}",
+            "--tokenizer",
+            "{in.tokenizer}",
+            "--out",
+            "{out}",
+            "--resume",
+            "{partial}",
+        ),
         outputs=("model.safetensors", "metrics.jsonl", "loss.svg", "samples.txt", "summary.json"),
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train"),),

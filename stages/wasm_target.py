@@ -5,8 +5,9 @@ Three ways, in this order; POCKETLM_WASM_TARGET=distro forces the last:
 2. `rustup target add`;
 3. Debian's Rust source package, compiled once into build/tools/wasm-sysroot: for machines that reach no rustup server.
 
-Out: build/tools/wasm-target.json, {"way": "sysroot"|"rustup"|"distro", "sysroot": PATH}, build/tools/wasm-path, what goes before PATH, and
-build/tools/wasm-rustc, the compiler. The proc-macros and the wasm must come from one compiler, so the whole wasm build uses that PATH.
+Out, in build/tools/: wasm-target.json, {"way": "sysroot"|"rustup"|"distro", "sysroot": PATH}; wasm-path, what goes
+before PATH; wasm-rustc, the compiler. The proc-macros and the wasm must come from one compiler, so the whole wasm
+build uses that PATH.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ DISTRO_BIN = Path("/usr/bin")
 
 
 def _in_sysroot(sysroot: str | None) -> bool:
-    return sysroot is not None and all((Path(sysroot) / "lib" / "rustlib" / target / "lib").is_dir() for target in TARGETS)
+    return sysroot is not None and all(
+        (Path(sysroot) / "lib" / "rustlib" / target / "lib").is_dir() for target in TARGETS
+    )
 
 
 def wasm_target() -> dict[str, str]:
@@ -48,7 +51,9 @@ def is_ready() -> bool:
     stamp = wasm_target()
     if os.environ.get(FORCE) == "distro" and stamp.get("way") != "distro":
         return False
-    return bool(stamp) and _in_sysroot(stamp["sysroot"]) and (stamp["way"] == "distro" or stamp["sysroot"] == _sysroot())
+    return (
+        bool(stamp) and _in_sysroot(stamp["sysroot"]) and (stamp["way"] == "distro" or stamp["sysroot"] == _sysroot())
+    )
 
 
 def _sysroot() -> str | None:
@@ -76,7 +81,10 @@ def install() -> None:
             added = subprocess.run(["rustup", "target", "add", *TARGETS], capture_output=True, text=True)
             if added.returncode == 0 and _in_sysroot(sysroot):
                 return _stamp("rustup", sysroot)
-            print(f"      rustup could not add {', '.join(TARGETS)}: compiling them from Debian's source package", flush=True)
+            print(
+                f"      rustup could not add {', '.join(TARGETS)}: compiling them from Debian's source package",
+                flush=True,
+            )
     _compile_from_distribution()
     return _stamp("distro", "/usr")
 
@@ -92,13 +100,24 @@ def _compile_from_distribution() -> None:
     shutil.rmtree(work, ignore_errors=True)
     (work / "src").mkdir(parents=True)
     (work / ".cargo").mkdir()
-    (work / "Cargo.toml").write_text('[package]\nname = "sysroot_probe"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n')
+    (work / "Cargo.toml").write_text(
+        '[package]\nname = "sysroot_probe"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n'
+    )
     (work / "src" / "lib.rs").write_text("#![no_std]\n")
     (work / ".cargo" / "config.toml").write_text(
-        f'[source.crates-io]\nreplace-with = "v"\n[source.v]\ndirectory = "{sources}"\n')
+        f'[source.crates-io]\nreplace-with = "v"\n[source.v]\ndirectory = "{sources}"\n'
+    )
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("RUSTUP", "CARGO", "RUSTC"))}
     for target, crates in TARGETS.items():
-        command = [str(DISTRO_BIN / "cargo"), "build", "--release", "--offline", f"-Zbuild-std={crates}", "--target", target]
+        command = [
+            str(DISTRO_BIN / "cargo"),
+            "build",
+            "--release",
+            "--offline",
+            f"-Zbuild-std={crates}",
+            "--target",
+            target,
+        ]
         print(f"      $ {' '.join(command)}", flush=True)
         done = subprocess.run(command, cwd=work, env={**clean, "PATH": "/usr/bin:/bin", "RUSTC_BOOTSTRAP": "1"})
         if done.returncode != 0:
@@ -110,9 +129,15 @@ def _compile_from_distribution() -> None:
                 if not rlib.name.startswith("libsysroot_probe"):
                     shutil.copyfile(rlib, library / rlib.name)
         except PermissionError as error:
-            raise SetupError(f"{error.filename} cannot be written: run once as root, or install rustup and its {target} target") from None
+            raise SetupError(
+                f"{error.filename} cannot be written: run once as root, or install rustup and its {target} target"
+            ) from None
     shutil.rmtree(work, ignore_errors=True)
 
 
-WASM_TARGET = Setup("wasm-target", "Rust's standard library for wasm: found, added by rustup, or compiled from Debian's sources.",
-                    is_ready, install)
+WASM_TARGET = Setup(
+    "wasm-target",
+    "Rust's standard library for wasm: found, added by rustup, or compiled from Debian's sources.",
+    is_ready,
+    install,
+)

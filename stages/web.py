@@ -12,8 +12,13 @@ def page_stage() -> Stage:
     return Stage(
         name="page",
         doc="Bundle the page and its worker (Vite, React, TypeScript).",
-        run=("sh", "-c", 'ln -sfn "{root}/build/tools/node/node_modules" web/node_modules && cd web && '
-             'POCKETLM_WASM="{in.wasm}" node_modules/.bin/vite build --outDir "{out}/page" --emptyOutDir --logLevel warn'),
+        run=(
+            "sh",
+            "-c",
+            'ln -sfn "{root}/build/tools/node/node_modules" web/node_modules && cd web && '
+            'POCKETLM_WASM="{in.wasm}" node_modules/.bin/vite build '
+            '--outDir "{out}/page" --emptyOutDir --logLevel warn',
+        ),
         outputs=("page/",),
         inputs={"wasm": Output("wasm", "pkg/")},
         sources=(files("web", exclude=("web/node_modules/**", "web/dist/**", "**/*.test.ts", "**/*.test.tsx")),),
@@ -28,7 +33,11 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="web",
         doc="Put the page and model.bin together: a static bundle for any host.",
-        run=("sh", "-c", 'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin"'),
+        run=(
+            "sh",
+            "-c",
+            'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin"',
+        ),
         outputs=("web/",),
         inputs={"page": Output("page", "page/"), "model": Output("export", "model.bin")},
         scope=settings.preset,

@@ -14,10 +14,14 @@ WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"
 
 if WHEEL.is_dir():
     sys.path.insert(0, str(WHEEL))
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(WHEEL), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(WHEEL), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Plain `pytest` works after a build; before it, say what to type."""
     if not WHEEL.is_dir():
-        raise pytest.UsageError("the tokenizer's wheel is not built: type `./doitw test`, or `./doitw wheel cli` and then pytest")
+        raise pytest.UsageError(
+            "the tokenizer's wheel is not built: type `./doitw test`, or `./doitw wheel cli` and then pytest"
+        )

@@ -51,8 +51,17 @@ def test_golden_finds_disguised_weights_and_a_weaker_gitignore(tree: Path) -> No
     assert check.golden(tree) == [".gitignore has no line *.pt"]
 
 
-@pytest.mark.parametrize("subject", ["Fix things", "feat(engine): add it", "feat(inf): Add it", "feat: end with a stop.", "fix(web):no space",
-                                     "feat(inf): " + "x" * 70])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Fix things",
+        "feat(engine): add it",
+        "feat(inf): Add it",
+        "feat: end with a stop.",
+        "fix(web):no space",
+        "feat(inf): " + "x" * 70,
+    ],
+)
 def test_commits_finds_a_bad_subject(tree: Path, subject: str) -> None:
     commit(tree, "feat(inf): implement RMSNorm shader in WGSL")
     assert check.commits(tree) == []
@@ -104,8 +113,13 @@ def test_clippy_finds_a_warning(crates: Path) -> None:
 
 
 @pytest.mark.parametrize("crate", ["inference", "tokenizer"])
-@pytest.mark.parametrize("violation", ["extern crate std;\n/// Planted.\npub fn planted() { let _ = std::fs::read(\"x\"); }\n",
-                                       "/// Planted.\npub fn planted() { let _ = std::thread::spawn(|| ()); }\n"])
+@pytest.mark.parametrize(
+    "violation",
+    [
+        'extern crate std;\n/// Planted.\npub fn planted() { let _ = std::fs::read("x"); }\n',
+        "/// Planted.\npub fn planted() { let _ = std::thread::spawn(|| ()); }\n",
+    ],
+)
 def test_wall_finds_std(crates: Path, crate: str, violation: str) -> None:
     assert check.wall(crates) == []
     append(crates / f"rust/{crate}/src/lib.rs", "\n" + violation)

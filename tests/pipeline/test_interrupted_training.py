@@ -1,4 +1,6 @@
-"""The real graph, killed in the middle of training: it resumes, finished stages do not run twice, the weights are the same bits."""
+"""The real graph, killed in the middle of training: it resumes, finished stages do not run twice, the weights are
+the same bits.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ import pytest
 from stages import paths
 
 DOIT = [str(paths.VENV / "bin" / "python"), "-P", str(paths.VENV / "bin" / "doit")]
-WORDS = ["export", "preset=tiny", "profile=repro", "train.steps=60", "train.eval_every=1000", "train.checkpoint_seconds=0.2"]
+WORDS = [
+    "export",
+    "preset=tiny",
+    "profile=repro",
+    "train.steps=60",
+    "train.eval_every=1000",
+    "train.checkpoint_seconds=0.2",
+]
 EARLY = ("corpus", "wheel", "tokenizer", "shards")
 
 
@@ -28,20 +37,32 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def doit(env: dict[str, str]) -> str:
-    done = subprocess.run([*DOIT, *WORDS], cwd=paths.ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*DOIT, *WORDS], cwd=paths.ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def outcome(output: str, stage: str) -> str:
     """What the report says of a stage: fresh, built, from the store."""
-    return next(line.split(stage)[0].strip() for line in output.splitlines() if stage in line.split()[:4] and "│" not in line)
+    return next(
+        line.split(stage)[0].strip() for line in output.splitlines() if stage in line.split()[:4] and "│" not in line
+    )
 
 
 def test_kill_9_in_the_middle_of_training(env: dict[str, str], tmp_path: Path) -> None:
     build = Path(env["POCKETLM_BUILD"])
-    run = subprocess.Popen([*DOIT, *WORDS], cwd=paths.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    run = subprocess.Popen(
+        [*DOIT, *WORDS],
+        cwd=paths.ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 180
     while not list(build.glob("partial/*/checkpoints/step-*")):
         assert run.poll() is None and time.monotonic() < deadline, run.communicate()[0]
@@ -58,6 +79,9 @@ def test_kill_9_in_the_middle_of_training(env: dict[str, str], tmp_path: Path) -
 
     shutil.rmtree(build)
     shutil.rmtree(tmp_path / "shared")
-    shutil.copytree((paths.BUILD / "shared/.current/wheel").resolve(), tmp_path / "shared" / (paths.BUILD / "shared/.current/wheel").resolve().name)
+    shutil.copytree(
+        (paths.BUILD / "shared/.current/wheel").resolve(),
+        tmp_path / "shared" / (paths.BUILD / "shared/.current/wheel").resolve().name,
+    )
     assert "resumed" not in doit(env)
     assert (build / "tiny/model.bin").read_bytes() == resumed

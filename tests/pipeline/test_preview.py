@@ -39,14 +39,22 @@ def test_it_listens_on_this_machine_alone(address: tuple[str, int]) -> None:
     assert address[0] == "127.0.0.1"
 
 
-@pytest.mark.parametrize(("path", "kind", "size"), [("/", "text/html", 11), ("/assets/engine.wasm", "application/wasm", 4),
-                                                   ("/model.bin", "application/octet-stream", 2304)])
+@pytest.mark.parametrize(
+    ("path", "kind", "size"),
+    [
+        ("/", "text/html", 11),
+        ("/assets/engine.wasm", "application/wasm", 4),
+        ("/model.bin", "application/octet-stream", 2304),
+    ],
+)
 def test_files_come_with_their_types(address: tuple[str, int], path: str, kind: str, size: int) -> None:
     status, content_type, body = get(address, path)
     assert (status, content_type, len(body)) == (200, kind, size)
 
 
-@pytest.mark.parametrize("path", ["/../secret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt", "/way-out", "//secret.txt", "/missing"])
+@pytest.mark.parametrize(
+    "path", ["/../secret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt", "/way-out", "//secret.txt", "/missing"]
+)
 def test_nothing_outside_the_bundle(address: tuple[str, int], path: str) -> None:
     status, _, body = get(address, path)
     assert status == 404 and b"secret" not in body

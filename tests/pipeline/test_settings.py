@@ -69,6 +69,8 @@ def test_list_shows_one_sentence_a_task() -> None:
 
 def test_the_graph_imports_nothing_heavy() -> None:
     """`import dodo` must stay under 0.3 s: no torch, numpy, rich or subprocess-launching import may creep in."""
-    code = "import sys, dodo; print([m for m in ('torch', 'numpy', 'rich', 'fsspec', 'safetensors') if m in sys.modules])"
+    code = (
+        "import sys, dodo; print([m for m in ('torch', 'numpy', 'rich', 'fsspec', 'safetensors') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

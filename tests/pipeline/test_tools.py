@@ -16,12 +16,20 @@ def test_export_needs_neither_cargo_nor_node(tmp_path: Path) -> None:
     kept = tmp_path / "bin"
     kept.mkdir()
     for name in ("sh", "env", "cp", "rm", "cat", "git"):
-        found = next((Path(folder) / name for folder in os.environ["PATH"].split(os.pathsep) if (Path(folder) / name).exists()), None)
+        found = next(
+            (Path(folder) / name for folder in os.environ["PATH"].split(os.pathsep) if (Path(folder) / name).exists()),
+            None,
+        )
         if found:
             (kept / name).symlink_to(found)
     env = {**os.environ, "PATH": str(kept)}
-    done = subprocess.run([paths.VENV / "bin" / "python", "-P", paths.VENV / "bin" / "doit", "export", "preset=tiny"], cwd=paths.ROOT,
-                          env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [paths.VENV / "bin" / "python", "-P", paths.VENV / "bin" / "doit", "export", "preset=tiny"],
+        cwd=paths.ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed" not in done.stdout
 
@@ -46,7 +54,9 @@ def test_locked_versions_are_those_of_the_manifests() -> None:
     assert f'"binaryen": "{tools.npm_version("binaryen")}"' in (paths.WEB / "package.json").read_text()
 
 
-def test_forcing_the_distribution_is_not_satisfied_by_another_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_forcing_the_distribution_is_not_satisfied_by_another_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(paths, "WASM_TARGET_STAMP", tmp_path / "wasm-target.json")
     assert not wasm_target.is_ready()  # no stamp yet
     sysroot = tmp_path / "sysroot"
