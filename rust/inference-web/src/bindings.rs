@@ -1,6 +1,6 @@
 //! The class `Engine` of the wasm package.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use js_sys::{Error, JSON, Object, Uint8Array};
 use pocketlm_inference::generate::FinishReason;

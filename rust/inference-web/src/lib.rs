@@ -4,6 +4,8 @@
 //! generation loop, and is plain Rust that the native tests run; `bindings` is its JavaScript face and `webgpu` the
 //! browser's device, both for wasm32 alone.
 
+extern crate alloc;
+
 pub mod failure;
 pub mod session;
 

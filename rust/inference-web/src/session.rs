@@ -1,6 +1,6 @@
 //! Tokenizer, engine and generation loop joined: a prompt in, text out, step by step.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::{Config, Engine, EngineError, Generator, Model, Sampling};
@@ -169,6 +169,6 @@ fn prompt_ids(tokenizer: &Tokenizer, config: &Config, prompt: &str) -> Vec<u32> 
 pub fn parameters(model: &Model) -> u64 {
     model
         .tensors()
-        .map(|tensor| tensor.shape.iter().map(|n| u64::from(*n)).product::<u64>())
+        .map(|tensor| tensor.shape.iter().product::<u64>())
         .sum()
 }

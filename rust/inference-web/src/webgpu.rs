@@ -1,6 +1,6 @@
 //! The browser's WebGPU device for the engine.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use js_sys::{Object, Reflect};
 use pocketlm_inference::gpu::{self, Phase};

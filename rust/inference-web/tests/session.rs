@@ -1,5 +1,7 @@
 //! The session on the CPU, with small models made here.
 
+extern crate alloc;
+
 mod model;
 
 use model::{Options, engine, tokenizer};

@@ -1,7 +1,7 @@
 //! Small models with a real tokenizer, made when the tests run.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 
 use pocketlm_inference::{Engine, Model};
 use pocketlm_tokenizer::Tokenizer;
