@@ -75,7 +75,8 @@ def wasm_stage() -> Stage:
             "sh",
             "-c",
             f"{EMPTY_MEMBERS}"
-            'tools="{root}/build/tools"; PATH="$(cat "$tools/wasm-path")$PATH:$tools/bin:$tools/node/node_modules/.bin"; '
+            'tools="{root}/build/tools"; '
+            'PATH="$(cat "$tools/wasm-path")$PATH:$tools/bin:$tools/node/node_modules/.bin"; '
             f'export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="{REMAP}"; '
             "wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack "
             '--out-name pocketlm --out-dir "{out}/pkg" -- --locked && rm -f "{out}/pkg/.gitignore"',

@@ -8,6 +8,7 @@ after a signal.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,9 @@ class Command(DoitCmdBase):
         except LockHeld as error:
             print(f"doit: {error}", file=sys.stderr)
             return EXIT_LOCKED
+        except BrokenPipeError:  # `doit list | head`: the reader has what it wanted
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- so that the flush at exit says nothing either
+            return EXIT_FAILED
         except (GraphError, OSError) as error:
             print(f"doit: {error}", file=sys.stderr)
             return EXIT_FAILED
