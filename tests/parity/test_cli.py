@@ -1,0 +1,158 @@
+"""The command line program as scripts see it: what stands on stdout, exit status, one clear line for each failure.
+
+Its reader of model.bin and Python's give the same names to the same damage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.parity.conftest import Run
+from tests.parity.models import RandomModel, config, write_random_model
+from training import model_file
+
+TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer. " * 3
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory: pytest.TempPathFactory) -> RandomModel:
+    """A random model with a real tokenizer: it says nonsense, but it says it."""
+    from pocketlm_tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.train([TEXT], 280, special_tokens=["<|endoftext|>"])
+    path = tmp_path_factory.mktemp("talking") / "model.bin"
+    conf = config(vocab_size=tokenizer.vocab_size, ctx_len=48, bos_token_id=0, eos_token_id=None)
+    return write_random_model(path, conf, 11, tokenizer=tokenizer.to_bytes())
+
+
+def expect_failure(done: subprocess.CompletedProcess[bytes], status: int, *words: str) -> None:
+    """The status, nothing on stdout, and (for status 1) one line on stderr that has all the words."""
+    message = done.stderr.decode()
+    assert done.returncode == status, message
+    assert done.stdout == b""
+    assert all(word in message for word in words), message
+    if status == 1:
+        assert message.count("\n") == 1, message
+
+
+def test_generate_prints_the_text_and_nothing_else(cli: Run, talking: RandomModel) -> None:
+    done = cli("generate", talking.path, "--prompt", "To be", "--max-tokens", 100, "--device", "cpu", "--seed", 3)
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(done.stdout) >= 100 and "100 tokens" in done.stderr.decode()
+    again = cli("generate", talking.path, "--prompt", "To be", "--max-tokens", 100, "--device", "cpu", "--seed", 3)
+    other = cli("generate", talking.path, "--prompt", "To be", "--max-tokens", 100, "--device", "cpu", "--seed", 4)
+    assert again.stdout == done.stdout != other.stdout
+
+
+def test_generate_is_greedy_at_temperature_0(cli: Run, talking: RandomModel) -> None:
+    """The text is the decoded greedy continuation that `logits` gives, token by token."""
+    from pocketlm_tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_bytes(model_file.read_model(talking.path).tokenizer_bytes)
+    ids = tokenizer.encode("To be")
+    prompt = len(ids)
+    for _ in range(12):
+        done = cli("logits", talking.path, "--ids", ",".join(map(str, ids)), "--device", "cpu")
+        ids.append(int(np.frombuffer(done.stdout, "<f4").reshape(len(ids), -1)[-1].argmax()))
+    arguments = ("--max-tokens", 12, "--temperature", 0, "--device", "cpu")
+    done = cli("generate", talking.path, "--prompt", "To be", *arguments)
+    assert done.stdout.decode() == tokenizer.decode_bytes(ids[prompt:]).decode(errors="replace")
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_the_same_seed_gives_the_same_text_on_every_device(cli: Run, talking: RandomModel, device: str) -> None:
+    arguments = ("--prompt", "", "--max-tokens", 60, "--top-k", 40, "--top-p", 0.9, "--seed", 7)
+    expected = cli("generate", talking.path, *arguments, "--device", "cpu")
+    done = cli("generate", talking.path, *arguments, "--device", device)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == expected.stdout != b""
+
+
+def test_auto_says_why_it_does_not_take_a_software_gpu(cli: Run, talking: RandomModel) -> None:
+    done = cli("generate", talking.path, "--prompt", "a", "--max-tokens", 1)
+    assert done.returncode == 0
+    assert "running on the CPU" in done.stderr.decode()
+
+
+def test_inspect_and_bench(cli: Run, talking: RandomModel) -> None:
+    header = json.loads(cli("inspect", talking.path, "--json").stdout)
+    assert header == model_file.read_model(talking.path).header
+    text = cli("inspect", talking.path).stdout.decode()
+    assert "model.layers.1.mlp.down_proj.weight" in text and "vocab_size" in text
+    figures = json.loads(cli("bench", talking.path, "--json", "--runs", 1, "--device", "cpu").stdout)
+    assert figures["device"] == "cpu" and figures["decode_tokens_per_s"] > 0
+
+
+def test_clear_failures(cli: Run, talking: RandomModel, tmp_path: Path) -> None:
+    model = talking.path
+    empty, text = tmp_path / "empty.bin", tmp_path / "text.bin"
+    empty.touch()
+    text.write_text("To be, or not to be. " * 9)
+    vocab_size = talking.config["vocab_size"]
+    cpu = ("--device", "cpu")
+    expect_failure(cli("logits", model, "--ids", vocab_size, *cpu), 1, str(vocab_size), "vocabulary")
+    expect_failure(cli("logits", model, "--ids", ",".join("1" * 49), *cpu), 1, "49 tokens", "48 positions")
+    expect_failure(cli("inspect", tmp_path / "none.bin"), 1, "none.bin", "No such file")
+    expect_failure(cli("inspect", tmp_path), 1, "is a directory")
+    expect_failure(cli("inspect", empty), 1, "empty.bin", "Truncated")
+    expect_failure(cli("inspect", text), 1, "text.bin", "BadMagic")
+    expect_failure(cli("inspect", "/dev/null"), 1, "not a regular file")
+    if os.geteuid() != 0:  # root reads everything
+        empty.chmod(0)
+        expect_failure(cli("inspect", empty), 1, "Permission denied")
+    random_tokenizer = write_random_model(tmp_path / "random.bin", config(), 1).path
+    expect_failure(cli("generate", random_tokenizer, "--prompt", "x", *cpu), 1, "tokenizer")
+
+
+def test_wrong_arguments(cli: Run, talking: RandomModel) -> None:
+    model = talking.path
+    for arguments in [
+        (),
+        ("frobnicate",),
+        ("generate", model),
+        ("generate", model, "--prompt", "x", "--temperature", "-1"),
+        ("generate", model, "--prompt", "x", "--temperature", "nan"),
+        ("generate", model, "--prompt", "x", "--top-p", "0"),
+        ("generate", model, "--prompt", "x", "--top-k", "-1"),
+        ("generate", model, "--prompt", "x", "--device", "tpu"),
+        ("logits", model),
+        ("logits", model, "--ids", ""),
+        ("logits", model, "--ids", "1,x"),
+        ("logits", model, "--ids", "4294967296"),
+        ("bench", model, "--runs", "0"),
+    ]:
+        expect_failure(cli(*arguments), 2)
+
+
+def test_a_reader_that_goes_away_is_no_failure(cli: Run, tmp_path: Path) -> None:
+    """`pocketlm logits … | head -c 1`, with more output than a pipe holds."""
+    model = write_random_model(tmp_path / "m.bin", config(vocab_size=500), 1)
+    program = cli("--version").args[0]
+    command = [program, "logits", str(model.path), "--device", "cpu", "--ids", ",".join(["1"] * 256)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_rust_and_python_name_damage_alike(cli: Run, tmp_path: Path) -> None:
+    """One byte changed at 60 places, and 20 truncations: the same error from both readers."""
+    path = write_random_model(tmp_path / "m.bin", config(n_layer=1, d_model=6, d_ff=5), 4).path
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = [good[:n] for n in rng.integers(len(good), size=20).tolist()]
+    for offset in [*range(0, 64, 3), *rng.integers(64, len(good), size=38).tolist()]:
+        damaged.append(good[:offset] + bytes([good[offset] ^ 0x55]) + good[offset + 1 :])
+    for data in damaged:
+        path.write_bytes(data)
+        with pytest.raises(model_file.ModelFileError) as error:
+            model_file.read_model(path)
+        expect_failure(cli("inspect", path), 1, type(error.value).__name__)
