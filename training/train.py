@@ -148,6 +148,7 @@ def run(
     metrics = Journal(partial / "metrics.jsonl", state["metrics_nbytes"])
     samples = Journal(partial / "samples.txt", state["samples_nbytes"])
     forwards: dict[Way, Any] = {}
+    n_prompts = len(train.sample_prompts)
 
     def step_once(way: Way, step: int) -> Tensor:
         """One optimizer step; returns the mean loss in nats, (), on the device."""
@@ -179,16 +180,16 @@ def run(
         )
         return found.bpb
 
-    def sample_text(prompt: str, step: int) -> str:
+    def sample_text(index: int, step: int) -> str:
         return sample(
             model,
             tokenizer,
-            prompt,
+            train.sample_prompts[index],
             train.sample_tokens,
             train.sample_temperature,
             shape.ctx_len,
             text.separator_id,
-            train.seed + step,
+            train.seed + 1000 * step + index,
             device,
             between=stop.check,
         )
@@ -235,7 +236,7 @@ def run(
                     paused = time.monotonic()
                     last = step == train.steps
                     val_bpb = score(None if last else train.eval_tokens)
-                    texts = [sample_text(prompt, step) for prompt in train.sample_prompts[: None if last else 1]]
+                    texts = [sample_text(index, step) for index in range(n_prompts if last else min(1, n_prompts))]
                     samples.write("".join(f"--- step {step}\n{said}\n\n" for said in texts))
                     write_metrics(step, {"val_bpb": val_bpb, "whole": last})
                     progress.evaluated(val_bpb)
