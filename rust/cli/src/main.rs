@@ -3,6 +3,12 @@
 //! Results go to stdout, figures and messages to stderr. Exit status: 0; 1 for a failure, with one line that says what failed;
 //! 2 for wrong arguments. A panic would be a defect, and still ends with a message and status 1.
 
+#![allow(
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    reason = "a program has std"
+)]
+
 use std::io::{self, Write};
 use std::panic;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! The engine's state and the generation loop, on the CPU.
 
+#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
+
 mod model_writer;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 /// e^x = 2^n · e^r with n = round(x / ln 2) and |r| ≤ ln 2 / 2; e^r by a polynomial. Source: Cephes, `expf.c` (Moshier).
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_375; // ln 2 in two parts, so that n · LN2_HIGH is exact
+    const LN2_HIGH: f32 = 355.0 / 512.0; // ln 2 in two parts, so that n · LN2_HIGH is exact
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer, which its low bits then hold
     let clamped = x.clamp(-87.3, 88.0);
@@ -20,7 +20,7 @@ pub(super) fn exp(x: f32) -> f32 {
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_1e-1;
+    p = p * r + 0.5;
     let e_r = p * r * r + r + 1.0;
     let scale = f32::from_bits((shifted.to_bits().wrapping_add(127)) << 23);
     if x < -87.3 { 0.0 } else { e_r * scale }
