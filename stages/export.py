@@ -30,7 +30,7 @@ def stage(settings: Settings) -> Stage:
         outputs=("model.bin",),
         inputs={"train": Output("train"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.export"),),
-        params={**settings.section("model", "export")},
+        params={"preset": settings.preset, **settings.section("model", "export")},  # the name is for the page's card
         tools=torch_tools(),
         set_env=PINNED_ISA,  # golden is the same everywhere, in both profiles
         needs=(tools.TORCH,),

@@ -52,7 +52,9 @@ def checks() -> bool:
 
 def pytest() -> bool:
     """pytest: stage engine, tokenizer, training, shaders, parity."""
-    return _run([paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"], paths.ROOT)
+    # Small tensors on two threads that spin are slower than on one, and the suites' own children use the other core.
+    command = [paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"]
+    return _run(command, paths.ROOT, {"OMP_NUM_THREADS": "1"})
 
 
 def cargo() -> bool:

@@ -67,11 +67,12 @@ def params_of(arguments: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"--set {word}: not of the form NAME=VALUE")
         overrides[name] = value
     loaded = config.load(arguments.preset or "shakespeare", overrides)
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, Any] = {}
     for name, value in loaded.flat().items():
         section, _, field = name.partition(".")
         sections.setdefault(section, {})[field] = value
-    return {"params": sections, "profile": arguments.profile or "fast"}
+    preset = {"preset": Path(arguments.preset or "shakespeare").stem}
+    return {"params": {**preset, **sections}, "profile": arguments.profile or "fast"}
 
 
 @contextlib.contextmanager

@@ -91,8 +91,12 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
         raise ValueError(f"{weights_path}: its tensors are not those of the settings ({min(missing)}); train again")
     stored = {spec.name: as_stored(spec, trained[spec.name], export.dtype) for spec in specs}
     ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
+    sections = {name: values for name, values in params["params"].items() if name != "preset"}
+    trained_with = summary["settings"]
     provenance = {
-        "settings": {**summary["settings"], **params["params"]},
+        "preset": params["params"].get("preset"),
+        "sample_prompts": trained_with["train"]["sample_prompts"],
+        "settings": {**trained_with, **sections},
         "run": {name: summary[name] for name in RUN},
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
