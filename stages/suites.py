@@ -53,7 +53,7 @@ def checks() -> bool:
 def pytest() -> bool:
     """pytest: stage engine, tokenizer, training, shaders, parity."""
     # Small tensors on two threads that spin are slower than on one, and the suites' own children use the other core.
-    command = [paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"]
+    command: list[str | Path] = [paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"]
     return _run(command, paths.ROOT, {"OMP_NUM_THREADS": "1"})
 
 
