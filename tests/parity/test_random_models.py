@@ -1,13 +1,8 @@
-"""torch against the command line program, on random models of odd shapes, on the CPU and on the GPU backend.
-
-Tolerance, as in FORMAT.md: 1e-3 * max(standard deviation of the logits, 0.1). f32 against f64 on such models differs by
-up to 4e-4 of the standard deviation, so a correct engine stays within it and a wrong one does not.
-"""
+"""torch against the command line program, on random models of odd shapes, on the CPU and on the GPU backend."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity, tolerance
 from tests.parity.models import RandomModel, config, write_random_model
 from training.model_file import Dtype
-
-Logits = Callable[[Path, list[int], str], np.ndarray]
 
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -32,16 +26,11 @@ SHAPES: dict[str, dict[str, Any]] = {
     "long-context": {"ctx_len": 700, "rope_theta": 500.0},
     "theta-and-eps": {"rope_theta": 1e6, "norm_eps": 1e-2, "d_head": 18},
 }
-DEVICES = ["cpu", "gpu"]
 
 
 def make(tmp_path: Path, shape: str, dtype: Dtype = "f32") -> RandomModel:
     seed = zlib.crc32(shape.encode())
     return write_random_model(tmp_path / "model.bin", config(**SHAPES[shape]), seed, dtype)
-
-
-def tolerance(logits: np.ndarray) -> float:
-    return float(1e-3 * max(logits.std(), 0.1))
 
 
 def forced_ids(model: RandomModel, count: int) -> list[int]:
@@ -57,19 +46,7 @@ def test_forced_tokens(tmp_path: Path, engine_logits: Logits, device: str, shape
     ids = forced_ids(model, model.config["ctx_len"])
     expected = model.logits(ids, torch.float32).numpy()
     got = engine_logits(model.path, ids, device)
-    assert got.shape == expected.shape
-    difference = np.abs(got - expected)
-    t, v = np.unravel_index(difference.argmax(), difference.shape)
-    worst = f"{shape} {dtype} {device}: largest difference at [{t}, {v}]: expected {expected[t, v]}, got {got[t, v]}"
-    assert difference[t, v] <= tolerance(expected), worst
-    disagree = np.flatnonzero(got.argmax(1) != expected.argmax(1))
-    # Two logits closer than rounding have no order: such a position must be a tie in f64, and is reported.
-    if disagree.size:
-        exact = model.logits(ids, torch.float64).numpy()
-        for t in disagree:
-            margin = np.sort(exact[t])[-1] - np.sort(exact[t])[-2]
-            assert margin < 2 * difference.max(), f"{shape} {dtype} {device}: top-1 differs at {t}, margin {margin}"
-            print(f"{shape} {dtype} {device}: tie at position {t}, f64 margin {margin:.2e}")
+    assert_parity(f"{shape} {dtype} {device}", got, expected, lambda: model.logits(ids, torch.float64).numpy())
 
 
 @pytest.mark.parametrize("shape", ["plain", "gqa", "odd", "wide"])
@@ -83,12 +60,7 @@ def test_64_greedy_tokens(tmp_path: Path, engine_logits: Logits, device: str, sh
         ids.append(int(model.logits(ids, torch.float32)[-1].argmax()))
     got = engine_logits(model.path, ids[:-1], device)[prompt - 1 :]
     exact = model.logits(ids[:-1], torch.float64).numpy()[prompt - 1 :]
-    slack = 2 * np.abs(got - exact).max()
-    for step, (row, exact_row, token) in enumerate(zip(got, exact, ids[prompt:], strict=True)):
-        if row.argmax() != token:
-            margin = np.sort(exact_row)[-1] - np.sort(exact_row)[-2]
-            assert margin < slack, f"{shape} {device}: token {step} is {row.argmax()}, torch {token}, margin {margin}"
-            print(f"{shape} {device}: greedy tie at token {step}, f64 margin {margin:.2e} < {slack:.2e}")
+    assert_greedy(f"{shape} {device}", got, exact, ids[prompt:])
 
 
 @pytest.mark.parametrize("device", DEVICES)

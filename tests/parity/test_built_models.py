@@ -1,0 +1,54 @@
+"""torch against the command line program on what was built: `tiny` always, the other presets where they are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import oracles
+from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity
+from tests.parity.conftest import BUILD
+from training.model_file import ModelFile, read_model
+
+# `tiny` is there after `./doitw test`'s build: where it is not, the test fails and says so.
+PRESETS = sorted({"tiny", *(path.parent.name for path in BUILD.glob("*/model.bin"))})
+
+
+def load(preset: str) -> tuple[Path, ModelFile]:
+    path = BUILD / preset / "model.bin"
+    if not path.is_file():
+        pytest.fail(f"{path} is not there: type `./doitw preset={preset}`")
+    return path, read_model(path)
+
+
+def torch_logits(model: ModelFile, ids: list[int], dtype: torch.dtype) -> np.ndarray:
+    weights = {name: torch.from_numpy(values.astype(np.float32)).to(dtype) for name, values in model.tensors.items()}
+    return oracles.llama(model.config, weights, ids).numpy()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_forced_tokens(engine_logits: Logits, preset: str, device: str) -> None:
+    path, model = load(preset)
+    count = min(256, model.config["ctx_len"])
+    ids = np.random.default_rng(1).integers(model.config["vocab_size"], size=count).tolist()
+    expected = torch_logits(model, ids, torch.float32)
+    got = engine_logits(path, ids, device)
+    assert_parity(f"{preset} {device}", got, expected, lambda: torch_logits(model, ids, torch.float64))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_64_greedy_tokens(engine_logits: Logits, preset: str, device: str) -> None:
+    """Along torch's greedy continuation of the golden prompt the engine takes the same token each time."""
+    path, model = load(preset)
+    ids = list(model.golden.ids)
+    prompt = len(ids)
+    for _ in range(min(64, model.config["ctx_len"] - prompt)):
+        ids.append(int(torch_logits(model, ids, torch.float32)[-1].argmax()))
+    got = engine_logits(path, ids[:-1], device)[prompt - 1 :]
+    exact = torch_logits(model, ids[:-1], torch.float64)[prompt - 1 :]
+    assert_greedy(f"{preset} {device}", got, exact, ids[prompt:])
