@@ -20,6 +20,7 @@ WASM_TARGET_STAMP = TOOLS / "wasm-target.json"  # which toolchain compiles to wa
 CARGO_TARGET = BUILD / "run" / "cargo"  # one target folder for the native builds, so that wgpu is compiled once
 CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 
+WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"  # the tokenizer's Python module: a PYTHONPATH entry
 CLI = BUILD / "bin" / "pocketlm"
 
 

@@ -20,6 +20,9 @@ from stages.graph import Setup
 from stages.graph.builder import ensure
 from stages.project import GRAPH
 
+RANDOM_BUNDLES = 2  # tests/e2e/random_bundle.py has as many shapes
+PARITY_ALONE = ["parity.spec.ts"]
+
 
 def environment() -> dict[str, str]:
     """Variables that every suite gets: where the artifacts are, and the software Vulkan driver where there is one."""
@@ -27,6 +30,7 @@ def environment() -> dict[str, str]:
         **os.environ,
         "POCKETLM_CLI": str(paths.CLI),
         "POCKETLM_BUILD": str(paths.BUILD),
+        "PYTHONPATH": os.pathsep.join([str(paths.ROOT), str(paths.WHEEL)]),
         "CARGO_TARGET_DIR": str(paths.CARGO_TARGET),
         "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir()),
     }
@@ -68,15 +72,27 @@ def vitest() -> bool:
 
 
 def e2e() -> bool:
-    """Playwright: the page in real Chromium, on WebGPU and on the CPU."""
-    bundle = paths.preset_dir(TEST_PRESET)
+    """Playwright: the page in real Chromium, on WebGPU and on the CPU; its logits against torch's."""
+    python = paths.VENV / "bin" / "python"
+    trained = paths.preset_dir(TEST_PRESET) / "web"
+    copy = check.web_copy(paths.ROOT)
     with tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
-        expected = Path(folder) / "expected.json"
-        made = _run(
-            [paths.VENV / "bin" / "python", "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT
-        )
-        env = {"E2E_BUNDLE": str(bundle / "web"), "E2E_EXPECTED": str(expected), "E2E_CHROMIUM": tools.chromium() or ""}
-        return made and _run(["npm", "run", "--silent", "e2e"], check.web_copy(paths.ROOT), env)
+        bundles: list[tuple[Path, list[str]]] = [(trained, [])]
+        for index in range(RANDOM_BUNDLES):
+            made = Path(folder) / f"random-{index}"
+            if not _run([python, "-m", "tests.e2e.random_bundle", trained, made, str(index)], paths.ROOT):
+                return False
+            bundles.append((made, PARITY_ALONE))
+        bundles += [(web, PARITY_ALONE) for web in sorted(paths.BUILD.glob("*/web")) if web != trained]
+        for number, (bundle, words) in enumerate(bundles):
+            print(f"   bundle: {bundle}", flush=True)
+            expected = Path(folder) / f"expected-{number}.json"
+            env = {"E2E_BUNDLE": str(bundle), "E2E_EXPECTED": str(expected), "E2E_CHROMIUM": tools.chromium() or ""}
+            if not _run([python, "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT):
+                return False
+            if not _run(["npm", "run", "--silent", "e2e", "--", *words], copy, env):
+                return False
+    return True
 
 
 SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {

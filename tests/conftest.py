@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILD = Path(os.environ.get("POCKETLM_BUILD", ROOT / "build"))
-WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"
+from stages.paths import ROOT, WHEEL
+
 
 if WHEEL.is_dir():
     sys.path.insert(0, str(WHEEL))
