@@ -9,7 +9,6 @@ import pytest
 
 from stages.paths import ROOT, WHEEL
 
-
 if WHEEL.is_dir():
     sys.path.insert(0, str(WHEEL))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(WHEEL), os.environ.get("PYTHONPATH", "")]).rstrip(
