@@ -157,5 +157,5 @@ def test_locks_finds_a_host_a_missing_hash_and_a_stale_pin(tmp_path: Path) -> No
     (tmp_path / "pyproject.toml").write_text(manifest.replace("doit==0.37.0", "doit==0.36.0"))
     assert check.locks(tmp_path) == ["locks/test.txt does not pin doit==0.36.0 of pyproject.toml"]
     (tmp_path / "pyproject.toml").write_text(manifest)
-    append(tmp_path / "locks/base.txt", "--index-url https://example.invalid/simple\nplanted==1.0\n")
+    append(tmp_path / "locks/base.txt", "--find-links https://example.invalid/simple\nplanted==1.0\n")
     assert len(check.locks(tmp_path)) == 2
