@@ -22,3 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "the tokenizer's wheel is not built: type `./doitw test`, or `./doitw wheel cli` and then pytest"
         )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The shaders last: the software Vulkan driver and triton, which torch.optim imports, hold LLVMs of their own.
+
+    Importing triton after the driver was loaded ended the process with a segmentation fault.
+    """
+    items.sort(key=lambda item: "shaders" in item.path.parts)
