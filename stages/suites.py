@@ -83,7 +83,11 @@ def e2e() -> bool:
             if not _run([python, "-m", "tests.e2e.random_bundle", trained, made, str(index)], paths.ROOT):
                 return False
             bundles.append((made, PARITY_ALONE))
-        bundles += [(web, PARITY_ALONE) for web in sorted(paths.BUILD.glob("*/web")) if web != trained]
+        bundles += [
+            (web, PARITY_ALONE)
+            for web in sorted(found.parent for found in paths.BUILD.glob("*/web/model.bin"))
+            if web != trained
+        ]
         for number, (bundle, words) in enumerate(bundles):
             print(f"   bundle: {bundle}", flush=True)
             expected = Path(folder) / f"expected-{number}.json"
