@@ -86,6 +86,7 @@ def wasm_stage() -> Stage:
             crate_sources("rust/tokenizer/src", "rust/inference/src", "rust/inference-web/src", "shaders/*.wgsl"),
         ),
         tools=(wasm_target.RUSTC, *tools.WASM_TOOL_VERSIONS),
+        env=(wasm_target.FORCE,),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wasm"},
         needs=(tools.CARGO, wasm_target.WASM_TARGET, tools.WASM_TOOLS, tools.NODE_PACKAGES),
         scope="shared",
