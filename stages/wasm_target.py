@@ -96,43 +96,59 @@ def _compile_from_distribution() -> None:
     sources = next(iter(sorted(Path("/usr/src").glob("rustc-*/library/vendor"))), None)
     if sources is None:
         raise SetupError(f"no Rust library sources under /usr/src after installing {', '.join(DEBIAN_PACKAGES)}")
+    compiler = output_of(str(DISTRO_BIN / "rustc"), "-vV") or ""
+    if all(_made_by(target) == compiler for target in TARGETS):
+        return  # another checkout on this machine has done it
     work = paths.BUILD / "run" / "wasm-sysroot"
     shutil.rmtree(work, ignore_errors=True)
     (work / "src").mkdir(parents=True)
     (work / ".cargo").mkdir()
-    (work / "Cargo.toml").write_text(
-        '[package]\nname = "sysroot_probe"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n'
-    )
+    manifest = '[package]\nname = "sysroot_probe"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n'
+    (work / "Cargo.toml").write_text(manifest)
     (work / "src" / "lib.rs").write_text("#![no_std]\n")
-    (work / ".cargo" / "config.toml").write_text(
-        f'[source.crates-io]\nreplace-with = "v"\n[source.v]\ndirectory = "{sources}"\n'
-    )
+    replaced = f'[source.crates-io]\nreplace-with = "v"\n[source.v]\ndirectory = "{sources}"\n'
+    (work / ".cargo" / "config.toml").write_text(replaced)
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("RUSTUP", "CARGO", "RUSTC"))}
     for target, crates in TARGETS.items():
-        command = [
-            str(DISTRO_BIN / "cargo"),
-            "build",
-            "--release",
-            "--offline",
-            f"-Zbuild-std={crates}",
-            "--target",
-            target,
-        ]
-        print(f"      $ {' '.join(command)}", flush=True)
+        words = f"build --release --offline -Zbuild-std={crates} --target {target}"
+        print(f"      $ {DISTRO_BIN}/cargo {words}", flush=True)
+        command = [str(DISTRO_BIN / "cargo"), *words.split()]
         done = subprocess.run(command, cwd=work, env={**clean, "PATH": "/usr/bin:/bin", "RUSTC_BOOTSTRAP": "1"})
         if done.returncode != 0:
             raise SetupError(f"Debian's rustc could not compile the standard library for {target} (see above)")
-        library = Path("/usr/lib/rustlib") / target / "lib"
         try:
-            library.mkdir(parents=True, exist_ok=True)
-            for rlib in (work / "target" / target / "release" / "deps").glob("*.rlib"):
-                if not rlib.name.startswith("libsysroot_probe"):
-                    shutil.copyfile(rlib, library / rlib.name)
+            _replace_library(target, work / "target" / target / "release" / "deps", compiler)
         except PermissionError as error:
-            raise SetupError(
-                f"{error.filename} cannot be written: run once as root, or install rustup and its {target} target"
-            ) from None
+            advice = f"run once as root, or install rustup and its {target} target"
+            raise SetupError(f"{error.filename} cannot be written: {advice}") from None
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _library(target: str) -> Path:
+    return Path("/usr/lib/rustlib") / target / "lib"
+
+
+def _made_by(target: str) -> str | None:
+    """What compiled a target's library in Debian's sysroot, where it was us."""
+    try:
+        return (_library(target) / "compiled-by").read_text()
+    except OSError:
+        return None
+
+
+def _replace_library(target: str, compiled: Path, compiler: str) -> None:
+    """Put a target's crates in place of what is there: two copies of core beside each other would be ambiguous."""
+    library = _library(target)
+    fresh, old = library.with_name(f"lib.new-{os.getpid()}"), library.with_name(f"lib.old-{os.getpid()}")
+    fresh.mkdir(parents=True)
+    for rlib in compiled.glob("*.rlib"):
+        if not rlib.name.startswith("libsysroot_probe"):
+            shutil.copyfile(rlib, fresh / rlib.name)
+    (fresh / "compiled-by").write_text(compiler)
+    if library.exists():
+        library.rename(old)
+    fresh.rename(library)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 WASM_TARGET = Setup(
