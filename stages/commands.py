@@ -11,8 +11,7 @@ from doit import doit_cmd
 from stages import paths
 from stages.graph import UsageError
 from stages.graph.commands import Command, Run
-
-TEST_PRESET = "tiny"
+from stages.settings import TEST_PRESET
 
 
 class _BuildThen(Run):

@@ -18,6 +18,7 @@ from training import config
 
 PROFILES = ("fast", "repro")
 DEFAULT_PRESET = "shakespeare"
+TEST_PRESET = "tiny"  # what `doit test` builds
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stages import check, paths, tools, wasm_target
-from stages.commands import TEST_PRESET
 from stages.graph import Setup
 from stages.graph.builder import ensure
 from stages.project import GRAPH
+from stages.settings import TEST_PRESET
 
 RANDOM_BUNDLES = 2  # tests/e2e/random_bundle.py has as many shapes
 PARITY_ALONE = ["parity.spec.ts"]
