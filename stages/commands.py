@@ -11,7 +11,6 @@ from doit import doit_cmd
 from stages import paths
 from stages.graph import UsageError
 from stages.graph.commands import Command, Run
-from stages.settings import TEST_PRESET
 
 
 class _BuildThen(Run):
@@ -82,7 +81,7 @@ class Test(_BuildThen):
         """The tests' preset and profile are not for choosing."""
         for name in doit_cmd._CMDLINE_VARS:
             return self._wrong(UsageError(f"{name}= means nothing here: the tests have a preset of their own"))
-        doit_cmd.set_var("preset", TEST_PRESET)
+        doit_cmd.set_var("preset", paths.TEST_PRESET)
         doit_cmd.set_var("profile", "fast")
         return super().parse_execute(in_args)
 

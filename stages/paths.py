@@ -23,6 +23,9 @@ CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"  # the tokenizer's Python module: a PYTHONPATH entry
 CLI = BUILD / "bin" / "pocketlm"
 
+DEFAULT_PRESET = "shakespeare"
+TEST_PRESET = "tiny"  # what `doit test` builds
+
 
 def preset_dir(preset: str) -> Path:
     """Where people find a preset's artifacts: model.bin, tokenizer.json, metrics.jsonl, loss.svg, web/."""

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages import paths
 from training import config
 
 PROFILES = ("fast", "repro")
-DEFAULT_PRESET = "shakespeare"
-TEST_PRESET = "tiny"  # what `doit test` builds
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
     Raises ValueError with one sentence (what, where, the nearest name) for anything unknown or out of bounds.
     """
     words = dict(variables)
-    preset = words.pop("preset", None) or environ.get("POCKETLM_PRESET") or DEFAULT_PRESET
+    preset = words.pop("preset", None) or environ.get("POCKETLM_PRESET") or paths.DEFAULT_PRESET
     profile = words.pop("profile", None) or environ.get("POCKETLM_PROFILE") or "fast"
     if profile not in PROFILES:
         raise ValueError(f"profile={profile} is not a profile; there are {' and '.join(PROFILES)}")

@@ -18,7 +18,6 @@ from stages import check, paths, tools, wasm_target
 from stages.graph import Setup
 from stages.graph.builder import ensure
 from stages.project import GRAPH
-from stages.settings import TEST_PRESET
 
 RANDOM_BUNDLES = 2  # tests/e2e/random_bundle.py has as many shapes
 PARITY_ALONE = ["parity.spec.ts"]
@@ -74,7 +73,7 @@ def vitest() -> bool:
 def e2e() -> bool:
     """Playwright: the page in real Chromium, on WebGPU and on the CPU; its logits against torch's."""
     python = paths.VENV / "bin" / "python"
-    trained = paths.preset_dir(TEST_PRESET) / "web"
+    trained = paths.preset_dir(paths.TEST_PRESET) / "web"
     copy = check.web_copy(paths.ROOT)
     with tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
         bundles: list[tuple[Path, list[str]]] = [(trained, [])]
