@@ -54,6 +54,8 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
             raise ValueError(
                 f"{name}= is not a parameter; " + (f"did you mean {near[0]}=?" if near else "see training/presets/")
             )
+    if "data.sources" in words:  # other documents: those that the preset holds out are not among them
+        words.setdefault("data.val_documents", "[]")
     return Settings(Path(preset).stem, profile, config.load(preset, words))
 
 

@@ -40,6 +40,13 @@ def test_a_mistake_names_the_nearest(words: dict[str, str], says: str) -> None:
         settings.resolve(words, {})
 
 
+def test_own_sources_do_not_look_for_the_documents_that_the_preset_holds_out() -> None:
+    own = {"preset": "shakespeare", "data.sources": '["file:my.txt"]'}
+    assert settings.resolve(own, {}).config.data.val_documents == ()
+    assert settings.resolve({**own, "data.val_documents": "mine*"}, {}).config.data.val_documents == ("mine*",)
+    assert settings.resolve({"preset": "shakespeare"}, {}).config.data.val_documents != ()
+
+
 def test_a_preset_may_be_a_file(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text((paths.ROOT / "training/presets/tiny.toml").read_text().replace("steps = ", "steps = 1"))
