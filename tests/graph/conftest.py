@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,10 @@ def chain(project: Project) -> Project:
     project.stage("three", "tr a-z A-Z < {in.two} > {out}/o.txt", inputs={"two": Output("two", "o.txt")})
     assert project.doit().ran == ["one", "two", "three"]
     return project
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Undo what a shell does to its background jobs: SIGINT ignored, which children inherit (a handler they do not)."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
