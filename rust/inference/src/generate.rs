@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use crate::cpu::check_vocabulary;
 use crate::engine::{Engine, PREFILL_CHUNK};
 use crate::error::EngineError;
 use crate::sampling::{Sampling, random_u32};
@@ -67,17 +68,7 @@ impl Generator {
             return Err(EngineError::EmptyPrompt);
         }
         let config = engine.model().config();
-        if let Some((index, id)) = prompt
-            .iter()
-            .enumerate()
-            .find(|(_, id)| **id >= config.vocab_size)
-        {
-            return Err(EngineError::TokenOutOfRange {
-                index,
-                id: *id,
-                vocab_size: config.vocab_size,
-            });
-        }
+        check_vocabulary(prompt, config)?;
         if config.ctx_len < 2 {
             // A window of one token has no room for a second.
             return Err(EngineError::ContextFull {

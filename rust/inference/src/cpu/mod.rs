@@ -271,6 +271,15 @@ impl CpuEngine {
 /// # Errors
 /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`].
 pub fn check_ids(ids: &[u32], position: u32, config: &Config) -> Result<(), EngineError> {
+    check_vocabulary(ids, config)?;
+    check_room(ids.len(), position, config)
+}
+
+/// Check that every id is in the vocabulary.
+///
+/// # Errors
+/// [`EngineError::TokenOutOfRange`] with the first one that is not.
+pub fn check_vocabulary(ids: &[u32], config: &Config) -> Result<(), EngineError> {
     if let Some((index, id)) = ids
         .iter()
         .enumerate()
@@ -282,7 +291,7 @@ pub fn check_ids(ids: &[u32], position: u32, config: &Config) -> Result<(), Engi
             vocab_size: config.vocab_size,
         });
     }
-    check_room(ids.len(), position, config)
+    Ok(())
 }
 
 /// Check that `tokens` more tokens fit after `position`.
