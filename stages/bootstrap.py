@@ -30,8 +30,10 @@ def usable(env: Path, root: Path) -> bool:
     made_at = env / ".pocketlm" / "root"
     if not made_at.exists() or made_at.read_text() != str(root):
         return False  # moved, copied, or cut short: its scripts name another path
-    probe = subprocess.run([env / "bin" / "python", "-c", "import pip"], capture_output=True)
-    return probe.returncode == 0
+    try:
+        return subprocess.run([env / "bin" / "python", "-c", "import pip"], capture_output=True).returncode == 0
+    except OSError:
+        return False  # the Python that it was made with is gone
 
 
 def pip(env: Path, *args: str) -> None:
