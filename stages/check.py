@@ -108,23 +108,18 @@ def web_copy(root: Path) -> Path:
     as it is.
     """
     copy = paths.BUILD / "run" / "check" / "web"
-    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(copy.parent, ignore_errors=True)  # the copy of tests/e2e too: a spec that is gone must not run
     shutil.copytree(root / "web", copy, ignore=shutil.ignore_patterns("node_modules", "dist"), symlinks=True)
     if (root / "tests" / "e2e").is_dir():
-        shutil.copytree(root / "tests" / "e2e", copy.parent / "tests" / "e2e", dirs_exist_ok=True)
+        shutil.copytree(root / "tests" / "e2e", copy.parent / "tests" / "e2e")
     (copy / "node_modules").symlink_to(paths.NODE_MODULES)
     return copy
-
-
-def wasm_package() -> Path:
-    """The generated package of the current wasm result, for the type checker."""
-    return paths.BUILD / "shared" / ".current" / "wasm" / "pkg"
 
 
 def tsc(root: Path) -> list[str]:
     """TypeScript's types agree, the generated ones of the wasm package included."""
     copy = web_copy(root)
-    return _failures(["npm", "run", "--silent", "typecheck"], copy, {"POCKETLM_WASM": str(wasm_package())})
+    return _failures(["npm", "run", "--silent", "typecheck"], copy, {"POCKETLM_WASM": str(paths.WASM_PACKAGE)})
 
 
 def biome(root: Path) -> list[str]:

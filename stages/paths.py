@@ -21,6 +21,7 @@ CARGO_TARGET = BUILD / "run" / "cargo"  # one target folder for the native build
 CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 
 WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"  # the tokenizer's Python module: a PYTHONPATH entry
+WASM_PACKAGE = BUILD / "shared" / ".current" / "wasm" / "pkg"  # the engine for the browser, with its types
 CLI = BUILD / "bin" / "pocketlm"
 
 DEFAULT_PRESET = "shakespeare"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stages import check, paths, tools, wasm_target
+from stages import check, paths, tools
 from stages.graph import Setup
 from stages.graph.builder import ensure
 from stages.project import GRAPH
@@ -103,7 +103,7 @@ SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
     "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.VULKAN)),
     "cargo": (cargo, (tools.CARGO, tools.VULKAN)),
     "vitest": (vitest, (tools.NODE_PACKAGES,)),
-    "e2e": (e2e, (tools.TORCH, tools.NODE_PACKAGES, tools.BROWSER, wasm_target.WASM_TARGET)),
+    "e2e": (e2e, (tools.TORCH, tools.NODE_PACKAGES, tools.BROWSER)),
 }
 
 

@@ -7,6 +7,7 @@ apt-get by root on Debian, and is otherwise an error that ends with the command 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -18,10 +19,10 @@ from pathlib import Path
 from stages import paths
 from stages.graph import Setup, Tool
 
-WASM_BINDGEN = (
-    "0.2.129"  # newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same
-)
+# Newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same version.
+WASM_BINDGEN = "0.2.129"
 WASM_PACK = "0.15.1"
+WASM_PINS = {"wasm-bindgen": WASM_BINDGEN, "wasm-pack": WASM_PACK}
 NODE_MIN = 20
 LAVAPIPE_ICD_DIR = Path("/usr/share/vulkan/icd.d")
 
@@ -100,6 +101,7 @@ TEST_PYTHON = _lock_setup(
 )
 
 
+@functools.cache
 def locked_version(package: str, extra: str = "train") -> str:
     """The version that locks/<extra>.txt pins: part of a key without importing the package."""
     for line in (paths.LOCKS / f"{extra}.txt").read_text().splitlines():
@@ -119,8 +121,7 @@ def npm_version(package: str) -> str:
 RUSTC = Tool("rustc", argv=("rustc", "-vV"))
 MATURIN = Tool("maturin", version=locked_version("maturin", "base"))
 WASM_TOOL_VERSIONS = (
-    Tool("wasm-bindgen", version=WASM_BINDGEN),
-    Tool("wasm-pack", version=WASM_PACK),
+    *(Tool(name, version=version) for name, version in WASM_PINS.items()),
     Tool("wasm-opt", version=npm_version("binaryen")),
 )
 CARGO_ADVICE = "Install Rust: https://rustup.rs, or Debian's `apt-get install cargo rustc`."
@@ -140,8 +141,8 @@ def _wasm_tools_ready() -> bool:
     stamp = paths.TOOLS / "wasm-tools.json"
     return (
         stamp.is_file()
-        and json.loads(stamp.read_text()) == {"wasm-bindgen": WASM_BINDGEN, "wasm-pack": WASM_PACK}
-        and all((paths.TOOLS_BIN / name).exists() for name in ("wasm-bindgen", "wasm-pack"))
+        and json.loads(stamp.read_text()) == WASM_PINS
+        and all((paths.TOOLS_BIN / name).exists() for name in WASM_PINS)
     )
 
 
@@ -157,7 +158,7 @@ def _install_wasm_tools() -> None:
             advice="Is the crate registry within reach?",
         )
     shutil.rmtree(target, ignore_errors=True)
-    (paths.TOOLS / "wasm-tools.json").write_text(json.dumps({"wasm-bindgen": WASM_BINDGEN, "wasm-pack": WASM_PACK}))
+    (paths.TOOLS / "wasm-tools.json").write_text(json.dumps(WASM_PINS))
 
 
 WASM_TOOLS = Setup(

@@ -3,7 +3,8 @@
 Three ways, in this order; POCKETLM_WASM_TARGET=distro forces the last:
 1. `rustc --print sysroot` holds the targets already;
 2. `rustup target add`;
-3. Debian's Rust source package, compiled once into build/tools/wasm-sysroot: for machines that reach no rustup server.
+3. Debian's Rust source package, compiled once into the sysroot of Debian's rustc: for machines that reach no rustup
+   server.
 
 Out, in build/tools/: wasm-target.json, {"way": "sysroot"|"rustup"|"distro", "sysroot": PATH}; wasm-path, what goes
 before PATH; wasm-rustc, the compiler. The proc-macros and the wasm must come from one compiler, so the whole wasm
