@@ -63,6 +63,8 @@ def make(root: Path) -> None:
     print("doitw: installing doit and its companions ...", file=sys.stderr, flush=True)
     pip(env, "install", "-q", "--require-hashes", "-r", str(lock))
     pip(env, "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-e", str(root))
+    # A by-product of `pip install -e .`: Python would take its list of commands, once stale, before that of .venv.
+    shutil.rmtree(root / "pocketlm.egg-info", ignore_errors=True)
     shutil.copyfile(lock, stamps / "base.txt")
     shutil.copyfile(manifest, stamps / "pyproject.toml")
     print(f"doitw: ready ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)

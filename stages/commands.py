@@ -10,7 +10,8 @@ from doit import doit_cmd
 
 from stages import paths
 from stages.graph import UsageError
-from stages.graph.commands import Command, Run
+from stages.graph.commands.base import Command
+from stages.graph.commands.run import Run
 
 
 class _BuildThen(Run):

@@ -7,16 +7,16 @@ from pathlib import Path
 from types import ModuleType
 
 COMMANDS = {
-    "run": "Run",
-    "list": "List",
-    "why": "Why",
-    "forget": "Forget",
-    "clean": "Clean",
-    "ignore": "Ignore",
-    "reset-dep": "ResetDep",
-    "info": "Info",
+    "run": "run:Run",
+    "list": "look:List",
+    "why": "explain:Why",
+    "info": "explain:Info",
+    "clean": "change:Clean",
+    "forget": "change:Forget",
+    "ignore": "change:Ignore",
+    "reset-dep": "change:ResetDep",
 }
-CONFIG = {"COMMAND": {name: f"stages.graph.commands:{cls}" for name, cls in COMMANDS.items()}}
+CONFIG = {"COMMAND": {name: f"stages.graph.commands.{place}" for name, place in COMMANDS.items()}}
 
 if __name__ == "__main__":
     # `stages.graph` without `stages`: it must need nothing of the project that it lives in.

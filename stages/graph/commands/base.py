@@ -1,0 +1,109 @@
+"""What the commands share: how they find the graph, how errors read, and the exit statuses.
+
+Exit status: 0 well; 1 a failure with a message; 2 wrong arguments; 75 another run holds the lock; 128 + signal
+after a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.cmdparse import CmdParseError
+from doit.dependency import JsonDB, SqliteDB
+from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
+
+from ..errors import GraphError, LockHeld, UsageError
+from ..graph import Graph
+
+EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
+
+
+class _MemoryDB(JsonDB):
+    """doit's record of runs, kept nowhere."""
+
+    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
+        self.name, self.codec = name, codec
+        self._db: dict[str, dict[str, Any]] = {}
+
+    def dump(self) -> None:
+        """Called by doit at the end."""
+
+
+def _sqlite_or_memory(name: str, codec: Any, *, module_name: str | None = None) -> Any:
+    return (_MemoryDB if name == ":memory:" else SqliteDB)(name, codec, module_name=module_name)
+
+
+class Command(DoitCmdBase):
+    """What the commands here share: errors as one clear line, our exit statuses, and the graph."""
+
+    task_list: list[Any]
+
+    def get_backends(self) -> Any:
+        """Called by doit: its record of runs in memory costs no sqlite (5 ms); other dodo files keep theirs."""
+        backends = super().get_backends()
+        backends["sqlite3"] = _sqlite_or_memory
+        return backends
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Called by doit with the words after the command's name."""
+        try:
+            return int(super().parse_execute(in_args) or 0)
+        except (UsageError, CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
+            return self._wrong(error)
+        except LockHeld as error:
+            print(f"doit: {error}", file=sys.stderr)
+            return EXIT_LOCKED
+        except BrokenPipeError:  # `doit list | head`: the reader has what it wanted
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- so that the flush at exit says nothing either
+            return EXIT_FAILED
+        except (GraphError, OSError) as error:
+            print(f"doit: {error}", file=sys.stderr)
+            return EXIT_FAILED
+        except Exception:  # a defect: show where
+            import traceback
+
+            traceback.print_exc()
+            return EXIT_FAILED
+
+    def _wrong(self, error: Exception) -> int:
+        message = str(error)
+        unknown = getattr(error, "not_found", None)
+        if unknown is not None:
+            message = f"{unknown!r} is not a task" + self._nearest(unknown)
+        print(f"doit: {message}", file=sys.stderr)
+        return EXIT_USAGE
+
+    def _nearest(self, word: str) -> str:
+        import difflib
+
+        names = [task.name for task in getattr(self, "task_list", [])]
+        near = difflib.get_close_matches(word, names, n=1)
+        return f"; did you mean {near[0]}?" if near else "; `doit list` shows them all"
+
+    def graph(self) -> Graph:
+        """The graph behind the tasks. Raises UsageError if this dodo.py has none."""
+        graph = graph_of(self.task_list)
+        if graph is None:
+            raise UsageError("this dodo.py defines no stages")
+        return graph
+
+    def stage_names(self, names: Sequence[str] | None) -> list[str]:
+        """The stages among `names`. Raises UsageError for a name that is none."""
+        graph = self.graph()
+        for name in names or ():
+            if name not in graph.stages:
+                raise UsageError(f"{name!r} is not a stage{self._nearest(name)}")
+        return list(names or ())
+
+
+def graph_of(tasks: Sequence[Any]) -> Graph | None:
+    """The graph that made these tasks, if one did."""
+    for task in tasks:
+        graph = (task.meta or {}).get("graph")
+        if graph is not None:
+            return graph if isinstance(graph, Graph) else None
+    return None

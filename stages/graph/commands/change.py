@@ -1,0 +1,98 @@
+"""clean, accept: what a person changes by hand; and doit's commands that mean nothing here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from .base import EXIT_USAGE, Command
+
+
+class Clean(Command):
+    """Remove results, so that the next run makes them again."""
+
+    name = "clean"
+    doc_purpose = "remove the results of stages"
+    doc_usage = "[STAGE ...]"
+    doc_description = "Without a name: of every stage. Results under other keys stay in the store."
+    cmd_options = (
+        {
+            "name": "dryrun",
+            "short": "n",
+            "long": "dry-run",
+            "type": bool,
+            "default": False,
+            "help": "only say what would go",
+        },
+    )
+
+    def _execute(self, dryrun: bool, pos_args: Any = None) -> int:
+        graph = self.graph()
+        names = self.stage_names(pos_args) or list(graph.order)
+        if not dryrun:
+            graph.lock.acquire()
+        try:
+            for name in names:
+                stage = graph.stages[name]
+                key = graph.linked_receipt(stage)[0]
+                if key is None:
+                    continue
+                self.outstream.write(f"{'would remove' if dryrun else 'removed'} {name}: {graph.store.entry(key)}\n")
+                if dryrun:
+                    continue
+                base = f"{graph.build}/{stage.scope}"
+                for link in (*stage.links, f".current/{name}"):
+                    path = f"{base}/{link}".rstrip("/")
+                    if os.path.islink(path):
+                        os.unlink(path)
+                graph.store.remove(key)
+            if not dryrun:
+                graph.cache.save()
+        finally:
+            graph.lock.release()
+        return 0
+
+
+class _Refused(Command):
+    """A command of doit's that means nothing here: says what to use instead."""
+
+    instead = ""
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Exit status 2, and a sentence."""
+        print(f"doit: {self.instead}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+class Forget(_Refused):
+    """doit's forget."""
+
+    name = "forget"
+    doc_purpose = "not here: use `clean STAGE`, or `run -a -s STAGE`"
+    instead = (
+        "there is no record of runs to forget: results are found by what they were made from. "
+        "`doit -a -s STAGE` makes one again, `doit clean STAGE` removes it"
+    )
+
+
+class Ignore(_Refused):
+    """doit's ignore."""
+
+    name = "ignore"
+    doc_purpose = "not here: name the stages that you want"
+    instead = (
+        "a stage cannot be ignored, for what comes after it would be made from the wrong inputs; "
+        "name the stages that you want: `doit STAGE`"
+    )
+
+
+class ResetDep(_Refused):
+    """doit's reset-dep."""
+
+    name = "reset-dep"
+    doc_purpose = "not here: nothing is recorded that could be reset"
+    instead = (
+        "nothing is recorded that could be reset: `doit why` compares with what is there now, "
+        "`doit -a -s STAGE` makes a result again"
+    )

@@ -1,0 +1,98 @@
+"""run: build what is stale."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from doit import cmd_run
+
+from ..errors import Interrupted
+from ..graph import Graph
+from ..report import Report, make
+from .base import EXIT_FAILED, Command, graph_of
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Run(Command, cmd_run.Run):
+    """Build what is stale: doit's `run` with the lock, signals, threads for `-n`, and our report."""
+
+    name = "run"
+    doc_purpose = "build what is stale"
+
+    def _execute(
+        self,
+        outfile: Any,
+        verbosity: int | None = None,
+        always: bool = False,
+        continue_: bool = False,
+        reporter: Any = "console",
+        num_process: int = 0,
+        single: bool = False,
+        auto_delayed_regex: bool = False,
+        force_verbosity: bool = False,
+        failure_verbosity: int = 0,
+        pdb: bool = False,
+    ) -> int:
+        options = {
+            "verbosity": verbosity,
+            "always": always,
+            "continue_": continue_,
+            "num_process": num_process,
+            "par_type": "thread",
+            "single": single,
+            "auto_delayed_regex": auto_delayed_regex,
+            "force_verbosity": force_verbosity,
+            "failure_verbosity": failure_verbosity,
+            "pdb": pdb,
+        }
+        graph = graph_of(self.task_list)
+        if graph is None:
+            return int(super()._execute(outfile, reporter=reporter, **options))
+        graph.lock.acquire()
+        try:
+            graph.store.sweep()
+            graph.always = always
+            report = graph.report = make(sys.stdout, quiet=verbosity == 0) if reporter == "console" else None
+            with catching_signals(graph, report):
+                result = super()._execute(outfile, reporter=report or reporter, **options)
+            return EXIT_FAILED if result else 0
+        except Interrupted as stopped:
+            return 128 + stopped.signum
+        finally:
+            graph.cache.save()
+            graph.lock.release()
+
+
+@contextlib.contextmanager
+def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP end the commands by group, then this run. A second signal leaves them no grace."""
+    before: dict[int, Any] = {}
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if graph.stopping:
+            if "processes" in vars(graph):
+                graph.processes.hurry()
+            return
+        graph.stopping = True
+        raise Interrupted(signum)
+
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    except Interrupted as stopped:
+        if "processes" in vars(graph):
+            graph.processes.stop_all()
+        name = signal.Signals(stopped.signum).name
+        print(f"\ndoit: stopped by {name}; what was finished is kept, run again to go on", file=sys.stderr)
+        raise
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
