@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from doit.cmd_base import DoitCmdBase
@@ -37,6 +37,22 @@ def _sqlite_or_memory(name: str, codec: Any, *, module_name: str | None = None) 
     return (_MemoryDB if name == ":memory:" else SqliteDB)(name, codec, module_name=module_name)
 
 
+class _Backends(dict[str, Any]):
+    """doit's keepers of its record. Those of other packages are looked for when one is named: 2 ms of every start."""
+
+    def __init__(self, look: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(sqlite3=_sqlite_or_memory)
+        self._look = look
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Called by doit with the name that was chosen. Raises UsageError if there is no such backend."""
+        if name not in self:
+            self.update({**self._look(), **self})
+        if name not in self:
+            raise UsageError(f"{name!r} is not a backend; there are: {', '.join(sorted(self))}")
+        return self[name]
+
+
 class Command(DoitCmdBase):
     """What the commands here share: errors as one clear line, our exit statuses, and the graph."""
 
@@ -44,9 +60,12 @@ class Command(DoitCmdBase):
 
     def get_backends(self) -> Any:
         """Called by doit: its record of runs in memory costs no sqlite (5 ms); other dodo files keep theirs."""
-        backends = super().get_backends()
-        backends["sqlite3"] = _sqlite_or_memory
-        return backends
+        return _Backends(super().get_backends)
+
+    def help(self) -> str:
+        """Called by `doit help`: with every backend there is."""
+        super().get_backends()
+        return str(super().help())
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit with the words after the command's name."""
