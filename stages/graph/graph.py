@@ -83,11 +83,13 @@ class Graph:
         for stage in stages:
             for name, output in stage.inputs.items():
                 source = self.stages.get(output.stage)
-                if source is None or output.path not in (*source.outputs, ""):
-                    outputs = list(source.outputs) if source else "no such stage"
-                    raise ValueError(
-                        f"stage {stage.name}: input {name} is {output.path} of {output.stage}, which makes {outputs}"
-                    )
+                compared = source.compared if source else []
+                if not compared or output.path not in (*compared, ""):
+                    what = f"input {name} is {output.path or 'all'} of {output.stage}"
+                    kinds = ["no such stage"] if source is None else [f"makes {compared}"]
+                    if source is not None and source.uncompared:
+                        kinds.append(f"{list(source.uncompared)} differ from run to run and are no input")
+                    raise ValueError(f"stage {stage.name}: {what}: {'; '.join(kinds)}")
         self.order = _in_order(self.stages)
         self.cache = StatCache(f"{self.build}/.stat-cache.json")
         self.store = Store(f"{self.build}/store", self.cache)
@@ -304,12 +306,12 @@ class Graph:
 
 
 def digest_in(receipt: Receipt | None, output: str) -> str | None:
-    """The digest of an output in a receipt; of "" that of all outputs together."""
+    """The digest of an output in a receipt; of "" that of all outputs together but the uncompared ones."""
     if receipt is None:
         return None
     if output == "":
         return tree_digest(
-            (name, found["digest"], found.get("executable", False)) for name, found in receipt["outputs"].items()
+            (name, found["digest"], found.get("executable", False)) for name, found in stores.compared(receipt).items()
         )
     if output not in receipt["outputs"]:
         return None

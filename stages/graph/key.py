@@ -28,6 +28,7 @@ KINDS = {
     "pythonpath": "command",
     "cwd": "command",
     "outputs": "command",
+    "uncompared": "command",
     "profile": "profile",
     "format": "engine",
     "stage": "stage",
@@ -58,7 +59,7 @@ def components(
     env: Mapping[str, str | None],
 ) -> Components:
     """The component map of a stage, from its declaration and what was found."""
-    return {
+    found: Components = {
         "format": FORMAT,
         "stage": stage.name,
         "command": list(stage.run),
@@ -74,6 +75,9 @@ def components(
         "pythonpath": list(stage.pythonpath),
         "profile": stage.profile if stage.profile_in_key else None,
     }
+    if stage.uncompared:
+        found["uncompared"] = sorted(stage.uncompared)
+    return found
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:

@@ -24,7 +24,7 @@ class Output(NamedTuple):
     """An output of another stage, used as an input."""
 
     stage: str
-    path: str = ""  # as that stage declares it, with its "/" if it is a folder; "": everything that it makes
+    path: str = ""  # as that stage declares it, with its "/" if it is a folder; "": all that it makes and compares
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,7 @@ class Stage:
     doc: str  # one sentence, for `doit list`
     run: Sequence[str]  # argv
     outputs: Sequence[str]  # relative to {out}; a folder ends in "/"
+    uncompared: Sequence[str] = ()  # outputs that differ from run to run by nature, such as timings and logs: no input
     inputs: Mapping[str, Output] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
@@ -93,6 +94,11 @@ class Stage:
             parts = output.rstrip("/").split("/")
             if output.startswith("/") or any(part in ("", ".", "..") for part in parts) or parts[0] in RESERVED:
                 raise ValueError(f"stage {self.name}: output {output!r} is not a plain relative name, or is reserved")
+        for output in self.uncompared:
+            if output not in self.outputs:
+                raise ValueError(
+                    f"stage {self.name}: uncompared {output!r} is not among its outputs {list(self.outputs)}"
+                )
         for name, path in self.links.items():
             if not any(
                 path.rstrip("/") == o.rstrip("/") or (o.endswith("/") and path.startswith(o)) for o in self.outputs
@@ -105,6 +111,11 @@ class Stage:
             for name in _PLACEHOLDER.findall(word):
                 if name not in known:
                     raise ValueError(f"stage {self.name}: {{{name}}} in {word!r} is none of {', '.join(sorted(known))}")
+
+    @property
+    def compared(self) -> list[str]:
+        """The outputs that equal runs make equal: what an input can name."""
+        return [output for output in self.outputs if output not in self.uncompared]
 
     def words(self) -> list[str]:
         """Every text that may hold placeholders."""

@@ -32,6 +32,14 @@ def key_of(components: Mapping[str, Any]) -> str:
     return bytes_digest(canonical(components))
 
 
+def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:
+    """The outputs of a receipt, but those that its stage declares to differ from run to run. By the components, which
+    the key covers.
+    """
+    uncompared = receipt["components"].get("uncompared", ())
+    return {name: found for name, found in receipt["outputs"].items() if name not in uncompared}
+
+
 class Store:
     """A folder of results: that of one build folder, or one that several share."""
 

@@ -307,6 +307,30 @@ def test_whole_stage_as_input(project: Project) -> None:
     assert project.doit().ran == ["one", "two"]
 
 
+def test_uncompared_output_cuts_off_what_comes_after(project: Project) -> None:
+    """Made anew with another log, the rest equal: nothing after it runs. The log is still checked for damage."""
+    inputs = {"one": Output("one")}
+    project.write("took.txt", "1 s\n")
+    made = {"outputs": ("o.txt", "log.jsonl"), "uncompared": ("log.jsonl",)}
+    project.stage("one", 'echo 1 > {out}/o.txt; cp "{root}/took.txt" {out}/log.jsonl', **made)
+    project.stage("two", "cat {in.one}/o.txt > {out}/o.txt", inputs=inputs)
+    project.doit()
+    before = project.receipt("one")
+    project.write("took.txt", "2 s\n")
+    assert project.doit("run", "-a", "-s", "one").ran == ["one"]
+    after = project.receipt("one")
+    assert before["outputs"]["log.jsonl"] != after["outputs"]["log.jsonl"] and before["key"] == after["key"]
+    assert after["components"]["uncompared"] == ["log.jsonl"]
+    assert project.doit().ran == []
+    log = project.result("one") / "log.jsonl"
+    log.chmod(0o644)
+    log.write_text("3 s\n")
+    assert project.why()["one"][0] == "will run"
+    assert project.doit().ran == ["one"]
+    project.stage("one", 'echo 1 > {out}/o.txt; cp "{root}/took.txt" {out}/log.jsonl', outputs=made["outputs"])
+    assert project.doit().ran == ["one", "two"], "what is compared is part of the key"
+
+
 def test_two_scopes_share_results(project: Project) -> None:
     """Presets switched back and forth: links move, nothing runs again."""
     for _ in range(2):
