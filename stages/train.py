@@ -24,6 +24,8 @@ PINNED_ISA = {
     "MKL_NUM_THREADS": "1",
 }
 
+LOGS = ("metrics.jsonl", "loss.svg", "timings.json")  # how a training went: equal weights are equal without them
+
 
 def torch_tools() -> tuple[Tool, ...]:
     """What decides the numbers beside our own code; versions come from the lock, so torch is not imported to know
@@ -78,7 +80,8 @@ def stage(settings: Settings) -> Stage:
             "--resume",
             "{partial}",
         ),
-        outputs=("model.safetensors", "metrics.jsonl", "loss.svg", "samples.txt", "summary.json"),
+        outputs=("model.safetensors", "samples.txt", "summary.json", *LOGS),
+        uncompared=LOGS,
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train"),),
         params=settings.section("model", "train"),

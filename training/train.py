@@ -4,9 +4,10 @@ Writes OUT/model.safetensors  the weights in f32, with Hugging Face's names
        OUT/metrics.jsonl      one line an interval or evaluation
        OUT/loss.svg, OUT/samples.txt
        OUT/summary.json       what the run was and how good it got
+       OUT/timings.json       how long it took, and what was found fastest
 While it runs, checkpoints, metrics.jsonl and samples.txt are in the folder --resume (OUT/partial without it); the same
-command goes on from there after a kill, SIGINT or SIGTERM. Under the profile repro (one thread, f32, no figures of time
-in the outputs) every output has the same bytes, interrupted or not.
+command goes on from there after a kill, SIGINT or SIGTERM. Under the profile repro (one thread, f32) every output but
+timings.json has the same bytes, interrupted or not.
 """
 
 from __future__ import annotations
@@ -288,14 +289,13 @@ def run(
         "numpy": np.__version__,
         "settings": {name: params["params"][name] for name in ("model", "train")},
     }
-    if not repro:
-        summary |= {
-            "threads": threads.threads,
-            "trial": state["trial"],
-            "train_s": round(train_s, 1),
-            "tokens_a_second": round(step * tokens_a_step / train_s),
-        }
-    save(model, summary, partial, out)
+    timings = {
+        "threads": threads.threads,
+        "trial": state["trial"],
+        "train_s": round(train_s, 1),
+        "tokens_a_second": round(step * tokens_a_step / train_s),
+    }
+    save(model, summary, timings, partial, out)
     took = "" if repro else f" in {train_s:.0f} s"
     command.say(
         f"{val_bpb:.3f} bits/byte on {held_out.text_nbytes:,} held-out bytes "
@@ -303,8 +303,8 @@ def run(
     )
 
 
-def save(model: Llama, summary: dict[str, Any], partial: Path, out: Path) -> None:
-    """Write the outputs: the weights, the summary, the journals and the picture of metrics.jsonl."""
+def save(model: Llama, summary: dict[str, Any], timings: dict[str, Any], partial: Path, out: Path) -> None:
+    """Write the outputs: the weights, summary and timings, the journals and the picture of metrics.jsonl."""
     records = [json.loads(line) for line in (partial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     picture = plot.loss_svg(
         f"{summary['val_bpb']:.3f} bits per byte after {summary['tokens_seen'] / 1e6:.1f} M tokens",
@@ -318,6 +318,7 @@ def save(model: Llama, summary: dict[str, Any], partial: Path, out: Path) -> Non
             shutil.copyfile(partial / name, temporary / name)
         (temporary / "loss.svg").write_text(picture, encoding="utf-8")
         command.write_json(temporary / "summary.json", summary)
+        command.write_json(temporary / "timings.json", timings)
 
 
 def main(arguments: argparse.Namespace) -> None:
