@@ -31,7 +31,7 @@ def wheel_stage() -> Stage:
         run=(
             "sh",
             "-c",
-            f"{EMPTY_MEMBERS}"
+            f'{EMPTY_MEMBERS} export RUSTFLAGS="{REMAP}"; '
             '"{python}" -m maturin build --release --locked --quiet --manifest-path rust/tokenizer-py/Cargo.toml '
             '--interpreter "{python}" --out "{out}/dist" && '
             '"{python}" -m zipfile -e "{out}"/dist/*.whl "{out}/wheel" && rm -r "{out}/dist"',
@@ -39,7 +39,7 @@ def wheel_stage() -> Stage:
         outputs=("wheel/",),
         sources=(crate_sources("rust/tokenizer/src", "rust/tokenizer-py/src", "rust/tokenizer-py/*.*"),),
         tools=(tools.RUSTC, tools.MATURIN),
-        set_env={"CARGO_TARGET_DIR": "{build}/run/cargo"},
+        set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wheel"},  # of its own: flags differ from the CLI's
         needs=(tools.CARGO,),
         scope="shared",
     )

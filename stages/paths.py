@@ -17,7 +17,7 @@ NODE_DIR = TOOLS / "node"  # package.json, package-lock.json and node_modules, a
 NODE_MODULES = NODE_DIR / "node_modules"
 WASM_TARGET_STAMP = TOOLS / "wasm-target.json"  # which toolchain compiles to wasm, and how it came here
 
-CARGO_TARGET = BUILD / "run" / "cargo"  # one target folder for the native builds, so that wgpu is compiled once
+CARGO_TARGET = BUILD / "run" / "cargo"  # of the CLI and the Rust tests, so that wgpu is compiled once
 CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 
 WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"  # the tokenizer's Python module: a PYTHONPATH entry
