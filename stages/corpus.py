@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import glob
-from pathlib import Path
-
 from stages import paths
 from stages.graph import Stage, python_sources
 from stages.settings import Settings
-
-
-def local_files(uris: list[str]) -> list[Path]:
-    """The files that `file:` sources name today; they enter the key by content. A source that matches nothing is
-    the command's to report.
-    """
-    found: set[Path] = set()
-    for uri in uris:
-        scheme, _, pattern = uri.partition(":")
-        if scheme == "file":
-            full = str(paths.ROOT / Path(pattern).expanduser())
-            found.update(Path(name) for name in glob.glob(full, recursive=True))
-    return sorted(path for path in found if path.is_file())
 
 
 def stage(settings: Settings) -> Stage:
@@ -31,7 +15,9 @@ def stage(settings: Settings) -> Stage:
         run=("{python}", "-m", "training.corpus", "--params", "{params}", "--root", "{root}", "--out", "{out}"),
         outputs=("corpus/",),
         sources=(python_sources("training.corpus"),),
-        external={"documents": local_files([source.uri for source in settings.config.data.sources])},
+        external={
+            "documents": [path for source in settings.config.data.sources for path in source.local_files(paths.ROOT)]
+        },
         params=settings.section("data"),
         scope=settings.preset,
         pythonpath=("{snapshot}",),

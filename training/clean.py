@@ -12,12 +12,17 @@ A play comes out in one form, whatever marks its Markdown used:
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
+from collections.abc import Iterator
+
+from training.parts import PART_NBYTES, Stream, cut_after, decoded
 
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")  # tab and line feed stay
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
 _SPEAKER = re.compile(r"\*\*([^*]+?)[.:]?\*\*[.:]?")
@@ -34,32 +39,69 @@ def clean(name: str, data: bytes) -> str:
 
     Raises ValueError with the byte's offset where data is not UTF-8.
     """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}: {error.reason}); "
-            "convert the file to UTF-8 or leave it out of data.sources"
-        ) from error
-    text = _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text.removeprefix("\ufeff")))
-    text = _CONTROL.sub("", text)
-    if name.lower().endswith(".md"):
+    text = _normal("".join(decoded(name, io.BytesIO(data))))
+    if _is_markdown(name):
         text = plain(text)
     text = _TRAILING.sub("", text).strip("\n")
     return text + "\n" if text.strip() else ""
+
+
+def cleaned(name: str, stream: Stream, nbytes: int = PART_NBYTES) -> Iterator[str]:
+    """As `clean`, from a stream and in parts: about `nbytes` are in memory at a time. A document without line feeds (of
+    Markdown: without empty lines) is held whole.
+    """
+    held, anything = "", False  # held: white space that goes out only if text follows
+    for part in _normal_parts(name, stream, nbytes):
+        text = held + _TRAILING.sub("", part)
+        if not anything:
+            text = text.lstrip("\n")
+            anything = bool(text.strip())
+        body = text.rstrip("\n") if anything else ""
+        held = text[len(body) :]
+        if body:
+            yield body
+    if anything:
+        yield "\n"
+
+
+def _normal_parts(name: str, stream: Stream, nbytes: int) -> Iterator[str]:
+    """The document's text before its ends are trimmed, in parts."""
+    texts = decoded(name, stream, nbytes)
+    if not _is_markdown(name):
+        yield from map(_normal, cut_after(texts, ("\n",)))
+        return
+    between = ""
+    for part in cut_after(texts, ("\n\n", "\n\r\n")):
+        text = _normal(part)
+        found = _paragraphs(_BLANK_LINES.sub("", text) if between else text)
+        if found:
+            yield between + "\n\n".join(found)
+            between = "\n\n"
+
+
+def _is_markdown(name: str) -> bool:
+    return name.lower().endswith(".md")
+
+
+def _normal(text: str) -> str:
+    return _CONTROL.sub("", _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text)))
 
 
 def plain(markdown: str) -> str:
     """Markdown as plain text. Headings lose their marks, speakers (a line in bold) get a colon, stage directions (lines
     in italics) stand in brackets, other emphasis, links and escapes become their text. Paragraphs are parted by one
     empty line."""
+    return "\n\n".join(_paragraphs(markdown))
+
+
+def _paragraphs(markdown: str) -> list[str]:
     paragraphs = []
     for block in re.split(r"\n[ \t]*(?:\n[ \t]*)+", markdown):
         if direction := _DIRECTION.fullmatch(block.strip()):
             paragraphs.append(_bracketed(direction[1]))
         elif block.strip():
             paragraphs.append("\n".join(_plain_line(line.strip()) for line in block.strip("\n").split("\n")))
-    return "\n\n".join(paragraphs)
+    return paragraphs
 
 
 def _plain_line(line: str) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import glob
 import json
 import math
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,6 +44,16 @@ class Source:
             _fail(
                 f"data.sources: {self.uri} has no sha256; write {{uri = ..., sha256 = ...}} (only file: goes without)"
             )
+
+    def local_files(self, root: Path) -> list[Path]:
+        """The files that a file: source means today, sorted by name; a relative glob counts from `root`. None for other
+        schemes.
+        """
+        scheme, _, pattern = self.uri.partition(":")
+        if scheme != "file":
+            return []
+        found = {root / name for name in glob.glob(os.path.expanduser(pattern), root_dir=root, recursive=True)}
+        return sorted((path for path in found if path.is_file()), key=lambda path: path.as_posix())
 
 
 @dataclass(frozen=True)
@@ -134,7 +146,8 @@ class Train:
     grad_clip: float  # largest global norm of the gradient; 0 = off
     log_every: int  # steps between lines of metrics.jsonl
     eval_every: int  # steps between evaluations
-    eval_tokens: int  # tokens of the validation split read by those (the last evaluation reads all of it)
+    eval_tokens: int  # tokens of the validation split that those read
+    last_eval_tokens: int  # tokens of it that the last evaluation reads; all, if there are fewer
     eval_overlap: int  # positions of context that each evaluation window shares with the one before
     checkpoint_seconds: float  # time between checkpoints; 0 = after every step
     seed: int  # of the weights, the order of the data and the samples
@@ -146,7 +159,7 @@ class Train:
     sample_temperature: float  # 0 = the likeliest token
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "grad_accum", "log_every", "eval_every", "eval_tokens"):
+        for name in ("steps", "batch_size", "grad_accum", "log_every", "eval_every", "eval_tokens", "last_eval_tokens"):
             _in_range(f"train.{name}", getattr(self, name), 1, 1 << 40)
         for name in ("warmup_steps", "eval_overlap", "seed", "sample_tokens"):
             _in_range(f"train.{name}", getattr(self, name), 0, 1 << 40)

@@ -3,7 +3,7 @@
 Writes OUT/corpus/:  documents.json   a list of {"name", "split", "path", "nbytes", "sha256"}, sorted by name
                      train/00000.txt  one document a file: UTF-8, NFC, LF (training/clean.py)
                      val/00000.txt
-One document at a time is in memory.
+A part of one document at a time is in memory.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from training import command, config, sources
-from training.clean import clean
+from training.clean import cleaned
+from training.parts import PART_NBYTES, cut_between_words, decoded
 from training.split import cut, held_out
 
 SPLITS = ("train", "val")
@@ -43,73 +46,99 @@ def build(data: config.Data, root: Path, out: Path) -> list[Document]:
     staged = out / "staged"
     staged.mkdir(parents=True)
     origin: dict[str, str] = {}  # document name -> URI
+    kept: dict[str, _Staged] = {}  # document name -> its text
     seen: dict[str, str] = {}  # sha256 -> document name
-    kept: dict[str, Path] = {}
     for source in data.sources:
-        for name, raw in sources.documents(source, root):
+        for name, stream in sources.documents(source, root):
             if name in origin:
                 raise ValueError(f"{source.uri}: {name} is also in {origin[name]}; narrow one of the two globs")
             origin[name] = source.uri
             try:
-                text = clean(name, raw)
+                text = _write(staged / str(len(origin)), cleaned(name, stream))
             except ValueError as error:
                 raise ValueError(f"{source.uri}: {error}") from error
-            if not text:
+            if not text.nbytes:
                 command.say(f"{name}: left out, there is no text in it")
                 continue
-            encoded = text.encode()
-            digest = hashlib.sha256(encoded).hexdigest()
-            if digest in seen:  # a copy on the other side of the split would make the validation text known
-                command.say(f"{name}: left out, its text is that of {seen[digest]}")
+            if text.sha256 in seen:  # a copy on the other side of the split would make the validation text known
+                command.say(f"{name}: left out, its text is that of {seen[text.sha256]}")
+                text.path.unlink()
                 continue
-            seen[digest] = name
-            kept[name] = staged / digest
-            kept[name].write_bytes(encoded)
+            seen[text.sha256] = name
+            kept[name] = text
     if not kept:
         raise ValueError(f"the corpus is empty: no text in {', '.join(source.uri for source in data.sources)}")
 
-    texts: list[tuple[str, str, bytes | Path]] = []
     if len(kept) == 1 and not data.val_documents:
-        ((name, path),) = kept.items()
-        texts = [
-            (f"{name}#{split}", split, part.encode())
-            for split, part in zip(SPLITS, cut(name, path.read_text("utf-8"), data.val_fraction), strict=True)
-        ]
+        ((name, whole),) = kept.items()
+        split_of = {f"{name}#{split}": split for split in SPLITS}
+        kept = dict(zip(split_of, _cut(name, whole, data.val_fraction), strict=True))
     else:
         val = held_out(list(kept), data)
-        texts = [(name, "val" if name in val else "train", path) for name, path in kept.items()]
+        split_of = {name: "val" if name in val else "train" for name in kept}
 
     documents: list[Document] = []
     counts = dict.fromkeys(SPLITS, 0)
-    for name, split, source_text in sorted(texts, key=lambda entry: entry[0]):
-        encoded = source_text if isinstance(source_text, bytes) else source_text.read_bytes()
+    for name, text in sorted(kept.items()):
+        split = split_of[name]
         path = out / split / f"{counts[split]:05}.txt"
         counts[split] += 1
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encoded)
-        if isinstance(source_text, Path):
-            source_text.unlink()
-        documents.append(
-            Document(name, split, path.relative_to(out).as_posix(), len(encoded), hashlib.sha256(encoded).hexdigest())
-        )
-    for left in staged.iterdir():
-        left.unlink()
-    staged.rmdir()
+        text.path.rename(path)
+        documents.append(Document(name, split, path.relative_to(out).as_posix(), text.nbytes, text.sha256))
+    shutil.rmtree(staged)
     command.write_json(out / "documents.json", [vars(document) for document in documents])
     return documents
 
 
-def read(corpus: Path, split: str) -> Iterator[tuple[Document, str]]:
-    """The documents of a split with their text, sorted by name. Raises ValueError where a file was changed."""
+@dataclass(frozen=True)
+class _Staged:
+    """A text that waits for its split."""
+
+    path: Path
+    nbytes: int
+    sha256: str
+
+
+def _write(path: Path, texts: Iterable[str]) -> _Staged:
+    digest, nbytes = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for text in texts:
+            encoded = text.encode()
+            nbytes += file.write(encoded)
+            digest.update(encoded)
+    return _Staged(path, nbytes, digest.hexdigest())
+
+
+def _cut(name: str, text: _Staged, fraction: float) -> Iterator[_Staged]:
+    """The two parts of a lone document."""
+    with text.path.open("rb") as file:
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
+            at = cut(name, mapped, fraction)
+        first = iter(lambda: file.read(min(PART_NBYTES, at - file.tell())), b"")
+        for split, portions in zip(SPLITS, (first, iter(lambda: file.read(PART_NBYTES), b"")), strict=True):
+            digest, nbytes = hashlib.sha256(), 0
+            path = text.path.with_name(split)
+            with path.open("wb") as part:
+                for portion in portions:
+                    nbytes += part.write(portion)
+                    digest.update(portion)
+            yield _Staged(path, nbytes, digest.hexdigest())
+
+
+def read(corpus: Path, split: str, nbytes: int = PART_NBYTES) -> Iterator[tuple[Document, Iterator[str]]]:
+    """The documents of a split with their texts, sorted by name; each text in parts of about `nbytes`, cut between
+    words. Raises ValueError where a file was changed.
+    """
     listed = json.loads((corpus / "documents.json").read_text(encoding="utf-8"))
     for document in (Document(**entry) for entry in listed):
         if document.split == split:
-            data = (corpus / document.path).read_bytes()
-            if hashlib.sha256(data).hexdigest() != document.sha256:
-                raise ValueError(
-                    f"{corpus / document.path}: its text is not what documents.json says; build the corpus again"
-                )
-            yield document, data.decode()
+            path = corpus / document.path
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != document.sha256:
+                    raise ValueError(f"{path}: its text is not what documents.json says; build the corpus again")
+                file.seek(0)
+                yield document, cut_between_words(decoded(document.name, file, nbytes))
 
 
 def main(arguments: argparse.Namespace) -> None:

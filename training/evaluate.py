@@ -7,6 +7,7 @@ only at the start). Separators are scored too, and count no bytes.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,20 +67,19 @@ def evaluate(
     ctx_len: int,
     overlap: int,
     device: torch.device,
-    max_tokens: int | None = None,
+    max_tokens: int,
     batch_size: int = 16,
     between: Callable[[], None] = lambda: None,
 ) -> Score:
-    """Score the stream, or about max_tokens of it in windows spread evenly over it.
+    """Score the stream, or, of a longer one, about max_tokens in windows spread evenly over it.
 
     sizes: (V,) from token_nbytes. `between` is called between batches (it may raise to stop).
     Raises ValueError where the stream is too short, or where the tokens' bytes are not those of the text.
     """
-    chosen = list(windows(stream.n_tokens, ctx_len, overlap))
+    every = max(1, -(-(stream.n_tokens - 1) // max_tokens))
+    chosen = list(itertools.islice(windows(stream.n_tokens, ctx_len, overlap), 0, None, every))
     if not chosen:
         raise ValueError("the validation split has one token; there is nothing to score")
-    if max_tokens is not None:
-        chosen = chosen[:: max(1, -(-stream.n_tokens // max_tokens))]
     nats, n_tokens, n_bytes = 0.0, 0, 0
     for first in range(0, len(chosen), batch_size):
         between()
@@ -97,7 +97,7 @@ def evaluate(
         nats += float(losses.cpu().double()[torch.from_numpy(counted).flatten()].sum())
         n_tokens += int(counted.sum())
         n_bytes += int(sizes[ids[:, 1:][counted]].sum())
-    if max_tokens is None and n_bytes != stream.text_nbytes:
+    if every == 1 and n_bytes != stream.text_nbytes:
         raise ValueError(
             f"the scored tokens stand for {n_bytes} bytes, the validation text has {stream.text_nbytes}; "
             "build the shards again"

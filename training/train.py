@@ -33,7 +33,7 @@ from torch import Tensor
 
 from training import checkpoint, command, config, plot, shards, speed
 from training.batches import Batches
-from training.evaluate import evaluate, token_nbytes
+from training.evaluate import Score, evaluate, token_nbytes
 from training.model import Llama
 from training.progress import Progress
 from training.sample import sample
@@ -175,11 +175,10 @@ def run(
         stop.check()
         return float(step_once(way, 0))
 
-    def score(max_tokens: int | None) -> float:
-        found = evaluate(
+    def score(max_tokens: int) -> Score:
+        return evaluate(
             model, held_out, sizes, shape.ctx_len, train.eval_overlap, device, max_tokens, between=stop.check
         )
-        return found.bpb
 
     def sample_text(index: int, step: int) -> str:
         return sample(
@@ -228,7 +227,6 @@ def run(
     step, train_s, started = state["step"], state["train_s"], time.monotonic()
     loss_sum = torch.tensor(state["loss_sum"], dtype=torch.float32, device=device)
     saved = started
-    val_bpb = math.nan
     with Progress(train.steps, tokens_a_step, step) as progress:
         try:
             while True:
@@ -236,11 +234,11 @@ def run(
                 if step % train.eval_every == 0 or step == train.steps:
                     paused = time.monotonic()
                     last = step == train.steps
-                    val_bpb = score(None if last else train.eval_tokens)
+                    val = score(train.last_eval_tokens if last else train.eval_tokens)
                     texts = [sample_text(index, step) for index in range(n_prompts if last else min(1, n_prompts))]
                     samples.write("".join(f"--- step {step}\n{said}\n\n" for said in texts))
-                    write_metrics(step, {"val_bpb": val_bpb, "whole": last})
-                    progress.evaluated(val_bpb)
+                    write_metrics(step, {"val_bpb": val.bpb, "last": last})
+                    progress.evaluated(val.bpb)
                     progress.pause(time.monotonic() - paused)
                     if last:
                         break
@@ -271,9 +269,9 @@ def run(
         "steps": step,
         "tokens_seen": step * tokens_a_step,
         "parameters": n_parameters,
-        "val_bpb": val_bpb,
-        "val_tokens": held_out.n_tokens - 1,
-        "val_bytes": held_out.text_nbytes,
+        "val_bpb": val.bpb,
+        "val_tokens": val.n_tokens,
+        "val_bytes": val.n_bytes,
         "val_ctx_len": shape.ctx_len,
         "val_overlap": train.eval_overlap,
         "train_tokens": text.n_tokens,
@@ -298,8 +296,7 @@ def run(
     save(model, summary, timings, partial, out)
     took = "" if repro else f" in {train_s:.0f} s"
     command.say(
-        f"{val_bpb:.3f} bits/byte on {held_out.text_nbytes:,} held-out bytes "
-        f"after {step * tokens_a_step:,} tokens{took}"
+        f"{val.bpb:.3f} bits/byte on {val.n_bytes:,} held-out bytes after {step * tokens_a_step:,} tokens{took}"
     )
 
 

@@ -68,7 +68,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / "tokenizer" / tokenizer.FLAT_NAME).write_bytes(trained.to_bytes())
     (out / "shards").mkdir()
     for split in corpus.SPLITS:
-        shards.write(out / "shards", split, (text for _, text in corpus.read(out / "corpus", split)), trained)
+        shards.write(out / "shards", split, (parts for _, parts in corpus.read(out / "corpus", split)), trained)
     return out
 
 

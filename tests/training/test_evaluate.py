@@ -48,7 +48,7 @@ def test_bits_per_byte_is_what_the_text_costs(tiny: Path) -> None:
     """Against one window at a time, one token at a time, in f64."""
     model, stream, tokenizer = model_and_stream(tiny)
     sizes = token_nbytes(tokenizer, stream.separator_id)
-    score = evaluate(model, stream, sizes, 384, 64, torch.device("cpu"))
+    score = evaluate(model, stream, sizes, 384, 64, torch.device("cpu"), 1 << 20)
     tokens = stream.read(0, stream.n_tokens)
     nats, done = 0.0, 1
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_a_part_is_near_the_whole_and_foreign_shards_are_noticed(tiny: Path) -> 
     assert 2000 < part.n_tokens < 6000
     assert part.bpb == pytest.approx(5.9, abs=0.3)
     with pytest.raises(ValueError, match="build the shards again"):
-        evaluate(model, stream, sizes + 1, 384, 64, torch.device("cpu"))
+        evaluate(model, stream, sizes + 1, 384, 64, torch.device("cpu"), 1 << 20)
 
 
 def test_the_bytes_of_tokens_are_the_bytes_of_the_text(tiny: Path) -> None:

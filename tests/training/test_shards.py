@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
 from training import corpus, shards
+from training.parts import cut_between_words
 
 TEXTS = ["the sea and the sky\n", "a small boat\n", "", "\u00e9t\u00e9 <|endoftext|>\n"]
 
@@ -22,6 +23,11 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.train(TEXTS, vocab_size=270)
 
 
+def in_parts(texts: list[str], nbytes: int = 3) -> list[list[str]]:
+    """Each text as `corpus.read` gives it, in small parts."""
+    return [list(cut_between_words(text[i : i + nbytes] for i in range(0, len(text), nbytes))) for text in texts]
+
+
 def expected(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
     """The stream, in the plainest way."""
     return [token for text in texts for token in [0, *tokenizer.encode(text)]]
@@ -29,7 +35,7 @@ def expected(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
 
 @pytest.mark.parametrize("shard_tokens", [1, 12, 1 << 20])
 def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, shard_tokens: int) -> None:
-    n_tokens, n_bytes = shards.write(tmp_path, "train", TEXTS, tokenizer, shard_tokens)
+    n_tokens, n_bytes = shards.write(tmp_path, "train", in_parts(TEXTS), tokenizer, shard_tokens)
     stream = shards.open_split(tmp_path, "train")
     want = expected(tokenizer, TEXTS)
     assert stream.read(0, stream.n_tokens).tolist() == want
@@ -49,7 +55,7 @@ def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, shard_token
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("shards")
     trained = Tokenizer.train(TEXTS, vocab_size=270)
-    shards.write(folder, "val", texts, trained)
+    shards.write(folder, "val", in_parts(texts), trained)
     stream = shards.open_split(folder, "val")
     tokens = stream.read(0, stream.n_tokens).tolist()
     ends = [*stream.shards[0].document_starts.tolist(), stream.n_tokens]
@@ -58,7 +64,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: li
 
 def test_every_byte_counts(tmp_path: Path, tokenizer: Tokenizer) -> None:
     """Each byte of a shard, changed in two ways, and each length but the right one, is an error that names the file."""
-    shards.write(tmp_path, "val", TEXTS[:2], tokenizer)
+    shards.write(tmp_path, "val", in_parts(TEXTS[:2]), tokenizer)
     path = tmp_path / "val-00000.tokens"
     good = path.read_bytes()
     for at in range(len(good)):
@@ -94,7 +100,7 @@ def swap_version(data: bytes) -> bytes:
 def test_errors_say_what_is_wrong(
     tmp_path: Path, tokenizer: Tokenizer, damage: Callable[[bytes], bytes], message: str
 ) -> None:
-    shards.write(tmp_path, "val", TEXTS, tokenizer)
+    shards.write(tmp_path, "val", in_parts(TEXTS), tokenizer)
     path = tmp_path / "val-00000.tokens"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError) as raised:
@@ -105,11 +111,11 @@ def test_errors_say_what_is_wrong(
 def test_a_missing_shard_and_a_foreign_one(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="no train shards"):
         shards.open_split(tmp_path, "train")
-    shards.write(tmp_path, "train", TEXTS, tokenizer, 1)
+    shards.write(tmp_path, "train", in_parts(TEXTS), tokenizer, 1)
     (tmp_path / "train-00001.tokens").rename(tmp_path / "kept")
     with pytest.raises(ValueError, match=r"train-00001\.tokens is missing"):
         shards.open_split(tmp_path, "train")
-    shards.write(tmp_path, "other", TEXTS, Tokenizer.train(TEXTS, vocab_size=260))
+    shards.write(tmp_path, "other", in_parts(TEXTS), Tokenizer.train(TEXTS, vocab_size=260))
     (tmp_path / "other-00000.tokens").rename(tmp_path / "train-00001.tokens")
     with pytest.raises(ValueError, match="made with another tokenizer"):
         shards.open_split(tmp_path, "train")
@@ -127,5 +133,5 @@ def test_the_tiny_shards_hold_the_corpus(tiny: Path) -> None:
     for name in corpus.SPLITS:
         stream = shards.open_split(tiny / "shards", name)
         tokenizer = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
-        texts = [text for _, text in corpus.read(tiny / "corpus", name)]
+        texts = ["".join(parts) for _, parts in corpus.read(tiny / "corpus", name, 1000)]
         assert stream.read(0, stream.n_tokens).tolist() == expected(tokenizer, texts)

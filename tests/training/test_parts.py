@@ -1,0 +1,72 @@
+"""What is done in parts comes out as if it had been done at once."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pocketlm_tokenizer import Tokenizer
+
+from training.clean import clean, cleaned
+from training.parts import cut_after, cut_between_words, decoded
+
+LINES = st.lists(
+    st.sampled_from(
+        ["a", "b c", " ", "\t", "", "é", "e\u0301", "\u0301x", "\u00a0", "\x00", "한", "日本。", "**A.**", "_x_", "# H"]
+    ),
+    max_size=8,
+).map("".join)
+ENDS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\n \n", "\r\n\r\n", "\u2028", "\x85", "\n\x00\n"])
+TEXTS = st.lists(st.tuples(LINES, ENDS), max_size=12).map(lambda parts: "".join(map("".join, parts)))
+
+
+@given(TEXTS, st.integers(1, 9), st.sampled_from(["a.txt", "a.md"]))
+@example("\n\n   \nfoo", 2, "a.md")
+@example("a\n\n\x00\n\nb", 3, "a.txt")
+def test_cleaning_in_parts_is_cleaning(text: str, nbytes: int, name: str) -> None:
+    data = text.encode()
+    assert "".join(cleaned(name, io.BytesIO(data), nbytes)) == clean(name, data)
+
+
+@given(st.binary(max_size=30), st.integers(1, 5))
+@example(b"ab\xc3", 2)
+@example(b"\xef\xbb\xbfa", 1)
+def test_decoding_in_parts_finds_the_same_byte(data: bytes, nbytes: int) -> None:
+    try:
+        whole = data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        with pytest.raises(ValueError, match=f"a: not UTF-8 at byte {error.start} "):
+            "".join(decoded("a", io.BytesIO(data), nbytes))
+    else:
+        assert "".join(decoded("a", io.BytesIO(data), nbytes)) == whole
+
+
+@given(st.lists(st.text("a\n ", max_size=6)), st.sampled_from([("\n",), ("\n\n", "a\n")]))
+def test_cuts_lie_after_an_end(texts: list[str], ends: tuple[str, ...]) -> None:
+    parts = list(cut_after(texts, ends))
+    assert "".join(parts) == "".join(texts)
+    assert all(part.endswith(ends) for part in parts[:-1])
+
+
+WORDS = st.text(st.sampled_from(list("ab1 \n\t.'s日ß\u00a0\u3000")) | st.characters(codec="utf-8"), max_size=60)
+
+
+@given(st.lists(WORDS, max_size=6))
+@example(["don't", " s 's\n", "\n x"])
+def test_tokens_of_the_parts_are_those_of_the_whole(texts: list[str]) -> None:
+    texts = ["some text ", *texts]
+    parts = list(cut_between_words(texts))
+    assert "".join(parts) == "".join(texts)
+    tokenizer = Tokenizer.train(["".join(texts)], vocab_size=300)
+    assert [token for part in parts for token in tokenizer.encode(part)] == tokenizer.encode("".join(texts))
+    assert Tokenizer.train(parts, vocab_size=300).to_bytes() == tokenizer.to_bytes()
+
+
+def test_a_long_text_is_really_cut() -> None:
+    text = "word and word\n" * 1000
+    portions = [text[i : i + 500] for i in range(0, len(text), 500)]
+    assert max(map(len, cut_between_words(portions))) < 600
+    assert max(map(len, cut_after(portions, ("\n",)))) < 600
+    assert max(map(len, cleaned("a.txt", io.BytesIO(text.encode()), 500))) < 600

@@ -1,0 +1,101 @@
+"""Long texts in parts, so that memory stays flat: whoever works part by part gets what the whole would have given."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+PART_NBYTES = 8 << 20  # about so much of a document is in memory at a time
+
+_BETWEEN_WORDS = re.compile(r"(?<=\S)[ \n](?=\S)")
+
+
+class Stream(Protocol):
+    """What bytes are read from: a file, a member of an archive."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+
+def decoded(name: str, stream: Stream, nbytes: int = PART_NBYTES) -> Iterator[str]:
+    """A UTF-8 stream as text, read in portions of `nbytes`; a byte-order mark at its beginning is left out.
+
+    Raises ValueError with the document's name and the byte's offset where it is not UTF-8.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")()
+    read, first = 0, True
+    while True:
+        data = stream.read(nbytes)
+        waiting = decode.getstate()[0]  # a character's first bytes, at the end of the portion before
+        try:
+            text = decode.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            at = read - len(waiting) + error.start
+            raise ValueError(
+                f"{name}: not UTF-8 at byte {at} (0x{error.object[error.start]:02x}: {error.reason}); "
+                "convert the file to UTF-8 or leave it out of data.sources"
+            ) from error
+        read += len(data)
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        if text:
+            yield text
+        if not data:
+            return
+
+
+def cut_after(texts: Iterable[str], ends: tuple[str, ...]) -> Iterator[str]:
+    """The same text, cut only right after one of `ends` (the last part may end anywhere). A text without any of them is
+    one part.
+    """
+    waiting: list[str] = []
+    tail = ""  # an end may straddle two portions
+    longest = max(map(len, ends))
+    for text in texts:
+        joined = tail + text
+        at = max(joined.rfind(end) + len(end) if end in joined else 0 for end in ends) - len(tail)
+        if at > 0:
+            yield "".join([*waiting, text[:at]])
+            waiting = []
+            text = text[at:]
+            tail = ""
+        if text:
+            waiting.append(text)
+        tail = (tail + text)[-longest + 1 :] if longest > 1 else ""
+    if waiting:
+        yield "".join(waiting)
+
+
+def cut_between_words(texts: Iterable[str]) -> Iterator[str]:
+    """The same text, cut only before a single space or line feed that has text on both sides.
+
+    The pre-tokenizer cuts there too, whatever else is near (GPT-2's pattern: a letter, a digit and a sign never join
+    what is before that space, and a lone white space looks no further than the next character). So the words of the
+    parts are those of the whole. A text without such a place is one part.
+    """
+    waiting = ""
+    searched = 0
+    for text in texts:
+        waiting += text
+        at = _last_gap(waiting, searched)
+        if at:
+            yield waiting[:at]
+            waiting = waiting[at:]
+        searched = max(len(waiting) - 2, 0)
+    if waiting:
+        yield waiting
+
+
+def _last_gap(text: str, start: int) -> int:
+    """Where the last place between words is, from `start` on; 0 if there is none."""
+    window = 4096
+    while True:
+        begin = max(len(text) - window, start, 0)
+        found = [match.start() for match in _BETWEEN_WORDS.finditer(text, begin)]
+        if found:
+            return found[-1]
+        if begin == max(start, 0):
+            return 0
+        window *= 4
