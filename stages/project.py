@@ -2,15 +2,17 @@
 to doit.
 
 corpus ─► tokenizer ─► shards ─► train ─► export ─┐
-             ▲                                    ├─► web
-           wheel               wasm ─► page ──────┘          cli
+             ▲                                    ├─► web          cli
+           wheel               wasm ─► page ──────┤
+                                                  │
+              the receipts of all of them ─► provenance
 """
 
 from __future__ import annotations
 
 from doit import doit_cmd
 
-from stages import corpus, crates, export, paths, settings, tokenizer, tools, train, wasm_target, web
+from stages import corpus, crates, export, paths, provenance, settings, tokenizer, tools, train, wasm_target, web
 from stages.graph import Graph, Setup, Stage
 
 SETUPS: tuple[Setup, ...] = (
@@ -28,7 +30,7 @@ DEFAULT_TASKS = ["web", "cli"]
 
 def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     """The whole graph of one choice, in the order in which data passes through it."""
-    return (
+    chain = (
         corpus.stage(chosen),
         crates.wheel_stage(),
         tokenizer.stage(chosen),
@@ -37,9 +39,8 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
         export.stage(chosen),
         crates.wasm_stage(),
         web.page_stage(),
-        web.stage(chosen),
-        crates.cli_stage(),
     )
+    return (*chain, provenance.stage(chosen, chain), web.stage(chosen), crates.cli_stage())
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})

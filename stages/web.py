@@ -32,14 +32,19 @@ def stage(settings: Settings) -> Stage:
     """The stage `web` of one preset: a folder that any static host can serve, from any sub-path."""
     return Stage(
         name="web",
-        doc="Put the page and model.bin together: a static bundle for any host.",
+        doc="Put page, model.bin and provenance.json together: a static bundle for any host.",
         run=(
             "sh",
             "-c",
-            'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin"',
+            'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin" && '
+            'cp "{in.provenance}" "{out}/web/provenance.json"',
         ),
         outputs=("web/",),
-        inputs={"page": Output("page", "page/"), "model": Output("export", "model.bin")},
+        inputs={
+            "page": Output("page", "page/"),
+            "model": Output("export", "model.bin"),
+            "provenance": Output("provenance", "provenance.json"),
+        },
         scope=settings.preset,
         links={"web": "web"},
     )

@@ -8,7 +8,7 @@ key.py, graph.py, builder.py, store.py.
 from .errors import GraphError, StageFailed, UsageError
 from .graph import Graph, tasks_for
 from .sources import files, python_sources
-from .stage import Output, Setup, Stage, Tool
+from .stage import Output, Setup, Stage, Tool, receipt_of
 
 __all__ = [
     "Graph",
@@ -21,5 +21,6 @@ __all__ = [
     "UsageError",
     "files",
     "python_sources",
+    "receipt_of",
     "tasks_for",
 ]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import environment, snapshot, store
 from .errors import GraphError, StageFailed
-from .graph import Graph, State, digest_in
+from .graph import Graph, State
+from .receipt import digest_in
 from .sources import Expansion
 from .stage import Setup, Stage, expand_placeholders, nested
 
@@ -103,6 +104,17 @@ class _Build:
             found[name] = digest
         return found
 
+    def _origins(self) -> dict[str, dict[str, str | None]]:
+        """Where each input came from, this time: under another key upstream may make the same."""
+        return {
+            name: {
+                "stage": output.stage,
+                "output": output.path,
+                "key": self.graph.linked_receipt(self.graph.stages[output.stage])[0],
+            }
+            for name, output in self.stage.inputs.items()
+        }
+
     def _evaluate(self, inputs: dict[str, str], sources: Expansion) -> State:
         state = self.graph.evaluate(self.stage, inputs, sources)
         for reason in state.reasons:
@@ -149,7 +161,13 @@ class _Build:
                 "stage": stage.name,
                 "components": state.components,
                 "outputs": outputs,
-                "run": {"argv": argv, "started": int(started), "duration_s": round(ended.seconds, 3), "host": _host()},
+                "run": {
+                    "argv": argv,
+                    "started": int(started),
+                    "duration_s": round(ended.seconds, 3),
+                    "host": _host(),
+                    "inputs": self._origins(),
+                },
             }
             self.store.publish(out, state.key, receipt)
         finally:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 from . import key as keys
 from . import store as stores
 from . import tools
-from .digest import tree_digest
 from .errors import GraphError, UsageError
 from .key import Components, Reason
 from .lock import Lock
+from .receipt import NAME as RECEIPT
+from .receipt import Receipt, digest_in, key_of
 from .sources import Expansion, View, expand
 from .stage import Output, Setup, Stage, Tool
 from .statcache import StatCache
-from .store import Receipt, Store
+from .store import Store
 
 if TYPE_CHECKING:
     from .process import Processes
@@ -84,7 +85,7 @@ class Graph:
             for name, output in stage.inputs.items():
                 source = self.stages.get(output.stage)
                 compared = source.compared if source else []
-                if not compared or output.path not in (*compared, ""):
+                if source is None or output.path not in (*compared, RECEIPT, *([""] if compared else [])):
                     what = f"input {name} is {output.path or 'all'} of {output.stage}"
                     kinds = ["no such stage"] if source is None else [f"makes {compared}"]
                     if source is not None and source.uncompared:
@@ -213,7 +214,7 @@ class Graph:
         components = keys.components(stage, known, sources, external, versions, env)
         state.components = components
         if len(known) == len(inputs) and all(tool.name in versions for tool in stage.tools):
-            state.key = stores.key_of(components)
+            state.key = key_of(components)
         self._compare(stage, state, recorded, components, inputs)
         return state
 
@@ -225,7 +226,7 @@ class Graph:
         if state.linked is None:
             reasons.append(Reason("never built", stage.name, None, None))
         elif state.receipt is None:
-            reasons.append(Reason("receipt", "receipt.json", state.linked, "missing or damaged"))
+            reasons.append(Reason("receipt", RECEIPT, state.linked, "missing or damaged"))
         elif state.key != state.linked:
             found = keys.differences(recorded, components)
             unknown = {name for name, digest in inputs.items() if digest is None}
@@ -237,7 +238,9 @@ class Graph:
                 if name not in components["tools"]
             ]
             if not reasons:
-                reasons.append(Reason("receipt", "receipt.json", state.linked, "does not belong to its key"))
+                reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
+        elif recorded != components and key_of(recorded) != state.linked:  # a tuple is a list there
+            reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
         if state.receipt is not None:
             assert state.linked is not None
             for name, expected, found_digest in self.store.problems(state.linked, state.receipt):
@@ -303,19 +306,6 @@ class Graph:
             if version is not None:
                 found[tool.name] = version
         return found
-
-
-def digest_in(receipt: Receipt | None, output: str) -> str | None:
-    """The digest of an output in a receipt; of "" that of all outputs together but the uncompared ones."""
-    if receipt is None:
-        return None
-    if output == "":
-        return tree_digest(
-            (name, found["digest"], found.get("executable", False)) for name, found in stores.compared(receipt).items()
-        )
-    if output not in receipt["outputs"]:
-        return None
-    return str(receipt["outputs"][output]["digest"])
 
 
 def _without_tools(components: Components, names: list[str]) -> Components:

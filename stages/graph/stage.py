@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .receipt import NAME as RECEIPT
 from .sources import Source
 
-RESERVED = ("receipt.json", "log.txt")  # the engine's own files in a result's folder
+RESERVED = (RECEIPT, "log.txt")  # the engine's own files in a result's folder
 PLACEHOLDERS = ("out", "params", "partial", "snapshot", "build", "root", "python")
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z][a-z_]*(?:\.[\w-]+)?)\}")
 
@@ -25,6 +26,14 @@ class Output(NamedTuple):
 
     stage: str
     path: str = ""  # as that stage declares it, with its "/" if it is a folder; "": all that it makes and compares
+
+
+def receipt_of(stage: str) -> Output:
+    """The receipt of another stage, used as an input: for what tells how results were made.
+
+    It counts as changed if the other stage's key, its outputs or what was accepted did; not for having run again.
+    """
+    return Output(stage, RECEIPT)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,25 +19,12 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .digest import BYTECODE, bytes_digest, canonical, is_executable, tree_digest, walk
+from .digest import BYTECODE, is_executable, tree_digest, walk
 from .errors import GraphError, StageFailed
+from .receipt import NAME, Receipt, key_of
 from .statcache import StatCache
 
 RECEIPT_VERSION = 1
-Receipt = dict[str, Any]
-
-
-def key_of(components: Mapping[str, Any]) -> str:
-    """The key of a component map: SHA-256 of its canonical JSON."""
-    return bytes_digest(canonical(components))
-
-
-def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:
-    """The outputs of a receipt, but those that its stage declares to differ from run to run. By the components, which
-    the key covers.
-    """
-    uncompared = receipt["components"].get("uncompared", ())
-    return {name: found for name, found in receipt["outputs"].items() if name not in uncompared}
 
 
 class Store:
@@ -54,7 +41,7 @@ class Store:
     def receipt(self, key: str) -> Receipt | None:
         """The receipt of a key; None if it is missing, truncated, or of another key."""
         try:
-            with open(f"{self.path}/{key}/receipt.json", "rb") as file:
+            with open(f"{self.path}/{key}/{NAME}", "rb") as file:
                 receipt = json.loads(file.read())
             outputs = receipt["outputs"].values()
             whole = all(isinstance(each["digest"], str) for each in outputs) and isinstance(receipt["components"], dict)
@@ -148,7 +135,7 @@ class Store:
         """Write the receipt beside outputs and log, and rename the folder to its key, in place of an entry that is
         there.
         """
-        log, target = f"{folder}/log.txt", f"{folder}/receipt.json"
+        log, target = f"{folder}/log.txt", f"{folder}/{NAME}"
         os.chmod(log, 0o444)
         _flush(log)
         with open(target, "w", encoding="utf-8") as file:

@@ -11,8 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from .graph import Graph, digest_in
+from .graph import Graph
 from .key import Reason
+from .receipt import Receipt, digest_in
 
 FRESH = "fresh"
 WILL_RUN = "will run"
@@ -38,12 +39,12 @@ def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
     """Explain the named stages and all that they need, in graph order; every stage if none is named."""
     wanted = _needed(graph, names or graph.order)
     found = []
-    digests: dict[tuple[str, str], str | None] = {}
+    receipts: dict[str, Receipt | None] = {}  # of the results that there will be; None where that is not known
     for name in graph.order:
         if name not in wanted:
             continue
         stage = graph.stages[name]
-        inputs = {n: digests[output.stage, output.path] for n, output in stage.inputs.items()}
+        inputs = {n: digest_in(receipts[output.stage], output.path) for n, output in stage.inputs.items()}
         state = graph.evaluate(stage, inputs)
         receipt = None
         if state.fresh:
@@ -53,8 +54,7 @@ def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
         else:
             found_result = graph.reusable(stage, state)
             verdict, receipt = (WILL_RUN, None) if found_result is None else (FROM_STORE, found_result[1])
-        for output in (*stage.outputs, ""):
-            digests[name, output] = digest_in(receipt, output)
+        receipts[name] = receipt
         found.append(Explanation(name, verdict, state.reasons))
     return found
 

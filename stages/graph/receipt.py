@@ -1,0 +1,49 @@
+"""Receipts: what each result says of how it was made, and the digests that go by them.
+
+Needs nothing but digest.py: `graph.provenance` runs from a snapshot of these few files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .digest import bytes_digest, canonical, tree_digest
+
+NAME = "receipt.json"
+Receipt = dict[str, Any]  # version, key, stage, components, outputs, run, and accepted where a person vouched for it
+
+
+def key_of(components: Mapping[str, Any]) -> str:
+    """The key of a component map: SHA-256 of its canonical JSON."""
+    return bytes_digest(canonical(components))
+
+
+def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:
+    """The outputs, but those that the stage declares to differ from run to run. By the components, which the key
+    covers.
+    """
+    uncompared = receipt["components"].get("uncompared", ())
+    return {name: found for name, found in receipt["outputs"].items() if name not in uncompared}
+
+
+def digest_in(receipt: Receipt | None, output: str) -> str | None:
+    """The digest of an output by its receipt; of "" that of all outputs together but the uncompared ones; of NAME
+    that of the receipt itself. None where the receipt is None or has no such output.
+    """
+    if receipt is None:
+        return None
+    if output == NAME:
+        return _digest(receipt)
+    if output == "":
+        outputs = compared(receipt).items()
+        return tree_digest((name, found["digest"], found.get("executable", False)) for name, found in outputs)
+    if output not in receipt["outputs"]:
+        return None
+    return str(receipt["outputs"][output]["digest"])
+
+
+def _digest(receipt: Receipt) -> str:
+    """Digest of what equal builds share. The key stands for the components; how the run went is left out."""
+    shared = {name: value for name, value in receipt.items() if name not in ("run", "components")}
+    return bytes_digest(canonical({**shared, "outputs": compared(receipt)}))
