@@ -1,5 +1,5 @@
-"""PocketLM's own doit commands: preview, check, test. Each builds what it needs under the lock, lets the lock go,
-then runs.
+"""PocketLM's own doit commands: preview, check, doctor, test. What builds does it under the lock, lets the lock
+go, then runs.
 """
 
 from __future__ import annotations
@@ -67,6 +67,27 @@ class Check(Command):
 
         _known(pos_args, CHECKS, "check")
         return 1 if run_checks(pos_args or []) else 0
+
+
+class Doctor(Command):
+    """Is this machine ready?"""
+
+    name = "doctor"
+    doc_purpose = "look whether this machine has what the build needs, and say how to mend it"
+    doc_usage = "[--json]"
+    doc_description = "Changes nothing. Exit status 1 where the default build would fail."
+    cmd_options = (
+        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
+    )
+
+    def _execute(self, json: bool, pos_args: Any = None) -> int:
+        from stages import doctor
+
+        if pos_args:
+            raise UsageError(f"doctor takes no task ({pos_args[0]!r})")
+        findings = doctor.examine()
+        self.outstream.write(doctor.report(findings, json) + "\n")
+        return doctor.exit_status(findings)
 
 
 class Test(_BuildThen):

@@ -1,0 +1,207 @@
+"""Quick looks at what a machine can do: Vulkan adapters, WebGPU in a browser without a screen, registries.
+
+Each runs in a process of its own with a time limit: a broken driver may crash or hang.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+PROBE_S = 20.0  # a machine under load; a quiet one takes less than two
+REGISTRIES = {
+    "PyPI": (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "doit==0.37.0"),
+    "npm registry": ("npm", "view", "react", "version", "--silent"),
+    "crates": ("cargo", "info", "--quiet", "bytemuck"),
+}
+WEBGPU_FLAGS = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a look found."""
+
+    works: bool
+    text: str
+
+
+def answers(argv: tuple[str, ...]) -> bool:
+    """Does this command end well, soon?"""
+    try:
+        with tempfile.TemporaryDirectory(prefix="pocketlm-") as folder:
+            done = subprocess.run(argv, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+# ── Vulkan ──
+
+_DEVICE_KINDS = ("other", "integrated GPU", "discrete GPU", "virtual GPU", "CPU")
+
+
+def vulkan() -> Probe:
+    """The adapters that the Vulkan loader finds."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", __file__], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PROBE_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return Probe(False, "the loader does not answer")
+    if done.returncode != 0 or not done.stdout.strip():
+        return Probe(False, (done.stderr.strip().splitlines() or ["the driver crashed"])[-1])
+    return Probe(True, done.stdout.strip().replace("\n", ", "))
+
+
+class _InstanceCreateInfo(ctypes.Structure):
+    """VkInstanceCreateInfo with nothing asked for."""
+
+    _fields_ = (
+        ("sType", ctypes.c_int),
+        ("pNext", ctypes.c_void_p),
+        ("flags", ctypes.c_uint32),
+        ("pApplicationInfo", ctypes.c_void_p),
+        ("enabledLayerCount", ctypes.c_uint32),
+        ("ppEnabledLayerNames", ctypes.c_void_p),
+        ("enabledExtensionCount", ctypes.c_uint32),
+        ("ppEnabledExtensionNames", ctypes.c_void_p),
+    )
+
+
+def _print_adapters() -> int:
+    """In the probe's own process: a line for each physical device."""
+    library = None
+    for name in ("libvulkan.so.1", "libvulkan.so", "libvulkan.dylib", "libMoltenVK.dylib"):
+        try:
+            library = ctypes.CDLL(name)
+            break
+        except OSError:
+            continue
+    if library is None:
+        print("no Vulkan loader", file=sys.stderr)
+        return 1
+    instance, info = ctypes.c_void_p(), _InstanceCreateInfo(sType=1)
+    if library.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)) != 0:
+        print("no Vulkan driver", file=sys.stderr)
+        return 1
+    count = ctypes.c_uint32()
+    library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
+    devices = (ctypes.c_void_p * count.value)()
+    library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), devices)
+    if not count.value:
+        print("a Vulkan loader without an adapter", file=sys.stderr)
+        return 1
+    for device in devices:
+        properties = (ctypes.c_uint8 * 4096)()  # VkPhysicalDeviceProperties, 824 bytes
+        library.vkGetPhysicalDeviceProperties(ctypes.c_void_p(device), properties)
+        kind = int.from_bytes(bytes(properties[16:20]), sys.byteorder)
+        device_name = bytes(properties[20:276]).split(b"\0")[0].decode("utf-8", "replace")
+        print(f"{device_name} ({_DEVICE_KINDS[kind] if kind < len(_DEVICE_KINDS) else 'unknown'})")
+    return 0
+
+
+# ── WebGPU ──
+
+_PAGE = b"""<!doctype html><meta charset="utf-8"><script type="module">
+const tell = what => fetch("/found", { method: "POST", body: JSON.stringify(what) });
+try {
+  const adapter = await navigator.gpu?.requestAdapter();
+  if (!adapter) {
+    await tell({ error: navigator.gpu ? "no adapter" : "the browser has no WebGPU" });
+  } else {
+    const device = await adapter.requestDevice();
+    const usage = GPUBufferUsage;
+    const made = device.createBuffer({ size: 4, usage: usage.STORAGE | usage.COPY_SRC });
+    const read = device.createBuffer({ size: 4, usage: usage.MAP_READ | usage.COPY_DST });
+    const module = device.createShaderModule({ code: `
+      @group(0) @binding(0) var<storage, read_write> out: u32;
+      @compute @workgroup_size(1) fn main() { out = 42u; }` });
+    const pipeline = device.createComputePipeline({ layout: "auto", compute: { module } });
+    const entries = [{ binding: 0, resource: { buffer: made } }];
+    const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(1); pass.end();
+    encoder.copyBufferToBuffer(made, 0, read, 0, 4);
+    device.queue.submit([encoder.finish()]);
+    await read.mapAsync(GPUMapMode.READ);
+    const answer = new Uint32Array(read.getMappedRange())[0];
+    const { vendor, architecture, device: model, description } = adapter.info;
+    await tell({ answer, name: description || [vendor, architecture, model].filter(Boolean).join(" ") });
+  }
+} catch (error) {
+  await tell({ error: String(error) });
+}
+</script>"""
+
+
+def webgpu(chromium: str) -> Probe:
+    """Whether a kernel runs in this browser, without a screen, on its software adapter or a real one."""
+    found: dict[str, Any] = {}
+    told = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(_PAGE)
+
+        def do_POST(self) -> None:
+            found.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self._answer(b"")
+            told.set()
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server, tempfile.TemporaryDirectory(prefix="pocketlm-") as profile:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        argv = [chromium, "--headless=new", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+        argv += [*WEBGPU_FLAGS, f"--user-data-dir={profile}"]
+        argv += ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        try:
+            browser = subprocess.Popen(
+                [*argv, f"http://127.0.0.1:{server.server_port}/"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Probe(False, f"{chromium} does not start: {error.strerror}")
+        try:
+            told.wait(PROBE_S)
+        finally:
+            _end(browser)
+            server.shutdown()
+    if not found:
+        return Probe(False, "the browser does not answer")
+    if found.get("answer") != 42:
+        return Probe(False, str(found.get("error") or "a kernel gave a wrong number"))
+    return Probe(True, str(found["name"] or "an adapter without a name"))
+
+
+def _end(browser: subprocess.Popen[bytes]) -> None:
+    """The browser and its children."""
+    import signal
+
+    try:
+        os.killpg(browser.pid, signal.SIGKILL)
+    except OSError:
+        browser.kill()
+    browser.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(_print_adapters())
