@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from stages import paths
+import os
+import re
+
+from stages import paths, tools
 from stages.graph import Stage, python_sources
 from stages.settings import Settings
 
 
+def searched_folders(uris: list[str]) -> list[str]:
+    """Where the command looks for what `file:` sources name: a glob passes by files that it does not match."""
+    patterns = [uri.removeprefix("file:") for uri in uris if uri.startswith("file:")]
+    return [os.path.dirname(re.split(r"[*?\[]", pattern)[0]) for pattern in patterns]
+
+
 def stage(settings: Settings) -> Stage:
     """The stage `corpus` of one preset."""
+    sources = settings.config.data.sources
     return Stage(
         name="corpus",
         doc="Fetch the documents, clean them to plain text and hold some out for validation.",
         run=("{python}", "-m", "training.corpus", "--params", "{params}", "--root", "{root}", "--out", "{out}"),
         outputs=("corpus/",),
         sources=(python_sources("training.corpus"),),
-        external={
-            "documents": [path for source in settings.config.data.sources for path in source.local_files(paths.ROOT)]
-        },
+        external={"documents": [path for source in sources for path in source.local_files(paths.ROOT)]},
         params=settings.section("data"),
         scope=settings.preset,
         pythonpath=("{snapshot}",),
+        reads=tools.PIP_READS,
+        lists=searched_folders([source.uri for source in sources]),
     )

@@ -41,6 +41,7 @@ def wheel_stage() -> Stage:
         tools=(tools.RUSTC, tools.MATURIN),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wheel"},  # of its own: flags differ from the CLI's
         needs=(tools.CARGO,),
+        reads=tools.PIP_READS,  # maturin asks pip which tags this Python takes
         scope="shared",
     )
 

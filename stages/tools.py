@@ -116,6 +116,13 @@ def npm_version(package: str) -> str:
     return str(packages[f"node_modules/{package}"]["version"])
 
 
+# What pip opens in a home beside what it is asked for; the archives themselves are pinned by their hashes.
+PIP_READS = (
+    *("~/.cache/pip", "~/.config/pip", "~/.pip", "~/.netrc"),
+    *("~/Library/Caches/pip", "~/Library/Application Support/pip"),
+)
+
+
 # ── Rust and wasm ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 RUSTC = Tool("rustc", argv=("rustc", "-vV"))

@@ -13,7 +13,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import environment, snapshot, store
+from . import audit, environment, snapshot, store
 from .errors import GraphError, StageFailed
 from .graph import Graph, State
 from .receipt import digest_in
@@ -153,6 +153,7 @@ class _Build:
             if ended.status != 0:
                 raise StageFailed(failure_text(stage.name, argv, ended, self.log))
             self._check_unmoved(state, sources)
+            audit.check(graph, stage, self.folder)
             outputs = self.store.seal(out, stage.name, stage.outputs)
             os.replace(self.log, f"{out}/log.txt")
             receipt = {
@@ -195,6 +196,7 @@ class _Build:
         set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
         pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
         env = environment.child_environment(stage.env, set_env, graph.path, pythonpath)
+        env.update(audit.prepare(graph, stage, self.folder, values, env))
         report = graph.report
 
         def on_line(line: str, newest: str) -> None:

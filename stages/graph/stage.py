@@ -92,6 +92,10 @@ class Stage:
     profile_in_key: bool = False
     resumable: bool = False
     cwd: str = "{snapshot}"
+    # For the audit (audit.py), outside the key: what a command may open though the key does not hold it, for what it
+    # gives is pinned elsewhere (caches of downloads, settings of pip); and folders that it may only look through.
+    reads: Sequence[str] = ()
+    lists: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError with the stage's name for any declaration that cannot work."""
@@ -128,7 +132,7 @@ class Stage:
 
     def words(self) -> list[str]:
         """Every text that may hold placeholders."""
-        return [*self.run, *self.set_env.values(), *self.pythonpath, self.cwd]
+        return [*self.run, *self.set_env.values(), *self.pythonpath, self.cwd, *self.reads, *self.lists]
 
 
 def expand_placeholders(word: str, values: Mapping[str, str]) -> str:

@@ -1,0 +1,1 @@
+"""What runs inside the processes of a command: this folder is put on their PYTHONPATH."""
