@@ -229,6 +229,25 @@ def link(build: str, scope: str, stage: str, key: str, links: Mapping[str, str])
         _replace_link(f"{up}.current/{stage}/{path}".rstrip("/"), f"{build}/{scope}/{name}".rstrip("/"))
 
 
+def unlink(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None:
+    """Take a stage's link away, and those that people open."""
+    for name in (*links, f".current/{stage}"):
+        path = f"{build}/{scope}/{name}".rstrip("/")
+        if os.path.islink(path):
+            os.unlink(path)
+
+
+def links_to(build: str, key: str) -> list[str]:
+    """The links that name a key, as SCOPE/.current/STAGE: presets share equal results."""
+    found = []
+    for scope in sorted(os.listdir(build)):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for stage in sorted(os.listdir(f"{build}/{scope}/.current")):
+                if linked_key(build, scope, stage) == key:
+                    found.append(f"{scope}/.current/{stage}")
+    return found
+
+
 def public_links_good(build: str, scope: str, stage: str, links: Mapping[str, str]) -> list[str]:
     """The names of public links that are not as `link` makes them."""
     wrong = []

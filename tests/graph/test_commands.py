@@ -42,6 +42,28 @@ def test_clean_removes_results(chain: Project) -> None:
     assert chain.doit().ran == ["one", "two", "three"]
 
 
+def test_clean_keeps_what_another_preset_uses(project: Project) -> None:
+    for scope in ("tiny", "large"):
+        project.stage("s", "echo 1 > {out}/o.txt", scope=scope, links={"o.txt": "o.txt"})
+        project.doit()
+    entry = project.result("s", "tiny")
+    assert entry == project.result("s", "large")
+    assert "its result stays, for tiny/.current/s uses it too" in project.doit("clean").out
+    assert not (project.build / "large/o.txt").is_symlink() and not (project.build / "large/.current/s").is_symlink()
+    assert (project.build / "tiny/o.txt").read_text() == "1\n"
+    result = project.doit()
+    assert result.ran == [] and "from the store s" in result.out
+
+
+def test_clean_says_that_a_shared_store_has_it(chain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POCKETLM_STORE", str(chain.root / "shared"))
+    chain.doit("-a")
+    assert f"takes it from {chain.root / 'shared'}" in chain.doit("clean", "two").out
+    assert chain.doit().ran == []
+    chain.doit("clean", "two")
+    assert chain.doit("-a", "-s", "two").ran == ["two"]
+
+
 @pytest.mark.parametrize("command", ["forget", "ignore", "reset-dep"])
 def test_commands_without_a_meaning_say_what_to_use(chain: Project, command: str) -> None:
     result = chain.doit(command, "two")

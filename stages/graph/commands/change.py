@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from ..store import links_to, unlink
 from .base import EXIT_USAGE, Command
 
 
@@ -15,7 +16,10 @@ class Clean(Command):
     name = "clean"
     doc_purpose = "remove the results of stages"
     doc_usage = "[STAGE ...]"
-    doc_description = "Without a name: of every stage. Results under other keys stay in the store."
+    doc_description = (
+        "Without a name: of every stage. Results under other keys stay in the store, and so does one that another "
+        "preset uses too: only the link to it goes."
+    )
     cmd_options = (
         {
             "name": "dryrun",
@@ -38,15 +42,22 @@ class Clean(Command):
                 key = graph.linked_receipt(stage)[0]
                 if key is None:
                     continue
-                self.outstream.write(f"{'would remove' if dryrun else 'removed'} {name}: {graph.store.entry(key)}\n")
+                others = [link for link in links_to(graph.build, key) if link != f"{stage.scope}/.current/{name}"]
+                verb = "would remove" if dryrun else "removed"
+                if others:
+                    users = ", ".join(others)
+                    self.outstream.write(f"{verb} the link of {name}; its result stays, for {users} uses it too\n")
+                else:
+                    self.outstream.write(f"{verb} {name}: {graph.store.entry(key)}\n")
+                if graph.shared is not None and os.path.lexists(graph.shared.entry(key)):
+                    self.outstream.write(
+                        f"  the next run takes it from {graph.shared.path}; `doit -a -s {name}` does not\n"
+                    )
                 if dryrun:
                     continue
-                base = f"{graph.build}/{stage.scope}"
-                for link in (*stage.links, f".current/{name}"):
-                    path = f"{base}/{link}".rstrip("/")
-                    if os.path.islink(path):
-                        os.unlink(path)
-                graph.store.remove(key)
+                unlink(graph.build, stage.scope, name, stage.links)
+                if not others:
+                    graph.store.remove(key)
             if not dryrun:
                 graph.cache.save()
         finally:
