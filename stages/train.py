@@ -87,6 +87,7 @@ def stage(settings: Settings) -> Stage:
         params=settings.section("model", "train"),
         profile=settings.profile,
         profile_in_key=True,
+        reproducible=settings.profile == "repro",  # several threads add in an order of their own
         tools=torch_tools(),
         env=("CUDA_VISIBLE_DEVICES",),
         set_env={

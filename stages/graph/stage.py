@@ -90,6 +90,7 @@ class Stage:
     links: Mapping[str, str] = field(default_factory=dict)  # build/<scope>/NAME -> .current/<stage>/PATH
     profile: str = "fast"
     profile_in_key: bool = False
+    reproducible: bool = True  # False: the same sources and tools need not give the same bytes, and nobody says so
     resumable: bool = False
     cwd: str = "{snapshot}"
     # For the audit (audit.py), outside the key: what a command may open though the key does not hold it, for what it

@@ -37,7 +37,7 @@ class Explanation:
 
 def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
     """Explain the named stages and all that they need, in graph order; every stage if none is named."""
-    wanted = _needed(graph, names or graph.order)
+    wanted = needed(graph, names or graph.order)
     found = []
     receipts: dict[str, Receipt | None] = {}  # of the results that there will be; None where that is not known
     for name in graph.order:
@@ -69,7 +69,8 @@ def as_text(explanations: list[Explanation]) -> str:
     return "\n".join(lines)
 
 
-def _needed(graph: Graph, names: Collection[str]) -> set[str]:
+def needed(graph: Graph, names: Collection[str]) -> set[str]:
+    """The named stages and all that they are made from."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:

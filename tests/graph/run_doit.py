@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "run:Run",
     "list": "look:List",
     "why": "explain:Why",
+    "verify": "verify:Verify",
     "info": "explain:Info",
     "clean": "change:Clean",
     "forget": "change:Forget",
