@@ -42,7 +42,7 @@ class Store:
         """The receipt of a key; None if it is missing, truncated, or of another key."""
         try:
             with open(f"{self.path}/{key}/{NAME}", "rb") as file:
-                receipt = json.loads(file.read())
+                receipt = json.loads(file.read(), parse_constant=_no_number)
             outputs = receipt["outputs"].values()
             whole = all(isinstance(each["digest"], str) for each in outputs) and isinstance(receipt["components"], dict)
             if whole and receipt["version"] == RECEIPT_VERSION and receipt["key"] == key:
@@ -207,6 +207,10 @@ class Store:
             files.append((file.name, self.cache.digest(file.path, file.stat), is_executable(file.stat)))
             size += file.stat.st_size
         return {"digest": tree_digest(files), "size_bytes": size, "files": len(files)}
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number; no key can be made of it")
 
 
 # ── Links ──

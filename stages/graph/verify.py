@@ -18,10 +18,10 @@ from . import artifacts
 from . import store as stores
 from .artifacts import ArtifactsLock, Recipe
 from .compare import Difference, differences
-from .graph import Graph, digest_in
+from .graph import Graph
 from .key import Reason
+from .receipt import Receipt, digest_in, key_of
 from .stage import Stage
-from .store import Receipt
 from .why import needed
 
 VERIFIED, DAMAGED, STALE, NOT_BUILT = "verified", "damaged", "stale", "not built"
@@ -86,7 +86,7 @@ def _check(graph: Graph, stage: Stage, required: bool) -> Verdict:
         return Verdict(stage.name, NOT_BUILT, required=required)
     reasons = graph.state(stage).reasons
     damage = [reason for reason in reasons if reason.kind in DAMAGE]
-    if receipt is not None:
+    if receipt is not None and not any(reason.kind == "receipt" for reason in damage):
         damage += [Reason("receipt", "receipt.json", old, new) for old, new in _contradictions(stage, key, receipt)]
     accepted = bool((receipt or {}).get("accepted"))
     stale = [reason for reason in reasons if reason.kind not in DAMAGE]
@@ -96,10 +96,7 @@ def _check(graph: Graph, stage: Stage, required: bool) -> Verdict:
 
 def _contradictions(stage: Stage, key: str, receipt: Receipt) -> Iterable[tuple[Any, Any]]:
     """What in a receipt does not fit its key, as (expected, found)."""
-    try:
-        made = stores.key_of(receipt["components"])
-    except ValueError:  # not a number: JSON has no word for it
-        made = "not canonical"
+    made = key_of(receipt["components"])
     if made != key:
         yield key, made
     if receipt.get("stage") != stage.name:

@@ -13,7 +13,7 @@ import pytest
 from stages.graph import Output, Tool
 from stages.graph.artifacts import ArtifactsLock, host_class
 from stages.graph.compare import first_difference
-from stages.graph.store import key_of
+from stages.graph.receipt import key_of
 from tests.graph.project import Project, is_alive, wait_until
 
 Rows = dict[str, dict[str, Any]]
