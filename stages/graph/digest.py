@@ -18,6 +18,9 @@ from .errors import GraphError
 BYTECODE = "__pycache__"
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 class Found(NamedTuple):
     """One file below a folder."""
 
@@ -36,8 +39,7 @@ def canonical(value: Any) -> bytes:
 
     Raises ValueError for NaN and infinities, TypeError for what JSON cannot hold.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
+    return _encode(value).encode("utf-8", "surrogatepass")
 
 
 def tree_digest(files: Iterable[tuple[str, str, bool]]) -> str:

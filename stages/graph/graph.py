@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import Signature
 from typing import TYPE_CHECKING, Any
 
 from . import key as keys
@@ -34,23 +34,48 @@ if TYPE_CHECKING:
 STORE_VARIABLE = "POCKETLM_STORE"  # off, or a folder of results that several build folders share
 
 
-@dataclass
 class State:
     """What one look found out about a stage."""
 
-    components: Components | None = (
-        None  # None where a source is missing; without the inputs and tools that are not known
-    )
-    key: str | None = None  # None where components are not all known
-    linked: str | None = None  # the key that the stage's link names
-    receipt: Receipt | None = None  # of the linked result
-    reasons: list[Reason] = field(default_factory=list)  # empty: fresh
-    missing_tools: list[str] = field(default_factory=list)
+    def __init__(self, store: Store, linked: str | None, gist: Receipt | None) -> None:
+        self.components: Components | None = None  # stays None where a source is missing; holds what is known
+        self.key: str | None = None  # None where components are not all known
+        self.linked = linked  # the key that the stage's link names
+        self.gist = gist  # of the linked result's receipt, see Store.linked
+        self.reasons: list[Reason] = []  # empty: fresh
+        self.missing_tools: list[str] = []
+        self._store = store
+
+    @cached_property
+    def receipt(self) -> Receipt | None:
+        """The whole receipt of the linked result: read only where the gist does not do."""
+        return None if self.linked is None or self.gist is None else self._store.receipt(self.linked)
+
+    def recorded(self) -> Components:
+        """The components of the linked result, by its receipt; empty where there is none."""
+        return self.receipt["components"] if self.receipt is not None else {}
 
     @property
     def fresh(self) -> bool:
         """Whether the linked result is that of today's key, whole and linked."""
         return not self.reasons
+
+
+class Freshness:
+    """The `uptodate` of a stage. Writes nothing. An error is left for the action to report.
+
+    Not a function: doit asks for its signature before every call, which for a function costs as much as half the look.
+    """
+
+    __signature__ = Signature()
+
+    def __init__(self, graph: Graph, stage: Stage) -> None:
+        self.graph = graph
+        self.stage = stage
+
+    def __call__(self) -> bool:
+        """Whether the stage's result is today's."""
+        return self.graph.state(self.stage).fresh
 
 
 class Graph:
@@ -129,7 +154,7 @@ class Graph:
                 "doc": stage.doc,
                 "actions": [StageAction(self, stage)],
                 "task_dep": sorted({output.stage for output in stage.inputs.values()}),
-                "uptodate": [(self.is_fresh, [stage])],
+                "uptodate": [Freshness(self, stage)],
                 "io": {"capture": False},
                 "meta": {"graph": self, "stage": name},
             }
@@ -149,10 +174,6 @@ class Graph:
     def doit_config(self) -> dict[str, Any]:
         """What DOIT_CONFIG must hold: no state file (the store is the truth), threads for `-n`."""
         return {"backend": "sqlite3", "dep_file": ":memory:", "par_type": "thread", "verbosity": 2}
-
-    def is_fresh(self, stage: Stage) -> bool:
-        """The `uptodate` of a stage. Writes nothing. An error is left for the action to report."""
-        return self.state(stage).fresh
 
     # ── What is known now ──
 
@@ -180,8 +201,7 @@ class Graph:
 
     def linked_digest(self, output: Output) -> str | None:
         """The digest of another stage's output, by the receipt of its linked result."""
-        receipt = self.linked_receipt(self.stages[output.stage])[1]
-        return digest_in(receipt, output.path)
+        return digest_in(self._linked(self.stages[output.stage])[1], output.path)
 
     def linked_receipt(self, stage: Stage) -> tuple[str | None, Receipt | None]:
         """(key, receipt) of the result that a stage's link names."""
@@ -191,13 +211,18 @@ class Graph:
         linked = stores.linked_key(self.build, stage.scope, stage.name)
         return linked, None if linked is None else self.store.receipt(linked)
 
+    def _linked(self, stage: Stage) -> tuple[str | None, Receipt | None]:
+        """(key, gist of the receipt) of the result that a stage's link names."""
+        known = self._states.get(stage.name)
+        if known is not None:
+            return known.linked, known.gist
+        return self.store.linked(self.build, stage.scope, stage.name)
+
     def evaluate(self, stage: Stage, inputs: Mapping[str, str | None], sources: Expansion | None = None) -> State:
         """Compare a stage, given its inputs' digests, with its linked result. `sources`: those of a snapshot
         instead of the tree's.
         """
-        state = State()
-        state.linked, state.receipt = self.linked_receipt(stage)
-        recorded = state.receipt["components"] if state.receipt else {}
+        state = State(self.store, *self._linked(stage))
         try:
             if sources is None:
                 view = self._view = (
@@ -208,27 +233,25 @@ class Graph:
         except GraphError as error:
             state.reasons.append(Reason("error", str(error), None, None))
             return state
-        versions = self.versions(stage, recorded.get("tools", {}), state.missing_tools)
+        versions = self.versions(stage, state)
         known = {name: digest for name, digest in inputs.items() if digest is not None}
         env = {name: os.environ.get(name) for name in stage.env}
         components = keys.components(stage, known, sources, external, versions, env)
         state.components = components
         if len(known) == len(inputs) and all(tool.name in versions for tool in stage.tools):
             state.key = key_of(components)
-        self._compare(stage, state, recorded, components, inputs)
+        self._compare(stage, state, components, inputs)
         return state
 
-    def _compare(
-        self, stage: Stage, state: State, recorded: Components, components: Components, inputs: Mapping[str, str | None]
-    ) -> None:
+    def _compare(self, stage: Stage, state: State, components: Components, inputs: Mapping[str, str | None]) -> None:
         """Add to `state.reasons` whatever keeps the linked result from being today's."""
         reasons = state.reasons
         if state.linked is None:
             reasons.append(Reason("never built", stage.name, None, None))
-        elif state.receipt is None:
+        elif state.gist is None:
             reasons.append(Reason("receipt", RECEIPT, state.linked, "missing or damaged"))
         elif state.key != state.linked:
-            found = keys.differences(recorded, components)
+            found = keys.differences(state.recorded(), components)
             unknown = {name for name, digest in inputs.items() if digest is None}
             reasons += [reason for reason in found if not (reason.kind == "input" and reason.name in unknown)]
             reasons += [Reason("upstream", stage.inputs[name].stage, None, None) for name in sorted(unknown)]
@@ -239,11 +262,11 @@ class Graph:
             ]
             if not reasons:
                 reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
-        elif recorded != components and key_of(recorded) != state.linked:  # a tuple is a list there
+        elif not state.gist["sound"]:
             reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
-        if state.receipt is not None:
+        if state.gist is not None:
             assert state.linked is not None
-            for name, expected, found_digest in self.store.problems(state.linked, state.receipt):
+            for name, expected, found_digest in self.store.problems(state.linked, state.gist):
                 reasons.append(Reason("output", name, expected, found_digest))
             if state.key == state.linked:
                 for name in stores.public_links_good(self.build, stage.scope, stage.name, stage.links):
@@ -292,8 +315,8 @@ class Graph:
                     raise GraphError(f"{name}: {full} cannot be read: {error.strerror}") from error
         return found
 
-    def versions(self, stage: Stage, recorded: Mapping[str, str], missing: list[str]) -> dict[str, str]:
-        """The version of each tool. A missing one counts as the recorded version, and is named in `missing`."""
+    def versions(self, stage: Stage, state: State) -> dict[str, str]:
+        """The version of each tool. A missing one counts as the recorded version, and is named in the state."""
         found = {"python": tools.PYTHON} if any("{python}" in word for word in stage.run) else {}
         memo = self._versions
         for tool in stage.tools:
@@ -301,8 +324,8 @@ class Graph:
                 memo[tool] = tools.version(tool, self.root, self.path, self.cache)
             version = memo[tool]
             if version is None:
-                missing.append(tool.name)
-                version = recorded.get(tool.name)
+                state.missing_tools.append(tool.name)
+                version = state.recorded().get("tools", {}).get(tool.name)
             if version is not None:
                 found[tool.name] = version
         return found
@@ -315,23 +338,21 @@ def _without_tools(components: Components, names: list[str]) -> Components:
 
 def _in_order(stages: Mapping[str, Stage]) -> list[str]:
     """Names so that inputs come first, else as they were given. Raises ValueError for a cycle."""
-    order: list[str] = []
-    path: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in order:
-            return
-        if name in path:
-            raise ValueError(f"stages form a cycle: {' -> '.join([*path, name])}")
-        path.append(name)
-        for output in stages[name].inputs.values():
-            visit(output.stage)
-        path.pop()
-        order.append(name)
-
-    for name in stages:
-        visit(name)
-    return order
+    order: dict[str, None] = {}
+    for start in stages:
+        path = {start: iter(stages[start].inputs.values())}  # the stages being visited; no recursion: chains are long
+        while path:
+            name = next(reversed(path))
+            for output in path[name]:
+                if output.stage in path:
+                    raise ValueError(f"stages form a cycle: {' -> '.join([*path, output.stage])}")
+                if output.stage not in order:
+                    path[output.stage] = iter(stages[output.stage].inputs.values())
+                    break
+            else:
+                order[name] = None
+                del path[name]
+    return list(order)
 
 
 def tasks_for(graph: Graph) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,17 @@ def digest_in(receipt: Receipt | None, output: str) -> str | None:
     return str(receipt["outputs"][output]["digest"])
 
 
+def gist(receipt: Receipt) -> Receipt:
+    """What a look at a result needs of its receipt, small enough to be kept in the stat cache: `digest_in` says the
+    same of both. `sound`: whether the components give the key.
+    """
+    components = receipt["components"]
+    kept = {name: value for name, value in receipt.items() if name not in ("run", "components")}
+    sound = key_of(components) == receipt["key"]
+    return {**kept, "components": {"uncompared": components.get("uncompared", [])}, "sound": sound}
+
+
 def _digest(receipt: Receipt) -> str:
     """Digest of what equal builds share. The key stands for the components; how the run went is left out."""
-    shared = {name: value for name, value in receipt.items() if name not in ("run", "components")}
+    shared = {name: value for name, value in receipt.items() if name not in ("run", "components", "sound")}
     return bytes_digest(canonical({**shared, "outputs": compared(receipt)}))

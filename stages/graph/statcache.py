@@ -6,6 +6,9 @@ is believed only if all four still match and the file had settled: a file change
 which it was hashed may change once more without a new timestamp (git calls these racily clean). What is hashed
 again with equal content just refreshes its entry, so a `touch` costs one reading, not one at every start.
 
+What is worth remembering of a receipt is kept by the same rule: a no-op would spend most of its time on opening and
+parsing those (a third, with 1,000 stages).
+
 Kept in one JSON file, loaded and saved once a run, by rename. A damaged or lost file costs time only.
 """
 
@@ -20,14 +23,14 @@ from typing import Any
 
 from .digest import bytes_digest
 
-VERSION = 1
+VERSION = 2
 FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
 COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
 
 
 class StatCache:
-    """Digests by path; parse results of Python sources by content; versions of tools by the stat of the program."""
+    """Digests and receipts by path; parsed Python sources by content; versions of tools by the stat of the program."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -36,13 +39,16 @@ class StatCache:
         self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
         self.parsed: dict[str, Any] = {}  # content digest of a Python source -> see sources.py
         self.tools: dict[str, Any] = {}  # see tools.py
+        self._receipts: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, its gist]
         try:
             with open(path, "rb") as file:
                 data = json.loads(file.read())
             if data["version"] == VERSION:
-                self._files, self.parsed, self.tools = data["files"], data["parsed"], data["tools"]
+                self._files, self.parsed, self.tools, self._receipts = (
+                    data[name] for name in ("files", "parsed", "tools", "receipts")
+                )
         except (OSError, ValueError, KeyError, TypeError):
-            self._files, self.parsed, self.tools = {}, {}, {}
+            self._files, self.parsed, self.tools, self._receipts = {}, {}, {}, {}
 
     def digest(self, path: str, st: os.stat_result | None = None) -> str:
         """SHA-256 of the file at `path`; `st` is its stat where the caller has it.
@@ -52,11 +58,7 @@ class StatCache:
         if st is None:
             st = os.stat(path)
         entry = self._files.get(path)
-        if (
-            entry is not None
-            and entry[:4] == [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino]
-            and settled(entry)
-        ):
+        if entry is not None and entry[:4] == stamp(st) and settled(entry):
             digest: str = entry[5]
             return digest
         return self._hash(path)
@@ -70,11 +72,27 @@ class StatCache:
             hashed_at = time.time_ns()
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             after = os.fstat(file.fileno())
-        stamp = [before.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino]
-        if stamp == [after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino]:
-            self._files[path] = [*stamp, hashed_at, digest]
+        if stamp(before) == stamp(after):
+            self._files[path] = [*stamp(before), hashed_at, digest]
             self.dirty = True
         return digest
+
+    def receipt(self, path: str) -> Any:
+        """What `remember_receipt` was told about the file at `path`; None if it may have changed since."""
+        entry = self._receipts.get(path)
+        try:
+            if entry is not None and entry[:4] == stamp(os.stat(path)) and settled(entry):
+                return entry[5]
+        except OSError:
+            pass
+        return None
+
+    def remember_receipt(self, path: str, st: os.stat_result, read_at_ns: int, gist: Any) -> None:
+        """Keep what is worth knowing of a receipt that was read at `read_at_ns`, and whose stat was `st` before and
+        after.
+        """
+        self._receipts[path] = [*stamp(st), read_at_ns, gist]
+        self.dirty = True
 
     def forget(self, prefix: str) -> None:
         """Drop every entry whose path begins with `prefix`."""
@@ -96,12 +114,23 @@ class StatCache:
             self.dirty = False
             while len(self.parsed) > MAX_PARSED:
                 del self.parsed[next(iter(self.parsed))]
-            data = {"version": VERSION, "files": dict(self._files), "parsed": self.parsed, "tools": self.tools}
+            data = {
+                "version": VERSION,
+                "files": dict(self._files),
+                "parsed": self.parsed,
+                "tools": self.tools,
+                "receipts": dict(self._receipts),
+            }
             temporary = f"{self.path}.{os.getpid()}"
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(data, file, separators=(",", ":"))
             os.replace(temporary, self.path)
+
+
+def stamp(st: os.stat_result) -> list[int]:
+    """What tells one state of a file from another without reading it."""
+    return [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino]
 
 
 def settled(entry: list[Any]) -> bool:

@@ -48,7 +48,7 @@ def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
         state = graph.evaluate(stage, inputs)
         receipt = None
         if state.fresh:
-            verdict, receipt = FRESH, state.receipt
+            verdict, receipt = FRESH, state.gist
         elif None in inputs.values():
             verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
         else:

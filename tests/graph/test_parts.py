@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.graph import GraphError, files, python_sources
+from stages.graph import GraphError, Output, Stage, files, python_sources
 from stages.graph.digest import bytes_digest, canonical, tree_digest
 from stages.graph.screen import Screen
 from stages.graph.sources import View, expand
@@ -260,3 +260,14 @@ def test_placeholders_and_nesting() -> None:
     for clash in ({"a": 1, "a.b": 2}, {"a.b": 2, "a": 1}):
         with pytest.raises(ValueError, match="a"):
             nested(clash)
+
+
+def test_order_of_a_chain_longer_than_the_recursion_limit() -> None:
+    """Given last to first: each stage comes after the one it needs."""
+    from stages.graph.graph import _in_order
+
+    stages = {}
+    for i in reversed(range(3_000)):
+        inputs = {"before": Output(f"s{i - 1}", "o")} if i else {}
+        stages[f"s{i}"] = Stage(name=f"s{i}", doc="", run=("true",), outputs=("o",), inputs=inputs)
+    assert _in_order(stages) == [f"s{i}" for i in range(3_000)]
