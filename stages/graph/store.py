@@ -103,13 +103,13 @@ class Store:
             return None
         return receipt
 
-    def receipts(self, stage: str) -> Iterator[Receipt]:
-        """Every readable receipt of a stage, the newest first."""
+    def receipts(self, stage: str | None = None) -> Iterator[Receipt]:
+        """Every readable receipt, of one stage or of all, the newest first."""
         with contextlib.suppress(FileNotFoundError):
             entries = [entry for entry in os.scandir(self.path) if not entry.name.startswith(".")]
             for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime_ns, reverse=True):
                 receipt = self.receipt(entry.name)
-                if receipt is not None and receipt.get("stage") == stage:
+                if receipt is not None and stage in (None, receipt.get("stage")):
                     yield receipt
 
     def new_folder(self, stage: str) -> str:

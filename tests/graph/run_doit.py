@@ -12,6 +12,7 @@ COMMANDS = {
     "why": "explain:Why",
     "verify": "verify:Verify",
     "info": "explain:Info",
+    "inspect": "explain:Inspect",
     "clean": "change:Clean",
     "forget": "change:Forget",
     "ignore": "change:Ignore",

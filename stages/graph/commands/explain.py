@@ -74,3 +74,44 @@ class Info(Command):
         for label, text in rows:
             self.outstream.write(f"{label:<11}{text}\n")
         return 0
+
+
+class Inspect(Command):
+    """How an artifact was made, back to the sources."""
+
+    name = "inspect"
+    doc_purpose = "say how an artifact was made, back to the sources"
+    doc_usage = "STAGE | PATH [--json]"
+    doc_description = (
+        "PATH: an artifact, a file in one, a copy of one wherever it lies (it is known by its digest), "
+        "or a bundle from elsewhere that holds a provenance.json."
+    )
+    cmd_options = (
+        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
+    )
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Options may follow the name here."""
+        return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
+
+    def _execute(self, json: bool, pos_args: Any = None) -> int:
+        from ..inspect import inspect
+
+        if len(pos_args or ()) != 1:
+            raise UsageError("inspect takes one stage or path")
+        graph = self.graph()
+        found = inspect(graph, pos_args[0])
+        graph.cache.save()
+        if json:
+            from json import dumps
+
+            told = {"what": found.what, "chain": [step.as_json() for step in found.chain]}
+            text = dumps(told, indent=1, ensure_ascii=False)
+        else:
+            from shutil import get_terminal_size
+
+            from ..inspect_text import as_text
+
+            text = as_text(found, get_terminal_size((120, 24)).columns)
+        self.outstream.write(text + "\n")
+        return 0
