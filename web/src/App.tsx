@@ -4,6 +4,7 @@ import { CommandButton } from "./components/CommandButton";
 import { ErrorPanel } from "./components/ErrorPanel";
 import { Header } from "./components/Header";
 import { LoadPanel } from "./components/LoadPanel";
+import { Making } from "./components/Making";
 import { ModelCard } from "./components/ModelCard";
 import { Output } from "./components/Output";
 import { PromptBox } from "./components/PromptBox";
@@ -105,6 +106,7 @@ export function App({ model_url, device, isMac }: Props) {
           {model !== null && <ModelCard model={model} />}
         </aside>
       </main>
+      {model !== null && <Making model_url={model_url} model_sha256={model.sha256} />}
       <footer>
         <ShortcutHelp isMac={isMac} />
       </footer>

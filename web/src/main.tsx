@@ -6,6 +6,7 @@ import type { Device } from "./engine/protocol";
 import "./styles/tokens.css";
 import "./styles/page.css";
 import "./styles/controls.css";
+import "./styles/making.css";
 
 /** `?device=cpu` or `?device=gpu` forces a backend; anything else lets the engine choose. */
 function deviceOf(search: string): Device {
