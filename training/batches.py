@@ -11,7 +11,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from training.shards import TokenStream
+from training.shard_file import TokenStream
 
 
 class Batches:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 from torch import Tensor
 
-from training.shards import TokenStream
+from training.shard_file import TokenStream
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,8 @@ from safetensors.torch import load_file
 from training import command, config
 from training.model import Llama
 from training.model_file import Dtype, Golden, as_stored, expected_tensors, write_model
-from training.shards import separator_of
-from training.tokenizer import FLAT_NAME
-from training.tokenizer import load as load_tokenizer
+from training.tokenizer_file import FLAT_NAME, separator_of
+from training.tokenizer_file import load as load_tokenizer
 
 NAME = "model.bin"
 GOLDEN_TOKENS = 64  # FORMAT.md, section 2

@@ -1,24 +1,6 @@
-"""Documents in, token shards out; and the reader of shards, memory-mapped and checked.
+"""Documents in, token shards out (training/shard_file.py has their layout).
 
-Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token, so the
-shards of a split, read one after the other, are one stream: <|endoftext|> document <|endoftext|> document ...
-
-A shard, little-endian:
-
-    offset  bytes  field
-         0      8  magic            the ASCII letters PKTOKENS
-         8      4  version          u32 = 1
-        12      4  token_nbytes     u32, 2 or 4: a token's width
-        16      8  n_tokens         u64, separators included
-        24      8  n_documents      u64
-        32      8  text_nbytes      u64, UTF-8 bytes of the documents (for bits per byte)
-        40      4  vocab_size       u32; every token is below it
-        44      4  separator_id     u32
-        48     32  tokenizer_sha256 of the tokenizer's flat form
-        80     32  payload_sha256   of all that follows the header
-       112     16  header_sha256    the first 16 bytes of the SHA-256 of the 112 before
-       128      …  tokens           n_tokens * token_nbytes, then zeros to a multiple of 8
-         …      …  document index   n_documents * u64: the position in this shard of each document's separator
+Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token.
 """
 
 from __future__ import annotations
@@ -26,39 +8,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 
-from training import command, corpus
-from training.tokenizer import FLAT_NAME
-from training.tokenizer import load as load_tokenizer
+from training import command, documents
+from training.shard_file import HEADER, HEADER_NBYTES, MAGIC, VERSION, open_split
+from training.tokenizer_file import load as load_tokenizer
+from training.tokenizer_file import separator_of
 
-MAGIC = b"PKTOKENS"
-VERSION = 1
-HEADER = struct.Struct("<8sIIQQQII32s32s")  # 112 bytes, and 16 of their digest
-HEADER_NBYTES = 128
 SHARD_TOKENS = 1 << 27  # a shard is closed by the document that reaches this (256 MiB as u16)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One shard file, mapped into memory."""
-
-    path: Path
-    tokens: NDArray[np.unsignedinteger]  # (n_tokens,) u16 or u32
-    document_starts: NDArray[np.unsignedinteger]  # (n_documents,) u64
-    text_nbytes: int
-    vocab_size: int
-    separator_id: int
-    tokenizer_sha256: str
-    payload_sha256: str
 
 
 def write(
@@ -121,127 +83,14 @@ def _write_shard(
     return n_tokens, text_nbytes, text
 
 
-def separator_of(tokenizer: Tokenizer) -> int:
-    """The id of the token that parts documents: the first of tokenizer.special_tokens.
-
-    Raises ValueError for a tokenizer without special tokens.
-    """
-    if not tokenizer.special_tokens:
-        raise ValueError("the tokenizer has no special token to part documents with; train it again with one")
-    return min(tokenizer.special_tokens.values())
-
-
-def open_shard(path: Path) -> Shard:
-    """Map a shard and check all of it: header, length, digest, document index, every token's range.
-
-    Raises ValueError that says what was expected and got; a broken shard is to be built again.
-    """
-
-    def check(holds: bool, what: str) -> None:
-        if not holds:
-            raise ValueError(f"{path}: {what}; build the shards again")
-
-    nbytes = path.stat().st_size
-    check(nbytes >= HEADER_NBYTES, f"{nbytes} bytes are fewer than the header's {HEADER_NBYTES}")
-    with path.open("rb") as opened:
-        header = opened.read(HEADER_NBYTES)
-    magic, version, token_nbytes, n_tokens, n_documents, text_nbytes, vocab_size, separator_id, tokenizer, payload = (
-        HEADER.unpack(header[: HEADER.size])
-    )
-    check(magic == MAGIC, f"not a token shard: magic {magic!r}, expected {MAGIC!r}")
-    check(version != VERSION << 24, "written in the other byte order")
-    check(version == VERSION, f"version {version}, expected {VERSION}")
-    check(token_nbytes in (2, 4), f"token_nbytes {token_nbytes}, expected 2 or 4")
-    header_sha256 = hashlib.sha256(header[: HEADER.size]).digest()[:16]
-    check(header_sha256 == header[HEADER.size :], "the header is damaged (its sha256 is another)")
-    index_at = HEADER_NBYTES + n_tokens * token_nbytes
-    index_at += -index_at % 8
-    check(
-        nbytes == index_at + 8 * n_documents, f"{nbytes} bytes, expected {index_at + 8 * n_documents} from the header"
-    )
-    mapped = np.memmap(path, np.uint8, "r")
-    got = hashlib.sha256(mapped[HEADER_NBYTES:].data).hexdigest()
-    check(got == payload.hex(), f"sha256 of the payload is {got}, expected {payload.hex()}")
-    tokens = mapped[HEADER_NBYTES : HEADER_NBYTES + n_tokens * token_nbytes].view(f"<u{token_nbytes}")
-    starts = mapped[index_at:].view("<u8")
-    check(
-        n_tokens > 0 and int(tokens.max()) < vocab_size,
-        f"a token is not below vocab_size {vocab_size}, or there is none",
-    )
-    check(
-        n_documents > 0
-        and starts[0] == 0
-        and bool((np.diff(starts.astype(np.int64)) > 0).all())
-        and int(starts[-1]) < n_tokens
-        and bool((tokens[starts.astype(np.int64)] == separator_id).all()),
-        "the document index does not point at the separators",
-    )
-    return Shard(path, tokens, starts, text_nbytes, vocab_size, separator_id, tokenizer.hex(), payload.hex())
-
-
-class TokenStream:
-    """A split's shards as one stream of tokens."""
-
-    def __init__(self, shards: Sequence[Shard]) -> None:
-        self.shards = shards
-        self.ends = np.cumsum([len(shard.tokens) for shard in shards])  # (n_shards,)
-        self.n_tokens = int(self.ends[-1])
-        self.text_nbytes = sum(shard.text_nbytes for shard in shards)
-        self.n_documents = sum(len(shard.document_starts) for shard in shards)
-        self.vocab_size = shards[0].vocab_size
-        self.separator_id = shards[0].separator_id
-        self.tokenizer_sha256 = shards[0].tokenizer_sha256
-
-    def read(self, start: int, n: int) -> NDArray[np.int64]:
-        """Tokens start ... start + n - 1 as (n,) int64; they may lie in several shards. They must all be there."""
-        assert start >= 0 and start + n <= self.n_tokens, f"tokens {start} ... {start + n} of {self.n_tokens}"
-        out = np.empty(n, np.int64)
-        done = 0
-        for index in range(int(np.searchsorted(self.ends, start, side="right")), len(self.shards)):
-            tokens = self.shards[index].tokens
-            at = start + done - (int(self.ends[index]) - len(tokens))
-            part = tokens[at : at + n - done]
-            out[done : done + len(part)] = part
-            done += len(part)
-            if done == n:
-                break
-        return out
-
-
-def open_split(directory: Path, split: str) -> TokenStream:
-    """All shards of a split. Raises ValueError where there is none, one is broken, or they do not belong together."""
-    paths = sorted(directory.glob(f"{split}-*.tokens"))
-    if not paths:
-        raise ValueError(f"{directory}: no {split} shards; run training.shards first")
-    shards = [open_shard(path) for path in paths]
-    for index, shard in enumerate(shards):
-        if shard.path.name != f"{split}-{index:05}.tokens":
-            raise ValueError(f"{directory}: {split}-{index:05}.tokens is missing; build the shards again")
-        if (shard.tokenizer_sha256, shard.vocab_size) != (shards[0].tokenizer_sha256, shards[0].vocab_size):
-            raise ValueError(
-                f"{shard.path}: made with another tokenizer than {shards[0].path.name}; build the shards again"
-            )
-    return TokenStream(shards)
-
-
-def check_tokenizer(stream: TokenStream, tokenizer_dir: Path) -> None:
-    """Raises ValueError where the shards were made with another tokenizer than the one in the folder."""
-    got = hashlib.sha256((tokenizer_dir / FLAT_NAME).read_bytes()).hexdigest()
-    if got != stream.tokenizer_sha256:
-        raise ValueError(
-            f"{tokenizer_dir / FLAT_NAME} is not the tokenizer of the shards: sha256 {got}, "
-            f"expected {stream.tokenizer_sha256}; build the shards again"
-        )
-
-
 def main(arguments: argparse.Namespace) -> None:
     """The command; it needs no parameters."""
     tokenizer = load_tokenizer(arguments.tokenizer)
     with command.publishing(arguments.out) as temporary:
         directory = temporary / "shards"
         directory.mkdir()
-        for split in corpus.SPLITS:
-            texts = (parts for _, parts in corpus.read(arguments.corpus, split))
+        for split in documents.SPLITS:
+            texts = (parts for _, parts in documents.read(arguments.corpus, split))
             n_tokens, nbytes = write(directory, split, texts, tokenizer)
             command.say(f"{split}: {n_tokens:,} tokens, {nbytes / max(n_tokens, 1):.3f} bytes a token")
             open_split(directory, split)

@@ -14,10 +14,8 @@ from pathlib import Path
 
 from pocketlm_tokenizer import Tokenizer
 
-from training import command, config, corpus
-
-FLAT_NAME = "tokenizer.tok"
-JSON_NAME = "tokenizer.json"
+from training import command, config, documents
+from training.tokenizer_file import FLAT_NAME, JSON_NAME
 
 
 def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
@@ -25,7 +23,7 @@ def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
 
     Raises ValueError where there is no training document.
     """
-    texts = (part for _, parts in corpus.read(corpus_dir, "train") for part in parts)
+    texts = (part for _, parts in documents.read(corpus_dir, "train") for part in parts)
     first = next(texts, None)
     if first is None:
         raise ValueError(f"{corpus_dir}: no training documents")
@@ -35,11 +33,6 @@ def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
         special_tokens=list(settings.special_tokens),
         min_frequency=settings.min_frequency,
     )
-
-
-def load(directory: Path) -> Tokenizer:
-    """The tokenizer in a folder that this command wrote. Raises ValueError or OSError where it is missing or broken."""
-    return Tokenizer.from_bytes((directory / FLAT_NAME).read_bytes())
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training import checkpoint, command, config, plot, shards, speed
+from training import checkpoint, command, config, plot, shard_file, speed
 from training.batches import Batches
 from training.evaluate import Score, evaluate, token_nbytes
 from training.model import Llama
@@ -39,7 +39,7 @@ from training.progress import Progress
 from training.sample import sample
 from training.schedule import lr_at
 from training.speed import Way
-from training.tokenizer import load as load_tokenizer
+from training.tokenizer_file import load as load_tokenizer
 
 
 class StopRequest:
@@ -102,9 +102,9 @@ def run(
     shape, train = config.section_from(params, config.Model), config.section_from(params, config.Train)
     repro = params["profile"] == "repro"
     tokenizer = load_tokenizer(tokenizer_dir)
-    text, held_out = shards.open_split(shards_dir, "train"), shards.open_split(shards_dir, "val")
+    text, held_out = shard_file.open_split(shards_dir, "train"), shard_file.open_split(shards_dir, "val")
     for stream in (text, held_out):
-        shards.check_tokenizer(stream, tokenizer_dir)
+        shard_file.check_tokenizer(stream, tokenizer_dir)
     batches = Batches(text, shape.ctx_len, train.batch_size, train.seed)
     if batches.window < shape.ctx_len:
         command.say(

@@ -58,7 +58,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with corpus/, tokenizer/ and shards/ of the tiny preset."""
-    from training import config, corpus, shards, tokenizer
+    from training import config, corpus, documents, shards, tokenizer
 
     out = tmp_path_factory.mktemp("tiny")
     settings = config.load("tiny")
@@ -67,8 +67,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / "tokenizer").mkdir()
     (out / "tokenizer" / tokenizer.FLAT_NAME).write_bytes(trained.to_bytes())
     (out / "shards").mkdir()
-    for split in corpus.SPLITS:
-        shards.write(out / "shards", split, (parts for _, parts in corpus.read(out / "corpus", split)), trained)
+    for split in documents.SPLITS:
+        shards.write(out / "shards", split, (parts for _, parts in documents.read(out / "corpus", split)), trained)
     return out
 
 

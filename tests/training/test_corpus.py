@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.training.conftest import start
 from training import corpus, sources, split
 from training.config import Data, Source
+from training.documents import read
 from training.sources import matches
 
 
@@ -195,12 +196,12 @@ def test_corpus_on_disk(tmp_path: Path) -> None:
         ("b.txt", "train", "train/00001.txt"),
         ("c/d.md", "val", "val/00000.txt"),
     ]
-    assert ["".join(parts) for _, parts in corpus.read(out, "train")] == ["a\n", "b\n"]
-    assert ["".join(parts) for _, parts in corpus.read(out, "val")] == ["D\n"]
+    assert ["".join(parts) for _, parts in read(out, "train")] == ["a\n", "b\n"]
+    assert ["".join(parts) for _, parts in read(out, "val")] == ["D\n"]
     assert sorted(path.name for path in out.iterdir()) == ["documents.json", "train", "val"]
     (out / "val" / "00000.txt").write_text("E\n")
     with pytest.raises(ValueError, match=r"its text is not what documents\.json says"):
-        list(corpus.read(out, "val"))
+        list(read(out, "val"))
 
 
 @pytest.mark.parametrize(

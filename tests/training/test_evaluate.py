@@ -20,7 +20,7 @@ from training.evaluate import evaluate, token_nbytes, windows
 from training.model import Llama
 from training.sample import sample
 from training.schedule import lr_at
-from training.shards import TokenStream, open_split
+from training.shard_file import TokenStream, open_split
 
 
 @given(st.integers(2, 400), st.integers(1, 60), st.data())

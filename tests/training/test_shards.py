@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
-from training import corpus, shards
+from training import documents, shard_file, shards
 from training.parts import cut_between_words
 
 TEXTS = ["the sea and the sky\n", "a small boat\n", "", "\u00e9t\u00e9 <|endoftext|>\n"]
@@ -24,7 +24,7 @@ def tokenizer() -> Tokenizer:
 
 
 def in_parts(texts: list[str], nbytes: int = 3) -> list[list[str]]:
-    """Each text as `corpus.read` gives it, in small parts."""
+    """Each text as `documents.read` gives it, in small parts."""
     return [list(cut_between_words(text[i : i + nbytes] for i in range(0, len(text), nbytes))) for text in texts]
 
 
@@ -36,7 +36,7 @@ def expected(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
 @pytest.mark.parametrize("shard_tokens", [1, 12, 1 << 20])
 def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, shard_tokens: int) -> None:
     n_tokens, n_bytes = shards.write(tmp_path, "train", in_parts(TEXTS), tokenizer, shard_tokens)
-    stream = shards.open_split(tmp_path, "train")
+    stream = shard_file.open_split(tmp_path, "train")
     want = expected(tokenizer, TEXTS)
     assert stream.read(0, stream.n_tokens).tolist() == want
     assert (stream.n_tokens, stream.text_nbytes, stream.n_documents) == (n_tokens, n_bytes, len(TEXTS))
@@ -56,7 +56,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: li
     folder = tmp_path_factory.mktemp("shards")
     trained = Tokenizer.train(TEXTS, vocab_size=270)
     shards.write(folder, "val", in_parts(texts), trained)
-    stream = shards.open_split(folder, "val")
+    stream = shard_file.open_split(folder, "val")
     tokens = stream.read(0, stream.n_tokens).tolist()
     ends = [*stream.shards[0].document_starts.tolist(), stream.n_tokens]
     assert [trained.decode(tokens[a + 1 : b]) for a, b in pairwise(ends)] == texts
@@ -71,16 +71,16 @@ def test_every_byte_counts(tmp_path: Path, tokenizer: Tokenizer) -> None:
         for flip in (0x01, 0x80):
             path.write_bytes(good[:at] + bytes([good[at] ^ flip]) + good[at + 1 :])
             with pytest.raises(ValueError, match=r"val-00000\.tokens: .*; build the shards again"):
-                shards.open_shard(path)
+                shard_file.open_shard(path)
     for length in [*range(0, len(good), 7), len(good) - 1]:
         path.write_bytes(good[:length])
         with pytest.raises(ValueError, match="build the shards again"):
-            shards.open_shard(path)
+            shard_file.open_shard(path)
     path.write_bytes(good + b"\0")
     with pytest.raises(ValueError, match="bytes, expected"):
-        shards.open_shard(path)
+        shard_file.open_shard(path)
     path.write_bytes(good)
-    shards.open_shard(path)
+    shard_file.open_shard(path)
 
 
 def swap_version(data: bytes) -> bytes:
@@ -104,34 +104,34 @@ def test_errors_say_what_is_wrong(
     path = tmp_path / "val-00000.tokens"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError) as raised:
-        shards.open_split(tmp_path, "val")
+        shard_file.open_split(tmp_path, "val")
     assert message in str(raised.value)
 
 
 def test_a_missing_shard_and_a_foreign_one(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="no train shards"):
-        shards.open_split(tmp_path, "train")
+        shard_file.open_split(tmp_path, "train")
     shards.write(tmp_path, "train", in_parts(TEXTS), tokenizer, 1)
     (tmp_path / "train-00001.tokens").rename(tmp_path / "kept")
     with pytest.raises(ValueError, match=r"train-00001\.tokens is missing"):
-        shards.open_split(tmp_path, "train")
+        shard_file.open_split(tmp_path, "train")
     shards.write(tmp_path, "other", in_parts(TEXTS), Tokenizer.train(TEXTS, vocab_size=260))
     (tmp_path / "other-00000.tokens").rename(tmp_path / "train-00001.tokens")
     with pytest.raises(ValueError, match="made with another tokenizer"):
-        shards.open_split(tmp_path, "train")
+        shard_file.open_split(tmp_path, "train")
 
 
 def test_the_tokenizer_must_be_the_shards_own(tiny: Path, tmp_path: Path) -> None:
-    stream = shards.open_split(tiny / "shards", "val")
-    shards.check_tokenizer(stream, tiny / "tokenizer")
+    stream = shard_file.open_split(tiny / "shards", "val")
+    shard_file.check_tokenizer(stream, tiny / "tokenizer")
     (tmp_path / "tokenizer.tok").write_bytes(Tokenizer.train(TEXTS, vocab_size=300).to_bytes())
     with pytest.raises(ValueError, match="is not the tokenizer of the shards"):
-        shards.check_tokenizer(stream, tmp_path)
+        shard_file.check_tokenizer(stream, tmp_path)
 
 
 def test_the_tiny_shards_hold_the_corpus(tiny: Path) -> None:
-    for name in corpus.SPLITS:
-        stream = shards.open_split(tiny / "shards", name)
+    for name in documents.SPLITS:
+        stream = shard_file.open_split(tiny / "shards", name)
         tokenizer = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
-        texts = ["".join(parts) for _, parts in corpus.read(tiny / "corpus", name, 1000)]
+        texts = ["".join(parts) for _, parts in documents.read(tiny / "corpus", name, 1000)]
         assert stream.read(0, stream.n_tokens).tolist() == expected(tokenizer, texts)

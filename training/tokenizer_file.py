@@ -1,0 +1,25 @@
+"""The tokenizer's folder as later steps read it (training/tokenizer.py writes it)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pocketlm_tokenizer import Tokenizer
+
+JSON_NAME = "tokenizer.json"
+FLAT_NAME = "tokenizer.tok"
+
+
+def load(directory: Path) -> Tokenizer:
+    """The tokenizer in a folder that this command wrote. Raises ValueError or OSError where it is missing or broken."""
+    return Tokenizer.from_bytes((directory / FLAT_NAME).read_bytes())
+
+
+def separator_of(tokenizer: Tokenizer) -> int:
+    """The id of the token that parts documents: the first of tokenizer.special_tokens.
+
+    Raises ValueError for a tokenizer without special tokens.
+    """
+    if not tokenizer.special_tokens:
+        raise ValueError("the tokenizer has no special token to part documents with; train it again with one")
+    return min(tokenizer.special_tokens.values())
