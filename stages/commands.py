@@ -95,24 +95,33 @@ class Test(_BuildThen):
 
     name = "test"
     doc_purpose = "build the tests' model, then run every check and test"
-    doc_usage = "[SUITE ...]"
-    cmd_options = ()
+    doc_usage = "[SUITE ...] [--slow]"
+    cmd_options = (
+        {
+            "name": "slow",
+            "short": "",
+            "long": "slow",
+            "type": bool,
+            "default": False,
+            "help": "also the tests that take minutes: real builds that are killed, and changed piece by piece",
+        },
+    )
     tasks = ("web", "cli")
 
     def parse_execute(self, in_args: list[str]) -> int:
-        """The tests' preset and profile are not for choosing."""
+        """Options may follow the suites; the tests' preset and profile are not for choosing."""
         for name in doit_cmd._CMDLINE_VARS:
             return self._wrong(UsageError(f"{name}= means nothing here: the tests have a preset of their own"))
         doit_cmd.set_var("preset", paths.TEST_PRESET)
         doit_cmd.set_var("profile", "fast")
-        return super().parse_execute(in_args)
+        return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
 
-    def _execute(self, pos_args: Any = None) -> int:  # type: ignore[override]
+    def _execute(self, slow: bool, pos_args: Any = None) -> int:  # type: ignore[override]
         from stages.suites import SUITES, run_suites
 
         _known(pos_args, SUITES, "suite")
         status = self.build()
-        return status or (1 if run_suites(pos_args or []) else 0)
+        return status or (1 if run_suites(pos_args or [], slow) else 0)
 
 
 def _known(names: list[str] | None, table: dict[str, Any], kind: str) -> None:

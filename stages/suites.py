@@ -1,4 +1,4 @@
-"""test: every suite, one after another, on what the build made. `doit test`, or `doit test pytest cargo`.
+"""test: every suite, one after another, on what the build made: `doit test`, `doit test pytest cargo --slow`.
 
 In: the results of the graph on the `tiny` preset. Out: the suites' own output, then a table; the number of suites
 that failed.
@@ -53,10 +53,11 @@ def checks() -> bool:
     return check.run_checks([]) == 0
 
 
-def pytest() -> bool:
+def pytest(slow: bool = False) -> bool:
     """pytest: stage engine, tokenizer, training, shaders, parity."""
     # Small tensors on two threads that spin are slower than on one, and the suites' own children use the other core.
     command: list[str | Path] = [paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"]
+    command += ["--slow"] if slow else []
     return _run(command, paths.ROOT, {"OMP_NUM_THREADS": "1"})
 
 
@@ -107,8 +108,8 @@ SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
 }
 
 
-def run_suites(names: Sequence[str]) -> int:
-    """Run suites by name (all where none is named); returns how many failed."""
+def run_suites(names: Sequence[str], slow: bool = False) -> int:
+    """Run suites by name (all where none is named), with pytest's slow tests or without; returns how many failed."""
     results: list[tuple[str, bool, float, str]] = []
     for name in names or SUITES:
         suite, needs = SUITES[name]
@@ -116,7 +117,7 @@ def run_suites(names: Sequence[str]) -> int:
         for setup in needs:
             ensure(GRAPH, setup)
         began = time.monotonic()
-        passed = suite()
+        passed = pytest(slow) if suite is pytest else suite()
         results.append((name, passed, time.monotonic() - began, suite.__doc__ or ""))
     print(flush=True)
     for name, passed, seconds, doc in results:

@@ -16,6 +16,11 @@ if WHEEL.is_dir():
     )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow`, which `doit test --slow` passes on."""
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too: minutes each, real compilers")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Plain `pytest` works after a build; before it, say what to type."""
     if not WHEEL.is_dir():
@@ -24,9 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The shaders last: the software Vulkan driver and triton, which torch.optim imports, hold LLVMs of their own.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests only where they are asked for; and the shaders last.
 
+    The software Vulkan driver and triton, which torch.optim imports, hold LLVMs of their own.
     Importing triton after the driver was loaded ended the process with a segmentation fault.
     """
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
     items.sort(key=lambda item: "shaders" in item.path.parts)
