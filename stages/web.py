@@ -6,6 +6,16 @@ from stages import tools
 from stages.graph import Output, Stage, files
 from stages.settings import Settings
 
+# What installs and the linter leave or read, and what is there for the page's tests alone.
+NOT_BUNDLED = (
+    "web/node_modules/**",
+    "web/dist/**",
+    "web/biome.json",
+    "web/src/testing/**",
+    "**/*.test.ts",
+    "**/*.test.tsx",
+)
+
 
 def page_stage() -> Stage:
     """The stage `page`: the bundle without a model; no preset changes it."""
@@ -21,7 +31,7 @@ def page_stage() -> Stage:
         ),
         outputs=("page/",),
         inputs={"wasm": Output("wasm", "pkg/")},
-        sources=(files("web", exclude=("web/node_modules/**", "web/dist/**", "**/*.test.ts", "**/*.test.tsx")),),
+        sources=(files("web", exclude=NOT_BUNDLED),),
         tools=(tools.NODE,),
         needs=(tools.NODE_PACKAGES,),
         scope="shared",
