@@ -42,7 +42,10 @@ class _Action(BaseAction):
         try:
             outcome = self.work()
         except (GraphError, OSError) as error:
-            message = str(error) if str(error).startswith(("stage ", "setup ")) else f"stage {self.name}: {error}"
+            from .disk import described  # only what fails pays for it
+
+            message = described(error, self.graph.build)
+            message = message if message.startswith(("stage ", "setup ")) else f"stage {self.name}: {message}"
             if report is not None:
                 report.ended(self.name, "failed", time.monotonic() - started)
             return TaskFailed(message)

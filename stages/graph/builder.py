@@ -13,7 +13,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import audit, environment, snapshot, store
+from . import audit, disk, environment, snapshot, store
 from .errors import GraphError, StageFailed
 from .graph import Graph, State
 from .receipt import digest_in
@@ -151,7 +151,9 @@ class _Build:
             if graph.stopping:
                 raise StageFailed(f"stage {stage.name} was stopped")
             if ended.status != 0:
-                raise StageFailed(failure_text(stage.name, argv, ended, self.log))
+                advice = disk.advice_after(ended.tail, graph.build)
+                text = failure_text(stage.name, argv, ended, self.log)
+                raise StageFailed(f"{text}\n  {advice}" if advice else text)
             self._check_unmoved(state, sources)
             audit.check(graph, stage, self.folder)
             outputs = self.store.seal(out, stage.name, stage.outputs)

@@ -42,7 +42,12 @@ class Lock:
                     advice = f"wait for it to end, or stop it with `kill {holder}`"
                     raise LockHeld(f"another run (PID {holder}) holds {self.path}; {advice}") from None
                 time.sleep(0.05)
-        os.pwrite(fd, f"{os.getpid()}\n".encode().ljust(12), 0)
+        try:
+            os.pwrite(fd, f"{os.getpid()}\n".encode().ljust(12), 0)
+        except OSError as error:  # a full disk: nothing can be built, and the lock is free again
+            os.close(fd)
+            error.filename = self.path
+            raise
         self.fd = fd
 
     def release(self) -> None:

@@ -78,17 +78,17 @@ def _sync(wanted: Expansion, root: str, dest: str, cache: StatCache) -> bool:
             return False
         if bytes_digest(data) != digests.content:
             return False
-        _write(target, data, executable)
+        _write(target, data, executable, f"{dest}.new")
     if before != set(wanted):
         _write_manifest(manifest, set(wanted))
     return True
 
 
-def _write(target: str, data: bytes, executable: bool) -> None:
+def _write(target: str, data: bytes, executable: bool, temporary: str) -> None:
+    """Write a file in one step. `temporary` lies outside the snapshot: half a file must not be a source."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.isdir(target) and not os.path.islink(target):
         shutil.rmtree(target)
-    temporary = f"{target}.{os.getpid()}.tmp"
     with open(temporary, "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), 0o755 if executable else 0o644)

@@ -123,9 +123,13 @@ class StatCache:
             }
             temporary = f"{self.path}.{os.getpid()}"
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(data, file, separators=(",", ":"))
-            os.replace(temporary, self.path)
+            try:
+                with open(temporary, "w", encoding="utf-8") as file:
+                    json.dump(data, file, separators=(",", ":"))
+                os.replace(temporary, self.path)
+            except OSError:
+                os.unlink(temporary)
+                raise
 
 
 def stamp(st: os.stat_result) -> list[int]:

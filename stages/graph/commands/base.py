@@ -85,7 +85,10 @@ class Command(DoitCmdBase):
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- so that the flush at exit says nothing either
             return EXIT_FAILED
         except (GraphError, OSError) as error:
-            print(f"doit: {error}", file=sys.stderr)
+            from ..disk import described  # only what fails pays for it
+
+            graph = graph_of(getattr(self, "task_list", []))
+            print(f"doit: {described(error, graph.build if graph else os.getcwd())}", file=sys.stderr)
             return EXIT_FAILED
         except Exception:  # a defect: show where
             import traceback
