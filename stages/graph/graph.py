@@ -90,8 +90,10 @@ class Graph:
         build: os.PathLike[str] | str,
         path: Sequence[str] = (),
         grace_s: float = 10.0,
+        store: str | None = None,
     ) -> None:
-        """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL.
+        """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
+        what counts instead of the variable POCKETLM_STORE.
 
         Raises ValueError for stages or inputs that do not fit together.
         """
@@ -124,7 +126,7 @@ class Graph:
         self.stopping = False  # a signal came: nothing new is started, nothing more is published
         self.report: Report | None = None
         self.always = False  # `-a`: run, whatever the store has
-        setting = os.environ.get(STORE_VARIABLE, "")
+        setting = os.environ.get(STORE_VARIABLE, "") if store is None else store
         if "://" in setting:
             raise UsageError(f"{STORE_VARIABLE}={setting} is neither off nor a folder")
         self.reuse = setting != "off"  # off: what no link holds is not reused

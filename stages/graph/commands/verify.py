@@ -114,9 +114,7 @@ class Verify(Run):
 def elsewhere(graph: Graph, build: str) -> Graph:
     """The same stages over another build folder, with no store but its own."""
     stages, setups = list(graph.stages.values()), list(graph.setups.values())
-    other = Graph(stages, setups, root=graph.root, build=build, path=graph.path, grace_s=graph.grace_s)
-    other.reuse, other.shared = False, None
-    return other
+    return Graph(stages, setups, root=graph.root, build=build, path=graph.path, grace_s=graph.grace_s, store="off")
 
 
 @contextlib.contextmanager
