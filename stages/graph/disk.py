@@ -28,6 +28,7 @@ def advice_after(tail: Iterable[str], build: str) -> str | None:
 
 
 def _advice(path: str) -> str:
+    path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     found = shutil.disk_usage(path)
