@@ -44,5 +44,5 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})
-GRAPH = Graph(stages_of(SETTINGS), SETUPS, root=paths.ROOT, build=paths.BUILD)
+GRAPH = Graph(stages_of(SETTINGS), SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store)
 DOIT_CONFIG = {**GRAPH.doit_config(), "default_tasks": DEFAULT_TASKS}

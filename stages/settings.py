@@ -59,6 +59,14 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
     return Settings(Path(preset).stem, profile, config.load(preset, words))
 
 
+def remote_store() -> str | None:
+    """The URL of the results that this project shares: `store.remote` of [tool.pocketlm] in pyproject.toml, or None."""
+    import tomllib
+
+    table = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["tool"].get("pocketlm", {})
+    return str(table.get("store", {}).get("remote") or "") or None
+
+
 def resolve_or_exit(variables: Mapping[str, str]) -> Settings:
     """`resolve`, where an error is printed and the process ends with status 2 (wrong arguments)."""
     try:

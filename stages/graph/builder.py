@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import audit, disk, environment, snapshot, store
 from .errors import GraphError, StageFailed
 from .graph import Graph, State
+from .receipt import VERSION as RECEIPT_VERSION
 from .receipt import digest_in
 from .sources import Expansion
 from .stage import Setup, Stage, expand_placeholders, nested
@@ -123,14 +124,17 @@ class _Build:
         return state
 
     def _reuse(self, state: State) -> bool:
-        """Link a whole result of this key, if the store has one."""
+        """Link a whole result of this key, if the store has one, or another that it may be had from."""
         found = self.graph.reusable(self.stage, state)
-        if found is None:
+        if found is not None:
+            where, receipt = found
+            if where is self.store or self.store.take(receipt["key"], where):
+                self._link(receipt["key"])
+                return True
+        remote = None if self.graph.always else self.graph.remote
+        if remote is None or state.key is None or remote.fetch(state.key, self.store) is None:
             return False
-        where, receipt = found
-        if where is not self.store and not self.store.take(receipt["key"], where):
-            return False
-        self._link(receipt["key"])
+        self._link(state.key)
         return True
 
     def _execute(self, state: State, sources: Expansion) -> None:
@@ -159,7 +163,7 @@ class _Build:
             outputs = self.store.seal(out, stage.name, stage.outputs)
             os.replace(self.log, f"{out}/log.txt")
             receipt = {
-                "version": store.RECEIPT_VERSION,
+                "version": RECEIPT_VERSION,
                 "key": state.key,
                 "stage": stage.name,
                 "components": state.components,
@@ -182,7 +186,9 @@ class _Build:
             store.remove_tree(partial)
 
     def _share(self, key: str) -> None:
-        """Copy the result to the shared store. That it cannot be written is worth a line, not a failure."""
+        """Copy the result to the remote or the shared store. That this does not work is worth a line, not a failure."""
+        if self.graph.remote is not None:
+            self.graph.remote.send(key, self.store)
         shared = self.graph.shared
         if shared is None or os.path.lexists(shared.entry(key)):
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from inspect import Signature
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,11 @@ from .store import Store
 
 if TYPE_CHECKING:
     from .process import Processes
+    from .remote import Remote
     from .report import Report
 
 
-STORE_VARIABLE = "POCKETLM_STORE"  # off, or a folder of results that several build folders share
+STORE_VARIABLE = "POCKETLM_STORE"  # off, a folder of results that several build folders share, or a remote's URL
 
 
 class State:
@@ -91,9 +92,11 @@ class Graph:
         path: Sequence[str] = (),
         grace_s: float = 10.0,
         store: str | None = None,
+        remote: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
-        what counts instead of the variable POCKETLM_STORE.
+        what counts instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
+        first stage is built; the variable goes before it.
 
         Raises ValueError for stages or inputs that do not fit together.
         """
@@ -127,10 +130,15 @@ class Graph:
         self.report: Report | None = None
         self.always = False  # `-a`: run, whatever the store has
         setting = os.environ.get(STORE_VARIABLE, "") if store is None else store
-        if "://" in setting:
-            raise UsageError(f"{STORE_VARIABLE}={setting} is neither off nor a folder")
+        url = "://" in setting
+        scheme, colon, rest = setting.partition(":")
+        if colon and not url and scheme.isalnum():
+            raise UsageError(
+                f"{STORE_VARIABLE}={setting} is neither off, a folder nor a URL; as a URL: {scheme}://{rest}"
+            )
         self.reuse = setting != "off"  # off: what no link holds is not reused
-        self.shared = Store(os.path.abspath(setting), self.cache) if setting not in ("", "off") else None
+        self.shared = Store(os.path.abspath(setting), self.cache) if setting not in ("", "off") and not url else None
+        self._remote_url = remote if setting == "" else lambda: setting if url else None
         self.setup_guard = threading.Lock()
         self._view: View | None = None
         self._states: dict[str, State] = {}
@@ -142,6 +150,22 @@ class Graph:
         from .process import Processes  # only what really runs pays for it
 
         return Processes(self.grace_s, lambda: self.stopping)
+
+    @cached_property
+    def remote(self) -> Remote | None:
+        """The remote store of this run, if there is one."""
+        url = self._remote_url()
+        return self.remote_at(url) if url else None
+
+    def remote_at(self, url: str) -> Remote:
+        """The remote store at a URL; what it has to say goes to the report."""
+        from .remote import Remote  # only what really runs pays for it
+
+        def note(text: str) -> None:
+            if self.report is not None:
+                self.report.note(text)
+
+        return Remote(url, note, lambda: self.stopping)
 
     # ── doit ──
 

@@ -5,18 +5,51 @@ Needs nothing but digest.py: `graph.provenance` runs from a snapshot of these fe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from .digest import bytes_digest, canonical, tree_digest
 
 NAME = "receipt.json"
+VERSION = 1
 Receipt = dict[str, Any]  # version, key, stage, components, outputs, run, and accepted where a person vouched for it
 
 
 def key_of(components: Mapping[str, Any]) -> str:
     """The key of a component map: SHA-256 of its canonical JSON."""
     return bytes_digest(canonical(components))
+
+
+def read_receipt(data: bytes, key: str) -> Receipt | None:
+    """A receipt from its JSON; None if it is cut off, lacks something, or is of another version or key."""
+    try:
+        receipt = json.loads(data, parse_constant=_no_number)
+        whole = (
+            all(isinstance(each["digest"], str) for each in receipt["outputs"].values())
+            and isinstance(receipt["components"], dict)
+            and isinstance(receipt["run"]["duration_s"], int | float)
+            and isinstance(receipt.get("accepted", {"from": ""})["from"], str)
+        )
+        if whole and receipt["version"] == VERSION and receipt["key"] == key:
+            return dict(receipt)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    return None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number; no key can be made of it")
+
+
+def belongs(receipt: Receipt) -> bool:
+    """Whether a receipt's key is that of its components, and its stage and outputs are those of its components."""
+    components = receipt["components"]
+    return (
+        key_of(components) == receipt["key"]
+        and sorted(receipt["outputs"]) == components.get("outputs")
+        and receipt.get("stage") == components.get("stage")
+    )
 
 
 def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:

@@ -17,15 +17,13 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .digest import BYTECODE, is_executable, tree_digest, walk
 from .errors import GraphError, StageFailed
-from .receipt import NAME, Receipt, gist, key_of
+from .receipt import NAME, Receipt, belongs, gist, read_receipt
 from .statcache import StatCache, stamp
-
-RECEIPT_VERSION = 1
 
 
 class Store:
@@ -43,14 +41,9 @@ class Store:
         """The receipt of a key; None if it is missing, truncated, or of another key."""
         try:
             with open(f"{self.path}/{key}/{NAME}", "rb") as file:
-                receipt = json.loads(file.read(), parse_constant=_no_number)
-            outputs = receipt["outputs"].values()
-            whole = all(isinstance(each["digest"], str) for each in outputs) and isinstance(receipt["components"], dict)
-            if whole and receipt["version"] == RECEIPT_VERSION and receipt["key"] == key:
-                return dict(receipt)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass
-        return None
+                return read_receipt(file.read(), key)
+        except OSError:
+            return None
 
     def linked(self, build: str, scope: str, stage: str) -> tuple[str | None, Receipt | None]:
         """(key, gist of the receipt) of what a stage's link names; None for what is missing or damaged.
@@ -97,14 +90,10 @@ class Store:
         digest.
         """
         receipt = self.receipt(key)
-        if receipt is None or key_of(receipt["components"]) != key:
-            return None
-        if sorted(receipt["outputs"]) != receipt["components"].get("outputs") or self.problems(key, receipt):
-            return None
-        return receipt
+        return receipt if receipt is not None and belongs(receipt) and not self.problems(key, receipt) else None
 
     def receipts(self, stage: str | None = None) -> Iterator[Receipt]:
-        """Every readable receipt, of one stage or of all, the newest first."""
+        """Every readable receipt, of one stage or of all, the last used first."""
         with contextlib.suppress(FileNotFoundError):
             entries = [entry for entry in os.scandir(self.path) if not entry.name.startswith(".")]
             for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime_ns, reverse=True):
@@ -149,9 +138,9 @@ class Store:
                 if file.stat.st_nlink > 1:
                     _unshare(file.path)
                 os.chmod(file.path, stat.S_IMODE(file.stat.st_mode) & ~0o222)
-                _flush(file.path)
+                flush(file.path)
             for path, _, _ in os.walk(folder):
-                _flush(path)
+                flush(path)
             return {name: self._measure(f"{folder}/{name}", name) for name in outputs}
         except GraphError as error:
             raise StageFailed(str(error)) from error
@@ -162,17 +151,17 @@ class Store:
         """
         log, target = f"{folder}/log.txt", f"{folder}/{NAME}"
         os.chmod(log, 0o444)
-        _flush(log)
+        flush(log)
         with open(target, "w", encoding="utf-8") as file:
             json.dump(receipt, file, sort_keys=True, indent=1, ensure_ascii=False)
             file.write("\n")
             file.flush()
             os.fchmod(file.fileno(), 0o444)
             os.fsync(file.fileno())
-        _flush(folder)
+        flush(folder)
         self.remove(key)
         os.rename(folder, self.entry(key))
-        _flush(self.path)
+        flush(self.path)
         self.cache.move(f"{folder}/", f"{self.entry(key)}/")
 
     def take(self, key: str, source: Store) -> bool:
@@ -180,29 +169,39 @@ class Store:
 
         Nothing in the other store is trusted: an entry that is cut off, damaged or made to do harm is a miss.
         """
-        found = source.receipt(key)
-        if found is None:
+        if source.receipt(key) is None:
             return False
-        name = f"{key[:16]}-{os.getpid()}"
-        folder = self.new_folder(name)
-        try:
+
+        def copy(folder: str) -> None:
             for file in walk(source.entry(key)):
                 target = f"{folder}/{file.name}"
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 shutil.copyfile(file.path, target, follow_symlinks=False)
                 os.chmod(target, stat.S_IMODE(file.stat.st_mode) & 0o555)
-                _flush(target)
-            self.remove(key)
-            os.rename(folder, self.entry(key))
+                flush(target)
+
+        try:
+            self.admit(key, copy)
         except (OSError, GraphError):
             return False
+        return True
+
+    def admit(self, key: str, fill: Callable[[str], None]) -> None:
+        """Make the entry of `key` from what `fill` writes into the folder that it is given.
+
+        Raises GraphError, and leaves no entry, unless all of it is what the key says; and whatever `fill` raises.
+        """
+        folder = self.new_folder(f"{key[:16]}-{os.getpid()}")
+        try:
+            fill(folder)
+            self.remove(key)
+            os.rename(folder, self.entry(key))
         finally:
             if os.path.lexists(folder):
                 remove_tree(folder)
         if self.good(key) is None:
             self.remove(key)
-            return False
-        return True
+            raise GraphError("its content is not what its receipt says")
 
     def remove(self, key: str) -> None:
         """Take an entry away, by a rename first: it is never seen half deleted."""
@@ -234,10 +233,6 @@ class Store:
         return {"digest": tree_digest(files), "size_bytes": size, "files": len(files)}
 
 
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number; no key can be made of it")
-
-
 # ── Links ──
 
 
@@ -251,7 +246,13 @@ def linked_key(build: str, scope: str, stage: str) -> str | None:
 
 
 def link(build: str, scope: str, stage: str, key: str, links: Mapping[str, str]) -> None:
-    """Flip a stage's link to a key, and make the links that people open."""
+    """Flip a stage's link to a key, and make the links that people open.
+
+    Marks the old result and the new one as used now, by the times of their folders, for `doit gc`.
+    """
+    for used in (linked_key(build, scope, stage), key):
+        with contextlib.suppress(OSError):
+            os.utime(f"{build}/store/{used}")
     _replace_link(f"../../store/{key}", f"{build}/{scope}/.current/{stage}")
     for name, path in links.items():
         up = "../" * name.count("/")
@@ -341,7 +342,8 @@ def _unshare(path: str) -> None:
     os.replace(temporary, path)
 
 
-def _flush(path: str) -> None:
+def flush(path: str) -> None:
+    """Make a file or a folder durable."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -20,14 +20,25 @@ def project(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
 @pytest.fixture
 def chain(project: Project) -> Project:
     """a.txt -> one -> two -> three, where `two` keeps only the first line."""
+    declare_chain(project)
+    assert project.doit().ran == ["one", "two", "three"]
+    return project
+
+
+def declare_chain(project: Project) -> None:
+    """The stages of `chain`, nothing built."""
     project.write("a.txt", "hello\n")
     project.stage("one", "cat a.txt > {out}/o.txt", sources=(files("a.txt"),))
     project.stage(
         "two", "head -n 1 {in.one} > {out}/o.txt", inputs={"one": Output("one", "o.txt")}, params={"two.x": 1}
     )
     project.stage("three", "tr a-z A-Z < {in.two} > {out}/o.txt", inputs={"two": Output("two", "o.txt")})
-    assert project.doit().ran == ["one", "two", "three"]
-    return project
+
+
+@pytest.fixture(autouse=True)
+def no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests neither read nor fill the store of whoever runs them."""
+    monkeypatch.delenv("POCKETLM_STORE", raising=False)
 
 
 @pytest.fixture(autouse=True, scope="session")

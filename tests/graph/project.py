@@ -45,6 +45,7 @@ class Project:
         self.stages: dict[str, Stage] = {}
         self.setups: list[Setup] = []
         self.grace_s = 1.0
+        self.remote: str | None = None  # the setting of the project, not the variable
         self._read_output = read_output
         self._seen = 0
 
@@ -60,7 +61,14 @@ class Project:
         self.stages[name] = Stage(name=name, doc=f"Makes {name}.", run=("sh", "-ec", line), outputs=outputs, **fields)
 
     def graph(self) -> Graph:
-        return Graph(list(self.stages.values()), self.setups, root=self.root, build=self.build, grace_s=self.grace_s)
+        return Graph(
+            list(self.stages.values()),
+            self.setups,
+            root=self.root,
+            build=self.build,
+            grace_s=self.grace_s,
+            remote=lambda: self.remote,
+        )
 
     def doit(self, *words: str) -> Result:
         graph = self.graph()

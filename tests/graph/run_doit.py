@@ -17,6 +17,8 @@ COMMANDS = {
     "forget": "change:Forget",
     "ignore": "change:Ignore",
     "reset-dep": "change:ResetDep",
+    "push": "cache:Push",
+    "pull": "cache:Pull",
 }
 CONFIG = {"COMMAND": {name: f"stages.graph.commands.{place}" for name, place in COMMANDS.items()}}
 

@@ -212,7 +212,7 @@ def test_hard_linked_output_gets_an_inode_of_its_own(project: Project) -> None:
 
 
 def test_receipt_holds_what_the_key_was_made_from(chain: Project) -> None:
-    from stages.graph.store import key_of
+    from stages.graph.receipt import key_of
 
     receipt = chain.receipt("two")
     assert key_of(receipt["components"]) == receipt["key"] == chain.result("two").name
@@ -301,9 +301,9 @@ def test_shared_store_that_cannot_be_written_is_a_line(
     assert f"one: could not be copied to {blocked}" in result.out
 
 
-def test_shared_store_by_url_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_that_is_no_folder_and_no_url_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from stages.graph import UsageError
 
-    monkeypatch.setenv("POCKETLM_STORE", "s3://bucket/x")
-    with pytest.raises(UsageError, match="neither off nor a folder"):
+    monkeypatch.setenv("POCKETLM_STORE", "s3:bucket/x")
+    with pytest.raises(UsageError, match="neither off, a folder nor a URL; as a URL: s3://bucket/x"):
         project.graph()

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from doit.cmd_base import DoitCmdBase
@@ -95,6 +96,17 @@ class Command(DoitCmdBase):
 
             traceback.print_exc()
             return EXIT_FAILED
+
+    def options_first(self, words: Sequence[str]) -> list[str]:
+        """The words with the options, and the values of those that take one, before the names: doit wants it so."""
+        valued = {f"--{option['long']}" for option in self.cmd_options if option["type"] is not bool}
+        options, names, rest = [], [], iter(words)
+        for word in rest:
+            if word.startswith("-"):
+                options += [word, *islice(rest, word in valued)]
+            else:
+                names.append(word)
+        return options + names
 
     def _wrong(self, error: Exception) -> int:
         message = str(error)

@@ -21,7 +21,7 @@ class Why(Command):
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Options may follow the names here."""
-        return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
+        return super().parse_execute(self.options_first(in_args))
 
     def _execute(self, json: bool, pos_args: Any = None) -> int:
         from ..why import as_text, explain

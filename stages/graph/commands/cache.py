@@ -1,0 +1,90 @@
+"""push, pull, gc: results that come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import UsageError
+from ..graph import STORE_VARIABLE, Graph
+from .base import EXIT_FAILED, Command
+
+STATE_WIDTH = 15
+
+
+class _Transfer(Command):
+    """What push and pull share: the remote, the lock, a line a stage and a sum."""
+
+    doc_usage = "[STAGE ...]"
+    moved = ""  # what is said of a result that was moved
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Options may follow the names here."""
+        return super().parse_execute(self.options_first(in_args))
+
+    def transfer(self, graph: Graph, url: str, names: list[str]) -> int:
+        """Do it; returns the exit status."""
+        from .. import transfer
+        from ..report import Report
+        from ..units import size_text
+
+        graph.report = Report(self.outstream)
+        graph.lock.acquire()
+        try:
+            graph.store.sweep()
+            remote = graph.remote_at(url) if url else graph.remote
+            if remote is None:
+                raise UsageError(
+                    f"no remote store is configured: give {'--to' if self.name == 'push' else '--from'} URL, or set "
+                    f"{STORE_VARIABLE}=URL, or store.remote in the project's settings"
+                )
+            move = transfer.push if self.name == "push" else transfer.pull
+            done = move(graph, remote, names, self._say)
+        finally:
+            graph.cache.save()
+            graph.lock.release()
+        counts = [f"{done.moved} {self.moved} ({size_text(done.size_bytes)})", f"{done.there} there"]
+        self.outstream.write(", ".join([*counts, *([f"{done.missing} missing"] if done.missing else [])]) + "\n")
+        return EXIT_FAILED if remote.trouble is not None or (done.missing and self.name == "push" and names) else 0
+
+    def _say(self, state: str, text: str) -> None:
+        self.outstream.write(f"{state:<{STATE_WIDTH}}{text}\n")
+        self.outstream.flush()
+
+
+class Push(_Transfer):
+    """Copy results to the remote store."""
+
+    name = "push"
+    doc_purpose = "copy the results of stages to the remote store"
+    doc_usage = "[STAGE ...] [--to URL]"
+    doc_description = "With all that they need; without a name: of every stage."
+    cmd_options = (
+        {"name": "to", "short": "", "long": "to", "type": str, "default": "", "help": "instead of the configured one"},
+    )
+    moved = "pushed"
+
+    def _execute(self, to: str, pos_args: Any = None) -> int:
+        return self.transfer(self.graph(), to, self.stage_names(pos_args))
+
+
+class Pull(_Transfer):
+    """Fetch results from the remote store."""
+
+    name = "pull"
+    doc_purpose = "fetch what would otherwise be built from the remote store"
+    doc_usage = "[STAGE ...] [--from URL]"
+    doc_description = "With all that they need; without a name: of every stage. Nothing is built."
+    cmd_options = (
+        {
+            "name": "source",
+            "short": "",
+            "long": "from",
+            "type": str,
+            "default": "",
+            "help": "instead of the configured one",
+        },
+    )
+    moved = "pulled"
+
+    def _execute(self, source: str, pos_args: Any = None) -> int:
+        return self.transfer(self.graph(), source, self.stage_names(pos_args))
