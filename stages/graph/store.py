@@ -267,6 +267,15 @@ def unlink(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None
             os.unlink(path)
 
 
+def linked_keys(build: str) -> set[str]:
+    """Every key that some link names, in any scope."""
+    keys: set[str | None] = set()
+    for scope in os.listdir(build):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            keys.update(linked_key(build, scope, stage) for stage in os.listdir(f"{build}/{scope}/.current"))
+    return {key for key in keys if key is not None}
+
+
 def links_to(build: str, key: str) -> list[str]:
     """The links that name a key, as SCOPE/.current/STAGE: presets share equal results."""
     found = []

@@ -55,8 +55,18 @@ def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
             found_result = graph.reusable(stage, state)
             verdict, receipt = (WILL_RUN, None) if found_result is None else (FROM_STORE, found_result[1])
         receipts[name] = receipt
-        found.append(Explanation(name, verdict, state.reasons))
+        found.append(Explanation(name, verdict, [*state.reasons, *accepted(receipt)]))
     return found
+
+
+def accepted(receipt: Receipt | None) -> list[Reason]:
+    """What a person vouched for, the first time first: reasons that make nothing stale."""
+    found: list[Reason] = []
+    key, note = (receipt or {}).get("key"), (receipt or {}).get("accepted")
+    while isinstance(note, dict):
+        found.append(Reason("accepted", str(note.get("reason") or "no reason given"), note.get("from"), key))
+        key, note = note.get("from"), note.get("earlier")
+    return found[::-1]
 
 
 def as_text(explanations: list[Explanation]) -> str:

@@ -19,6 +19,8 @@ COMMANDS = {
     "reset-dep": "change:ResetDep",
     "push": "cache:Push",
     "pull": "cache:Pull",
+    "gc": "cache:Gc",
+    "accept": "change:Accept",
 }
 CONFIG = {"COMMAND": {name: f"stages.graph.commands.{place}" for name, place in COMMANDS.items()}}
 

@@ -88,3 +88,61 @@ class Pull(_Transfer):
 
     def _execute(self, source: str, pos_args: Any = None) -> int:
         return self.transfer(self.graph(), source, self.stage_names(pos_args))
+
+
+class Gc(Command):
+    """Take away the results that are needed least."""
+
+    name = "gc"
+    doc_purpose = "remove old results: --keep 10GB, --older-than 30d"
+    doc_usage = "--keep SIZE [--older-than AGE] [--dry-run]"
+    doc_description = (
+        "Never what a link names in any preset, nor what that was made from. The last used stay. What stopped stages "
+        "keep to resume from goes after 7 days, or after AGE, unless it is of today's key."
+    )
+    cmd_options = (
+        {"name": "keep", "short": "", "long": "keep", "type": str, "default": "", "help": "such as 10GB, 500MB, 0"},
+        {"name": "older", "short": "", "long": "older-than", "type": str, "default": "", "help": "such as 30d, 12h"},
+        {
+            "name": "dryrun",
+            "short": "n",
+            "long": "dry-run",
+            "type": bool,
+            "default": False,
+            "help": "only say what would go",
+        },
+    )
+
+    def _execute(self, keep: str, older: str, dryrun: bool, pos_args: Any = None) -> int:
+        from .. import gc
+        from ..units import parse_age, parse_size, size_text
+
+        if pos_args:
+            raise UsageError(f"gc takes no stage ({pos_args[0]!r}); `doit clean STAGE` removes the result of one")
+        if not keep and not older:
+            raise UsageError("say what may go: --keep 10GB (how much stays), --older-than 30d, or both")
+        keep_bytes = parse_size(keep) if keep else None
+        older_s = parse_age(older) if older else None
+        graph = self.graph()
+        graph.lock.acquire()
+        try:
+            if not dryrun:
+                graph.store.sweep()
+            chosen = gc.plan(graph, keep_bytes, older_s)
+            if not dryrun:
+                gc.remove(graph, chosen)
+            graph.cache.save()
+        finally:
+            graph.lock.release()
+        verb = "would remove" if dryrun else "removed"
+        for entry, freed in chosen.entries:
+            stage = entry.receipt["stage"] if entry.receipt else "damaged"
+            self.outstream.write(f"{verb} {stage} {entry.key[:10]}  {size_text(freed)}\n")
+        for path, size_bytes in chosen.folders:
+            self.outstream.write(f"{verb} {path}  {size_text(size_bytes)}\n")
+        freed = sum(size for _, size in chosen.entries) + sum(size for _, size in chosen.folders)
+        self.outstream.write(
+            f"{verb} {len(chosen.entries) + len(chosen.folders)} ({size_text(freed)}); {chosen.kept} results stay "
+            f"({size_text(chosen.kept_bytes)}), {size_text(chosen.needed_bytes)} of them linked or needed by such\n"
+        )
+        return 0

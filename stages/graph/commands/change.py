@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from ..errors import UsageError
 from ..store import links_to, unlink
 from .base import EXIT_USAGE, Command
 
@@ -62,6 +63,44 @@ class Clean(Command):
                 graph.cache.save()
         finally:
             graph.lock.release()
+        return 0
+
+
+class Accept(Command):
+    """Keep yesterday's result after a change that a person vouches for."""
+
+    name = "accept"
+    doc_purpose = "keep a stage's result after a change that you vouch for"
+    doc_usage = "STAGE [--reason TEXT]"
+    doc_description = (
+        "Today's key gets the outputs of the linked result. Its receipt says so for ever, and so do why, info, verify "
+        "and the provenance. `doit -a -s STAGE` really makes it again."
+    )
+    cmd_options = (
+        {"name": "reason", "short": "", "long": "reason", "type": str, "default": "", "help": "why it may stay"},
+    )
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Options may follow the names here."""
+        return super().parse_execute(self.options_first(in_args))
+
+    def _execute(self, reason: str, pos_args: Any = None) -> int:
+        from ..accept import accept
+
+        names = self.stage_names(pos_args)
+        if len(names) != 1:
+            raise UsageError("accept takes one stage")
+        graph = self.graph()
+        graph.lock.acquire()
+        try:
+            graph.store.sweep()
+            differences = accept(graph, graph.stages[names[0]], reason or None)
+        finally:
+            graph.cache.save()
+            graph.lock.release()
+        self.outstream.write(f"accepted {names[0]}: its result stays, although\n")
+        for each in differences:
+            self.outstream.write(f"  {each.text()}\n")
         return 0
 
 
