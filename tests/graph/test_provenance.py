@@ -13,6 +13,7 @@ import pytest
 
 from stages.graph import Output, Stage, files, receipt_of
 from stages.graph.provenance import merge
+from stages.graph.receipt import digest_in
 from tests.graph.project import Project
 from tests.graph.test_why import MAY_RUN
 
@@ -191,6 +192,22 @@ def test_receipts_of_different_builds_are_refused(project: Project) -> None:
     assert result.status == 1
     assert "input all of two is all of one: two was made from" in result.out
     assert project.doit().status == 0
+
+
+def test_what_was_accepted_is_told(project: Project) -> None:
+    """That a person vouched for a result is part of what the receipt is, and of what is made from it."""
+    a_chain(project)
+    assert project.doit().status == 0
+    receipts = {name: project.receipt(name) for name in ("one", "two")}
+    edges = {"one": {}, "two": {"all": ("one", "")}}
+    before = digest_in(receipts["two"], "receipt.json")
+    assert "accepted" not in merge(receipts, edges)["stages"]["two"]
+    receipts["two"]["accepted"] = {"from": "another key"}
+    assert merge(receipts, edges)["stages"]["two"]["accepted"] == {"from": "another key"}
+    assert digest_in(receipts["two"], "receipt.json") != before
+    receipts["two"]["run"]["duration_s"] += 1
+    receipts["two"].pop("accepted")
+    assert digest_in(receipts["two"], "receipt.json") == before, "how the run went is no part of it"
 
 
 def test_receipt_that_is_not_what_its_key_says() -> None:
