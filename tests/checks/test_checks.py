@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages import check, paths
+from stages.graph.artifacts import ArtifactsLock
 
 
 @pytest.fixture
@@ -159,3 +160,9 @@ def test_locks_finds_a_host_a_missing_hash_and_a_stale_pin(tmp_path: Path) -> No
     (tmp_path / "pyproject.toml").write_text(manifest)
     append(tmp_path / "locks/base.txt", "--find-links https://example.invalid/simple\nplanted==1.0\n")
     assert len(check.locks(tmp_path)) == 2
+
+
+def test_committed_lock_is_as_the_command_writes_it(tmp_path: Path) -> None:
+    """artifacts.lock after a merge by hand: readable, and in the one order that keeps its diffs small."""
+    shutil.copy(paths.ROOT / "artifacts.lock", tmp_path)
+    assert not ArtifactsLock(str(tmp_path)).save()
