@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from .receipt import Receipt, compared, digest_in, key_of
+from .receipt import Receipt, belongs, compared, digest_in
 
 FORMAT = 1
 Edges = Mapping[str, Mapping[str, tuple[str, str]]]  # stage -> input -> (stage, output)
@@ -30,7 +30,7 @@ def merge(receipts: Mapping[str, Receipt], edges: Edges) -> dict[str, Any]:
     comes from has now: such receipts tell of no one build.
     """
     for name, receipt in receipts.items():
-        if receipt["stage"] != name or key_of(receipt["components"]) != receipt["key"]:
+        if receipt["stage"] != name or not belongs(receipt):
             raise ValueError(f"the receipt of {name} does not belong to its key {receipt['key'][:10]}")
     return {"format": FORMAT, "stages": {name: _entry(name, receipts, edges) for name in receipts}}
 
@@ -72,16 +72,30 @@ def _entry(name: str, receipts: Mapping[str, Receipt], edges: Edges) -> dict[str
             output: {what: found[what] for what in ("digest", "size_bytes")}
             for output, found in compared(receipt).items()
         },
-        **({"accepted": receipt["accepted"]} if "accepted" in receipt else {}),
+        **({"accepted": _accepted(receipt["accepted"])} if "accepted" in receipt else {}),
     }
 
 
 def _files(paths: Mapping[str, str]) -> list[dict[str, str]]:
-    """Files from outside: where they lie on this machine is nobody's business."""
-    return [
-        {"name": os.path.basename(path) if os.path.isabs(path) else path, "digest": digest}
-        for path, digest in sorted(paths.items())
-    ]
+    """Files from outside, without their place."""
+    return [{"name": _placeless(path), "digest": digest} for path, digest in sorted(paths.items())]
+
+
+def _accepted(accepted: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person vouched for. An outside file's difference is named GROUP: PATH."""
+    told = dict(accepted)
+    if "differences" in told:
+        told["differences"] = [
+            {**each, "name": ": ".join(map(_placeless, each["name"].split(": ")))} for each in told["differences"]
+        ]
+    if "earlier" in told:
+        told["earlier"] = _accepted(told["earlier"])
+    return told
+
+
+def _placeless(path: str) -> str:
+    """Where a file lies on this machine is nobody's business."""
+    return os.path.basename(path) if os.path.isabs(path) else path
 
 
 def main(argv: list[str]) -> None:

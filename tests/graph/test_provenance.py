@@ -202,8 +202,12 @@ def test_what_was_accepted_is_told(project: Project) -> None:
     edges = {"one": {}, "two": {"all": ("one", "")}}
     before = digest_in(receipts["two"], "receipt.json")
     assert "accepted" not in merge(receipts, edges)["stages"]["two"]
-    receipts["two"]["accepted"] = {"from": "another key"}
-    assert merge(receipts, edges)["stages"]["two"]["accepted"] == {"from": "another key"}
+    difference = {"kind": "external", "name": "documents: /home/me/letters.txt", "old": "1", "new": "2"}
+    earlier = {"from": "a key", "differences": [difference]}
+    receipts["two"]["accepted"] = {"from": "another key", "differences": [difference], "earlier": earlier}
+    told = merge(receipts, edges)["stages"]["two"]["accepted"]
+    assert told["from"] == "another key" and "/home/me" not in json.dumps(told)
+    assert told["earlier"]["differences"][0]["name"] == "documents: letters.txt"
     assert digest_in(receipts["two"], "receipt.json") != before
     receipts["two"]["run"]["duration_s"] += 1
     receipts["two"].pop("accepted")
