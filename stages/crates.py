@@ -61,6 +61,7 @@ def cli_stage() -> Stage:
         sources=(crate_sources("rust/tokenizer/src", "rust/inference/src", "rust/cli/src", "shaders/*.wgsl"),),
         tools=(tools.RUSTC,),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo"},
+        background=True,
         needs=(tools.CARGO,),
         scope="bin",
         links={"pocketlm": "pocketlm"},
@@ -89,6 +90,7 @@ def wasm_stage() -> Stage:
         tools=(wasm_target.RUSTC, *tools.WASM_TOOL_VERSIONS),
         env=(wasm_target.FORCE,),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wasm"},
+        background=True,
         needs=(tools.CARGO, wasm_target.WASM_TARGET, tools.WASM_TOOLS, tools.NODE_PACKAGES),
         scope="shared",
     )

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages import paths
-from stages.graph import Setup, Tool
+from stages.graph import Runner, Setup, Tool
 
 # Newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same version.
 WASM_BINDGEN = "0.2.129"
@@ -31,18 +31,19 @@ class SetupError(RuntimeError):
     """A tool could not be had; the text says what to type."""
 
 
-def run(
-    argv: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None, advice: str = ""
+def install_with(
+    run: Runner,
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    advice: str = "",
 ) -> None:
-    """Run one installing command with its output on our stderr. Raises SetupError with the command and the advice."""
+    """Run one installing command; env: variables beside ours. Raises SetupError with the command and the advice."""
     words = [str(word) for word in argv]
-    print(f"      $ {' '.join(words)}", file=sys.stderr, flush=True)
-    try:
-        status = subprocess.run(
-            words, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=sys.stderr
-        ).returncode
-    except FileNotFoundError:
-        raise SetupError(f"{words[0]} is not on PATH. {advice}".strip()) from None
+    if shutil.which(words[0]) is None:
+        raise SetupError(f"{words[0]} is not on PATH. {advice}".strip())
+    status = run(words, cwd=cwd, env={**os.environ, **(env or {})}).status
     if status != 0:
         raise SetupError(f"`{' '.join(words)}` failed with status {status}. {advice}".strip())
 
@@ -66,11 +67,12 @@ def _lock_setup(extra: str, doc: str) -> Setup:
     def is_ready() -> bool:
         return stamp.is_file() and stamp.read_bytes() == lock.read_bytes()
 
-    def install() -> None:
+    def install(run: Runner) -> None:
         python = str(paths.VENV / "bin" / "python")
         advice = "Is the package registry within reach, and are there 8 GB free?"
         try:
-            run(
+            install_with(
+                run,
                 [
                     paths.VENV / "bin" / "uv",
                     "pip",
@@ -85,14 +87,15 @@ def _lock_setup(extra: str, doc: str) -> Setup:
                 advice=advice,
             )
         except SetupError:  # uv reads no pip.conf: a mirror set up for pip alone still works
-            run(
+            install_with(
+                run,
                 [python, "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", lock],
                 advice=advice,
             )
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_bytes(lock.read_bytes())
 
-    return Setup(extra, doc, is_ready, install)
+    return Setup(extra, doc, is_ready, install, exclusive=".venv")
 
 
 TORCH = _lock_setup("train", "PyTorch and numpy in .venv (5 GB on Linux), by the hashes of locks/train.txt.")
@@ -134,7 +137,7 @@ WASM_TOOL_VERSIONS = (
 CARGO_ADVICE = "Install Rust: https://rustup.rs, or Debian's `apt-get install cargo rustc`."
 
 
-def _require_cargo() -> None:
+def _require_cargo(_run: Runner) -> None:
     if shutil.which("cargo") is None:
         raise SetupError(f"cargo is not on PATH. {CARGO_ADVICE}")
 
@@ -153,12 +156,13 @@ def _wasm_tools_ready() -> bool:
     )
 
 
-def _install_wasm_tools() -> None:
-    _require_cargo()
+def _install_wasm_tools(run: Runner) -> None:
+    _require_cargo(run)
     target = paths.BUILD / "run" / "cargo-tools"
     # Debug builds: 132 s for both, against 433 s optimised, and they write the same wasm.
     for crate, version in (("wasm-bindgen-cli", WASM_BINDGEN), ("wasm-pack", WASM_PACK)):
-        run(
+        install_with(
+            run,
             ["cargo", "install", "--locked", "--debug", "--force", "--root", paths.TOOLS, f"{crate}@{version}"],
             env={"CARGO_TARGET_DIR": str(target)},
             cwd=paths.BUILD,
@@ -188,7 +192,7 @@ def _node_modules_ready() -> bool:
     )
 
 
-def _install_node_modules() -> None:
+def _install_node_modules(run: Runner) -> None:
     version = output_of("node", "--version")
     advice = f"Install Node.js >= {NODE_MIN} with npm: https://nodejs.org, or your system's package."
     if version is None:
@@ -199,7 +203,8 @@ def _install_node_modules() -> None:
     (paths.NODE_DIR / "installed").unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(paths.WEB / name, paths.NODE_DIR / name)
-    run(
+    install_with(
+        run,
         ["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier"],
         cwd=paths.NODE_DIR,
         advice="Is the npm registry within reach?",
@@ -233,7 +238,7 @@ def lavapipe_icd() -> Path | None:
     return next(iter(sorted(LAVAPIPE_ICD_DIR.glob("lvp_icd*.json"))), None)
 
 
-def apt_install(*packages: str) -> None:
+def apt_install(run: Runner, *packages: str) -> None:
     """Install Debian packages as root. Raises SetupError with the command where we are not root or there is no
     apt-get.
     """
@@ -245,20 +250,23 @@ def apt_install(*packages: str) -> None:
     if os.geteuid() != 0:
         raise SetupError(f"The tests need {', '.join(packages)}. Type: sudo {command}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], env=env)
-    run(command.split(), env=env, advice=f"Type it by hand to see more: {command}")
+    install_with(run, ["apt-get", "update", "-qq"], env=env)
+    install_with(run, command.split(), env=env, advice=f"Type it by hand to see more: {command}")
 
 
-def _install_browser() -> None:
+def _install_browser(run: Runner) -> None:
     if os.environ.get("POCKETLM_CHROMIUM"):
         raise SetupError(f"POCKETLM_CHROMIUM={os.environ['POCKETLM_CHROMIUM']} is not there")
-    apt_install("chromium")
+    apt_install(run, "chromium")
 
 
-BROWSER = Setup("browser", "Chromium, for the end-to-end tests.", lambda: chromium() is not None, _install_browser)
+BROWSER = Setup(
+    "browser", "Chromium, for the end-to-end tests.", lambda: chromium() is not None, _install_browser, "apt"
+)
 VULKAN = Setup(
     "vulkan",
     "Mesa's software Vulkan driver, for the tests of the shaders.",
     lambda: sys.platform != "linux" or lavapipe_icd() is not None,
-    lambda: apt_install("mesa-vulkan-drivers", "libvulkan1"),
+    lambda run: apt_install(run, "mesa-vulkan-drivers", "libvulkan1"),
+    exclusive="apt",
 )

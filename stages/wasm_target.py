@@ -16,11 +16,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from stages import paths
-from stages.graph import Setup, Tool
+from stages.graph import Runner, Setup, Tool
 from stages.tools import CARGO_ADVICE, SetupError, apt_install, output_of
 
 TARGETS = {"wasm32-unknown-unknown": "std,panic_abort,panic_unwind,proc_macro,test", "wasm32v1-none": "core,alloc"}
@@ -70,7 +69,7 @@ def _stamp(way: str, sysroot: str) -> None:
     paths.WASM_TARGET_STAMP.write_text(json.dumps({"way": way, "sysroot": sysroot}))
 
 
-def install() -> None:
+def install(run: Runner) -> None:
     """Take the first way that works. Raises SetupError that names what was tried."""
     if os.environ.get(FORCE) != "distro":
         sysroot = _sysroot()
@@ -79,21 +78,21 @@ def install() -> None:
         if sysroot is not None and _in_sysroot(sysroot):
             return _stamp("sysroot", sysroot)
         if sysroot is not None and shutil.which("rustup") is not None:
-            added = subprocess.run(["rustup", "target", "add", *TARGETS], capture_output=True, text=True)
-            if added.returncode == 0 and _in_sysroot(sysroot):
+            added = run(["rustup", "target", "add", *TARGETS])
+            if added.status == 0 and _in_sysroot(sysroot):
                 return _stamp("rustup", sysroot)
             print(
                 f"      rustup could not add {', '.join(TARGETS)}: compiling them from Debian's source package",
                 flush=True,
             )
-    _compile_from_distribution()
+    _compile_from_distribution(run)
     return _stamp("distro", "/usr")
 
 
-def _compile_from_distribution() -> None:
+def _compile_from_distribution(run: Runner) -> None:
     """Way 3: build core, alloc and std for both targets with Debian's rustc, and put them into its sysroot."""
     if not (DISTRO_BIN / "rustc").exists() or not any(Path("/usr/src").glob("rustc-*/library/vendor")):
-        apt_install(*DEBIAN_PACKAGES)
+        apt_install(run, *DEBIAN_PACKAGES)
     sources = next(iter(sorted(Path("/usr/src").glob("rustc-*/library/vendor"))), None)
     if sources is None:
         raise SetupError(f"no Rust library sources under /usr/src after installing {', '.join(DEBIAN_PACKAGES)}")
@@ -112,11 +111,10 @@ def _compile_from_distribution() -> None:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("RUSTUP", "CARGO", "RUSTC"))}
     for target, crates in TARGETS.items():
         words = f"build --release --offline -Zbuild-std={crates} --target {target}"
-        print(f"      $ {DISTRO_BIN}/cargo {words}", flush=True)
         command = [str(DISTRO_BIN / "cargo"), *words.split()]
-        done = subprocess.run(command, cwd=work, env={**clean, "PATH": "/usr/bin:/bin", "RUSTC_BOOTSTRAP": "1"})
-        if done.returncode != 0:
-            raise SetupError(f"Debian's rustc could not compile the standard library for {target} (see above)")
+        done = run(command, cwd=work, env={**clean, "PATH": "/usr/bin:/bin", "RUSTC_BOOTSTRAP": "1"})
+        if done.status != 0:
+            raise SetupError(f"Debian's rustc could not compile the standard library for {target}")
         try:
             _replace_library(target, work / "target" / target / "release" / "deps", compiler)
         except PermissionError as error:
@@ -157,4 +155,5 @@ WASM_TARGET = Setup(
     "Rust's standard library for wasm: found, added by rustup, or compiled from Debian's sources.",
     is_ready,
     install,
+    exclusive="apt",
 )

@@ -33,6 +33,7 @@ def page_stage() -> Stage:
         inputs={"wasm": Output("wasm", "pkg/")},
         sources=(files("web", exclude=NOT_BUNDLED),),
         tools=(tools.NODE,),
+        background=True,
         needs=(tools.NODE_PACKAGES,),
         scope="shared",
     )

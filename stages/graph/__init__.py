@@ -8,12 +8,13 @@ key.py, graph.py, builder.py, store.py.
 from .errors import GraphError, StageFailed, UsageError
 from .graph import Graph, tasks_for
 from .sources import files, python_sources
-from .stage import Output, Setup, Stage, Tool, receipt_of
+from .stage import Output, Runner, Setup, Stage, Tool, receipt_of
 
 __all__ = [
     "Graph",
     "GraphError",
     "Output",
+    "Runner",
     "Setup",
     "Stage",
     "StageFailed",

@@ -14,75 +14,61 @@ from .stage import Setup, Stage
 
 
 class _Action(BaseAction):
-    """What doit expects of an action, but for the work itself."""
+    """What doit expects of an action, but for `execute`."""
 
-    def __init__(self, graph: Graph, name: str) -> None:
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.name = name
         self.task: Any = None
         self.out = self.err = self.result = None
         self.values: dict[str, Any] = {}
-
-    def work(self) -> str:
-        """Do it; returns the outcome in a word or two."""
-        raise NotImplementedError
-
-    def usual_s(self) -> float | None:
-        """How long it took last time, where that is known."""
-        return None
-
-    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
-        """Called by doit. Errors that a person can mend become a TaskFailed with their message; others are defects
-        and pass.
-        """
-        report = self.graph.report
-        started = time.monotonic()
-        if report is not None:
-            report.started(self.name, self.usual_s())
-        try:
-            outcome = self.work()
-        except (GraphError, OSError) as error:
-            from .disk import described  # only what fails pays for it
-
-            message = described(error, self.graph.build)
-            message = message if message.startswith(("stage ", "setup ")) else f"stage {self.name}: {message}"
-            if report is not None:
-                report.ended(self.name, "failed", time.monotonic() - started)
-            return TaskFailed(message)
-        if report is not None:
-            report.ended(self.name, outcome, time.monotonic() - started)
-        return None
 
 
 class StageAction(_Action):
     """Bring a stage up to date."""
 
     def __init__(self, graph: Graph, stage: Stage) -> None:
-        super().__init__(graph, stage.name)
+        super().__init__(graph)
         self.stage = stage
 
-    def work(self) -> str:
-        """See builder.bring_up_to_date."""
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+        """Called by doit. Errors that a person can mend become a TaskFailed with their message; others are defects
+        and pass.
+        """
         from .builder import bring_up_to_date  # only what really runs pays for it
+        from .times import usual_s
 
-        return bring_up_to_date(self.graph, self.stage)
+        report, name, started = self.graph.report, self.stage.name, time.monotonic()
+        if report is not None:
+            report.started(name, usual_s(self.graph, self.stage))
+        try:
+            outcome = bring_up_to_date(self.graph, self.stage)
+        except (GraphError, OSError) as error:
+            from .disk import described  # only what fails pays for it
 
-    def usual_s(self) -> float | None:
-        """By the receipt of the linked result."""
-        receipt = self.graph.linked_receipt(self.stage)[1]
-        return float(receipt["run"]["duration_s"]) if receipt else None
+            if report is not None:
+                report.ended(name, "failed", time.monotonic() - started)
+            message = described(error, self.graph.build)
+            return TaskFailed(message if message.startswith(("stage ", "setup ")) else f"stage {name}: {message}")
+        if report is not None:
+            report.ended(name, outcome, time.monotonic() - started)
+        return None
 
 
 class SetupAction(_Action):
     """Install a tool."""
 
     def __init__(self, graph: Graph, setup: Setup) -> None:
-        super().__init__(graph, f"setup:{setup.name}")
+        super().__init__(graph)
         self.setup = setup
 
-    def work(self) -> str:
-        """See builder.ensure."""
-        from .builder import BUILT, ensure
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+        """Called by doit. The installer itself tells the report."""
+        from .installer import ensure
 
-        ensure(self.graph, self.setup)
-        return BUILT
+        try:
+            ensure(self.graph, self.setup)
+        except (GraphError, OSError) as error:
+            from .disk import described
+
+            return TaskFailed(described(error, self.graph.build))
+        return None

@@ -99,7 +99,8 @@ def _rules(
             yield "read", values[f"in.{name}"]
         else:  # all that it makes, and not the receipt beside it, which tells of times
             yield "only", values[f"in.{name}"]
-            for path in graph.stages[output.stage].outputs:
+            made = graph.stages[output.stage]
+            for path in set(made.outputs) - set(made.uncompared):
                 yield "read", f"{values[f'in.{name}']}/{path}"
     for paths in stage.external.values():
         yield from (("read", os.path.join(graph.root, os.fspath(path))) for path in paths)

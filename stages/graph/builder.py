@@ -7,7 +7,6 @@ harmless. A crash at any point leaves the old result or the new one.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from . import audit, disk, environment, snapshot, store
 from .errors import GraphError, StageFailed
 from .graph import Graph, State
+from .installer import ensure
 from .receipt import VERSION as RECEIPT_VERSION
 from .receipt import digest_in
 from .sources import Expansion
-from .stage import Setup, Stage, expand_placeholders, nested
+from .stage import Stage, expand_placeholders, nested
 
 if TYPE_CHECKING:
     from .process import Ended
@@ -41,27 +41,6 @@ def bring_up_to_date(graph: Graph, stage: Stage) -> str:
         graph.cache.save()
 
 
-def ensure(graph: Graph, setup: Setup) -> bool:
-    """Install a setup unless it is ready; returns whether it had to be. One at a time: installers share folders.
-
-    Raises StageFailed with the installer's message.
-    """
-    with graph.setup_guard:
-        if setup.is_ready():
-            return False
-        report = graph.report
-        if report is not None:
-            report.note(f"setup:{setup.name}: {setup.doc}")
-        try:
-            with contextlib.nullcontext() if report is None else report.pausing():
-                setup.install()
-        except Exception as error:
-            raise StageFailed(f"setup {setup.name} failed: {error or type(error).__name__}") from error
-        if not setup.is_ready():
-            raise StageFailed(f"setup {setup.name} ended well, but what it installs is still not there")
-        return True
-
-
 class _Build:
     """One stage being brought up to date."""
 
@@ -77,7 +56,7 @@ class _Build:
         state = self._evaluate(inputs, sources)
         if self._reuse(state):
             return FROM_STORE
-        installed = [ensure(self.graph, setup) for setup in self.stage.needs]
+        installed = [ensure(self.graph, setup, self.stage.background) for setup in self.stage.needs]
         if any(installed) or state.missing_tools:
             self.graph.time_passed()
             state = self._evaluate(inputs, sources)
@@ -213,7 +192,7 @@ class _Build:
 
         terminal = report is not None and report.terminal
         cwd = expand_placeholders(stage.cwd, values)
-        return graph.processes.run(argv, cwd, env, self.log, on_line, graph.lock.fd, terminal)
+        return graph.processes.run(argv, cwd, env, self.log, on_line, graph.lock.fd, terminal, stage.background)
 
     def _placeholders(self, out: str, partial: str) -> dict[str, str]:
         import sys

@@ -139,7 +139,7 @@ class Graph:
         self.reuse = setting != "off"  # off: what no link holds is not reused
         self.shared = Store(os.path.abspath(setting), self.cache) if setting not in ("", "off") and not url else None
         self._remote_url = remote if setting == "" else lambda: setting if url else None
-        self.setup_guard = threading.Lock()
+        self.setup_guards: dict[str, threading.Lock] = {}  # Setup.exclusive -> held while one is installed
         self._view: View | None = None
         self._states: dict[str, State] = {}
         self._versions: dict[Tool, str | None] = {}

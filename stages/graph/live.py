@@ -11,10 +11,8 @@ for it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,7 +22,15 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
-COLOURS = {"fresh": "2", "built": "32", "from the store": "36", "failed": "1;31", "not run": "33", "ignored": "2"}
+COLOURS = {
+    "fresh": "2",
+    "built": "32",
+    "installed": "32",
+    "from the store": "36",
+    "failed": "1;31",
+    "not run": "33",
+    "ignored": "2",
+}
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 REFRESH_HZ = 8
 
@@ -47,7 +53,6 @@ class LiveReport(Report):
         self._to_come: list[str] = []
         self._live: Live | None = None
         self._console: Console | None = None
-        self._paused = 0
 
     def initialize(self, tasks: Any, selected: Any) -> None:
         """Remember what is to come, in graph order."""
@@ -84,20 +89,6 @@ class LiveReport(Report):
         """A task is fresh."""
         self._drop(task.name)
         super().skip_uptodate(task)
-
-    @contextlib.contextmanager
-    def pausing(self) -> Iterator[None]:
-        """Leave the terminal to something that writes to it directly, such as an installer."""
-        with self._guard:
-            self._paused += 1
-            self._hide()
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._paused -= 1
-                if self._running:
-                    self._show()
 
     def close(self) -> None:
         """Take the live region away."""
@@ -148,7 +139,7 @@ class LiveReport(Report):
             self._to_come.remove(name)
 
     def _show(self) -> None:
-        if self._live is not None or self._paused:
+        if self._live is not None:
             return
         from rich.console import Console
         from rich.live import Live

@@ -51,6 +51,7 @@ class Processes:
         on_line: Callable[[str, str], None],
         lock_fd: int | None,
         terminal: bool,
+        background: bool = False,
     ) -> Ended:
         """Run one command to its end. `on_line(line, newest)` gets each finished line ("" for none) and the newest
         text.
@@ -71,7 +72,7 @@ class Processes:
                 file.flush()
 
             try:
-                supervisor = self._start(argv, cwd, env, output, lock_fd)
+                supervisor = self._start(argv, cwd, env, output, lock_fd, background)
             finally:
                 os.close(output)
             try:
@@ -104,7 +105,13 @@ class Processes:
             supervisor.terminate()  # told twice: no grace
 
     def _start(
-        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], output: int, lock_fd: int | None
+        self,
+        argv: Sequence[str],
+        cwd: str,
+        env: Mapping[str, str],
+        output: int,
+        lock_fd: int | None,
+        background: bool,
     ) -> subprocess.Popen[bytes]:
         theirs, ours = os.pipe()
         try:
@@ -112,7 +119,15 @@ class Processes:
                 if self._stopping():
                     raise OSError("this run is being stopped")
                 supervisor = subprocess.Popen(
-                    [sys.executable, "-I", "-S", SUPERVISOR, str(self.grace_s), *argv],
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        SUPERVISOR,
+                        str(self.grace_s),
+                        "background" if background else "-",
+                        *argv,
+                    ],
                     cwd=cwd,
                     env=dict(env),
                     stdin=theirs,

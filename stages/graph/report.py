@@ -6,7 +6,6 @@ thread).
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from typing import Any, TextIO
@@ -41,12 +40,8 @@ class Report:
         """Something worth a line."""
         self.write(text)
 
-    def pausing(self) -> contextlib.AbstractContextManager[None]:
-        """While something writes to the terminal directly."""
-        return contextlib.nullcontext()
-
     def ended(self, name: str, outcome: str, seconds: float) -> None:
-        """A stage or setup is done: "built", "from the store" or "failed"."""
+        """A stage or setup is done: "built", "installed", "from the store" or "failed"."""
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
         self.state(outcome, f"{name}  {duration(seconds)}" if outcome != "from the store" else name)
 

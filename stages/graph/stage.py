@@ -11,10 +11,13 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .receipt import NAME as RECEIPT
 from .sources import Source
+
+if TYPE_CHECKING:
+    from .process import Ended
 
 RESERVED = (RECEIPT, "log.txt")  # the engine's own files in a result's folder
 PLACEHOLDERS = ("out", "params", "partial", "snapshot", "build", "root", "python")
@@ -56,6 +59,15 @@ class Tool:
             raise ValueError(f"tool {self.name}: give either argv (to ask it) or version (to pin it)")
 
 
+class Runner(Protocol):
+    """What an `install` runs its commands with: under the supervisor, with a log, shown like a stage's."""
+
+    def __call__(
+        self, argv: Sequence[str], *, cwd: os.PathLike[str] | str | None = None, env: Mapping[str, str] | None = None
+    ) -> Ended:
+        """Run one command to its end. cwd: else the root; env: its whole environment, else ours."""
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """Something to install before a command can run: doit task `setup:NAME`. Not a result: it never enters the
@@ -65,7 +77,8 @@ class Setup:
     name: str
     doc: str
     is_ready: Callable[[], bool]
-    install: Callable[[], None]
+    install: Callable[[Runner], None]
+    exclusive: str = ""  # setups with the same word here are never installed at once: they share a folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +106,7 @@ class Stage:
     reproducible: bool = True  # False: the same sources and tools need not give the same bytes, and nobody says so
     resumable: bool = False
     cwd: str = "{snapshot}"
+    background: bool = False  # outside the key: beside others (`-n 2`) it takes what they leave of the processor
     # For the audit (audit.py), outside the key: what a command may open though the key does not hold it, for what it
     # gives is pinned elsewhere (caches of downloads, settings of pip); and folders that it may only look through.
     reads: Sequence[str] = ()

@@ -1,6 +1,6 @@
 """The supervisor: a small program that runs one command and leaves nothing of it behind.
 
-    python -I -S supervisor.py GRACE_SECONDS COMMAND...        (standard input: a pipe whose other end the run holds)
+    python -I -S supervisor.py GRACE_SECONDS -|background COMMAND...     (standard input: a pipe; the run holds its end)
 
 It ends with the command's exit status (128 + signal where one ended it, 127 where it cannot be started). When the
 pipe closes, because the run wants to stop or is dead, every process of the command gets SIGTERM and, after the
@@ -20,12 +20,15 @@ import time
 
 LEFT_OVER_S = 0.5  # what a command leaves behind may end by itself for so long
 PR_SET_CHILD_SUBREAPER = 36
+NICENESS = 19  # of a background command
 
 
 def main() -> int:
     """Run the command of sys.argv; returns the exit status."""
-    grace_s, argv = float(sys.argv[1]), sys.argv[2:]
+    grace_s, background, argv = float(sys.argv[1]), sys.argv[2] == "background", sys.argv[3:]
     _become_subreaper()
+    if background:
+        _give_way()
     wake, waker = os.pipe()
     for fd in (wake, waker):
         os.set_blocking(fd, False)
@@ -139,6 +142,18 @@ def _send(pids: list[int], group: int, number: int) -> None:
 def _exit_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def _give_way() -> None:
+    """Let everything of this session run only where others leave the processor free.
+
+    Linux may share processors among sessions first (autogroup) and looks at `nice` only within one: so the session
+    gets its number too.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as file:
+        file.write(str(NICENESS))
 
 
 def _become_subreaper() -> None:

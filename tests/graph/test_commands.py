@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.graph import Graph, Output, Setup, Stage, Tool, UsageError, files
+from stages.graph import Graph, Output, Runner, Setup, Stage, Tool, UsageError, files
 from tests.graph.project import Project, wait_until
 
 
 def test_list_is_one_sentence_a_task_in_graph_order(chain: Project) -> None:
-    chain.setups = [Setup("zig", "The Zig compiler.", lambda: True, lambda: None)]
+    chain.setups = [Setup("zig", "The Zig compiler.", lambda: True, lambda run: None)]
     assert chain.doit("list").out.splitlines() == [
         "one    Makes one.",
         "two    Makes two.",
@@ -107,7 +107,7 @@ def test_setup_is_ensured_only_when_its_stage_runs(project: Project) -> None:
     installed: list[str] = []
     ready = project.root / "ready"
 
-    def install() -> None:
+    def install(run: Runner) -> None:
         installed.append("x")
         ready.touch()
 
@@ -133,7 +133,7 @@ def test_setup_is_ensured_only_when_its_stage_runs(project: Project) -> None:
 
 
 def test_setup_that_fails_is_a_message(project: Project) -> None:
-    def install() -> None:
+    def install(run: Runner) -> None:
         raise RuntimeError("no network; type: sudo apt-get install x")
 
     setup = Setup("x", "X.", lambda: False, install)
@@ -143,10 +143,55 @@ def test_setup_that_fails_is_a_message(project: Project) -> None:
     assert "setup x failed: no network; type: sudo apt-get install x" in result.out and "Traceback" not in result.out
 
 
+def test_setups_run_commands_as_stages_do(project: Project) -> None:
+    """With a log, their output in the report, and the end of it where one fails."""
+    ready = project.root / "ready"
+
+    def install(run: Runner) -> None:
+        ended = run(["sh", "-c", "echo fetching; echo no space left >&2; test -e room"], cwd=project.root)
+        if ended.status:
+            raise RuntimeError(f"could not fetch: {ended.status}")
+        ready.touch()
+
+    project.stage("s", "echo > {out}/o.txt", needs=(Setup("x", "X.", ready.exists, install),))
+    result = project.doit("s")
+    assert result.status == 1 and "setup:x │ fetching" in result.out
+    assert "setup x failed: could not fetch: 1\n  last lines:\n    fetching\n    no space left" in result.out
+    assert (project.build / "run/setup-x/log.txt").read_text().endswith("fetching\nno space left\n")
+    project.write("room", "")
+    assert "installed      setup:x" in project.doit("s").out
+
+
+def test_setups_wait_only_for_those_that_share_a_folder(project: Project) -> None:
+    """With -n 2: `a` cannot end before `b` has begun; `b` and `c` share a folder."""
+    begun: list[str] = []
+    holders = 0
+
+    def installer(name: str) -> Setup:
+        def install(run: Runner) -> None:
+            nonlocal holders
+            begun.append(name)
+            if name == "a":
+                wait_until(lambda: "b" in begun, what="the other setup")
+            else:
+                holders += 1
+                assert holders == 1
+                run(["sleep", "0.2"])
+                holders -= 1
+            (project.root / name).touch()
+
+        return Setup(name, "X.", (project.root / name).exists, install, exclusive="" if name == "a" else "shared")
+
+    for name in "abc":
+        project.stage(name, "echo > {out}/o.txt", needs=(installer(name),))
+    assert project.doit("-n", "3").status == 0
+    assert sorted(begun) == ["a", "b", "c"]
+
+
 def test_setup_may_bring_the_tool(project: Project) -> None:
     tool = project.root / "tool"
 
-    def install() -> None:
+    def install(run: Runner) -> None:
         tool.write_text("#!/bin/sh\necho 1\n")
         tool.chmod(0o755)
 

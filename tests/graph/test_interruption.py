@@ -8,13 +8,14 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from stages.graph import Output, files
-from tests.graph.project import Project, is_alive, wait_until
+from tests.graph.project import RUN_DOIT, Project, is_alive, wait_until
 
 SLOW = "i=0; while [ $i -lt 100 ]; do echo $i >> {out}/o.txt; i=$((i+1)); sleep 0.1; done"
 
@@ -259,3 +260,43 @@ def test_output_of_killed_run_is_swept(project: Project) -> None:
     os.chmod(leftover, 0o555)
     project.doit()
     assert not leftover.exists()
+
+
+def test_installers_end_with_the_run(project: Project) -> None:
+    """SIGTERM ends an installer's grandchild too, in a session of its own."""
+    project.write(
+        "dodo.py",
+        "from pathlib import Path\nfrom stages.graph import *\n"
+        f"ROOT = Path({str(project.root)!r})\n"
+        "def install(run):\n    run(['sh', '-c', 'setsid sleep 60 & echo $! > pid; wait'], cwd=ROOT)\n"
+        "SETUP = Setup('x', 'X.', lambda: False, install)\n"
+        "STAGE = Stage(name='s', doc='S.', run=('true',), outputs=('o',), needs=(SETUP,))\n"
+        "GRAPH = Graph([STAGE], root=ROOT, build=ROOT / 'build', grace_s=1.0)\n"
+        "DOIT_CONFIG = GRAPH.doit_config()\ndef task_all():\n    yield from GRAPH.tasks()\n",
+    )
+    process = subprocess.Popen([sys.executable, str(RUN_DOIT), "s"], cwd=project.root)
+    pid = project.root / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text().strip(), what="the installer")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+    assert not is_alive(int(pid.read_text()))
+
+
+def test_sigint_ends_both_branches(project: Project) -> None:
+    """-n 2 runs two stages at once, and one signal ends both."""
+    for name in ("a", "b"):
+        project.stage(name, f"echo $$ > {{root}}/{name}.pid; sleep 60; echo > {{out}}/o.txt")
+    process = project.start("-n", "2")
+    pids = [project.root / f"{name}.pid" for name in ("a", "b")]
+    wait_until(lambda: all(path.exists() and path.read_text().strip() for path in pids), what="both branches")
+    process.send_signal(signal.SIGINT)
+    assert project.finish(process).status == 128 + signal.SIGINT
+    assert not any(is_alive(int(path.read_text())) for path in pids)
+
+
+def test_a_background_command_gives_way(project: Project) -> None:
+    project.stage("a", "nice > {out}/o.txt", background=True)
+    project.stage("b", "nice > {out}/o.txt")
+    project.doit()
+    inner, outer = (int((project.result(name) / "o.txt").read_text()) for name in ("a", "b"))
+    assert inner == 19 and outer == os.nice(0)

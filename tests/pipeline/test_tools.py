@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from stages import paths, tools, wasm_target
+
+
+def no_run(*_: object, **__: object) -> NoReturn:
+    """What an install runs commands with, where it must not come to that."""
+    raise AssertionError("nothing should be installed here")
 
 
 def test_export_needs_neither_cargo_nor_node(tmp_path: Path) -> None:
@@ -39,14 +45,14 @@ def test_apt_without_root_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tools.sys, "platform", "linux")
     monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
     with pytest.raises(tools.SetupError, match="sudo apt-get install -y --no-install-recommends chromium"):
-        tools.apt_install("chromium")
+        tools.apt_install(no_run, "chromium")
 
 
 def test_an_old_node_and_a_missing_one_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for said, expected in (("v18.1.0", "node is v18.1.0, older than 20"), (None, "node is not on PATH")):
         monkeypatch.setattr(tools, "output_of", lambda *argv, said=said: said)
         with pytest.raises(tools.SetupError, match=expected):
-            tools.NODE_PACKAGES.install()
+            tools.NODE_PACKAGES.install(no_run)
 
 
 def test_locked_versions_are_those_of_the_manifests() -> None:
@@ -65,7 +71,7 @@ def test_forcing_the_distribution_is_not_satisfied_by_another_way(
     monkeypatch.setattr(wasm_target, "_sysroot", lambda: str(sysroot))
     monkeypatch.setattr(paths, "TOOLS", tmp_path)
     monkeypatch.delenv(wasm_target.FORCE, raising=False)
-    wasm_target.install()
+    wasm_target.install(no_run)
     assert wasm_target.wasm_target()["way"] == "sysroot" and wasm_target.is_ready()
     monkeypatch.setenv(wasm_target.FORCE, "distro")
     assert not wasm_target.is_ready()
