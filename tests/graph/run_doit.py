@@ -9,6 +9,7 @@ from types import ModuleType
 COMMANDS = {
     "run": "run:Run",
     "list": "look:List",
+    "graph": "look:GraphCommand",
     "why": "explain:Why",
     "verify": "verify:Verify",
     "info": "explain:Info",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from doit import cmd_list
 from doit.cmd_base import check_tasks_exist
 
+from ..errors import UsageError
 from .base import Command
 
 
@@ -47,3 +49,57 @@ class List(Command, cmd_list.List):
             text = task.name if quiet else f"{task.name:<{width}}{state}{task.doc}"
             self.outstream.write(text.rstrip() + "\n")
         return 0
+
+
+class GraphCommand(Command):
+    """The graph with each stage's state."""
+
+    name = "graph"
+    doc_purpose = "draw the graph with each stage's state"
+    doc_usage = "[STAGE ...]"
+    doc_description = (
+        "Named stages and all that they need; every stage without a name. In the terminal; with --svg FILE or "
+        "--mermaid for a page. Edges that follow from others are left out. Like why, it needs no lock and changes "
+        "no result."
+    )
+    cmd_options = (
+        {"name": "svg", "short": "", "long": "svg", "type": str, "default": "", "help": "write a picture to this file"},
+        {"name": "mermaid", "short": "", "long": "mermaid", "type": bool, "default": False, "help": "as Mermaid text"},
+        {"name": "every", "short": "", "long": "all", "type": bool, "default": False, "help": "draw every edge"},
+        {"name": "plain", "short": "", "long": "plain", "type": bool, "default": False, "help": "without the states"},
+    )
+
+    def _execute(self, svg: str, mermaid: bool, every: bool, plain: bool, pos_args: Any = None) -> int:
+        from ..draw import Node, as_mermaid, as_svg, as_text
+        from ..why import explain, needed
+
+        graph = self.graph()
+        names = self.stage_names(pos_args)
+        if svg and mermaid:
+            raise UsageError("--svg and --mermaid are two pictures; choose one")
+        wanted = needed(graph, names or graph.order)
+        states = {} if plain else {each.stage: each.state for each in explain(graph, names)}
+        graph.cache.save()
+        nodes = [
+            Node(name, stage.doc, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))
+            for name in graph.order
+            if name in wanted and (stage := graph.stages[name])
+        ]
+        if svg:
+            with open(svg, "w", encoding="utf-8") as file:
+                file.write(as_svg(nodes, f"The stages of {os.path.basename(graph.root)}", every))
+        elif mermaid:
+            self.outstream.write(as_mermaid(nodes, every))
+        else:
+            self.outstream.write(as_text(nodes, every, _coloured(self.outstream), not _unicode(self.outstream)))
+        return 0
+
+
+def _coloured(stream: Any) -> bool:
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _unicode(stream: Any) -> bool:
+    """Whether a stream shows more than ASCII. Python writes UTF-8 in the C locale too; the terminal may not show it."""
+    locale = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return str(getattr(stream, "encoding", "")).lower().startswith("utf") and locale not in ("C", "POSIX")
