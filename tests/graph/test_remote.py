@@ -544,10 +544,10 @@ def test_kill_in_the_middle_of_a_push_leaves_a_miss(here: Project, there: Projec
     here.doit()
     server.chunk_after_s = 0.02
     process = here.start("push", "--to", server.url)
-    wait_until(lambda: server.received > 1 << 20)
+    wait_until(lambda: server.received > 1 << 20, seconds=60, what="the upload")
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: server.objects)
+    wait_until(lambda: server.objects, what="what the server keeps")
     (half,) = server.objects.values()
     assert 1 << 20 < len(half) < 64_000_000
     server.chunk_after_s = 0
