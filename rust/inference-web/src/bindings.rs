@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 use crate::failure::Failure;
 use crate::session::{Session, parameters};
 use crate::types::{Card, EngineFailure, GenerateOptions, OnProgress, Step};
-use crate::webgpu;
+use crate::webgpu::{self, Device};
 
 /// A panic is a defect; its message would otherwise be lost in an `unreachable` trap.
 #[wasm_bindgen(start, skip_typescript)]
@@ -31,28 +31,36 @@ impl From<Failure> for JsValue {
     }
 }
 
-/// A loaded model. One call at a time: await each before the next.
+/// A model.bin whose every byte was checked: what engines are built of, one after another or side by side.
+#[wasm_bindgen(js_name = ModelFile)]
+pub struct ModelFile(Arc<Model>);
+
+#[wasm_bindgen(js_class = ModelFile)]
+impl ModelFile {
+    /// Check the bytes of a model.bin.
+    ///
+    /// Throws an Error with `kind` and `hint`.
+    pub fn parse(bytes: &Uint8Array) -> Result<ModelFile, JsValue> {
+        let model = Model::parse(copy_in(bytes)?).map_err(Failure::from)?;
+        Ok(Self(Arc::new(model)))
+    }
+}
+
+/// A model on a backend. One call at a time: await each before the next. `free` gives the memory back, the GPU's too.
 #[wasm_bindgen]
 pub struct Engine {
     session: Session,
-    adapter: Option<String>,
-    fallback_reason: Option<String>,
-}
-
-/// A backend that has reproduced the golden logits.
-struct Checked {
-    engine: Backend,
-    adapter: Option<String>,
+    device: Option<Device>,
 }
 
 #[wasm_bindgen]
 impl Engine {
-    /// Check the bytes of a model.bin, prepare a backend and let it reproduce the golden logits.
+    /// Prepare a backend and let it reproduce the golden logits.
     ///
     /// Throws an Error with `kind` and `hint`.
-    pub async fn load(
-        bytes: Uint8Array,
-        #[wasm_bindgen(unchecked_param_type = "Device")] device: String,
+    pub async fn build(
+        model: &ModelFile,
+        #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
         on_progress: OnProgress,
     ) -> Result<Engine, JsValue> {
         let tell = |phase: &str, fraction: f64| {
@@ -64,32 +72,28 @@ impl Engine {
                     hint: "Correct the callback.",
                 })
         };
-        tell("parse", 0.0)?;
-        let model = Arc::new(Model::parse(copy_in(&bytes)?).map_err(Failure::from)?);
-        drop(bytes);
-        tell("parse", 1.0)?;
-        let (checked, fallback_reason) = match device.as_str() {
-            "cpu" => (on_cpu(model, &tell).await?, None),
-            "gpu" => (on_gpu(model, &tell).await?, None),
-            "auto" => match on_gpu(model.clone(), &tell).await {
-                Ok(checked) => (checked, None),
-                Err(reason) => (on_cpu(model, &tell).await?, Some(reason.message)),
-            },
+        let model = model.0.clone();
+        let (mut engine, device) = match backend.as_str() {
+            "cpu" => (on_cpu(model, &tell)?, None),
+            "webgpu" => {
+                let (engine, device) = on_gpu(model, &tell).await?;
+                (engine, Some(device))
+            }
             _ => {
-                let message =
-                    format!("device should be \"auto\", \"cpu\" or \"gpu\", got {device:?}");
+                let message = format!("backend should be \"cpu\" or \"webgpu\", got {backend:?}");
                 return Err(Failure {
                     kind: "bad-input",
                     message,
-                    hint: "Correct the address.",
+                    hint: "Correct the call.",
                 }
                 .into());
             }
         };
+        tell("warm-up", 1.0)?;
+        engine.self_check().await.map_err(Failure::from)?;
         Ok(Engine {
-            session: Session::new(checked.engine)?,
-            adapter: checked.adapter,
-            fallback_reason,
+            session: Session::new(engine)?,
+            device,
         })
     }
 
@@ -105,20 +109,28 @@ impl Engine {
         } else {
             "cpu"
         });
-        card.set_adapter(or_null(self.adapter.as_deref()));
-        card.set_fallback_reason(or_null(self.fallback_reason.as_deref()));
+        card.set_adapter(or_null(self.device.as_ref().map(Device::name)));
         Ok(card)
     }
 
     /// Begin a run; nothing is computed yet. A run that is under way ends.
-    pub fn start(&mut self, prompt: &str, options: &GenerateOptions) -> Result<(), JsValue> {
+    ///
+    /// `written`: the ids that the same run brought on an engine that is gone; it goes on after them. Empty for a new run.
+    pub fn start(
+        &mut self,
+        prompt: &str,
+        options: &GenerateOptions,
+        written: &[u32],
+    ) -> Result<(), JsValue> {
         let sampling = Sampling {
             temperature: options.temperature(),
             top_k: options.top_k(),
             top_p: options.top_p(),
             seed: options.seed(),
         };
-        Ok(self.session.start(prompt, sampling, options.max_tokens())?)
+        Ok(self
+            .session
+            .start(prompt, sampling, options.max_tokens(), written)?)
     }
 
     /// Read one chunk of the prompt, or generate up to `batch` tokens.
@@ -169,17 +181,14 @@ fn or_null(text: Option<&str>) -> JsValue {
     text.map_or(JsValue::NULL, JsValue::from)
 }
 
-async fn on_cpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Checked, Failure> {
+fn on_cpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Backend, Failure> {
     tell("compile", 0.0)?;
     let engine = Backend::cpu(model)?;
     tell("compile", 1.0)?;
-    tell("warm-up", 0.0)?;
-    let checked = checked(engine, None).await?;
-    tell("warm-up", 1.0)?;
-    Ok(checked)
+    Ok(engine)
 }
 
-async fn on_gpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Checked, Failure> {
+async fn on_gpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<(Backend, Device), Failure> {
     // A callback that throws is seen at the next step that can fail.
     let mut told = Ok(());
     let progress = |phase: Phase, fraction: f32| {
@@ -187,15 +196,9 @@ async fn on_gpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Checked, Failure> 
             told = tell(phase.name(), f64::from(fraction));
         }
     };
-    let (engine, adapter) = webgpu::engine(model, progress).await?;
+    let built = webgpu::engine(model, progress).await?;
     told?;
-    checked(engine, Some(adapter)).await
-}
-
-/// A backend that does not reproduce the golden logits is refused.
-async fn checked(mut engine: Backend, adapter: Option<String>) -> Result<Checked, Failure> {
-    engine.self_check().await?;
-    Ok(Checked { engine, adapter })
+    Ok(built)
 }
 
 type Tell<'t> = dyn Fn(&str, f64) -> Result<(), Failure> + 't;

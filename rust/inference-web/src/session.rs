@@ -69,21 +69,25 @@ impl Session {
 
     /// Begin a run; nothing is computed yet. A run that is under way ends.
     ///
+    /// `written`: the ids that the same run brought on an engine that is gone; it goes on after them. None for a new run.
+    ///
     /// # Errors
-    /// Those of [`Generator::start`].
+    /// Those of [`Generator::start`] and [`Generator::resume`].
     pub fn start(
         &mut self,
         prompt: &str,
         sampling: Sampling,
         max_tokens: u32,
+        written: &[u32],
     ) -> Result<(), Failure> {
         self.run = None;
         let ids = prompt_ids(&self.tokenizer, self.engine.model().config(), prompt);
-        let generator = Generator::start(&mut self.engine, &ids, sampling, max_tokens)?;
-        self.run = Some(Run {
-            generator,
-            text: Utf8Stream::default(),
-        });
+        let mut generator = Generator::start(&mut self.engine, &ids, sampling, max_tokens)?;
+        generator.resume(&mut self.engine, written)?;
+        let mut text = Utf8Stream::default();
+        // Shown already; bytes of a character that is not whole yet stay in the stream.
+        text.push(&self.tokenizer.decode(written)?);
+        self.run = Some(Run { generator, text });
         Ok(())
     }
 

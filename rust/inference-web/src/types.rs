@@ -5,11 +5,10 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** Where to run: "auto" takes WebGPU where it can be had and reproduces the golden logits, else the CPU. */
-export type Device = "auto" | "cpu" | "gpu";
 export type Backend = "webgpu" | "cpu";
-export type LoadPhase = "parse" | "compile" | "warm-up";
-export type OnProgress = (phase: LoadPhase, fraction: number) => void;
+/** What building an engine is at: its kernels, then the weights and the golden answer. */
+export type BuildPhase = "compile" | "warm-up";
+export type OnProgress = (phase: BuildPhase, fraction: number) => void;
 /** "eos": the model ended its text. "max-tokens": the limit was reached. */
 export type FinishReason = "eos" | "max-tokens";
 
@@ -54,14 +53,13 @@ export interface ModelHeader {
   tensors: { name: string; dtype: string; shape: number[]; nbytes: number }[];
 }
 
-/** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `fallback_reason`: why "auto" did not take WebGPU. */
+/** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `adapter`: the graphics adapter's name; null on the CPU. */
 export interface Card {
   header: ModelHeader;
   golden_prompt: string;
   parameters: number;
   backend: Backend;
   adapter: string | null;
-  fallback_reason: string | null;
 }
 "#;
 
@@ -106,8 +104,6 @@ extern "C" {
     pub fn set_backend(this: &Card, backend: &str);
     #[wasm_bindgen(method, setter)]
     pub fn set_adapter(this: &Card, adapter: JsValue);
-    #[wasm_bindgen(method, setter)]
-    pub fn set_fallback_reason(this: &Card, reason: JsValue);
 
     /// See the TypeScript type of this name.
     #[wasm_bindgen(typescript_type = "OnProgress")]

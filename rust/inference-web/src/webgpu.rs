@@ -35,19 +35,42 @@ extern "C" {
     fn description(this: &AdapterInfo) -> String;
 }
 
-/// `model` on this browser's WebGPU, and the adapter's name. `progress` is told the phase and the fraction of it that is done.
+/// The device of an engine. wgpu leaves it to the garbage collector, which does not know how much memory hangs on it.
+pub struct Device {
+    name: String,
+    device: wgpu::Device,
+}
+
+impl Device {
+    /// What the browser tells of the adapter.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.device.destroy();
+    }
+}
+
+/// `model` on this browser's WebGPU, and the device. `progress` is told the phase and the fraction of it that is done.
 ///
 /// # Errors
-/// [`EngineError::NoAdapter`] where there is no WebGPU or no adapter, and the engine's own.
+/// [`EngineError::NoAdapter`] where there is no WebGPU, no adapter or no device, and the engine's own.
 pub async fn engine(
     model: Arc<Model>,
     progress: impl FnMut(Phase, f32),
-) -> Result<(Engine, String), EngineError> {
+) -> Result<(Engine, Device), EngineError> {
     let name = adapter_name().await?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = gpu::request(&instance, &model).await?;
+    let device = Device {
+        name,
+        device: adapter.device.clone(),
+    };
     let engine = Engine::gpu(model, adapter.device, adapter.queue, progress).await?;
-    Ok((engine, name))
+    Ok((engine, device))
 }
 
 /// What the browser tells of its adapter, as "google, swiftshader"; browsers leave out what would identify a machine.

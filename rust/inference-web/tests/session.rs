@@ -30,7 +30,7 @@ fn run(
     batch: u32,
 ) -> (String, Vec<u32>, u32) {
     session
-        .start(prompt, sampling, max_tokens)
+        .start(prompt, sampling, max_tokens, &[])
         .expect("a prompt that fits");
     let (mut text, mut ids, mut prefilled) = (String::new(), Vec::new(), 0);
     loop {
@@ -76,6 +76,39 @@ fn the_batch_does_not_change_the_text() {
     assert_ne!(run(&mut session, "To be", other, 50, 5).0, text);
 }
 
+/// Cut at every token: within characters, within the context and past its end.
+#[test]
+fn a_run_goes_on_where_a_lost_engine_left_it() {
+    let (text, ids, _) = run(&mut session(), "To be", HOT, 40, 8);
+    for cut in 0..=ids.len() {
+        let mut before = session();
+        before.start("To be", HOT, 40, &[]).expect("a prompt");
+        let mut whole = String::new();
+        let mut written = Vec::new();
+        while written.len() < cut {
+            let step = block_on(before.step(1)).expect("a step");
+            whole += &step.text;
+            written.extend(step.ids);
+        }
+        let mut after = session();
+        after.start("To be", HOT, 40, &written).expect("known ids");
+        let mut step = block_on(after.step(8)).expect("a step");
+        while step.done.is_none() {
+            whole += &step.text;
+            written.extend(&step.ids);
+            step = block_on(after.step(8)).expect("a step");
+        }
+        whole += &step.text;
+        written.extend(&step.ids);
+        assert_eq!(written, ids, "cut at {cut}");
+        assert!(cut == ids.len() || whole == text, "cut at {cut}");
+    }
+    let failure = session()
+        .start("To be", HOT, 5, &[280])
+        .expect_err("no such token");
+    assert_eq!(failure.kind, "bad-input");
+}
+
 #[test]
 fn a_special_token_in_the_prompt_counts_as_such() {
     let mut session = session();
@@ -94,7 +127,7 @@ fn an_empty_prompt_begins_a_document_where_the_model_can() {
     }))
     .expect("a sound session");
     let failure = without
-        .start("", HOT, 1)
+        .start("", HOT, 1, &[])
         .expect_err("nothing to begin with");
     assert_eq!(failure.kind, "bad-input");
     assert!(failure.message.contains("empty"), "{}", failure.message);
@@ -107,7 +140,9 @@ fn a_step_without_a_run_is_refused() {
         block_on(session.step(1)).expect_err("no run").kind,
         "bad-input"
     );
-    session.start("To be", HOT, 5).expect("a prompt that fits");
+    session
+        .start("To be", HOT, 5, &[])
+        .expect("a prompt that fits");
     block_on(session.logits(&[1, 2])).expect("logits");
     assert_eq!(
         block_on(session.step(1))
@@ -128,6 +163,7 @@ fn bad_sampling_is_refused_and_the_next_run_works() {
                 ..HOT
             },
             1,
+            &[],
         )
         .expect_err("not a number");
     assert_eq!(

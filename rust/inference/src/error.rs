@@ -201,6 +201,16 @@ pub enum EngineError {
         /// Largest difference allowed.
         tolerance: f32,
     },
+    /// The backend's own logits for the golden prompt are right, but the token that it takes is not the likeliest one.
+    #[error("the {backend} backend samples token {got} where token {expected} is the likeliest")]
+    SelfCheckSample {
+        /// "cpu" or "gpu".
+        backend: &'static str,
+        /// The likeliest token id.
+        expected: u32,
+        /// The token id that was taken.
+        got: u32,
+    },
     /// A token id that the vocabulary does not have.
     #[error("token id {id} at index {index} is not in the vocabulary of {vocab_size}")]
     TokenOutOfRange {
@@ -274,7 +284,8 @@ impl EngineError {
                 "out-of-memory"
             }
             Self::Format(_) | Self::BadLogits { .. } => "bad-model",
-            Self::NoAdapter { .. } | Self::Gpu { .. } | Self::SelfCheck { .. } => "no-engine",
+            Self::NoAdapter { .. } | Self::Gpu { .. } => "no-engine",
+            Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => "wrong-numbers",
             Self::DeviceLost { .. } => "device-lost",
             Self::TokenOutOfRange { .. }
             | Self::ContextFull { .. }
@@ -308,8 +319,9 @@ impl EngineError {
             Self::Format(_) => {
                 "The file is damaged: copy or download it again, or export it again."
             }
-            Self::NoAdapter { .. } | Self::Gpu { .. } | Self::SelfCheck { .. } => {
-                "Use the CPU backend instead."
+            Self::NoAdapter { .. } | Self::Gpu { .. } => "Use the CPU backend instead.",
+            Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => {
+                "Use the CPU backend; if that fails too, export the model again."
             }
             Self::DeviceLost { .. } => {
                 "Load the model again; if it happens again, use the CPU backend."

@@ -97,6 +97,25 @@ impl Generator {
         })
     }
 
+    /// Take `written` for tokens that this run has brought already, on an engine that is gone: they are read again, not sampled, and the
+    /// tokens after them are those that would have come. Call it once, right after [`start`](Self::start).
+    ///
+    /// # Errors
+    /// [`EngineError::TokenOutOfRange`].
+    pub fn resume(&mut self, engine: &mut Engine, written: &[u32]) -> Result<(), EngineError> {
+        let config = engine.model().config();
+        check_vocabulary(written, config)?;
+        let ctx_len = config.ctx_len as usize;
+        for id in written {
+            if self.window.len() == ctx_len {
+                self.slide(engine)?;
+            }
+            self.window.push(*id);
+        }
+        self.remaining = self.remaining.saturating_sub(written.len() as u32);
+        Ok(())
+    }
+
     /// Sample up to `batch` tokens a step: fewer calls, but less often a chance to show text or to stop.
     pub fn set_batch(&mut self, batch: u32) {
         self.batch = batch.max(1);

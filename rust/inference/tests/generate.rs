@@ -238,6 +238,26 @@ fn the_window_slides_when_the_context_is_full() {
     );
 }
 
+/// On another engine, cut at every token, windows that slid among them.
+#[test]
+fn a_resumed_run_brings_what_would_have_come() {
+    let (ids, _) = run(&mut engine(Shape::TINY), &[1, 2, 3], RANDOM, 100);
+    for cut in 0..=100 {
+        let mut engine = engine(Shape::TINY);
+        let mut generator = Generator::start(&mut engine, &[1, 2, 3], RANDOM, 100).unwrap();
+        generator.resume(&mut engine, &ids[..cut]).unwrap();
+        let mut resumed = ids[..cut].to_vec();
+        loop {
+            let step = block_on(generator.step(&mut engine)).unwrap();
+            resumed.extend(step.ids);
+            if step.done.is_some() {
+                break;
+            }
+        }
+        assert_eq!(resumed, ids, "cut at {cut}");
+    }
+}
+
 /// Positions repeat after a slide, but the random numbers do not.
 #[test]
 fn each_window_has_random_numbers_of_its_own() {
