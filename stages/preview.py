@@ -1,7 +1,7 @@
 """preview: serve the bundle on this machine alone, as any static host would.
 
-In: the folder build/<preset>/web. Out: an HTTP server on 127.0.0.1 until Ctrl-C. No special headers: what works here
-works anywhere.
+In: the folder build/<preset>/web. Out: an HTTP server on 127.0.0.1 until Ctrl-C. Its headers only forbid, so that
+what works here works on a host that sends none.
 """
 
 from __future__ import annotations
@@ -10,11 +10,41 @@ import errno
 import os
 import sys
 from functools import partial
+from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 FIRST_PORT = 8000
 PORTS_TRIED = 50
+# A page elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) still sends its own name.
+HOSTS = ("localhost", "127.0.0.1")
+HEADERS = {
+    "Cache-Control": "no-cache",  # a rebuilt model is fetched again
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class _PolicyOf(HTMLParser):
+    """The Content-Security-Policy that a page sets for itself."""
+
+    content: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the meta tag's content."""
+        given = dict(attrs)
+        if tag == "meta" and (given.get("http-equiv") or "").lower() == "content-security-policy":
+            self.content = given.get("content")
+
+
+def policy(folder: Path) -> str:
+    """The page's own policy, which as a header holds in its worker too, and what only a header can forbid: frames."""
+    page = _PolicyOf()
+    page.feed((folder / "index.html").read_text(encoding="utf-8"))
+    return "; ".join(filter(None, (page.content, "frame-ancestors 'none'")))
 
 
 class BundleHandler(SimpleHTTPRequestHandler):
@@ -27,18 +57,41 @@ class BundleHandler(SimpleHTTPRequestHandler):
         ".bin": "application/octet-stream",
     }
 
+    def __init__(self, *args: Any, security_policy: str, **kwargs: Any) -> None:
+        self.security_policy = security_policy
+        super().__init__(*args, **kwargs)
+
+    def parse_request(self) -> bool:
+        """Refuse a request that was meant for another host."""
+        if not super().parse_request():
+            return False
+        host = self.headers.get("Host", "")
+        if host.partition(":")[0].lower() in HOSTS:
+            return True
+        self.send_error(421, f"the Host should be one of {', '.join(HOSTS)}")
+        return False
+
     def send_head(self):  # type: ignore[no-untyped-def]
         """A path that ends outside the folder (links followed) is not found."""
-        real, root = os.path.realpath(self.translate_path(self.path)), os.path.realpath(self.directory)
+        root = os.path.realpath(self.directory)
+        try:
+            real = os.path.realpath(self.translate_path(self.path))
+        except ValueError:  # a NUL in the path
+            real = ""
         if real != root and not real.startswith(root + os.sep):
             self.send_error(404, "not in the bundle")
             return None
         return super().send_head()
 
+    def list_directory(self, path: str | os.PathLike[str]) -> None:
+        """A folder without a page is not found."""
+        self.send_error(404, "not in the bundle")
+
     def end_headers(self) -> None:
-        """Say `no-cache`, so that a rebuilt model is fetched again, and forbid content sniffing."""
-        self.send_header("Cache-Control", "no-cache")
-        self.send_header("X-Content-Type-Options", "nosniff")
+        """Add the headers that every answer has, errors too."""
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Security-Policy", self.security_policy)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -53,7 +106,7 @@ def server(folder: Path, port: int | None = None) -> ThreadingHTTPServer:
     """A server for `folder` on 127.0.0.1, on `port` or the first free one from 8000. Raises OSError where the port
     is taken.
     """
-    handler = partial(BundleHandler, directory=str(folder))
+    handler = partial(BundleHandler, directory=str(folder), security_policy=policy(folder))
     wanted = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + PORTS_TRIED), 0]
     for candidate in wanted:
         try:

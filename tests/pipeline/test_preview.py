@@ -11,16 +11,20 @@ import pytest
 
 from stages import preview
 
+POLICY = "default-src 'none'; script-src 'self'"
+PAGE = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{POLICY}"><p>page</p>'
+
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[tuple[str, int]]:
     bundle = tmp_path / "web"
     (bundle / "assets").mkdir(parents=True)
-    (bundle / "index.html").write_text("<p>page</p>")
+    (bundle / "index.html").write_text(PAGE)
     (bundle / "assets" / "engine.wasm").write_bytes(b"\0asm")
     (bundle / "model.bin").write_bytes(bytes(range(256)) * 9)
     (tmp_path / "secret.txt").write_text("secret")
     (bundle / "way-out").symlink_to(tmp_path / "secret.txt")
+    (bundle / "folder-out").symlink_to(tmp_path)
     with preview.server(bundle) as http_server:
         thread = threading.Thread(target=http_server.serve_forever, daemon=True)
         thread.start()
@@ -28,10 +32,19 @@ def address(tmp_path: Path) -> Iterator[tuple[str, int]]:
         http_server.shutdown()
 
 
-def get(address: tuple[str, int], path: str) -> tuple[int, str, bytes]:
+def ask(
+    address: tuple[str, int], path: str = "/", method: str = "GET", host: str | None = "localhost"
+) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(*address, timeout=10)
-    connection.request("GET", path)
-    answer = connection.getresponse()
+    connection.putrequest(method, path, skip_host=True)
+    if host is not None:
+        connection.putheader("Host", host)
+    connection.endheaders()
+    return connection.getresponse()
+
+
+def get(address: tuple[str, int], path: str) -> tuple[int, str, bytes]:
+    answer = ask(address, path)
     return answer.status, answer.getheader("Content-Type", ""), answer.read()
 
 
@@ -42,7 +55,7 @@ def test_it_listens_on_this_machine_alone(address: tuple[str, int]) -> None:
 @pytest.mark.parametrize(
     ("path", "kind", "size"),
     [
-        ("/", "text/html", 11),
+        ("/", "text/html", len(PAGE)),
         ("/assets/engine.wasm", "application/wasm", 4),
         ("/model.bin", "application/octet-stream", 2304),
     ],
@@ -53,15 +66,70 @@ def test_files_come_with_their_types(address: tuple[str, int], path: str, kind: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/../secret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt", "/way-out", "//secret.txt", "/missing"]
+    "path",
+    [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/%2e%2e%2fsecret.txt",
+        "/..%5csecret.txt",
+        "/assets/../../secret.txt",
+        "/way-out",
+        "/folder-out/secret.txt",
+        "//secret.txt",
+        "/%00",
+        "/secret.txt%00.html",
+        "/missing",
+        "/assets/",
+    ],
 )
 def test_nothing_outside_the_bundle(address: tuple[str, int], path: str) -> None:
     status, _, body = get(address, path)
     assert status == 404 and b"secret" not in body
 
 
+def test_the_absolute_path_of_a_file_is_no_way_to_it(address: tuple[str, int], tmp_path: Path) -> None:
+    for path in (f"{tmp_path}/secret.txt", f"/{tmp_path}/secret.txt", f"file://{tmp_path}/secret.txt"):
+        assert get(address, path)[0] == 404
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:80"])
+def test_its_own_names_are_answered(address: tuple[str, int], host: str) -> None:
+    assert ask(address, host=host).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "localhost.", "192.168.0.2:8000", "", None])
+def test_another_host_is_refused(address: tuple[str, int], host: str | None) -> None:
+    """DNS rebinding: a page of that name would otherwise read the model as its own."""
+    answer = ask(address, "/model.bin", host=host)
+    assert answer.status == 421 and bytes(range(16)) not in answer.read()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
+def test_it_is_read_only(address: tuple[str, int], method: str) -> None:
+    assert ask(address, method=method).status == 501
+
+
+def test_head_is_get_without_the_body(address: tuple[str, int]) -> None:
+    answer = ask(address, "/model.bin", method="HEAD")
+    assert (answer.status, answer.getheader("Content-Length"), answer.read()) == (200, "2304", b"")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/assets/engine.wasm", 200), ("/missing", 404)])
+def test_every_answer_forbids_what_the_page_does_not_need(address: tuple[str, int], path: str, status: int) -> None:
+    """The worker's script among them: a meta tag of the page does not reach into it."""
+    answer = ask(address, path)
+    assert answer.status == status
+    assert answer.getheader("Content-Security-Policy") == f"{POLICY}; frame-ancestors 'none'"
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert answer.getheader("Referrer-Policy") == "no-referrer"
+    assert answer.getheader("Cross-Origin-Opener-Policy") == "same-origin"
+    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    assert answer.getheader("Access-Control-Allow-Origin") is None
+
+
 def test_a_taken_port_is_an_error_and_the_next_free_one_is_found(address: tuple[str, int], tmp_path: Path) -> None:
+    bundle = tmp_path / "web"
     with pytest.raises(OSError):
-        preview.server(tmp_path, address[1])
-    with preview.server(tmp_path) as second:
+        preview.server(bundle, address[1])
+    with preview.server(bundle) as second:
         assert second.server_port != address[1]
