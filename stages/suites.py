@@ -77,6 +77,9 @@ def e2e() -> bool:
     trained = paths.preset_dir(paths.TEST_PRESET) / "web"
     copy = check.web_copy(paths.ROOT)
     with tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
+        hostile = Path(folder) / "hostile.bin"
+        if not _run([python, "-m", "tests.e2e.hostile_model", hostile], paths.ROOT):
+            return False
         bundles: list[tuple[Path, list[str]]] = [(trained, [])]
         for index in range(RANDOM_BUNDLES):
             made = Path(folder) / f"random-{index}"
@@ -91,7 +94,12 @@ def e2e() -> bool:
         for number, (bundle, words) in enumerate(bundles):
             print(f"   bundle: {bundle}", flush=True)
             expected = Path(folder) / f"expected-{number}.json"
-            env = {"E2E_BUNDLE": str(bundle), "E2E_EXPECTED": str(expected), "E2E_CHROMIUM": tools.chromium() or ""}
+            env = {
+                "E2E_BUNDLE": str(bundle),
+                "E2E_EXPECTED": str(expected),
+                "E2E_HOSTILE": str(hostile),
+                "E2E_CHROMIUM": tools.chromium() or "",
+            }
             if not _run([python, "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT):
                 return False
             if not _run(["npm", "run", "--silent", "e2e", "--", *words], copy, env):

@@ -34,3 +34,8 @@ export function expected(): Expected {
   const file = path("E2E_EXPECTED", "the file that tests/e2e/expected.py wrote for the bundle's model.bin");
   return JSON.parse(readFileSync(file, "utf8"));
 }
+
+/** E2E_HOSTILE: the model of `python -m tests.e2e.hostile_model FILE`. */
+export function hostileModel(): string {
+  return path("E2E_HOSTILE", "the file that tests/e2e/hostile_model.py wrote");
+}

@@ -77,15 +77,3 @@ test("the same seed gives the same text on WebGPU and on the CPU", async ({ site
   }
   expect(texts[0]).toBe(texts[1]);
 });
-
-test("takes WebGPU by itself where it is there, and asks for its own files only", async ({ site, reader, page }) => {
-  const hosts = new Set<string>();
-  page.on("request", request => hosts.add(new URL(request.url()).host));
-  await reader.open(site.address());
-  await expect(reader.engine).toHaveText("WebGPU");
-  await expect(page.getByText(/offers no WebGPU/)).toHaveCount(0);
-  await reader.field("Max tokens").fill("5");
-  await reader.write();
-  expect([...hosts]).toEqual([new URL(site.address()).host]);
-  expect(site.requests.filter(path => !path.startsWith("/somewhere/below/"))).toEqual([]);
-});

@@ -1,10 +1,11 @@
 /** A static host with nothing special about it: no extra headers, and the bundle somewhere below the root. */
-import { createReadStream, existsSync, statSync } from "node:fs";
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { bundle } from "./environment";
 
 const SUB_PATH = "/somewhere/below/";
+const ETAG = '"the-bundle"';
 
 const TYPES: Record<string, string> = {
   ".html": "text/html",
@@ -14,25 +15,39 @@ const TYPES: Record<string, string> = {
   ".wasm": "application/wasm",
 };
 
-/** Instead of the bundle's model.bin: other bytes, or nothing; or its bytes slowly, or cut off. */
+/**
+ * Instead of the bundle's model.bin: other bytes, or nothing; or its bytes, with one transfer after another ending at
+ * these places in the file, and whole after them.
+ */
 export type ModelAnswer =
   | { kind: "as it is" }
   | { kind: "missing" }
   | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }
-  | { kind: "cut off"; after_bytes: number };
+  | { kind: "cut off"; at: number[] };
+
+/** One of the bundle's files otherwise than it is, for the first `times` requests; null is a file that is missing. */
+export type Change = {
+  file: RegExp;
+  times: number;
+  to: (content: Buffer) => { content: Buffer; type?: string } | null;
+};
 
 export class Site {
   readonly #server: Server;
   readonly #folder = bundle();
-  /** Every path that was asked for. */
+  /** Every path that was asked for, and every range of model.bin. */
   readonly requests: string[] = [];
+  readonly ranges: string[] = [];
+  readonly changes: Change[] = [];
+  /** Sent with every answer. */
+  headers: Record<string, string> = {};
   model: ModelAnswer = { kind: "as it is" };
 
   constructor() {
     this.#server = createServer((request, response) => {
       const path = new URL(request.url ?? "/", "http://localhost").pathname;
       this.requests.push(path);
-      this.#answer(path, response);
+      this.#answer(path, request, response);
     });
   }
 
@@ -57,31 +72,83 @@ export class Site {
     return join(this.#folder, "model.bin");
   }
 
-  #answer(path: string, response: ServerResponse): void {
+  /** Where the bundle's page is. */
+  get page_file(): string {
+    return join(this.#folder, "index.html");
+  }
+
+  /** Run `script` in the engine's worker before its own, in the first `times` workers. */
+  inject(script: string, times = Number.POSITIVE_INFINITY): void {
+    const to = (content: Buffer) => ({ content: Buffer.concat([Buffer.from(`{${script}}\n`), content]) });
+    this.changes.push({ file: /^assets.worker.*\.js$/, times, to });
+  }
+
+  #answer(path: string, request: IncomingMessage, response: ServerResponse): void {
+    for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
     const inside = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
     const file =
       inside === null || inside.startsWith("..") ? null : join(this.#folder, inside === "." ? "index.html" : inside);
     if (inside === "model.bin" && this.model.kind !== "as it is") {
-      this.#answerModel(this.model, response);
-    } else if (file === null || !existsSync(file) || !statSync(file).isFile()) {
+      this.#answerModel(this.model, request, response);
+    } else if (inside === null || file === null || !existsSync(file) || !statSync(file).isFile()) {
       response.writeHead(404).end("not found");
     } else {
       const type = TYPES[extname(file)] ?? "application/octet-stream";
-      response.writeHead(200, { "content-type": type, "content-length": statSync(file).size });
-      createReadStream(file).pipe(response);
+      const answer = this.#changed(inside, { content: readFileSync(file), type });
+      if (answer === null) response.writeHead(404).end("not found");
+      else response.writeHead(200, { "content-type": answer.type ?? type }).end(answer.content);
     }
   }
 
-  #answerModel(answer: Exclude<ModelAnswer, { kind: "as it is" }>, response: ServerResponse): void {
+  /** The file after every change that is meant for it. */
+  #changed(name: string, file: { content: Buffer; type?: string }): { content: Buffer; type?: string } | null {
+    let answer: typeof file | null = file;
+    for (const change of this.changes) {
+      if (answer === null || change.times === 0 || !change.file.test(name)) continue;
+      change.times -= 1;
+      answer = change.to(answer.content);
+    }
+    return answer;
+  }
+
+  #answerModel(
+    answer: Exclude<ModelAnswer, { kind: "as it is" }>,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     if (answer.kind === "missing") {
       response.writeHead(404).end("not found");
     } else if (answer.kind === "bytes") {
       response.writeHead(200, { "content-length": answer.bytes.length }).end(answer.bytes);
     } else {
-      response.writeHead(200, { "content-length": statSync(this.model_file).size });
-      createReadStream(this.model_file, { end: answer.after_bytes - 1 })
-        .on("data", part => response.write(part))
-        .on("end", () => response.destroy());
+      this.#answerCutOff(answer.at, request, response);
+    }
+  }
+
+  /** The bytes from the range's first on, up to where they are to be cut off. */
+  #answerCutOff(at: number[], request: IncomingMessage, response: ServerResponse): void {
+    const content = readFileSync(this.model_file);
+    const range = request.headers["if-range"] === ETAG ? (request.headers.range ?? null) : null;
+    const start = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+    if (range !== null) this.ranges.push(range);
+    const last = content.length - 1;
+    const content_range = range === null ? {} : { "content-range": `bytes ${start}-${last}/${content.length}` };
+    // The browser's own store would take up a broken transfer, too.
+    const headers = {
+      "cache-control": "no-store",
+      etag: ETAG,
+      "content-length": content.length - start,
+      ...content_range,
+    };
+    response.writeHead(range === null ? 200 : 206, headers);
+    const end = at.shift();
+    if (end === undefined) {
+      response.end(content.subarray(start));
+    } else {
+      response.flushHeaders();
+      response.write(content.subarray(start, end));
+      // What was sent is to arrive, which a connection that breaks at once would not let it.
+      setTimeout(() => response.destroy(), 100);
     }
   }
 }

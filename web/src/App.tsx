@@ -6,6 +6,7 @@ import { Header } from "./components/Header";
 import { LoadPanel } from "./components/LoadPanel";
 import { Making } from "./components/Making";
 import { ModelCard } from "./components/ModelCard";
+import { FallbackNote, InterruptionNote } from "./components/Notes";
 import { Output } from "./components/Output";
 import { PromptBox } from "./components/PromptBox";
 import { RunFigures } from "./components/RunFigures";
@@ -31,6 +32,7 @@ export function App({ model_url, device, isMac }: Props) {
 
   const model = "model" in state ? state.model : null;
   const run_state = "run" in state ? state.run : null;
+  const interruption = run_state?.interruption ?? null;
   const offered = model === null ? [] : openings(model.card.header.provenance);
   const prompt = written ?? offered[0] ?? model?.card.golden_prompt ?? "";
 
@@ -69,13 +71,12 @@ export function App({ model_url, device, isMac }: Props) {
       <Header state={state} theme={theme} onToggleTheme={toggle} />
       <main>
         <div className="sheet">
-          {state.phase === "failed" && <ErrorPanel error={state.error} onRetry={load} />}
-          {state.phase === "ready" && state.notice !== null && <ErrorPanel error={state.notice} onRetry={null} />}
-          {model !== null && model.card.fallback_reason !== null && (
-            <p className="note">
-              This browser offers no WebGPU that the model can use, so it runs on the CPU.
-              <span>{model.card.fallback_reason}</span>
-            </p>
+          {state.phase === "failed" && <ErrorPanel error={state.error} onRetry={load} isOnCpu={device === "cpu"} />}
+          {state.phase === "ready" && state.notice !== null && (
+            <ErrorPanel error={state.notice} onRetry={null} isOnCpu={device === "cpu"} />
+          )}
+          {state.phase !== "failed" && model !== null && model.fallback !== null && (
+            <FallbackNote reason={model.fallback} />
           )}
           <PromptBox value={prompt} onChange={setWritten} />
           {offered.length > 1 && (
@@ -93,10 +94,13 @@ export function App({ model_url, device, isMac }: Props) {
             <CommandButton id="another" state={state} run={run} />
             <CommandButton id="copy" state={state} run={run} />
           </div>
-          {state.phase === "loading" && <LoadPanel progress={state.progress} />}
+          {state.phase !== "failed" && interruption !== null && (
+            <InterruptionNote cause={interruption} isOver={state.phase !== "recovering"} />
+          )}
+          {(state.phase === "loading" || state.phase === "recovering") && <LoadPanel progress={state.progress} />}
           <Output
             text={text}
-            isGenerating={state.phase === "generating"}
+            isGenerating={state.phase === "generating" || state.phase === "recovering"}
             placeholder={state.phase === "ready" ? "The model goes on from here." : ""}
           />
           <RunFigures run={run_state} />

@@ -27,7 +27,7 @@ test("names that others find the buttons by stand in one label only", () => {
 });
 
 test("generate and stop are enabled in turn", () => {
-  const model = { card: CARD, size_bytes: 1, sha256: null };
+  const model = { card: CARD, fallback: null, timing: null, size_bytes: 1, sha256: null };
   const run = {
     id: 1,
     prefilled: 0,
@@ -35,6 +35,7 @@ test("generate and stop are enabled in turn", () => {
     first_batch_tokens: 0,
     first_token_ms: null,
     elapsed_ms: 0,
+    interruption: null,
     ending: null,
   };
   for (const [state, can_generate, can_stop] of [

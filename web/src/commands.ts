@@ -29,7 +29,7 @@ export const COMMANDS: readonly Command[] = [
     label: "Stop",
     about: "stop at once",
     shortcut: { key: "Escape", ctrl: false, shift: false },
-    isEnabled: state => state.phase === "generating",
+    isEnabled: state => state.phase === "generating" || (state.phase === "recovering" && state.run.ending === null),
   },
   {
     id: "another",

@@ -4,16 +4,22 @@ const TITLES: Record<ErrorKind, string> = {
   "no-engine": "The engine cannot run here",
   download: "The model could not be fetched",
   "bad-model": "The model file is not sound",
+  "wrong-numbers": "The engine computes wrong numbers here",
   "out-of-memory": "Not enough memory",
   "device-lost": "The graphics device went away",
+  crashed: "The engine stopped on an internal error",
   "bad-input": "That could not be run",
 };
 
-type Props = { error: EngineError; onRetry: (() => void) | null };
+/** Failures that the CPU may be spared. */
+const HELPED_BY_CPU: readonly ErrorKind[] = ["no-engine", "wrong-numbers", "out-of-memory", "device-lost", "crashed"];
+
+/** `onRetry` null: there is nothing to load again. `isOnCpu`: the page was asked to run on the CPU already. */
+type Props = { error: EngineError; onRetry: (() => void) | null; isOnCpu: boolean };
 
 /** A failure: what happened, what to do, and the ways on. */
-export function ErrorPanel({ error, onRetry }: Props) {
-  const offers_cpu = onRetry !== null && (error.kind === "no-engine" || error.kind === "device-lost");
+export function ErrorPanel({ error, onRetry, isOnCpu }: Props) {
+  const offers_cpu = !isOnCpu && HELPED_BY_CPU.includes(error.kind);
   return (
     <div className="error" role="alert" data-kind={error.kind}>
       <h2>{TITLES[error.kind]}</h2>
@@ -22,7 +28,7 @@ export function ErrorPanel({ error, onRetry }: Props) {
       {onRetry !== null && (
         <p className="ways">
           <button type="button" className="button plain" onClick={onRetry}>
-            Load again
+            {error.kind === "download" ? "Try again" : "Load again"}
           </button>
           {offers_cpu && <a href="?device=cpu">Run on the processor</a>}
         </p>

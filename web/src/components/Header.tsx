@@ -10,6 +10,8 @@ export function engineStatus(state: State): { text: string; tone: "wait" | "on" 
     case "ready":
     case "generating":
       return { text: state.model.card.backend === "webgpu" ? "WebGPU" : "CPU", tone: "on" };
+    case "recovering":
+      return { text: "Restarting…", tone: "wait" };
     case "failed":
       return { text: "Not running", tone: "off" };
     default:

@@ -23,6 +23,8 @@ export function describeProgress(progress: LoadProgress | null): Shown {
       return { text: "Preparing the engine", fraction: progress.fraction };
     case "warm-up":
       return { text: "Comparing with the golden answer", fraction: progress.fraction };
+    case "measure":
+      return { text: "Timing WebGPU and the CPU", fraction: progress.fraction };
     default:
       return assertNever(progress);
   }
@@ -30,9 +32,15 @@ export function describeProgress(progress: LoadProgress | null): Shown {
 
 const STEPS = ["download", "parse", "compile", "warm-up"] as const;
 
+/** The step that a phase belongs to. Timing builds the CPU's engine too, so it stays with the last one. */
+function stepOf(progress: LoadProgress | null): number {
+  if (progress === null) return -1;
+  return progress.phase === "measure" ? STEPS.length - 1 : STEPS.indexOf(progress.phase);
+}
+
 export function LoadPanel({ progress }: { progress: LoadProgress | null }) {
   const { text, fraction } = describeProgress(progress);
-  const reached = progress === null ? -1 : STEPS.indexOf(progress.phase);
+  const reached = stepOf(progress);
   return (
     <div className="load">
       <progress aria-label="Loading" {...(fraction === null ? {} : { value: fraction })} max={1} />

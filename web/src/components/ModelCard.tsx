@@ -1,5 +1,5 @@
 import type { LoadedModel } from "../engine/protocol";
-import { formatBytes, formatCount, formatParameters } from "../lib/format";
+import { formatBytes, formatCount, formatMs, formatParameters } from "../lib/format";
 import { origin } from "../lib/provenance";
 
 /** Characters of the digest that are shown; the whole of it is in the title and is what gets copied. */
@@ -34,6 +34,12 @@ export function ModelCard({ model }: { model: LoadedModel }) {
         {val_bpb !== null && <Row name="Held-out text" value={`${val_bpb.toFixed(3)} bits per byte`} />}
         <Row name="File" value={`${formatBytes(model.size_bytes)}, ${dtype}`} title={formatCount(model.size_bytes)} />
         <Row name="Runs on" value={backend === "webgpu" ? (adapter ?? "WebGPU") : "CPU, WebAssembly"} />
+        {model.timing !== null && (
+          <Row
+            name="A token takes"
+            value={`${formatMs(model.timing.cpu_ms)} on the CPU, ${formatMs(model.timing.webgpu_ms)} on WebGPU`}
+          />
+        )}
         {model.sha256 !== null && (
           <Row name="SHA-256" value={`${model.sha256.slice(0, DIGEST_SHOWN)}…`} title={model.sha256} />
         )}

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { CARD } from "../testing/fakeEngine";
 import { EngineClient, type WorkerPort } from "./client";
-import type { EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
+import type { EngineEvent, EngineRequest, GenerateOptions, LoadedModel } from "./protocol";
 
 const OPTIONS: GenerateOptions = { temperature: 0, top_k: 0, top_p: 1, seed: 1, max_tokens: 1 };
 
@@ -36,8 +37,8 @@ test("runs are numbered, and requests go to the worker", () => {
   client.stop(2);
   expect(ports[0]?.requests).toEqual([
     { type: "load", model_url: "m", device: "auto" },
-    { type: "generate", run: 1, prompt: "a", options: OPTIONS },
-    { type: "generate", run: 2, prompt: "b", options: OPTIONS },
+    { type: "generate", run: 1, prompt: "a", options: OPTIONS, written: null },
+    { type: "generate", run: 2, prompt: "b", options: OPTIONS, written: null },
     { type: "stop", run: 2 },
   ]);
 });
@@ -62,4 +63,65 @@ test("a worker that cannot start is a failure of the engine", () => {
   const event: Pick<ErrorEvent, "message"> = { message: "" };
   ports[0]?.onerror?.(Object.assign(new Event("error"), { ...event, filename: "", lineno: 0, colno: 0, error: null }));
   expect(events).toMatchObject([{ type: "failed", run: null, error: { kind: "no-engine" } }]);
+});
+
+const hear = (port: FakePort | undefined, data: EngineEvent) =>
+  port?.onmessage?.(new MessageEvent("message", { data }));
+const MODEL: LoadedModel = { card: CARD, fallback: null, timing: null, size_bytes: 3, sha256: null };
+const CRASH: EngineEvent = { type: "failed", run: 1, error: { kind: "crashed", message: "unreachable", hint: "" } };
+const tokens = (...ids: number[]): EngineEvent => {
+  return { type: "tokens", run: 1, text: "x", ids: Uint32Array.from(ids), prefilled: 0, elapsed_ms: 40 };
+};
+
+/** A run that has brought the tokens 4, 5, 6 when its worker crashes. */
+function crashedRun() {
+  const page = setUp();
+  page.client.load("m", "auto");
+  hear(page.ports[0], { type: "ready", model: MODEL });
+  page.client.generate("a", OPTIONS);
+  hear(page.ports[0], tokens(4, 5));
+  hear(page.ports[0], tokens(6));
+  hear(page.ports[0], CRASH);
+  return page;
+}
+
+test("a crash in the middle of a run takes its worker, and another goes on with the run", () => {
+  const { ports, events } = crashedRun();
+  expect(ports[0]?.is_terminated).toBe(true);
+  expect(ports[1]?.requests).toEqual([{ type: "load", model_url: "m", device: "auto" }]);
+  hear(ports[1], { type: "ready", model: MODEL });
+  expect(ports[1]?.requests[1]).toEqual({
+    type: "generate",
+    run: 1,
+    prompt: "a",
+    options: OPTIONS,
+    written: { ids: Uint32Array.of(4, 5, 6), elapsed_ms: 40 },
+  });
+  expect(events.map(event => event.type)).toEqual(["ready", "tokens", "tokens", "interrupted", "recovered"]);
+});
+
+test("a run that crashes again is a failure", () => {
+  const { ports, events } = crashedRun();
+  hear(ports[1], { type: "ready", model: MODEL });
+  hear(ports[1], CRASH);
+  expect(ports).toHaveLength(2);
+  expect(events.at(-1)).toEqual(CRASH);
+});
+
+test("a run that is stopped while its worker starts again does not go on", () => {
+  const { client, ports, events } = crashedRun();
+  client.stop(1);
+  hear(ports[1], { type: "ready", model: MODEL });
+  expect(ports[1]?.requests.map(request => request.type)).toEqual(["load", "stop"]);
+  expect(events.at(-1)).toEqual({ type: "ready", model: MODEL });
+});
+
+test("an error in a worker that has begun is a crash; without a run it is a failure", () => {
+  const { client, ports, events } = setUp();
+  client.load("m", "auto");
+  hear(ports[0], { type: "ready", model: MODEL });
+  ports[0]?.onerror?.(
+    Object.assign(new Event("error"), { message: "x", filename: "", lineno: 0, colno: 0, error: null }),
+  );
+  expect(events.at(-1)).toMatchObject({ type: "failed", run: null, error: { kind: "crashed" } });
 });

@@ -1,6 +1,6 @@
-/** The page's side of the protocol: owns the worker, numbers the runs, passes events on. */
-import { engineError } from "./errors";
-import type { Device, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
+/** The page's side of the protocol: owns the worker, numbers the runs, passes events on, starts a crashed worker again. */
+import { crashed, engineError } from "./errors";
+import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
 
 /** What the client needs of a Worker; the unit tests pass a double. */
 export type WorkerPort = {
@@ -14,11 +14,26 @@ export function startWorker(): WorkerPort {
   return new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "pocketlm engine" });
 }
 
+/** The run under way: what was asked, and what has come. */
+type Run = {
+  number: number;
+  prompt: string;
+  options: GenerateOptions;
+  ids: number[];
+  elapsed_ms: number;
+  /** A run is started again once: what crashes twice would crash for ever. */
+  is_second_try: boolean;
+};
+
+const CANNOT_START = "Reload the page; if it happens again, check that all its assets are on the server.";
+
 export class EngineClient {
   readonly #start: () => WorkerPort;
   readonly #onEvent: (event: EngineEvent) => void;
   #worker: WorkerPort | null = null;
-  #run = 0;
+  #loading: Extract<EngineRequest, { type: "load" }> | null = null;
+  #runs = 0;
+  #run: Run | null = null;
 
   constructor(start: () => WorkerPort, onEvent: (event: EngineEvent) => void) {
     this.#start = start;
@@ -27,26 +42,21 @@ export class EngineClient {
 
   /** Load a model into a fresh worker; the old one goes with all its memory. */
   load(model_url: string, device: Device): void {
-    this.dispose();
-    const worker = this.#start();
-    worker.onmessage = message => this.#onEvent(message.data);
-    worker.onerror = event => {
-      const message = `The engine's worker failed: ${event.message || "it could not be loaded"}`;
-      const hint = "Reload the page; if it happens again, check that all its assets are on the server.";
-      this.#onEvent({ type: "failed", run: null, error: engineError("no-engine", message, hint) });
-    };
-    this.#worker = worker;
-    this.#post({ type: "load", model_url, device });
+    this.#run = null;
+    this.#loading = { type: "load", model_url, device };
+    this.#startWorker(this.#loading);
   }
 
   /** Begin a run and return its number; a run that is under way ends. */
   generate(prompt: string, options: GenerateOptions): number {
-    this.#run += 1;
-    this.#post({ type: "generate", run: this.#run, prompt, options });
-    return this.#run;
+    this.#runs += 1;
+    this.#run = { number: this.#runs, prompt, options, ids: [], elapsed_ms: 0, is_second_try: false };
+    this.#post({ type: "generate", run: this.#runs, prompt, options, written: null });
+    return this.#runs;
   }
 
   stop(run: number): void {
+    if (this.#run?.number === run) this.#run = null;
     this.#post({ type: "stop", run });
   }
 
@@ -56,6 +66,64 @@ export class EngineClient {
     this.#worker.onerror = null;
     this.#worker.terminate();
     this.#worker = null;
+  }
+
+  #startWorker(load: EngineRequest): void {
+    this.dispose();
+    const worker = this.#start();
+    let has_spoken = false;
+    worker.onmessage = message => {
+      has_spoken = true;
+      this.#hear(message.data);
+    };
+    worker.onerror = event => {
+      const error = has_spoken
+        ? crashed(event.message)
+        : engineError(
+            "no-engine",
+            `The engine's worker failed: ${event.message || "it could not be loaded"}`,
+            CANNOT_START,
+          );
+      this.#fail(this.#run?.number ?? null, error);
+    };
+    this.#worker = worker;
+    this.#post(load);
+  }
+
+  #hear(event: EngineEvent): void {
+    const run = this.#run;
+    if (event.type === "failed") {
+      this.#fail(event.run, event.error);
+    } else if (event.type === "ready" && run !== null) {
+      // The worker is a run's second one.
+      const written = { ids: Uint32Array.from(run.ids), elapsed_ms: run.elapsed_ms };
+      this.#onEvent({ type: "recovered", run: run.number, model: event.model });
+      this.#post({ type: "generate", run: run.number, prompt: run.prompt, options: run.options, written });
+    } else {
+      if (run !== null && "run" in event && event.run === run.number) this.#note(run, event);
+      this.#onEvent(event);
+    }
+  }
+
+  #note(run: Run, event: EngineEvent): void {
+    if (event.type === "tokens") {
+      run.ids.push(...event.ids);
+      run.elapsed_ms = event.elapsed_ms;
+    }
+    if (event.type === "done") this.#run = null;
+  }
+
+  /** A crash in the middle of a run takes the worker: the run goes on in another. Every other failure ends what it befell. */
+  #fail(run: number | null, error: EngineError): void {
+    const current = this.#run;
+    if (error.kind === "crashed" && current !== null && !current.is_second_try && this.#loading !== null) {
+      current.is_second_try = true;
+      this.#onEvent({ type: "interrupted", run: current.number, error });
+      this.#startWorker(this.#loading);
+      return;
+    }
+    if (run === null || run === current?.number) this.#run = null;
+    this.#onEvent({ type: "failed", run, error });
   }
 
   #post(request: EngineRequest): void {

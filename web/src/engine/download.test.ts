@@ -51,19 +51,84 @@ test.each([
   });
 });
 
-test("a transfer that ends early is a download error", async () => {
-  serve([bytes(1)], { headers: { "content-length": "3" } });
-  await expect(download("m", ignore)).rejects.toMatchObject({
-    kind: "download",
-    message: "m ended after 1 of 3 bytes.",
+/** A server that answers one request after another from this list, the last one for good; what was asked for. */
+function serveInTurn(...answers: (() => Response)[]): (HeadersInit | undefined)[] {
+  const asked: (HeadersInit | undefined)[] = [];
+  vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
+    asked.push(init.headers);
+    const answer = answers[Math.min(asked.length, answers.length) - 1];
+    return answer === undefined ? Promise.reject(new TypeError("Failed to fetch")) : Promise.resolve(answer());
   });
+  return asked;
+}
+
+/** The first bytes of 1 2 3 4, then a broken connection. */
+const broken = (headers: HeadersInit, ...first: number[]) => {
+  const chunks = [bytes(...first)];
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const chunk = chunks.shift();
+      if (chunk === undefined) controller.error(new Error("reset"));
+      else controller.enqueue(chunk);
+    },
+  });
+  return () => new Response(body, { headers: { "content-length": "4", ...headers } });
+};
+const whole = () => new Response(bytes(1, 2, 3, 4), { headers: { "content-length": "4", etag: '"b"' } });
+const rest = (from: number, ...values: number[]) => {
+  const headers = { "content-range": `bytes ${from}-3/4`, "content-length": `${values.length}` };
+  return () => new Response(bytes(...values), { status: 206, headers });
+};
+
+test("a broken transfer is taken up where it broke", async () => {
+  const asked = serveInTurn(broken({ etag: '"a"' }, 1, 2), rest(2, 3, 4));
+  const told: number[] = [];
+  expect(await download("m", received => told.push(received))).toEqual(bytes(1, 2, 3, 4));
+  expect(asked).toEqual([undefined, { range: "bytes=2-", "if-range": '"a"' }]);
+  expect(told).toEqual([0, 2, 2, 4]);
 });
 
-test("a transfer that breaks is a download error", async () => {
-  serve([], { headers: { "content-length": "3" } }, new Error("reset"));
+test("a file that changed meanwhile is fetched from its beginning", async () => {
+  serveInTurn(broken({ etag: '"a"' }, 9, 9), whole);
+  expect(await download("m", ignore)).toEqual(bytes(1, 2, 3, 4));
+});
+
+test.each([
+  ["names no version", {}],
+  ["names a weak version", { etag: 'W/"a"' }],
+])("no part is asked of a server that %s", async (_, headers) => {
+  const asked = serveInTurn(broken(headers, 1, 2), whole);
+  expect(await download("m", ignore)).toEqual(bytes(1, 2, 3, 4));
+  expect(asked).toEqual([undefined, undefined]);
+});
+
+test("another part than was asked for is not joined", async () => {
+  serveInTurn(broken({ etag: '"a"' }, 1, 2), rest(3, 4), whole);
+  expect(await download("m", ignore)).toEqual(bytes(1, 2, 3, 4));
+});
+
+test("a transfer that breaks at one place again and again is a download error", async () => {
+  const asked = serveInTurn(...Array.from({ length: 9 }, () => broken({}, 1)));
   await expect(download("m", ignore)).rejects.toMatchObject({
     kind: "download",
-    message: expect.stringMatching(/broke/),
+    message: expect.stringMatching(/broke after 1 of 4 bytes/),
+  });
+  expect(asked).toHaveLength(3);
+});
+
+test("tries that bring more are not counted", async () => {
+  const asked = serveInTurn(broken({ etag: '"a"' }, 1), ...[1, 1, 2, 2, 3].map(from => rest(from)), rest(3, 4));
+  await expect(download("m", ignore)).rejects.toMatchObject({ message: "m ended after 1 of 4 bytes." });
+  expect(asked).toHaveLength(3);
+  serveInTurn(broken({ etag: '"a"' }, 1), rest(1), rest(1, 2), rest(2), rest(2, 3), rest(3), rest(3, 4));
+  expect(await download("m", ignore)).toEqual(bytes(1, 2, 3, 4));
+});
+
+test("a server that is gone in the middle is a download error", async () => {
+  vi.stubGlobal("fetch", vi.fn().mockResolvedValueOnce(broken({}, 1)()).mockRejectedValue(new TypeError("offline")));
+  await expect(download("m", ignore)).rejects.toMatchObject({
+    kind: "download",
+    message: expect.stringMatching(/offline/),
   });
 });
 

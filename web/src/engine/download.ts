@@ -4,7 +4,11 @@ import type { EngineError } from "./protocol";
 
 export type DownloadProgress = (received_bytes: number, total_bytes: number | null) => void;
 
-const SEND_AGAIN = "Check the connection and load again.";
+const SEND_AGAIN = "Check the connection and try again.";
+
+/** So many tries in a row may bring nothing new. */
+const TRIES = 3;
+const RETRY_AFTER_MS = 300;
 
 /** Content-Length counts the bytes on the wire: it is the file's length only where nothing was compressed. */
 function totalBytes(response: Response): number | null {
@@ -45,46 +49,83 @@ function join(chunks: Uint8Array[], length: number): Uint8Array {
   return bytes;
 }
 
+/** What has come of a file, and what the server knows this version of it by; null where nothing does. */
+type Kept = { chunks: Uint8Array[]; received: number; total: number | null; validator: string | null };
+
+const nothing = (): Kept => ({ chunks: [], received: 0, total: null, validator: null });
+
+/** A transfer that began well and broke: worth another try. */
+class Broken extends Error {}
+
+/** What `If-Range` may name (RFC 9110 §13.1.5). */
+function validatorOf(response: Response): string | null {
+  const etag = response.headers.get("etag");
+  return etag === null || etag.startsWith("W/") ? response.headers.get("last-modified") : etag;
+}
+
+/** Ask for `url`, or for what is missing of it where the server can tell that it is still the same file. */
+async function request(url: string, { received, total, validator }: Kept): Promise<Response> {
+  const can_resume = received > 0 && total !== null && validator !== null;
+  const rest = { range: `bytes=${received}-`, "if-range": validator ?? "" };
+  try {
+    // The browser's own store would answer a range with the whole file.
+    return await fetch(url, can_resume ? { cache: "no-store", headers: rest } : { cache: "no-cache" });
+  } catch (cause) {
+    const message = `${url} could not be fetched: ${String(cause)}`;
+    throw received > 0 ? new Broken(message) : engineError("download", message, SEND_AGAIN);
+  }
+}
+
+/** Fetch what `kept` lacks, and add to it as it comes. */
+async function transfer(url: string, kept: Kept, onProgress: DownloadProgress): Promise<void> {
+  const response = await request(url, kept);
+  const refused = refusal(response, url);
+  if (refused !== null) throw refused;
+  const is_rest = response.headers.get("content-range")?.startsWith(`bytes ${kept.received}-`) === true;
+  if (response.status !== 206 || !is_rest) {
+    Object.assign(kept, nothing(), { total: totalBytes(response), validator: validatorOf(response) });
+  }
+  if (response.status === 206 && !is_rest) throw new Broken(`${url}: the server sent another part than was asked for.`);
+  const of = kept.total === null ? "" : ` of ${kept.total}`;
+  onProgress(kept.received, kept.total);
+  try {
+    const reader = response.body?.getReader();
+    for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) {
+      kept.chunks.push(part.value);
+      kept.received += part.value.length;
+      onProgress(kept.received, kept.total);
+    }
+  } catch (cause) {
+    throw new Broken(`The transfer of ${url} broke after ${kept.received}${of} bytes: ${String(cause)}`);
+  }
+  if (kept.total !== null && kept.received !== kept.total) {
+    throw new Broken(`${url} ended after ${kept.received}${of} bytes.`);
+  }
+}
+
 /**
- * The bytes of `url`. Asks the server each time whether a stored copy is still good.
+ * The bytes of `url`. Asks the server each time whether a stored copy is still good. A transfer that breaks is taken up
+ * where it broke, or begun anew where the server cannot do that, as long as each try brings more than those before.
  *
  * Throws an `EngineError` of kind "download" for a refused, missing or broken transfer; a RangeError where the file
  * does not fit into memory.
  */
 export async function download(url: string, onProgress: DownloadProgress): Promise<Uint8Array> {
-  let response: Response;
-  try {
-    response = await fetch(url, { cache: "no-cache" });
-  } catch (cause) {
-    throw engineError("download", `${url} could not be fetched: ${String(cause)}`, SEND_AGAIN);
-  }
-  const refused = refusal(response, url);
-  if (refused !== null) throw refused;
-  if (response.body === null) return new Uint8Array(await response.arrayBuffer());
-
-  const total = totalBytes(response);
-  const chunks: Uint8Array[] = [];
-  let received = 0;
-  const reader = response.body.getReader();
-  onProgress(0, total);
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      chunks.push(part.value);
-      received += part.value.length;
-      onProgress(received, total);
+  const kept = nothing();
+  let furthest = 0;
+  let tries = 0;
+  for (;;) {
+    try {
+      await transfer(url, kept, onProgress);
+      return join(kept.chunks, kept.received);
+    } catch (thrown) {
+      if (!(thrown instanceof Broken)) throw thrown;
+      tries = kept.received > furthest ? 1 : tries + 1;
+      furthest = Math.max(furthest, kept.received);
+      if (tries >= TRIES) throw engineError("download", thrown.message, SEND_AGAIN);
+      await new Promise(resolve => setTimeout(resolve, RETRY_AFTER_MS * tries));
     }
-  } catch (cause) {
-    const of = total === null ? "" : ` of ${total}`;
-    throw engineError(
-      "download",
-      `The transfer of ${url} broke after ${received}${of} bytes: ${String(cause)}`,
-      SEND_AGAIN,
-    );
   }
-  if (total !== null && received !== total) {
-    throw engineError("download", `${url} ended after ${received} of ${total} bytes.`, SEND_AGAIN);
-  }
-  return join(chunks, received);
 }
 
 /** SHA-256 in hexadecimal, or null outside a secure context, where browsers offer no digest. */

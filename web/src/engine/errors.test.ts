@@ -16,7 +16,7 @@ test("a refused allocation is out of memory", () => {
 
 test("a trap says that the engine stopped", () => {
   const { kind, message } = toEngineError(new WebAssembly.RuntimeError("unreachable"));
-  expect(kind).toBe("no-engine");
+  expect(kind).toBe("crashed");
   expect(message).toContain("unreachable");
 });
 

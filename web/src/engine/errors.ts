@@ -5,8 +5,10 @@ const KINDS: readonly string[] = [
   "no-engine",
   "download",
   "bad-model",
+  "wrong-numbers",
   "out-of-memory",
   "device-lost",
+  "crashed",
   "bad-input",
 ] satisfies readonly ErrorKind[];
 
@@ -18,11 +20,17 @@ export function engineError(kind: ErrorKind, message: string, hint: string): Eng
   return { kind, message, hint };
 }
 
+/** The engine's memory cannot be trusted any more; only a new worker helps. */
+export function crashed(reason: string): EngineError {
+  const hint = "Load it again; if it happens again, try ?device=cpu and report it.";
+  return engineError("crashed", `The engine stopped on an internal error: ${reason}`, hint);
+}
+
 /**
  * Turn anything thrown into an `EngineError`.
  *
  * Errors of the engine carry `kind` and `hint` already. A RangeError is an allocation that the browser refused; a
- * WebAssembly.RuntimeError is a trap: the engine's memory cannot be trusted after it. The rest is reported as it is.
+ * WebAssembly.RuntimeError is a trap, which is what a panic becomes. The rest is reported as it is.
  */
 export function toEngineError(thrown: unknown): EngineError {
   if (typeof thrown === "object" && thrown !== null && "kind" in thrown && isKind(thrown.kind)) {
@@ -38,11 +46,7 @@ export function toEngineError(thrown: unknown): EngineError {
     );
   }
   if (thrown instanceof WebAssembly.RuntimeError) {
-    return engineError(
-      "no-engine",
-      `The engine stopped on an internal error: ${thrown.message}`,
-      "Load it again; if it happens again, try ?device=cpu and report it.",
-    );
+    return crashed(thrown.message);
   }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return engineError("no-engine", message, "Reload the page; if it happens again, try ?device=cpu.");

@@ -2,11 +2,10 @@
 /* tslint:disable */
 /* eslint-disable */
 
-/** Where to run: "auto" takes WebGPU where it can be had and reproduces the golden logits, else the CPU. */
-export type Device = "auto" | "cpu" | "gpu";
 export type Backend = "webgpu" | "cpu";
-export type LoadPhase = "parse" | "compile" | "warm-up";
-export type OnProgress = (phase: LoadPhase, fraction: number) => void;
+/** What building an engine is at: its kernels, then the weights and the golden answer. */
+export type BuildPhase = "compile" | "warm-up";
+export type OnProgress = (phase: BuildPhase, fraction: number) => void;
 /** "eos": the model ended its text. "max-tokens": the limit was reached. */
 export type FinishReason = "eos" | "max-tokens";
 
@@ -51,25 +50,30 @@ export interface ModelHeader {
     tensors: { name: string; dtype: string; shape: number[]; nbytes: number }[];
 }
 
-/** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `fallback_reason`: why "auto" did not take WebGPU. */
+/** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `adapter`: the graphics adapter's name; null on the CPU. */
 export interface Card {
     header: ModelHeader;
     golden_prompt: string;
     parameters: number;
     backend: Backend;
     adapter: string | null;
-    fallback_reason: string | null;
 }
 
 
 
 /**
- * A loaded model. One call at a time: await each before the next.
+ * A model on a backend. One call at a time: await each before the next. `free` gives the memory back, the GPU's too.
  */
 export class Engine {
     private constructor();
     free(): void;
     [Symbol.dispose](): void;
+    /**
+     * Prepare a backend and let it reproduce the golden logits.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    static build(model: ModelFile, backend: Backend, on_progress: OnProgress): Promise<Engine>;
     /**
      * What runs, and where.
      */
@@ -83,23 +87,34 @@ export class Engine {
      */
     encode(text: string): Uint32Array;
     /**
-     * Check the bytes of a model.bin, prepare a backend and let it reproduce the golden logits.
-     *
-     * Throws an Error with `kind` and `hint`.
-     */
-    static load(bytes: Uint8Array, device: Device, on_progress: OnProgress): Promise<Engine>;
-    /**
      * The logits of forced ids, one row of vocab_size a position. Ends the run that is under way.
      */
     logits(ids: Uint32Array): Promise<Float32Array>;
     /**
      * Begin a run; nothing is computed yet. A run that is under way ends.
+     *
+     * `written`: the ids that the same run brought on an engine that is gone; it goes on after them. Empty for a new run.
      */
-    start(prompt: string, options: GenerateOptions): void;
+    start(prompt: string, options: GenerateOptions, written: Uint32Array): void;
     /**
      * Read one chunk of the prompt, or generate up to `batch` tokens.
      */
     step(batch: number): Promise<Step>;
+}
+
+/**
+ * A model.bin whose every byte was checked: what engines are built of, one after another or side by side.
+ */
+export class ModelFile {
+    private constructor();
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * Check the bytes of a model.bin.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    static parse(bytes: Uint8Array): ModelFile;
 }
 
 /** Fetch and start the wasm module; it stands beside the script. */

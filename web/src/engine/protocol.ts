@@ -3,13 +3,27 @@
  *
  * Types that cross wasm are the generated ones and are only passed on here. Errors cross as data.
  */
-import type { Card, Device, FinishReason, GenerateOptions, LoadPhase } from "pocketlm-wasm";
+import type { BuildPhase, Card, FinishReason, GenerateOptions } from "pocketlm-wasm";
 
-export type { Card, Device, GenerateOptions, ModelConfig, ModelHeader } from "pocketlm-wasm";
+export type { Backend, Card, GenerateOptions, ModelConfig, ModelHeader } from "pocketlm-wasm";
+
+/**
+ * Where to run. "auto": on WebGPU where it can be had, reproduces the golden logits and is measured to be faster than the
+ * CPU; else on the CPU. The other two are kept to, and fail where they cannot be had.
+ */
+export type Device = "auto" | "cpu" | "gpu";
 
 /** What went wrong, in words for a reader; `hint` says what to do. Stopping is not an error. */
 export type EngineError = {
-  kind: "no-engine" | "download" | "bad-model" | "out-of-memory" | "device-lost" | "bad-input";
+  kind:
+    | "no-engine"
+    | "download"
+    | "bad-model"
+    | "wrong-numbers"
+    | "out-of-memory"
+    | "device-lost"
+    | "crashed"
+    | "bad-input";
   message: string;
   hint: string;
 };
@@ -19,11 +33,17 @@ export type ErrorKind = EngineError["kind"];
 /** How far loading is. `total_bytes` is null where the server does not say; fractions are 0 … 1. */
 export type LoadProgress =
   | { phase: "download"; received_bytes: number; total_bytes: number | null }
-  | { phase: LoadPhase; fraction: number };
+  | { phase: "parse" | BuildPhase | "measure"; fraction: number };
 
-/** What the page knows of a loaded model: the engine's card and the file that it came from. */
+/** How long a token took on each backend, in milliseconds, where "auto" had to measure. */
+export type Timing = { webgpu_ms: number; cpu_ms: number };
+
+/** What the page knows of a loaded model: the engine's card, how it was chosen, and the file that it came from. */
 export type LoadedModel = {
   card: Card;
+  /** Why "auto" gave WebGPU up; null where it runs on WebGPU, was not asked to, or is merely slower there. */
+  fallback: EngineError | null;
+  timing: Timing | null;
   size_bytes: number;
   /** SHA-256 of model.bin, in hexadecimal; null where the browser cannot compute it (not a secure context). */
   sha256: string | null;
@@ -32,10 +52,13 @@ export type LoadedModel = {
 /** Why a run ended. */
 export type Ending = FinishReason | "stopped";
 
+/** What a run has brought before its engine was lost: it goes on after that. */
+export type Written = { ids: Uint32Array; elapsed_ms: number };
+
 /** Page to worker. A run is numbered by the page; a new run or a stop ends the one before. */
 export type EngineRequest =
   | { type: "load"; model_url: string; device: Device }
-  | { type: "generate"; run: number; prompt: string; options: GenerateOptions }
+  | { type: "generate"; run: number; prompt: string; options: GenerateOptions; written: Written | null }
   | { type: "stop"; run: number }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
   | { type: "logits"; call: number; ids: Uint32Array };
@@ -46,6 +69,10 @@ export type EngineEvent =
   | { type: "ready"; model: LoadedModel }
   | { type: "tokens"; run: number; text: string; ids: Uint32Array; prefilled: number; elapsed_ms: number }
   | { type: "done"; run: number; ending: Ending; elapsed_ms: number }
+  /** The engine was lost in the middle of a run, and is being built anew: progress follows, then `recovered` or `failed`. */
+  | { type: "interrupted"; run: number; error: EngineError }
+  /** The run goes on, on what `model` says. */
+  | { type: "recovered"; run: number; model: LoadedModel }
   | { type: "logits"; call: number; logits: Float32Array }
   /** `run` is null where loading failed, or the engine as a whole. */
   | { type: "failed"; run: number | null; error: EngineError };

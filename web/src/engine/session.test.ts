@@ -1,11 +1,14 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { CARD, FakeEngine } from "../testing/fakeEngine";
-import type { EngineEvent, GenerateOptions } from "./protocol";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { FakeEngine } from "../testing/fakeEngine";
+import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
 import { EngineSession, nextBatch } from "./session";
 
 const OPTIONS: GenerateOptions = { temperature: 0, top_k: 0, top_p: 1, seed: 1, max_tokens: 10 };
 const MODEL = new Uint8Array([1, 2, 3]);
+const lost = (kind: EngineError["kind"]) => Object.assign(new Error("gone"), { kind, hint: "load again" });
 
+/** What each build gives, in turn; the last one for good. */
+let builds: (FakeEngine | Error)[];
 let engine: FakeEngine;
 let events: EngineEvent[];
 let session: EngineSession;
@@ -13,7 +16,8 @@ let session: EngineSession;
 /** Wait until an event of this type was emitted, and return the last of them. */
 async function until<T extends EngineEvent["type"]>(type: T, count = 1): Promise<Extract<EngineEvent, { type: T }>> {
   const found = () => events.filter((event): event is Extract<EngineEvent, { type: T }> => event.type === type);
-  await vi.waitFor(() => expect(found().length).toBeGreaterThanOrEqual(count));
+  // Building anew is put off: see REBUILD_AFTER_MS.
+  await vi.waitFor(() => expect(found().length).toBeGreaterThanOrEqual(count), { timeout: 5000, interval: 5 });
   const last = found().at(-1);
   if (last === undefined) throw new Error(`no ${type}`);
   return last;
@@ -21,34 +25,44 @@ async function until<T extends EngineEvent["type"]>(type: T, count = 1): Promise
 
 beforeEach(() => {
   engine = new FakeEngine();
-  events = [];
+  // What a session of a test before still says is not heard.
+  const own: EngineEvent[] = [];
+  events = own;
   vi.stubGlobal("fetch", () => Promise.resolve(new Response(MODEL, { headers: { "content-length": "3" } })));
+  builds = [engine];
   session = new EngineSession(
-    (bytes, _, onProgress) => {
+    bytes => {
       expect(bytes).toEqual(MODEL);
-      onProgress("parse", 1);
-      return Promise.resolve(engine);
+      return Promise.resolve((_, onProgress) => {
+        onProgress("compile", 1);
+        const built = (builds.length > 1 ? builds.shift() : builds[0]) ?? engine;
+        return built instanceof FakeEngine ? Promise.resolve(built) : Promise.reject(built);
+      });
     },
-    event => events.push(event),
+    event => own.push(event),
   );
 });
 
 afterEach(() => vi.unstubAllGlobals());
 
+const load = (device: Device = "cpu") => session.handle({ type: "load", model_url: "model.bin", device });
+const generate = (run: number, changes: Partial<Extract<EngineRequest, { type: "generate" }>> = {}) =>
+  session.handle({ type: "generate", run, prompt: "Go", options: OPTIONS, written: null, ...changes });
+const ENDLESS: GenerateOptions = { ...OPTIONS, max_tokens: 1_000_000 };
+
 test("loads: download, the engine's phases, ready", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
+  load();
   const ready = await until("ready");
-  expect(ready.model.card).toBe(CARD);
-  expect(ready.model.size_bytes).toBe(3);
+  expect(ready.model).toMatchObject({ card: engine.card(), size_bytes: 3, fallback: null, timing: null });
   const progress = events.flatMap(event => (event.type === "progress" ? [event.progress] : []));
   expect(progress.at(0)).toEqual({ phase: "download", received_bytes: 0, total_bytes: 3 });
   expect(progress).toContainEqual({ phase: "download", received_bytes: 3, total_bytes: 3 });
-  expect(progress.at(-1)).toEqual({ phase: "parse", fraction: 1 });
+  expect(progress.at(-1)).toEqual({ phase: "compile", fraction: 1 });
 });
 
 test("generates to the end, and sends every token once", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
-  session.handle({ type: "generate", run: 1, prompt: "Go", options: OPTIONS });
+  load();
+  generate(1);
   const done = await until("done");
   expect(done).toMatchObject({ run: 1, ending: "max-tokens" });
   expect(engine.started).toEqual([{ prompt: "Go", options: OPTIONS }]);
@@ -59,8 +73,8 @@ test("generates to the end, and sends every token once", async () => {
 });
 
 test("a stop ends the run before its next step", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
-  session.handle({ type: "generate", run: 1, prompt: "Go", options: { ...OPTIONS, max_tokens: 1_000_000 } });
+  load();
+  generate(1, { options: ENDLESS });
   await until("tokens");
   session.handle({ type: "stop", run: 1 });
   const sent = events.filter(event => event.type === "tokens").length;
@@ -69,17 +83,17 @@ test("a stop ends the run before its next step", async () => {
 });
 
 test("a stop for another run changes nothing", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
-  session.handle({ type: "generate", run: 2, prompt: "Go", options: OPTIONS });
+  load();
+  generate(2);
   session.handle({ type: "stop", run: 1 });
   expect(await until("done")).toMatchObject({ run: 2, ending: "max-tokens" });
 });
 
 test("a newer run replaces the one under way", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
-  session.handle({ type: "generate", run: 1, prompt: "old", options: { ...OPTIONS, max_tokens: 1_000_000 } });
+  load();
+  generate(1, { prompt: "old", options: ENDLESS });
   await until("tokens");
-  session.handle({ type: "generate", run: 2, prompt: "new", options: OPTIONS });
+  generate(2, { prompt: "new" });
   await until("done", 2);
   const endings = events.flatMap(event => (event.type === "done" ? [[event.run, event.ending]] : []));
   expect(endings).toEqual([
@@ -89,35 +103,102 @@ test("a newer run replaces the one under way", async () => {
 });
 
 test("a run that was stopped before it began never starts", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
-  session.handle({ type: "generate", run: 1, prompt: "Go", options: OPTIONS });
+  load();
+  generate(1);
   session.handle({ type: "stop", run: 1 });
   expect(await until("done")).toMatchObject({ run: 1, ending: "stopped" });
   expect(engine.started).toEqual([]);
 });
 
 test("an engine's failure names its run, kind and hint, and the next run works", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
+  load();
   await until("ready");
-  engine.failure = Object.assign(new Error("gone"), { kind: "device-lost", hint: "load again" });
-  session.handle({ type: "generate", run: 1, prompt: "Go", options: OPTIONS });
+  engine.failure = lost("bad-model");
+  generate(1);
   expect(await until("failed")).toEqual({
     type: "failed",
     run: 1,
-    error: { kind: "device-lost", message: "gone", hint: "load again" },
+    error: { kind: "bad-model", message: "gone", hint: "load again" },
   });
   engine.failure = null;
-  session.handle({ type: "generate", run: 2, prompt: "Go", options: OPTIONS });
+  generate(2);
   expect(await until("done")).toMatchObject({ run: 2, ending: "max-tokens" });
 });
 
+describe("a lost device", () => {
+  const ids = () => events.flatMap(event => (event.type === "tokens" ? [...event.ids] : []));
+  const webgpu = () => new FakeEngine("webgpu", 0.1);
+
+  /** A run on WebGPU whose device is lost after some tokens; what is built then. */
+  async function losing(device: Device, ...later: (FakeEngine | Error)[]): Promise<void> {
+    engine = webgpu();
+    // What "auto" compares WebGPU with is slower.
+    builds = [engine, ...(device === "auto" ? [new FakeEngine("cpu", 1)] : []), ...later];
+    load(device);
+    await until("ready");
+    engine.failure = lost("device-lost");
+    engine.fails_at = 12;
+    generate(1, { options: { ...OPTIONS, max_tokens: 40 } });
+  }
+  const ALL = Array.from({ length: 40 }, (_, index) => index);
+
+  test("is built anew, and the run goes on with the token that was next", async () => {
+    const second = webgpu();
+    await losing("gpu", second);
+    expect(await until("interrupted")).toMatchObject({ run: 1, error: { kind: "device-lost" } });
+    expect(await until("recovered")).toMatchObject({ run: 1, model: { card: { backend: "webgpu" }, fallback: null } });
+    expect(await until("done")).toMatchObject({ run: 1, ending: "max-tokens" });
+    expect(ids()).toEqual(ALL);
+    expect([engine.is_free, second.is_free]).toEqual([true, false]);
+  });
+
+  test("is tried again while there is no adapter; then auto takes the CPU, and says why", async () => {
+    await losing("auto", lost("no-engine"), lost("no-engine"), new FakeEngine("cpu"));
+    expect(await until("recovered")).toMatchObject({
+      model: { card: { backend: "cpu" }, fallback: { kind: "device-lost" } },
+    });
+    expect(await until("done")).toMatchObject({ ending: "max-tokens" });
+    expect(ids()).toEqual(ALL);
+  });
+
+  test("is a failure in the end where WebGPU was asked for, and then nothing is loaded", async () => {
+    await losing("gpu", lost("no-engine"));
+    expect(await until("failed")).toMatchObject({ run: 1, error: { kind: "device-lost" } });
+    generate(2);
+    expect(await until("failed", 2)).toMatchObject({ run: 2, error: { kind: "bad-input" } });
+  });
+
+  test("that computes wrong numbers when it is back is not asked again", async () => {
+    await losing("auto", lost("wrong-numbers"), new FakeEngine("cpu"));
+    expect(await until("recovered")).toMatchObject({ model: { fallback: { kind: "wrong-numbers" } } });
+    await until("done");
+  });
+
+  test("does not bring back a run that was stopped meanwhile", async () => {
+    await losing("gpu", webgpu());
+    await until("interrupted");
+    session.handle({ type: "stop", run: 1 });
+    expect(await until("done")).toMatchObject({ run: 1, ending: "stopped" });
+    generate(2);
+    expect(await until("done", 2)).toMatchObject({ run: 2, ending: "max-tokens" });
+  });
+});
+
+test("a run that another worker began goes on after what it has brought", async () => {
+  load();
+  generate(1, { written: { ids: Uint32Array.of(0, 1, 2), elapsed_ms: 5000 } });
+  const { elapsed_ms } = await until("done");
+  expect(elapsed_ms).toBeGreaterThanOrEqual(5000);
+  expect(events.flatMap(event => (event.type === "tokens" ? [...event.ids] : []))).toEqual([3, 4, 5, 6, 7, 8, 9]);
+});
+
 test("without a model a run is refused", async () => {
-  session.handle({ type: "generate", run: 1, prompt: "Go", options: OPTIONS });
+  generate(1);
   expect(await until("failed")).toMatchObject({ run: 1, error: { kind: "bad-input" } });
 });
 
 test("answers with the logits of forced ids", async () => {
-  session.handle({ type: "load", model_url: "model.bin", device: "cpu" });
+  load();
   session.handle({ type: "logits", call: 9, ids: new Uint32Array([4, 5]) });
   expect(await until("logits")).toEqual({ type: "logits", call: 9, logits: new Float32Array([4, 5]) });
 });

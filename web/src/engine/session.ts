@@ -1,25 +1,31 @@
 /**
- * The worker's side of the protocol: load a model, run prompts one after another, stop at once.
+ * The worker's side of the protocol: load a model, run prompts one after another, stop at once, go on after a lost device.
  *
  * Knows the engine only by its interface, so that the unit tests run it with a double. Requests that use the engine
  * are queued; a stop or a newer run is seen between two steps, since each step is followed by a turn of the event loop.
  */
-import type { Card, Device, Engine, GenerateOptions, LoadPhase } from "pocketlm-wasm";
 import { assertNever } from "../lib/assertNever";
+import { type Build, backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { download, sha256 } from "./download";
 import { engineError, toEngineError } from "./errors";
-import type { EngineEvent, EngineRequest } from "./protocol";
+import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel } from "./protocol";
 
-/** What a session needs of the wasm class. */
-export type SessionEngine = Pick<Engine, "card" | "start" | "step" | "logits">;
-
-export type LoadEngine = (
-  bytes: Uint8Array,
-  device: Device,
-  onProgress: (phase: LoadPhase, fraction: number) => void,
-) => Promise<SessionEngine>;
+/** Check the bytes of a model.bin; engines are built of what comes back. */
+export type OpenModel = (bytes: Uint8Array) => Promise<Build>;
 
 export type Emit = (event: EngineEvent, transfer?: ArrayBuffer[]) => void;
+
+type Generate = Extract<EngineRequest, { type: "generate" }>;
+
+/** A model with the engine that it runs on now. */
+type Loaded = {
+  build: Build;
+  device: Device;
+  engine: SessionEngine;
+  model: LoadedModel;
+  /** How often WebGPU was built anew since a run last came to its end. */
+  losses: number;
+};
 
 /** Progress of the download is told this often: more would only cost time. */
 const PROGRESS_INTERVAL_MS = 40;
@@ -27,6 +33,9 @@ const PROGRESS_INTERVAL_MS = 40;
 /** A step should take about this long: the page stays in step with the model, and a stop is honoured at once. */
 const STEP_MS = 25;
 const MAX_BATCH = 64;
+
+/** A browser whose GPU process died needs a moment before it has an adapter again. */
+const REBUILD_AFTER_MS = 250;
 
 /** How many tokens the next step may bring, after one of `batch` tokens took `step_ms`; never more than twice as many. */
 export function nextBatch(batch: number, step_ms: number): number {
@@ -46,16 +55,18 @@ function nextTask(): Promise<void> {
   });
 }
 
+const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
+
 export class EngineSession {
-  readonly #loadEngine: LoadEngine;
+  readonly #openModel: OpenModel;
   readonly #emit: Emit;
-  #engine: SessionEngine | null = null;
+  #loaded: Loaded | null = null;
   /** The run that may go on; null after a stop. */
   #current: number | null = null;
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(loadEngine: LoadEngine, emit: Emit) {
-    this.#loadEngine = loadEngine;
+  constructor(openModel: OpenModel, emit: Emit) {
+    this.#openModel = openModel;
     this.#emit = emit;
   }
 
@@ -66,7 +77,7 @@ export class EngineSession {
         return;
       case "generate":
         this.#current = request.run;
-        this.#enqueue(request.run, () => this.#generate(request.run, request.prompt, request.options));
+        this.#enqueue(request.run, () => this.#generate(request));
         return;
       case "stop":
         if (this.#current === request.run) this.#current = null;
@@ -94,43 +105,89 @@ export class EngineSession {
       this.#emit({ type: "progress", progress: { phase: "download", received_bytes, total_bytes } });
     });
     const digest = await sha256(bytes);
-    const engine = await this.#loadEngine(bytes, device, (phase, fraction) => {
-      this.#emit({ type: "progress", progress: { phase, fraction } });
-    });
-    this.#engine = engine;
-    const card: Card = engine.card();
-    this.#emit({ type: "ready", model: { card, size_bytes: bytes.length, sha256: digest } });
+    this.#emit({ type: "progress", progress: { phase: "parse", fraction: 0 } });
+    const build = await this.#openModel(bytes);
+    const { engine, fallback, timing } = await chooseEngine(build, device, progress =>
+      this.#emit({ type: "progress", progress }),
+    );
+    const model = { card: engine.card(), fallback, timing, size_bytes: bytes.length, sha256: digest };
+    this.#loaded = { build, device, engine, model, losses: 0 };
+    this.#emit({ type: "ready", model });
   }
 
-  async #generate(run: number, prompt: string, options: GenerateOptions): Promise<void> {
-    const engine = this.#loaded();
-    const start_ms = performance.now();
+  async #generate({ run, prompt, options, written }: Generate): Promise<void> {
+    const loaded = this.#needLoaded();
+    const start_ms = performance.now() - (written?.elapsed_ms ?? 0);
     const elapsed_ms = () => performance.now() - start_ms;
-    if (this.#current === run) engine.start(prompt, options);
+    const ids = Array.from(written?.ids ?? []);
     let batch = 1;
+    let is_started = false;
     while (this.#current === run) {
-      const step_start_ms = performance.now();
-      const step = await engine.step(batch);
-      if (step.ids.length > 0) batch = nextBatch(batch, performance.now() - step_start_ms);
-      if (this.#current !== run) break;
-      const { text, ids, prefilled } = step;
-      this.#emit({ type: "tokens", run, text, ids, prefilled, elapsed_ms: elapsed_ms() });
-      if (step.done !== null) {
-        this.#emit({ type: "done", run, ending: step.done, elapsed_ms: elapsed_ms() });
-        return;
+      try {
+        if (!is_started) loaded.engine.start(prompt, options, Uint32Array.from(ids));
+        is_started = true;
+        const step_start_ms = performance.now();
+        const step = await loaded.engine.step(batch);
+        if (step.ids.length > 0) batch = nextBatch(batch, performance.now() - step_start_ms);
+        if (this.#current !== run) break;
+        ids.push(...step.ids);
+        const { text, prefilled } = step;
+        this.#emit({ type: "tokens", run, text, ids: step.ids, prefilled, elapsed_ms: elapsed_ms() });
+        if (step.done !== null) {
+          loaded.losses = 0;
+          this.#emit({ type: "done", run, ending: step.done, elapsed_ms: elapsed_ms() });
+          return;
+        }
+      } catch (thrown) {
+        await this.#recover(loaded, run, toEngineError(thrown));
+        is_started = false;
+        batch = 1;
       }
       await nextTask();
     }
     this.#emit({ type: "done", run, ending: "stopped", elapsed_ms: elapsed_ms() });
   }
 
+  /** Build the engine anew after `error`, on WebGPU or on the CPU, or throw what stands in the way. */
+  async #recover(loaded: Loaded, run: number, error: EngineError): Promise<void> {
+    let cause = error;
+    let backend = backendAfter(cause, loaded.model.card.backend, loaded.device, loaded.losses);
+    if (backend !== null) {
+      this.#emit({ type: "interrupted", run, error });
+      this.#loaded = null;
+      loaded.engine.free();
+    }
+    while (backend !== null) {
+      if (backend === "webgpu") {
+        loaded.losses += 1;
+        await pause(REBUILD_AFTER_MS * loaded.losses);
+      }
+      try {
+        loaded.engine = await loaded.build(backend, (phase, fraction) =>
+          this.#emit({ type: "progress", progress: { phase, fraction } }),
+        );
+        const fallback = backend === "cpu" ? cause : null;
+        loaded.model = { ...loaded.model, card: loaded.engine.card(), fallback, timing: null };
+        this.#loaded = loaded;
+        this.#emit({ type: "recovered", run, model: loaded.model });
+        return;
+      } catch (thrown) {
+        const latest = toEngineError(thrown);
+        // For a while after a loss there may be no adapter: that is still the same loss.
+        if (latest.kind !== "no-engine") cause = latest;
+        backend = backendAfter(cause, backend, loaded.device, loaded.losses);
+      }
+    }
+    throw cause;
+  }
+
   async #logits(call: number, ids: Uint32Array): Promise<void> {
-    const logits = await this.#loaded().logits(ids);
+    const logits = await this.#needLoaded().engine.logits(ids);
     this.#emit({ type: "logits", call, logits }, logits.buffer instanceof ArrayBuffer ? [logits.buffer] : []);
   }
 
-  #loaded(): SessionEngine {
-    if (this.#engine === null) throw engineError("bad-input", "No model is loaded.", "Load one first.");
-    return this.#engine;
+  #needLoaded(): Loaded {
+    if (this.#loaded === null) throw engineError("bad-input", "No model is loaded.", "Load one first.");
+    return this.#loaded;
   }
 }

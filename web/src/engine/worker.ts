@@ -1,5 +1,5 @@
 /** The Web Worker: the wasm engine behind an `EngineSession`. Nothing but wiring. */
-import init, { Engine } from "pocketlm-wasm";
+import init, { Engine, ModelFile } from "pocketlm-wasm";
 import { engineError } from "./errors";
 import type { EngineRequest } from "./protocol";
 import { EngineSession } from "./session";
@@ -18,10 +18,11 @@ const engine_ready = init().then(
 );
 
 const session = new EngineSession(
-  async (bytes, device, onProgress) => {
+  async bytes => {
     const failure = await engine_ready;
     if (failure !== null) throw failure;
-    return Engine.load(bytes, device, onProgress);
+    const file = ModelFile.parse(bytes);
+    return (backend, onProgress) => Engine.build(file, backend, onProgress);
   },
   (event, transfer) => self.postMessage(event, transfer ?? []),
 );

@@ -3,7 +3,7 @@ import type { EngineError, LoadedModel } from "../engine/protocol";
 import { CARD } from "../testing/fakeEngine";
 import { type Action, initialState, reduce, type State, tokensPerSecond } from "./machine";
 
-const MODEL: LoadedModel = { card: CARD, size_bytes: 3, sha256: null };
+const MODEL: LoadedModel = { card: CARD, fallback: null, timing: null, size_bytes: 3, sha256: null };
 const LOST: EngineError = { kind: "device-lost", message: "gone", hint: "" };
 const REFUSED: EngineError = { kind: "bad-input", message: "empty", hint: "" };
 
@@ -66,12 +66,43 @@ test("a late refusal of a stopped run changes nothing", () => {
 });
 
 test("every other failure ends the engine, from every phase, and loading begins anew", () => {
-  for (const actions of [[{ type: "load" }] satisfies Action[], ready, generating]) {
+  for (const actions of [[{ type: "load" }] satisfies Action[], ready, generating, [...generating, interrupted]]) {
     const failed = after(...actions, { type: "failed", run: null, error: LOST });
     expect(failed).toMatchObject({ phase: "failed", error: LOST });
     expect(reduce(failed, { type: "generate", run: 3 })).toBe(failed);
     expect(reduce(failed, { type: "load" })).toEqual({ phase: "loading", progress: null });
   }
+});
+
+const interrupted: Action = { type: "interrupted", run: 1, error: LOST };
+const ON_CPU: LoadedModel = { ...MODEL, fallback: LOST };
+
+test("a lost engine is built anew, and the run goes on where it was", () => {
+  const progress: Action = { type: "progress", progress: { phase: "compile", fraction: 0.5 } };
+  const recovering = after(...generating, tokens(1, 2, 10), interrupted, progress);
+  expect(recovering).toMatchObject({ phase: "recovering", progress: { phase: "compile" }, run: { tokens: 2 } });
+  expect(reduce(recovering, { type: "generate", run: 2 })).toBe(recovering);
+  const recovered = reduce(recovering, { type: "recovered", run: 1, model: ON_CPU });
+  expect(recovered).toMatchObject({ phase: "generating", model: ON_CPU, run: { tokens: 2, interruption: LOST } });
+  expect(reduce(reduce(recovered, tokens(1, 3, 20)), done)).toMatchObject({
+    phase: "ready",
+    run: { tokens: 5, interruption: LOST, ending: "eos" },
+  });
+});
+
+test.each([
+  ["recovered", { type: "recovered", run: 1, model: ON_CPU }],
+  ["ready", { type: "ready", model: ON_CPU }],
+] satisfies [string, Action][])("a run that was stopped while the engine was built anew stays so: %s", (_, event) => {
+  const stopped = after(...generating, interrupted, { type: "stop" });
+  expect(stopped.phase).toBe("recovering");
+  expect(reduce(stopped, event)).toMatchObject({ phase: "ready", model: ON_CPU, run: { ending: "stopped" } });
+});
+
+test("what befell another run's engine changes nothing", () => {
+  const next = after(...generating, { type: "generate", run: 2 });
+  expect(reduce(next, interrupted)).toBe(next);
+  expect(reduce(next, { type: "recovered", run: 1, model: ON_CPU })).toBe(next);
 });
 
 test("a model file that is refused as input fails the loading", () => {

@@ -1,5 +1,5 @@
 /**
- * The page's state machine, a pure function: idle → loading → ready ⇄ generating → failed.
+ * The page's state machine, a pure function: idle → loading → ready ⇄ generating ⇄ recovering → failed.
  *
  * The text itself is not here (state/textLog.ts): it grows with every token, and nothing but the output reads it.
  */
@@ -16,6 +16,8 @@ export type Run = {
   first_batch_tokens: number;
   first_token_ms: number | null;
   elapsed_ms: number;
+  /** What the engine was last lost to in the middle of the run; null where nothing happened. */
+  interruption: EngineError | null;
   /** null while it goes on. */
   ending: Ending | null;
 };
@@ -26,6 +28,8 @@ export type State =
   /** `notice`: what the engine refused about the last run, though it can go on. */
   | { phase: "ready"; model: LoadedModel; run: Run | null; notice: EngineError | null }
   | { phase: "generating"; model: LoadedModel; run: Run }
+  /** The engine was lost and is being built anew; the run then goes on, unless it was stopped meanwhile. */
+  | { phase: "recovering"; model: LoadedModel; run: Run; progress: LoadProgress | null }
   | { phase: "failed"; error: EngineError; model: LoadedModel | null; run: Run | null };
 
 export type Action = { type: "load" } | { type: "generate"; run: number } | { type: "stop" } | EngineEvent;
@@ -33,7 +37,16 @@ export type Action = { type: "load" } | { type: "generate"; run: number } | { ty
 export const initialState: State = { phase: "idle" };
 
 function newRun(id: number): Run {
-  return { id, prefilled: 0, tokens: 0, first_batch_tokens: 0, first_token_ms: null, elapsed_ms: 0, ending: null };
+  return {
+    id,
+    prefilled: 0,
+    tokens: 0,
+    first_batch_tokens: 0,
+    first_token_ms: null,
+    elapsed_ms: 0,
+    interruption: null,
+    ending: null,
+  };
 }
 
 function count(run: Run, event: Extract<EngineEvent, { type: "tokens" }>): Run {
@@ -63,9 +76,12 @@ export function reduce(state: State, action: Action): State {
       return { phase: "loading", progress: null };
 
     case "progress":
-      return state.phase === "loading" ? { ...state, progress: action.progress } : state;
+      return state.phase === "loading" || state.phase === "recovering"
+        ? { ...state, progress: action.progress }
+        : state;
 
     case "ready":
+      if (state.phase === "recovering") return recovered(state.run, action.model);
       return state.phase === "loading" ? { phase: "ready", model: action.model, run: null, notice: null } : state;
 
     case "generate":
@@ -74,9 +90,19 @@ export function reduce(state: State, action: Action): State {
         : state;
 
     case "stop":
+      if (state.phase === "recovering") return { ...state, run: { ...state.run, ending: "stopped" } };
       return state.phase === "generating"
         ? { phase: "ready", model: state.model, run: { ...state.run, ending: "stopped" }, notice: null }
         : state;
+
+    case "interrupted": {
+      if (state.phase !== "generating" || state.run.id !== action.run) return state;
+      const run = { ...state.run, interruption: action.error };
+      return { phase: "recovering", model: state.model, run, progress: null };
+    }
+
+    case "recovered":
+      return state.phase === "recovering" && state.run.id === action.run ? recovered(state.run, action.model) : state;
 
     case "tokens":
       return state.phase === "generating" && state.run.id === action.run
@@ -97,6 +123,10 @@ export function reduce(state: State, action: Action): State {
     default:
       return assertNever(action);
   }
+}
+
+function recovered(run: Run, model: LoadedModel): State {
+  return run.ending === null ? { phase: "generating", model, run } : { phase: "ready", model, run, notice: null };
 }
 
 /** A refused input leaves the engine as it was; every other failure ends it. A run that is over has no say. */

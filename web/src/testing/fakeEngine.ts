@@ -1,6 +1,6 @@
 /** A double of the wasm engine for the unit tests: says one word a token, and notes what it was asked. */
-import type { Card, GenerateOptions, Step } from "pocketlm-wasm";
-import type { SessionEngine } from "../engine/session";
+import type { Backend, Card, GenerateOptions, Step } from "pocketlm-wasm";
+import type { SessionEngine } from "../engine/backend";
 
 export const CARD: Card = {
   header: {
@@ -26,38 +26,55 @@ export const CARD: Card = {
   parameters: 100_000,
   backend: "cpu",
   adapter: null,
-  fallback_reason: null,
 };
 
 export class FakeEngine implements SessionEngine {
   readonly started: { prompt: string; options: GenerateOptions }[] = [];
   readonly batches: number[] = [];
-  /** Thrown by the next step. */
+  is_free = false;
+  /** Thrown by the step that would bring this token of a run, and by every later one. */
   failure: unknown = null;
-  #left = 0;
+  fails_at = 0;
+  #next = 0;
+  #end = 0;
   #is_prompt_read = false;
 
+  /** `token_ms`: how long the clock is held for each token. */
+  constructor(
+    readonly backend: Backend = "cpu",
+    readonly token_ms = 0,
+  ) {}
+
   card(): Card {
-    return CARD;
+    return { ...CARD, backend: this.backend };
   }
 
-  start(prompt: string, options: GenerateOptions): void {
+  free(): void {
+    this.is_free = true;
+  }
+
+  start(prompt: string, options: GenerateOptions, written: Uint32Array): void {
     this.started.push({ prompt, options });
-    this.#left = options.max_tokens;
+    this.#next = written.length;
+    this.#end = options.max_tokens;
     this.#is_prompt_read = false;
   }
 
+  /** The token at place n of a run has the id n, wherever the run was taken up. */
   step(batch: number): Promise<Step> {
-    if (this.failure !== null) return Promise.reject(this.failure);
+    if (this.failure !== null && this.#next >= this.fails_at) return Promise.reject(this.failure);
     if (!this.#is_prompt_read) {
       this.#is_prompt_read = true;
       return Promise.resolve({ text: "", ids: new Uint32Array(0), prefilled: 3, done: null });
     }
     this.batches.push(batch);
-    const count = Math.min(batch, this.#left);
-    this.#left -= count;
-    const done = this.#left === 0 ? "max-tokens" : null;
-    return Promise.resolve({ text: "word ".repeat(count), ids: new Uint32Array(count).fill(7), prefilled: 0, done });
+    const first = this.#next;
+    const count = Math.min(batch, this.#end - first);
+    this.#next += count;
+    for (const until_ms = performance.now() + count * this.token_ms; performance.now() < until_ms; );
+    const ids = Uint32Array.from({ length: count }, (_, index) => first + index);
+    const done = this.#next === this.#end ? "max-tokens" : null;
+    return Promise.resolve({ text: "word ".repeat(count), ids, prefilled: 0, done });
   }
 
   logits(ids: Uint32Array): Promise<Float32Array> {

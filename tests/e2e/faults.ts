@@ -1,0 +1,127 @@
+/**
+ * Faults of browsers, drivers and machines, as scripts that run in the engine's worker before its own (`Site.inject`).
+ *
+ * They change what the browser offers, never the product: the page that is tested is the one that is shipped.
+ */
+
+/** An adapter that gives no device. */
+export const NO_DEVICE = `
+  GPUAdapter.prototype.requestDevice = () => Promise.reject(new DOMException("the driver said no", "OperationError"));
+`;
+
+/** Every allocation on the device fails. */
+export const NO_GPU_MEMORY = `
+  const { pushErrorScope, popErrorScope } = GPUDevice.prototype;
+  const scopes = [];
+  GPUDevice.prototype.pushErrorScope = function (filter) {
+    scopes.push(filter);
+    pushErrorScope.call(this, filter);
+  };
+  GPUDevice.prototype.popErrorScope = function () {
+    const error = popErrorScope.call(this);
+    return scopes.pop() === "out-of-memory" ? Promise.resolve(new GPUOutOfMemoryError("no room")) : error;
+  };
+`;
+
+/** A driver that compiles `right` as if it were `wrong`. Throws in the worker where no kernel has it: then the fault is none. */
+function lies(right: string, wrong: string): string {
+  return `
+    const { createShaderModule } = GPUDevice.prototype;
+    GPUDevice.prototype.createShaderModule = function (descriptor) {
+      const code = descriptor.code.replace(${JSON.stringify(right)}, ${JSON.stringify(wrong)});
+      return createShaderModule.call(this, { ...descriptor, code });
+    };
+  `;
+}
+
+/** The norms come out one per cent too large. */
+export const LIES_ABOUT_NORMS = lies("let scale = inverseSqrt(", "let scale = 1.01 * inverseSqrt(");
+
+/** The logits are right, but another token than the likeliest is taken. */
+export const LIES_ABOUT_TOKENS = lies("select(id, BAD_LOGIT | bad,", "select(id ^ 1u, BAD_LOGIT | bad,");
+
+/** The time that the GPU takes is not seen, so that "auto" finds it faster than any CPU. */
+export const FAST_GPU = `
+  const { submit } = GPUQueue.prototype;
+  const now = performance.now.bind(performance);
+  let last = now(), hidden = 0, has_submitted = false;
+  GPUQueue.prototype.submit = function (commands) {
+    has_submitted = true;
+    submit.call(this, commands);
+  };
+  performance.now = () => {
+    const time = now();
+    if (has_submitted) hidden += time - last;
+    has_submitted = false;
+    last = time;
+    return time - hidden;
+  };
+`;
+
+/** Each device is lost after so many submissions of kernels: the first one, and every later one. */
+export function losesDevices(first: number, later: number): string {
+  return `
+    const { submit } = GPUQueue.prototype;
+    const { requestDevice } = GPUAdapter.prototype;
+    const left = new WeakMap();
+    let submissions = ${first};
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      const device = await requestDevice.call(this, descriptor);
+      left.set(device.queue, { device, submissions });
+      submissions = ${later};
+      return device;
+    };
+    GPUQueue.prototype.submit = function (commands) {
+      const entry = left.get(this);
+      if (commands.length > 0 && (entry.submissions -= 1) === 0) entry.device.destroy();
+      submit.call(this, commands);
+    };
+  `;
+}
+
+/** The engine panics at its step `step`, as a panic looks from outside: a trap in a task of its own, and no answer. */
+export function panics(step: number): string {
+  return `
+    const { instantiateStreaming } = WebAssembly;
+    WebAssembly.instantiateStreaming = async (...given) => {
+      const { instance, module } = await instantiateStreaming.apply(WebAssembly, given);
+      let steps = 0;
+      const engine_step = (...words) => {
+        steps += 1;
+        if (steps !== ${step}) return instance.exports.engine_step(...words);
+        queueMicrotask(() => { throw new WebAssembly.RuntimeError("unreachable"); });
+        return new Promise(() => undefined);
+      };
+      return { instance: { exports: { ...instance.exports, engine_step } }, module };
+    };
+  `;
+}
+
+const MEMORY_SECTION = 5;
+
+/** A LEB128 number at `at`, and where what follows begins. */
+function leb128(bytes: Buffer, at: number): [value: number, next: number] {
+  let value = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = bytes[at++] ?? 0;
+    value |= (byte & 0x7f) << shift;
+    if ((byte & 0x80) === 0) return [value, at];
+  }
+}
+
+/** The wasm module with a memory that can grow by no more than a few pages of 64 KiB. */
+export function withLittleMemory(wasm: Buffer): Buffer {
+  for (let at = 8; at < wasm.length; ) {
+    const id = wasm[at];
+    const [size, content] = leb128(wasm, at + 1);
+    if (id === MEMORY_SECTION) {
+      const [pages, end] = leb128(wasm, content + 2);
+      if (wasm[content + 1] !== 0 || end !== content + size) throw new Error("the module's memory has a limit already");
+      const limits = [pages, pages + 3].flatMap(number => [(number & 0x7f) | 0x80, number >> 7]);
+      const section = Buffer.of(MEMORY_SECTION, 2 + limits.length, 1, 1, ...limits);
+      return Buffer.concat([wasm.subarray(0, at), section, wasm.subarray(end)]);
+    }
+    at = content + size;
+  }
+  throw new Error("the module has no memory of its own");
+}

@@ -1,0 +1,54 @@
+"""A model whose every word is markup: what the page must show as text, and never take for part of itself.
+
+    python -m tests.e2e.hostile_model OUT.BIN
+
+Each of MARKUP is one token, and the output head likes these tokens equally and no other. The free texts of the header
+are markup, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pocketlm_tokenizer import Tokenizer
+
+from tests import oracles
+from tests.parity.models import config
+from training.model_file import Golden, expected_tensors, write_model
+
+MARKUP = (
+    "<img src=x onerror=\"document.title='taken'\">",
+    "<script>document.title='taken'</script>",
+    "<iframe srcdoc=\"<script>parent.document.title='taken'</script>\"></iframe>",
+    "</div></section><h1>taken</h1>",
+    "<a href=\"javascript:document.title='taken'\">taken</a>",
+)
+
+
+def weights(shape: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Layers that add nothing, one embedding for all tokens, and a head that answers with the tokens of MARKUP."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for spec in expected_tensors(shape):
+        is_layer = "proj" in spec.name
+        tensors[spec.name] = np.full(spec.shape, 0.0 if is_layer else 1.0, dtype="<f4")
+    tensors["lm_head.weight"][len(MARKUP) :] = 0
+    return tensors
+
+
+def main(out: Path) -> None:
+    """Write the model."""
+    tokenizer = Tokenizer.train(["no words of its own"], 261 + len(MARKUP), list(MARKUP))
+    shape = config(vocab_size=tokenizer.vocab_size, tie_embeddings=False, bos_token_id=0)
+    tensors = weights(shape)
+    ids = tokenizer.encode("no words")
+    logits = oracles.llama(shape, {name: torch.from_numpy(values) for name, values in tensors.items()}, ids)[-1]
+    provenance = {"preset": MARKUP[0], "sample_prompts": list(MARKUP)}
+    write_model(out, shape, tokenizer.to_bytes(), None, tensors, Golden(ids, logits.numpy()), provenance)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,128 @@
+/** What the model says is text, what the page may do is little, and nothing leaves for another host. */
+import { readFileSync } from "node:fs";
+import { hostileModel } from "./environment";
+import { expect, test } from "./fixtures";
+import type { Site } from "./site";
+
+/** The page's own policy as a header, as `doit preview` sends it: so it holds in the worker, too. */
+function policyHeader(site: Site): string {
+  const page = readFileSync(site.page_file, "utf8");
+  const policy = /http-equiv="Content-Security-Policy" content="([^"]+)"/.exec(page)?.[1];
+  if (policy === undefined) throw new Error("index.html sets no Content-Security-Policy");
+  return `${policy.replaceAll("&#39;", "'")}; frame-ancestors 'none'`;
+}
+
+test("markup that a model says, or that its file brings, stays text", async ({ site, reader, page, complaints }) => {
+  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(hostileModel())) };
+  const requests: string[] = [];
+  page.on("request", request => requests.push(new URL(request.url()).pathname));
+  await reader.open(site.address("?device=cpu"));
+  const before = await page.evaluate(() => document.querySelectorAll("*").length);
+  const asked = requests.length;
+  await reader.field("Temperature").fill("1");
+  await reader.field("Max tokens").fill("64");
+  const said = await reader.write();
+  for (const tag of [
+    "<img src=x onerror=",
+    "<script>",
+    "<iframe srcdoc=",
+    "</div></section>",
+    '<a href="javascript:',
+  ]) {
+    expect(said).toContain(tag);
+  }
+  // The openings, the prompt and the colophon come from the file.
+  await expect(reader.prompt).toHaveValue(/^<img src=x/);
+  await expect(page.getByRole("button", { name: /^<script>/ })).toBeVisible();
+  await expect(page.getByLabel("Colophon")).toContainText("<img src=x onerror=");
+
+  expect(await page.locator("img, script:not([src]), iframe, .sheet a, .sheet h1").count()).toBe(0);
+  // The output got a block of text, the page nothing else.
+  expect(await page.evaluate(() => document.querySelectorAll("*").length)).toBeLessThanOrEqual(before + 3);
+  expect(await page.title()).toBe("PocketLM");
+  expect(requests.length).toBe(asked);
+  expect(complaints).toEqual([]);
+});
+
+for (const device of ["cpu", "gpu"] as const) {
+  test(`works under its policy as a header, and asks for its own files only, ${device}`, async ({
+    site,
+    reader,
+    page,
+    complaints,
+  }) => {
+    site.headers = { "content-security-policy": policyHeader(site), "x-content-type-options": "nosniff" };
+    const hosts = new Set<string>();
+    page.on("request", request => hosts.add(new URL(request.url()).host));
+    await reader.open(site.address(`?device=${device}`));
+    await reader.field("Max tokens").fill("5");
+    expect(await reader.write()).not.toBe("");
+    await page.getByRole("button", { name: /paper$/ }).click();
+    expect([...hosts]).toEqual([new URL(site.address()).host]);
+    expect(site.requests.filter(path => !path.startsWith("/somewhere/below/"))).toEqual([]);
+    expect(complaints).toEqual([]);
+  });
+}
+
+test("the page's policy forbids scripts of others, evaluation, and every other host", async ({
+  site,
+  reader,
+  page,
+}) => {
+  await reader.open(site.address("?device=cpu"));
+  const { blocked, evaluated, title } = await page.evaluate(async () => {
+    const found = new Set<string>();
+    document.addEventListener("securitypolicyviolation", event => found.add(event.effectiveDirective));
+    const add = (tag: string, attributes: Record<string, string>, text = "") => {
+      const element = document.createElement(tag);
+      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+      element.textContent = text;
+      document.body.append(element);
+      return element;
+    };
+    const elsewhere = "https://elsewhere.invalid/";
+    add("script", {}, "document.title = 'taken'");
+    add("script", { src: `${elsewhere}a.js` });
+    add("style", {}, "body { display: none }");
+    add("img", { src: `${elsewhere}a.png` });
+    add("iframe", { src: elsewhere });
+    add("object", { data: elsewhere });
+    add("base", { href: elsewhere });
+    add("p", { onclick: "document.title = 'taken'" }).click();
+    const form = add("form", { action: elsewhere });
+    if (form instanceof HTMLFormElement) form.submit();
+    await fetch(elsewhere).catch(() => undefined);
+    try {
+      new Worker(URL.createObjectURL(new Blob(["1"])));
+    } catch {
+      // Browsers may refuse at once, or report it.
+    }
+    // In a task of its own: what a debugger asks directly is exempt.
+    const evaluated = await new Promise<string>(resolve =>
+      setTimeout(() => {
+        try {
+          resolve(String(new Function("return 'something'")()));
+        } catch (error) {
+          resolve(error instanceof EvalError ? "nothing" : String(error));
+        }
+      }),
+    );
+    await new Promise(resolve => setTimeout(resolve, 300));
+    return { blocked: [...found].sort(), evaluated, title: document.title };
+  });
+  expect(title).toBe("PocketLM");
+  expect(evaluated).toBe("nothing");
+  expect(blocked).toEqual([
+    "base-uri",
+    "connect-src",
+    "form-action",
+    "frame-src",
+    "img-src",
+    "object-src",
+    "script-src",
+    "script-src-attr",
+    "script-src-elem",
+    "style-src-elem",
+    "worker-src",
+  ]);
+});
