@@ -1,0 +1,220 @@
+"""What each change of the project makes stale, written down by hand: the table that test_mutations.py checks.
+
+A changed version of a tool, and an edit of Python or of the tokenizer's wheel, leave results equal here (a bug-fix
+release, a refactoring): only the stages that use them run. An edit of Rust, a shader or the page changes what is
+compiled, and all that is made from it runs too.
+
+`provenance` follows the receipts, and `web` holds what it writes: where any other stage but `cli` runs, these two do,
+and the table leaves them out (AFTER_ALL).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ALL = "corpus wheel tokenizer shards train export wasm page provenance web cli"
+FROM_CORPUS = "corpus tokenizer shards train export"
+FROM_TOKENIZER = "tokenizer shards train export"
+FROM_TRAIN = "train export"
+FROM_WHEEL = "wheel tokenizer shards train export"
+FROM_WASM = "wasm page"
+AFTER_ALL = "provenance web"
+
+# Every parameter of every section: a value that the tiny preset does not have, and what runs then.
+PARAMETERS: dict[str, tuple[str, str]] = {
+    "data.sources": ('["file:tests/data/the-tempest-act-[12].txt"]', FROM_CORPUS),
+    "data.val_documents": ("the-tempest-act-5.txt", FROM_CORPUS),
+    "data.val_fraction": ("0.45", FROM_CORPUS),
+    "tokenizer.vocab_size": ("320", FROM_TOKENIZER),
+    "tokenizer.special_tokens": ('["<|end|>"]', FROM_TOKENIZER),
+    "tokenizer.min_frequency": ("3", FROM_TOKENIZER),
+    "model.n_layer": ("3", FROM_TRAIN),
+    "model.n_head": ("3", FROM_TRAIN),
+    "model.n_kv_head": ("6", FROM_TRAIN),
+    "model.d_model": ("64", FROM_TRAIN),
+    "model.d_head": ("12", FROM_TRAIN),
+    "model.d_ff": ("96", FROM_TRAIN),
+    "model.ctx_len": ("256", FROM_TRAIN),
+    "model.rope_theta": ("20000.0", FROM_TRAIN),
+    "model.norm_eps": ("1e-6", FROM_TRAIN),
+    "model.tie_embeddings": ("true", FROM_TRAIN),
+    "train.steps": ("60", FROM_TRAIN),
+    "train.batch_size": ("3", FROM_TRAIN),
+    "train.grad_accum": ("1", FROM_TRAIN),
+    "train.lr": ("5e-3", FROM_TRAIN),
+    "train.min_lr_ratio": ("0.2", FROM_TRAIN),
+    "train.warmup_steps": ("5", FROM_TRAIN),
+    "train.schedule": ("cosine", FROM_TRAIN),
+    "train.decay_fraction": ("0.4", FROM_TRAIN),
+    "train.weight_decay": ("0.2", FROM_TRAIN),
+    "train.beta1": ("0.8", FROM_TRAIN),
+    "train.beta2": ("0.99", FROM_TRAIN),
+    "train.grad_clip": ("0.5", FROM_TRAIN),
+    "train.log_every": ("7", FROM_TRAIN),
+    "train.eval_every": ("50", FROM_TRAIN),
+    "train.eval_tokens": ("2048", FROM_TRAIN),
+    "train.last_eval_tokens": ("2048", FROM_TRAIN),
+    "train.eval_overlap": ("32", FROM_TRAIN),
+    "train.checkpoint_seconds": ("5", FROM_TRAIN),
+    "train.seed": ("2", FROM_TRAIN),
+    "train.device": ("auto", FROM_TRAIN),
+    "train.precision": ("f32", FROM_TRAIN),
+    "train.compile": ("true", FROM_TRAIN),
+    "train.sample_prompts": ("MIRANDA:", FROM_TRAIN),
+    "train.sample_tokens": ("20", FROM_TRAIN),
+    "train.sample_temperature": ("0.5", FROM_TRAIN),
+    "export.dtype": ("f16", "export"),
+    "export.golden_prompt": ("ARIEL:", "export"),
+}
+ONE_VALUE = {"tokenizer.split"}  # any other value is refused
+
+# Every module of `training`: the stages that use it.
+MODULES: dict[str, str] = {
+    "__init__": "corpus tokenizer shards train export",
+    "batches": "train",
+    "checkpoint": "train",
+    "clean": "corpus",
+    "command": "corpus tokenizer shards train export",
+    "config": "corpus tokenizer shards train export",
+    "corpus": "corpus",
+    "documents": "corpus tokenizer shards",
+    "evaluate": "train",
+    "export": "export",
+    "model": "train export",
+    "model_file": "export",
+    "model_header": "export",
+    "parts": "corpus tokenizer shards",
+    "plot": "train",
+    "progress": "train",
+    "sample": "train",
+    "schedule": "train",
+    "shard_file": "shards train",
+    "shards": "shards",
+    "sources": "corpus",
+    "speed": "train",
+    "split": "corpus",
+    "tokenizer": "tokenizer",
+    "tokenizer_file": "tokenizer shards train export",
+    "train": "train",
+}
+
+
+class Change(NamedTuple):
+    """One edit of one file."""
+
+    what: str
+    path: str
+    old: str  # replaced, at its first place, by `new`; "": `new` is added at the end
+    new: str
+    runs: str
+    real: bool = False  # also tried with the real commands
+
+
+CHANGES = (
+    Change("a document", "tests/data/the-tempest-act-1.txt", "", "Exeunt.\n", FROM_CORPUS, real=True),
+    Change("one more document", "tests/data/epilogue.txt", "", "Now my charms are all o'erthrown.\n", FROM_CORPUS),
+    Change("a file beside the documents", "tests/data/README.md", "", "\n", "", real=True),
+    # ── Python ──
+    Change("the loss curve's size", "training/plot.py", "= 720, 400", "= 720, 410", "train", real=True),
+    Change("how documents are cleaned", "training/clean.py", "", "_Y = 1\n", "corpus", real=True),
+    Change("how model.bin is written", "training/model_file.py", "", "_Y = 1\n", "export", real=True),
+    # ── Rust ──
+    Change(
+        "a comment in the tokenizer crate",
+        "rust/tokenizer/src/error.rs",
+        "ends too early",
+        "ends early",
+        "wheel wasm cli",
+    ),
+    Change(
+        "the tokenizer crate's messages",
+        "rust/tokenizer/src/error.rs",
+        "is the file cut off?",
+        "was the file cut off?",
+        f"{FROM_WHEEL} {FROM_WASM} cli",
+        real=True,
+    ),
+    Change(
+        "the tokenizer's binding",
+        "rust/tokenizer-py/src/lib.rs",
+        "tokens do not fit into u16",
+        "tokens do not go into u16",
+        FROM_WHEEL,
+    ),
+    Change("the tokenizer's stub", "rust/tokenizer-py/pocketlm_tokenizer.pyi", "", "# \n", "wheel"),
+    Change("the tokenizer's tests", "rust/tokenizer/tests/properties.rs", "", "const X: u8 = 1;\n", ""),
+    Change("the tokenizer's example", "rust/tokenizer/examples/throughput.rs", "", "const X: u8 = 1;\n", ""),
+    Change(
+        "the engine's messages",
+        "rust/inference/src/error.rs",
+        "the file has {got}",
+        "there are {got}",
+        f"{FROM_WASM} cli",
+        real=True,
+    ),
+    Change(
+        "a comment at the end of a line of Rust",
+        "rust/inference/src/rope.rs",
+        "use alloc::vec::Vec;",
+        "use alloc::vec::Vec; // the tables",
+        "wasm cli",
+        real=True,
+    ),
+    Change("the engine's tests", "rust/inference/tests/cpu_ops.rs", "", "const X: u8 = 1;\n", "", real=True),
+    Change("the browser's adaptor", "rust/inference-web/src/lib.rs", "", "const _X: u8 = 1;\n", FROM_WASM),
+    Change("the adaptor's tests", "rust/inference-web/tests/session.rs", "", "const X: u8 = 1;\n", ""),
+    Change("the command line", "rust/cli/src/main.rs", "", "const _X: u8 = 1;\n", "cli", real=True),
+    Change("cargo's lock", "Cargo.lock", "", '\n[[package]]\nname = "x"\n', f"{FROM_WHEEL} {FROM_WASM} cli"),
+    Change("a comment in a manifest", "Cargo.toml", "", "# Nothing.\n", "wheel wasm cli", real=True),
+    Change("another crate's manifest", "rust/cli/Cargo.toml", "", "# Nothing.\n", "wheel wasm cli"),
+    Change("a compiler's flag", ".cargo/config.toml", "+simd128", "-simd128", f"{FROM_WHEEL} {FROM_WASM} cli"),
+    Change("a shader", "shaders/embed.wgsl", "Look up", "Find", f"{FROM_WASM} cli", real=True),
+    # ── The page ──
+    Change("a component", "web/src/components/Header.tsx", "A small language", "A little language", "page", real=True),
+    Change("a comment in a component", "web/src/App.tsx", "", "// Nothing.\n", "page", real=True),
+    Change("a style", "web/src/styles/page.css", "", ".x { color: red; }\n", "page"),
+    Change(
+        "the page's packages",
+        "web/package-lock.json",
+        '"node_modules/vite": {\n      "version": "8',
+        '"node_modules/vite": {\n      "version": "9',
+        "page",
+    ),
+    Change("a test of the page", "web/src/state/machine.test.ts", "", "// Nothing.\n", "", real=True),
+    Change("what the page's tests use", "web/src/testing/fakeEngine.ts", "", "export const x = 1;\n", ""),
+    Change("the page's linter", "web/biome.json", "{", "{ ", ""),
+    Change("a test in the browser", "tests/e2e/page.spec.ts", "", "// Nothing.\n", ""),
+    # ── Tools: pinned versions ──
+    Change("torch", "locks/train.txt", "\ntorch==2", "\ntorch==3", "train export"),
+    Change("numpy", "locks/train.txt", "\nnumpy==2", "\nnumpy==3", "shards train export"),
+    Change("safetensors", "locks/train.txt", "\nsafetensors==0", "\nsafetensors==1", "train export"),
+    Change("a package that no stage uses by itself", "locks/train.txt", "\nsympy==1", "\nsympy==2", ""),
+    Change("maturin", "locks/base.txt", "\nmaturin==1", "\nmaturin==2", "wheel"),
+    Change("wasm-pack", "stages/tools.py", 'WASM_PACK = "0', 'WASM_PACK = "9', "wasm"),
+    Change(
+        "wasm-opt",
+        "web/package-lock.json",
+        '"node_modules/binaryen": {\n      "version": "132',
+        '"node_modules/binaryen": {\n      "version": "133',
+        f"{FROM_WASM}",
+    ),
+    # ── Tools: programs that are asked ──
+    Change("rustc", "bin/rustc", "rustc 1.0", "rustc 1.1", "wheel cli"),
+    Change("rustc for wasm", "build/tools/wasm-rustc", "rustc 1.0", "rustc 1.1", "wasm"),
+    Change("node", "bin/node", "v99.0", "v99.1", "page"),
+    # ── The stages themselves ──
+    Change("how provenance is written", "stages/graph/provenance.py", "", "# Nothing.\n", "provenance", real=True),
+    Change("a stage's command", "stages/web.py", "--emptyOutDir", "--minify --emptyOutDir", "page"),
+    Change("a pinned variable", "stages/train.py", '"MKL_CBWR": "AVX2"', '"MKL_CBWR": "SSE4_2"', "export"),
+    Change("a stage's sentence", "stages/web.py", "Bundle the page", "Bundle page", "", real=True),
+    # ── Nothing at all ──
+    Change("another preset", "training/presets/shakespeare.toml", "\n[train]\n", "\n[train]\n# Nothing.\n", ""),
+    Change("a comment in the preset", "training/presets/tiny.toml", "", "# Nothing.\n", "", real=True),
+    Change("the format's text", "training/FORMAT.md", "", "Nothing.\n", ""),
+    Change("the log of experiments", "training/LOG.md", "", "Nothing.\n", ""),
+    Change("the README", "README.md", "", "Nothing.\n", "", real=True),
+    Change("a page of the docs", "docs/ARCHITECTURE.md", "", "Nothing.\n", ""),
+    Change("a test", "tests/oracles.py", "", "X = 1\n", "", real=True),
+    Change("what CI runs", ".ci/run", "", "# Nothing.\n", ""),
+    Change("the package's metadata", "pyproject.toml", "", "# Nothing.\n", ""),
+)
