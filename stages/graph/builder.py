@@ -24,6 +24,7 @@ from .stage import Stage, expand_placeholders, nested
 if TYPE_CHECKING:
     from .process import Ended
 
+SAVE_EVERY_S = 2.0  # a kill may cost the digests of so many seconds; the end of a run saves all
 BUILT, FROM_STORE = "built", "from the store"
 
 
@@ -38,7 +39,7 @@ def bring_up_to_date(graph: Graph, stage: Stage) -> str:
         return _Build(graph, stage).run()
     finally:
         graph.time_passed()
-        graph.cache.save()
+        graph.cache.save(SAVE_EVERY_S)
 
 
 class _Build:

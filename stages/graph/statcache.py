@@ -35,6 +35,7 @@ class StatCache:
     def __init__(self, path: str) -> None:
         self.path = path
         self.dirty = False
+        self._saved_s = float("-inf")  # monotonic time of the last save
         self._saving = threading.Lock()
         self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
         self.parsed: dict[str, Any] = {}  # content digest of a Python source -> see sources.py
@@ -106,12 +107,14 @@ class StatCache:
             self._files[to + path[len(prefix) :]] = self._files.pop(path)
             self.dirty = True
 
-    def save(self) -> None:
-        """Write the cache if anything changed. A cache that cannot be written (a full disk) is not an error."""
-        if not self.dirty:
+    def save(self, every_s: float = 0.0) -> None:
+        """Write the cache if anything changed and the last time is `every_s` ago: all of it after each of many stages
+        would grow with the square of their number. A cache that cannot be written (a full disk) is not an error.
+        """
+        if not self.dirty or time.monotonic() < self._saved_s + every_s:
             return
         with self._saving, contextlib.suppress(OSError):
-            self.dirty = False
+            self.dirty, self._saved_s = False, time.monotonic()
             while len(self.parsed) > MAX_PARSED:
                 del self.parsed[next(iter(self.parsed))]
             data = {
