@@ -1,4 +1,4 @@
-"""PocketLM's own doit commands: preview, check, doctor, test. What builds does it under the lock, lets the lock
+"""PocketLM's own doit commands: preview, check, doctor, bench, test. What builds does it under the lock, lets the lock
 go, then runs.
 """
 
@@ -88,6 +88,37 @@ class Doctor(Command):
         findings = doctor.examine()
         self.outstream.write(doctor.report(findings, json) + "\n")
         return doctor.exit_status(findings)
+
+
+class Bench(Command):
+    """Measure beside what others wrote."""
+
+    name = "bench"
+    doc_purpose = "measure a run in which nothing is stale beside doit, DVC, Snakemake and pytask"
+    doc_usage = "build [--quick]"
+    doc_description = "The others are installed by locks/bench.txt into build/tools/bench, and used only here."
+    cmd_options = (
+        {
+            "name": "quick",
+            "short": "q",
+            "long": "quick",
+            "type": bool,
+            "default": False,
+            "help": "fewer rounds, no 1,000 stages",
+        },
+    )
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Options may follow the name here."""
+        return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
+
+    def _execute(self, quick: bool, pos_args: Any = None) -> int:
+        from stages.bench import BENCHES, run_bench
+
+        _known(pos_args, BENCHES, "benchmark")
+        if len(pos_args or ()) != 1:
+            raise UsageError(f"name one benchmark: {', '.join(BENCHES)}")
+        return run_bench(self.graph(), pos_args[0], quick)
 
 
 class Test(_BuildThen):

@@ -104,6 +104,26 @@ TEST_PYTHON = _lock_setup(
 )
 
 
+def _bench_setup() -> Setup:
+    lock, folder = paths.LOCKS / "bench.txt", paths.TOOLS / "bench"
+    stamp = folder / "bench.txt"
+
+    def is_ready() -> bool:
+        return stamp.is_file() and stamp.read_bytes() == lock.read_bytes()
+
+    def install() -> None:
+        uv, advice = paths.VENV / "bin" / "uv", "Is the package registry within reach?"
+        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], advice=advice)
+        install_into = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
+        run([*install_into, "--require-hashes", "-r", lock], advice=advice)
+        stamp.write_bytes(lock.read_bytes())
+
+    return Setup("bench", "DVC, Snakemake and pytask in build/tools/bench, by locks/bench.txt.", is_ready, install)
+
+
+BENCH = _bench_setup()  # what `doit bench` compares with; no stage needs it
+
+
 @functools.cache
 def locked_version(package: str, extra: str = "train") -> str:
     """The version that locks/<extra>.txt pins: part of a key without importing the package."""
