@@ -12,7 +12,7 @@ import sys
 
 from stages import paths, tools
 from stages.graph import Graph
-from stages.graph.builder import ensure
+from stages.graph.installer import ensure
 
 BENCHES = {"build": "tests.bench.build"}
 

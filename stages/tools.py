@@ -111,11 +111,19 @@ def _bench_setup() -> Setup:
     def is_ready() -> bool:
         return stamp.is_file() and stamp.read_bytes() == lock.read_bytes()
 
-    def install() -> None:
+    def install(run: Runner) -> None:
         uv, advice = paths.VENV / "bin" / "uv", "Is the package registry within reach?"
-        run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], advice=advice)
-        install_into = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
-        run([*install_into, "--require-hashes", "-r", lock], advice=advice)
+        install_with(run, [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], advice=advice)
+        words: list[str | Path] = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            folder / "bin" / "python",
+        ]
+        install_with(run, [*words, "--require-hashes", "-r", lock], advice=advice)
         stamp.write_bytes(lock.read_bytes())
 
     return Setup("bench", "DVC, Snakemake and pytask in build/tools/bench, by locks/bench.txt.", is_ready, install)
