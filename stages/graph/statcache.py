@@ -23,7 +23,7 @@ from typing import Any
 
 from .digest import bytes_digest
 
-VERSION = 2
+VERSION = 3  # raised when an entry, or the gist of a receipt, changes its form
 FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
 COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
