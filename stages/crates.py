@@ -14,8 +14,9 @@ EMPTY_MEMBERS = (
     "for crate in rust/*/; do [ -d $crate/src ] || "
     "{ mkdir $crate/src && : > $crate/src/lib.rs && : > $crate/src/main.rs; }; done; "
 )
-# Registry crates put their absolute paths into panic messages: without this the bytes differ from home to home.
-REMAP = "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/pocketlm"
+# Registry crates put their absolute paths into panic messages: without this the bytes differ from home to home. As a
+# TOML array, which cargo joins to .cargo/config.toml's, because RUSTFLAGS would be cut at a space in a path.
+REMAP = '[\\"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo\\", \\"--remap-path-prefix=$PWD=/pocketlm\\"]'
 
 
 def crate_sources(*patterns: str) -> Files:
@@ -31,8 +32,9 @@ def wheel_stage() -> Stage:
         run=(
             "sh",
             "-c",
-            f'{EMPTY_MEMBERS} export RUSTFLAGS="{REMAP}"; '
-            '"{python}" -m maturin build --release --locked --quiet --manifest-path rust/tokenizer-py/Cargo.toml '
+            f"{EMPTY_MEMBERS}"
+            f'"{{python}}" -m maturin build --config "build.rustflags={REMAP}" '
+            "--release --locked --quiet --manifest-path rust/tokenizer-py/Cargo.toml "
             '--interpreter "{python}" --out "{out}/dist" && '
             '"{python}" -m zipfile -e "{out}"/dist/*.whl "{out}/wheel" && rm -r "{out}/dist"',
         ),
@@ -79,9 +81,10 @@ def wasm_stage() -> Stage:
             f"{EMPTY_MEMBERS}"
             'tools="{root}/build/tools"; '
             'PATH="$(cat "$tools/wasm-path")$PATH:$tools/bin:$tools/node/node_modules/.bin"; '
-            f'export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="{REMAP}"; '
             "wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack "
-            '--out-name pocketlm --out-dir "{out}/pkg" -- --locked && rm -f "{out}/pkg/.gitignore"',
+            '--out-name pocketlm --out-dir "{out}/pkg" -- --locked '
+            f'--config "target.wasm32-unknown-unknown.rustflags={REMAP}" && '
+            'rm -f "{out}/pkg/.gitignore"',
         ),
         outputs=("pkg/",),
         sources=(
