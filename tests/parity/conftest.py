@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.parity.compare import Logits
+
 BUILD = Path(os.environ.get("POCKETLM_BUILD", Path(__file__).resolve().parents[2] / "build"))
 LAVAPIPE = Path("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json")
 
@@ -33,11 +35,12 @@ def cli() -> Run:
 
 
 @pytest.fixture(scope="session")
-def engine_logits(cli: Run) -> Callable[[Path, list[int], str], np.ndarray]:
-    """`pocketlm logits`: (T, V) f32 of a model for forced tokens on a device."""
+def engine_logits(cli: Run) -> Logits:
+    """`pocketlm logits`: (T, V) f32 of a model for forced tokens on a device, all at once or in chunks."""
 
-    def logits(path: Path, ids: list[int], device: str) -> np.ndarray:
-        done = cli("logits", path, "--ids", ",".join(map(str, ids)), "--device", device)
+    def logits(path: Path, ids: list[int], device: str, chunk: int | None = None) -> np.ndarray:
+        chunks = () if chunk is None else ("--chunk", chunk)
+        done = cli("logits", path, "--ids", ",".join(map(str, ids)), "--device", device, *chunks)
         assert done.returncode == 0, done.stderr.decode()
         return np.frombuffer(done.stdout, dtype="<f4").reshape(len(ids), -1)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.parity.conftest import Run
 from tests.parity.models import RandomModel, config, write_random_model
@@ -63,6 +64,24 @@ def test_generate_is_greedy_at_temperature_0(cli: Run, talking: RandomModel) -> 
     arguments = ("--max-tokens", 12, "--temperature", 0, "--device", "cpu")
     done = cli("generate", talking.path, "--prompt", "To be", *arguments)
     assert done.stdout.decode() == tokenizer.decode_bytes(ids[prompt:]).decode(errors="replace")
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_generation_goes_on_past_the_end_of_the_context(cli: Run, talking: RandomModel, device: str) -> None:
+    """Three contexts long, greedy: when the context is full, its last half is read again; torch does the same."""
+    from pocketlm_tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_bytes(model_file.read_model(talking.path).tokenizer_bytes)
+    window, said = tokenizer.encode(TEXT[:60]), []
+    ctx_len = talking.config["ctx_len"]
+    for _ in range(3 * ctx_len):
+        if len(window) >= ctx_len:
+            window = window[-(ctx_len // 2) :]
+        said.append(int(talking.logits(window, torch.float32)[-1].argmax()))
+        window = [*window, said[-1]]
+    arguments = ("--max-tokens", len(said), "--temperature", 0, "--device", device)
+    done = cli("generate", talking.path, "--prompt", TEXT[:60], *arguments)
+    assert done.stdout.decode() == tokenizer.decode_bytes(said).decode(errors="replace")
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

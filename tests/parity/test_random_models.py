@@ -63,6 +63,43 @@ def test_64_greedy_tokens(tmp_path: Path, engine_logits: Logits, device: str, sh
     assert_greedy(f"{shape} {device}", got, exact, ids[prompt:])
 
 
+def random_config(seed: int) -> dict[str, Any]:
+    """A configuration drawn at random: sizes that are no multiple of anything, contexts of up to 1,024."""
+    rng = np.random.default_rng([seed, 20])
+    group = int(rng.choice([1, 2, 4]))
+    n_kv_head = int(rng.integers(1, 5 if group < 4 else 3))
+    return config(
+        n_layer=1 + seed % 8,
+        n_head=n_kv_head * group,
+        n_kv_head=n_kv_head,
+        d_model=int(rng.integers(8, 120)),
+        d_head=2 * int(rng.integers(8, 65)),
+        d_ff=2 * int(rng.integers(8, 120)) + 1,
+        vocab_size=2 * int(rng.integers(20, 700)) + 1,
+        ctx_len=1024 if seed % 10 == 0 else int(rng.integers(16, 400)),
+        rope_theta=float(rng.choice([500.0, 10000.0, 1e6])),
+        tie_embeddings=bool(rng.integers(2)),
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("seed", range(20))
+def test_random_configurations(tmp_path: Path, engine_logits: Logits, device: str, seed: int) -> None:
+    """Forced tokens to the end of the context, read at once and in chunks of an odd size, f32 and f16."""
+    conf = random_config(seed)
+    dtype: Dtype = "f16" if seed % 2 else "f32"
+    model = write_random_model(tmp_path / "model.bin", conf, seed, dtype)
+    ids = forced_ids(model, conf["ctx_len"])
+    name = f"{seed} {dtype} {device} {conf}"
+    expected = model.logits(ids, torch.float32).numpy()
+    at_once = engine_logits(model.path, ids, device)
+    assert_parity(name, at_once, expected, lambda: model.logits(ids, torch.float64).numpy())
+    for chunk in (1, 2 * seed + 3):
+        few = ids[:96]
+        got = engine_logits(model.path, few, device, chunk)
+        assert np.abs(got - at_once[: len(few)]).max() <= tolerance(expected), f"{name}: in chunks of {chunk}"
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_wrong_weight_is_seen(tmp_path: Path, engine_logits: Logits, device: str) -> None:
     """The comparison can fail: one changed norm gain moves the logits beyond the tolerance."""

@@ -14,6 +14,9 @@ pub struct Options {
     /// Token ids, with commas between them; at most ctx_len
     #[arg(long, value_delimiter = ',', required = true)]
     ids: Vec<u32>,
+    /// Ids read at a time; 1 is token by token [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    chunk: Option<u32>,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -21,9 +24,16 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let logits = pollster::block_on(async {
         // No self-check unless `auto` has to choose: what this command is for is to see how a backend differs.
         let mut opened = device::open(&model, options.model.device).await?;
-        opened.engine.logits(&options.ids).await
-    });
-    let bytes: Vec<u8> = logits?
+        let chunk = options
+            .chunk
+            .map_or(options.ids.len(), |chunk| chunk as usize);
+        let mut logits = Vec::new();
+        for ids in options.ids.chunks(chunk) {
+            logits.extend(opened.engine.logits(ids).await?);
+        }
+        Ok::<_, EngineError>(logits)
+    })?;
+    let bytes: Vec<u8> = logits
         .iter()
         .flat_map(|logit| logit.to_le_bytes())
         .collect();
