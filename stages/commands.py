@@ -1,9 +1,10 @@
-"""PocketLM's own doit commands: preview, check, doctor, bench, test. What builds does it under the lock, lets the lock
-go, then runs.
+"""PocketLM's own doit commands: preview, screenshot, check, doctor, bench, test. What builds does it under the lock,
+lets the lock go, then runs.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from doit import doit_cmd
@@ -53,6 +54,31 @@ class Preview(_BuildThen):
         from stages.project import SETTINGS
 
         return serve(paths.preset_dir(SETTINGS.preset) / "web", port or None)
+
+
+class Screenshot(_BuildThen):
+    """Build the bundle, let the model write in a browser without a screen, and save what is seen."""
+
+    name = "screenshot"
+    doc_purpose = "save a picture of the page with the model's text"
+    doc_usage = "[FILE.png]"
+    doc_description = "FILE: docs/page.png where it is left out, the picture of the README."
+    cmd_options = ()
+    tasks = ("web",)
+
+    def _execute(self, pos_args: Any = None) -> int:  # type: ignore[override]
+        names = pos_args or [str(paths.ROOT / "docs" / "page.png")]
+        if len(names) != 1 or not names[0].endswith(".png"):
+            raise UsageError(f"screenshot takes one name that ends in .png, not {' '.join(names)!r}")
+        status = self.build()
+        if status != 0:
+            return status
+        from stages import screenshot
+        from stages.project import SETTINGS
+
+        screenshot.take(paths.preset_dir(SETTINGS.preset) / "web", Path(names[0]).absolute())
+        self.outstream.write(f"{names[0]}\n")
+        return 0
 
 
 class Check(Command):

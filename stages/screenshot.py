@@ -1,0 +1,33 @@
+"""screenshot: a picture of the page with some text of the model, for the README.
+
+In: the folder build/<preset>/web. Out: a PNG, made in a browser without a screen.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+from stages import paths, preview, tools
+from stages.check import web_copy
+from stages.graph import GraphError
+from stages.graph.builder import ensure
+from stages.project import GRAPH
+
+
+def take(folder: Path, file: Path) -> None:
+    """Serve the bundle in `folder`, let the model write, and save what is seen.
+
+    Raises GraphError where the browser or the page fails.
+    """
+    for setup in (tools.NODE_PACKAGES, tools.BROWSER):
+        ensure(GRAPH, setup)
+    with preview.server(folder) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        address = f"http://localhost:{http.server_port}/"
+        argv = ["node", "scripts/screenshot.mjs", address, tools.chromium() or "", str(file)]
+        done = subprocess.run(argv, cwd=web_copy(paths.ROOT), capture_output=True, text=True)
+        http.shutdown()
+    if done.returncode != 0:
+        raise GraphError(f"the page could not be pictured:\n{done.stderr.strip()}")
