@@ -77,9 +77,10 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             make(root)
     except PermissionError as error:
-        fail(f"{error.filename} cannot be written (as user {os.getuid()}): run as its owner, or remove .venv")
-    except OSError as error:
-        fail(f"{error.strerror}: {error.filename}")
+        advice = "run as its owner, or remove .venv" if os.access(root, os.W_OK) else "take a copy that is yours"
+        fail(f"{error.filename} cannot be written (as user {os.getuid()}): {advice}")
+    except OSError as error:  # a read-only file system, a full disk
+        fail(f"{error.filename or root}: {error.strerror}")
 
 
 if __name__ == "__main__":
