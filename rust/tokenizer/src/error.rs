@@ -105,7 +105,7 @@ pub enum TokenizerError {
     },
 
     /// A special token that cannot be one.
-    #[error("special token {token:?}: {problem}")]
+    #[error("special token \"{}\": {problem}", shown(token))]
     BadSpecial {
         /// Its text.
         token: String,
@@ -133,4 +133,18 @@ pub enum TokenizerError {
     /// There is nothing to train on.
     #[error("the documents hold no text to train a tokenizer on")]
     NoText,
+}
+
+/// Text of a file as a message can hold it: its beginning, with escapes for what a terminal would obey.
+fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut shown: String = text
+        .chars()
+        .take(MOST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
