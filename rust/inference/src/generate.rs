@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use crate::cpu::check_vocabulary;
+use crate::cursor::check_vocabulary;
 use crate::engine::{Engine, PREFILL_CHUNK};
 use crate::error::EngineError;
 use crate::sampling::{Sampling, random_u32};
@@ -68,7 +68,7 @@ impl Generator {
             return Err(EngineError::EmptyPrompt);
         }
         let config = engine.model().config();
-        check_vocabulary(prompt, config)?;
+        check_vocabulary(prompt, config.vocab_size)?;
         if config.ctx_len < 2 {
             // A window of one token has no room for a second.
             return Err(EngineError::ContextFull {

@@ -5,7 +5,9 @@
 //! | module | does |
 //! |---|---|
 //! | [`format`] | parses `model.bin` with every check of `training/FORMAT.md`; [`Model`] owns the bytes |
+//! | [`weights`] | a matrix as it lies in the file, f32 or f16 |
 //! | [`rope`] | the tables of cosines and sines that both backends read |
+//! | `cursor` | where a backend stands in its cache, and what does not fit there |
 //! | [`cpu`] | the CPU backend: one plain function a GPU kernel, the same names, the oracle of the GPU's |
 //! | `gpu` | the wgpu backend (feature `gpu`), kernels in `shaders/` |
 //! | [`sampling`] | temperature, top-k, top-p and the counter-based random numbers |
@@ -24,17 +26,21 @@ compile_error!(
 );
 
 pub mod cpu;
+mod cursor;
 pub mod engine;
 pub mod error;
 pub mod format;
 pub mod generate;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod memory;
 pub mod rope;
 pub mod sampling;
+pub mod weights;
 
 pub use engine::Engine;
 pub use error::{EngineError, FormatError};
 pub use format::{Config, Model};
 pub use generate::Generator;
 pub use sampling::Sampling;
+pub use weights::Weights;

@@ -7,14 +7,17 @@ use alloc::vec::Vec;
 
 use crate::error::EngineError;
 use crate::format::Config;
+use crate::memory::with_capacity;
 
 /// Cosines and sines of p · rope_theta^(−2j/D) for every position p and pair j, computed in f64 and rounded to f32 once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeTable {
-    /// (`ctx_len`, D/2), row-major.
+    /// (positions, D/2), row-major.
     pub cos: Vec<f32>,
-    /// (`ctx_len`, D/2), row-major.
+    /// (positions, D/2), row-major.
     pub sin: Vec<f32>,
+    /// (D/2), radians a position.
+    frequencies: Vec<f64>,
 }
 
 impl RopeTable {
@@ -23,46 +26,37 @@ impl RopeTable {
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn new(config: &Config) -> Result<Self, EngineError> {
-        let half = config.d_head as usize / 2;
-        let len = config.ctx_len as usize * half;
-        let mut table = Self {
-            cos: with_capacity("RoPE cosines", len)?,
-            sin: with_capacity("RoPE sines", len)?,
-        };
-        let frequencies: Vec<f64> = (0..half)
-            .map(|j| {
-                libm::pow(
-                    config.rope_theta,
-                    -2.0 * j as f64 / f64::from(config.d_head),
-                )
-            })
-            .collect();
-        for position in 0..config.ctx_len {
-            for frequency in &frequencies {
-                let angle = f64::from(position) * frequency;
-                table.cos.push(libm::cos(angle) as f32);
-                table.sin.push(libm::sin(angle) as f32);
-            }
-        }
+        let mut table = Self::empty(config)?;
+        table.grow(config.ctx_len);
         Ok(table)
     }
-}
 
-/// An empty vector with room for `len` floats, or an error instead of an abort.
-pub(crate) fn with_capacity(what: &'static str, len: usize) -> Result<Vec<f32>, EngineError> {
-    let mut vec = Vec::new();
-    vec.try_reserve_exact(len)
-        .map_err(|_| EngineError::OutOfMemory {
-            what,
-            needed_bytes: len as u64 * size_of::<f32>() as u64,
-        })?;
-    Ok(vec)
-}
+    /// Tables with room for `config.ctx_len` positions, and no row yet: a file of a few kilobytes can ask for a million positions, which
+    /// take 4 GiB and half a minute to compute.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`].
+    pub fn empty(config: &Config) -> Result<Self, EngineError> {
+        let half = config.d_head as usize / 2;
+        let len = config.ctx_len as usize * half;
+        let d_head = f64::from(config.d_head);
+        let frequency = |j| libm::pow(config.rope_theta, -2.0 * j as f64 / d_head);
+        Ok(Self {
+            cos: with_capacity("RoPE cosines", len)?,
+            sin: with_capacity("RoPE sines", len)?,
+            frequencies: (0..half).map(frequency).collect(),
+        })
+    }
 
-/// A vector of `len` zeros, or an error instead of an abort. The zeros are the allocator's: a cache costs memory only where it is used.
-pub(crate) fn zeros(what: &'static str, len: usize) -> Result<Vec<f32>, EngineError> {
-    bytemuck::allocation::try_zeroed_vec(len).map_err(|()| EngineError::OutOfMemory {
-        what,
-        needed_bytes: len as u64 * size_of::<f32>() as u64,
-    })
+    /// Compute the rows that are missing of the first `positions`, which are at most `ctx_len`.
+    pub fn grow(&mut self, positions: u32) {
+        let computed = (self.cos.len() / self.frequencies.len()) as u32;
+        for position in computed..positions {
+            for frequency in &self.frequencies {
+                let angle = f64::from(position) * frequency;
+                self.cos.push(libm::cos(angle) as f32);
+                self.sin.push(libm::sin(angle) as f32);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 mod model_writer;
 
 use model_writer::{Random, f16_bits};
-use pocketlm_inference::cpu::Weights;
+use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::Config;
 use pocketlm_inference::rope::RopeTable;

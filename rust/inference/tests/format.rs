@@ -3,7 +3,7 @@
 mod model_writer;
 
 use model_writer::{File, Shape, assemble_text};
-use pocketlm_inference::cpu::Weights;
+use pocketlm_inference::Weights;
 use pocketlm_inference::{FormatError, Model};
 use serde_json::{Value, json};
 

@@ -37,7 +37,7 @@ const SAMPLINGS: [Sampling; 4] = [
 fn logits_are_those_of_the_cpu_backend() {
     for shape in SHAPES {
         let model = model(shape, 7);
-        let ids = Random::new(1).ids(shape.ctx_len as usize, shape.vocab_size);
+        let ids = Random(1).ids(shape.ctx_len as usize, shape.vocab_size);
         let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
         let mut gpu = gpu_engine(&model);
         let got = block_on(gpu.logits(&ids)).unwrap();
@@ -55,7 +55,7 @@ fn logits_are_those_of_the_cpu_backend() {
 fn prefill_in_any_pieces_gives_the_same_logits() {
     for shape in SHAPES {
         let model = model(shape, 8);
-        let ids = Random::new(2).ids(shape.ctx_len as usize, shape.vocab_size);
+        let ids = Random(2).ids(shape.ctx_len as usize, shape.vocab_size);
         let mut gpu = gpu_engine(&model);
         let all = block_on(gpu.logits(&ids)).unwrap();
         let v = shape.vocab_size as usize;
@@ -79,7 +79,7 @@ fn prefill_in_any_pieces_gives_the_same_logits() {
 fn a_batch_of_tokens_equals_the_same_tokens_one_by_one_and_the_cpu() {
     for shape in SHAPES {
         let model = model(shape, 9);
-        let prompt = Random::new(3).ids(1 + shape.ctx_len as usize / 9, shape.vocab_size);
+        let prompt = Random(3).ids(1 + shape.ctx_len as usize / 9, shape.vocab_size);
         let n = (shape.ctx_len - prompt.len() as u32).min(40);
         for sampling in SAMPLINGS {
             let mut gpu = gpu_engine(&model);
@@ -192,7 +192,7 @@ fn the_self_check_passes_and_notices_wrong_logits() {
     let shape = SHAPES[2];
     let mut golden = model(shape, 13).golden().logits.to_vec();
     golden[3] += 2.0 * tolerance(&golden);
-    let bytes = gpu_support::model_bytes(shape, 13, &golden);
+    let bytes = gpu_support::model_file(shape, 13, &golden).bytes();
     let wrong = Arc::new(pocketlm_inference::Model::parse(bytes).unwrap());
     let result = block_on(Engine::Gpu(Box::new(gpu_engine(&wrong))).self_check());
     assert!(

@@ -6,7 +6,7 @@ mod gpu_support;
 
 use std::sync::Arc;
 
-use gpu_support::{SHAPES, Shape, adapter, model, model_bytes, overwrite_tensor};
+use gpu_support::{SHAPES, Shape, adapter, model, model_file};
 use pocketlm_inference::gpu::{Adapter, GpuEngine, Phase, largest_binding, request};
 use pocketlm_inference::{EngineError, Model, Sampling};
 use pollster::block_on;
@@ -34,10 +34,12 @@ fn logits_that_are_not_numbers_end_the_generation() {
     // Weights near the largest float overflow in the first matrix multiplication.
     let shape = SHAPES[2];
     let model = model(shape, 2);
-    let mut bytes = model_bytes(shape, 2, model.golden().logits);
-    let huge = 3e38f32.to_le_bytes();
-    overwrite_tensor(&mut bytes, "model.layers.0.self_attn.v_proj.weight", &huge);
-    let model = Arc::new(Model::parse(bytes).unwrap());
+    let mut file = model_file(shape, 2, model.golden().logits);
+    file.fill(
+        "model.layers.0.self_attn.v_proj.weight",
+        &3e38f32.to_le_bytes(),
+    );
+    let model = Arc::new(Model::parse(file.bytes()).unwrap());
     let Adapter { device, queue, .. } = adapter(&model);
     // The warm-up samples a token, so that it is loading that fails.
     let error = block_on(GpuEngine::new(model, device, queue, |_, _| {}))
@@ -56,7 +58,7 @@ fn a_tensor_larger_than_the_devices_limit_is_refused_by_name_before_anything_is_
         n_layer: 1,
         ..SHAPES[1]
     };
-    let model = Arc::new(Model::parse(model_bytes(shape, 3, &vec![0.0; 35_000])).unwrap());
+    let model = Arc::new(Model::parse(model_file(shape, 3, &vec![0.0; 35_000]).bytes()).unwrap());
     assert_eq!(
         largest_binding(model.config(), model.weight_dtype()),
         140_000_000

@@ -11,7 +11,7 @@ mod kernel;
 use gpu_support::{Random, assert_close};
 use kernel::Gpu;
 use pocketlm_inference::Config;
-use pocketlm_inference::cpu::Weights;
+use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{Step, constants};
@@ -83,12 +83,7 @@ fn for_each_case(mut test: impl FnMut(&Gpu, &Config, usize, &mut Random)) {
     let gpu = Gpu::new();
     for config in configs() {
         for tokens in [1, 6] {
-            test(
-                &gpu,
-                &config,
-                tokens,
-                &mut Random::new(config.d_model.into()),
-            );
+            test(&gpu, &config, tokens, &mut Random(config.d_model.into()));
         }
     }
 }
@@ -325,7 +320,7 @@ fn norm_logits() {
 #[test]
 fn sample() {
     let gpu = Gpu::new();
-    let mut random = Random::new(5);
+    let mut random = Random(5);
     for config in configs() {
         for (top_k, top_p) in [(0, 1.0), (5, 1.0), (0, 0.8), (7, 0.9)] {
             for seed in 0..4 {

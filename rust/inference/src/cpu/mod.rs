@@ -6,16 +6,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 mod exp;
+mod matmul;
 pub mod ops;
 mod sample;
-mod weights;
 
-pub use weights::{Weight, Weights};
-
+use crate::cursor::Cursor;
 use crate::engine::PREFILL_CHUNK;
 use crate::error::EngineError;
-use crate::format::{Config, Model};
-use crate::rope::{RopeTable, zeros};
+use crate::format::Model;
+use crate::memory::{product, zeros};
+use crate::rope::RopeTable;
 use crate::sampling::Sampling;
 use ops::{Heads, Norm};
 
@@ -24,10 +24,7 @@ pub struct CpuEngine {
     model: Arc<Model>,
     heads: Heads,
     rope: RopeTable,
-    /// Positions in use.
-    position: u32,
-    /// Whether `logits` are those of the last position.
-    has_logits: bool,
+    cursor: Cursor,
     /// (L, G, S, D)
     k_cache: Vec<f32>,
     /// (L, G, S, D)
@@ -74,11 +71,10 @@ impl CpuEngine {
                 d_head: config.d_head as usize,
                 ctx_len: s,
             },
-            position: 0,
-            has_logits: false,
+            cursor: Cursor::new(config),
             k_cache: zeros("KV cache", cache_len)?,
             v_cache: zeros("KV cache", cache_len)?,
-            rope: RopeTable::new(config)?,
+            rope: RopeTable::empty(config)?,
             x: zeros("activations", tokens * c)?,
             normed: zeros("activations", tokens * c)?,
             q: zeros("activations", tokens * q_width)?,
@@ -98,7 +94,7 @@ impl CpuEngine {
 
     /// Positions of the cache in use.
     pub fn position(&self) -> u32 {
-        self.position
+        self.cursor.position()
     }
 
     /// Forget all positions from `position` on.
@@ -106,15 +102,7 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::BadRewind`] when fewer positions are in use.
     pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
-        if position > self.position {
-            return Err(EngineError::BadRewind {
-                to: position,
-                position: self.position,
-            });
-        }
-        self.has_logits &= position == self.position;
-        self.position = position;
-        Ok(())
+        self.cursor.rewind(position)
     }
 
     /// Read tokens into the cache and compute the logits of the last one. All or nothing: a bad id is found before any is read.
@@ -122,13 +110,15 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`].
     pub fn prefill(&mut self, ids: &[u32]) -> Result<(), EngineError> {
-        check_ids(ids, self.position, self.model.config())?;
+        self.cursor.check_ids(ids)?;
         let mut chunks = ids.chunks(PREFILL_CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
             self.forward(chunk);
-            if chunks.peek().is_none() {
+            let is_last = chunks.peek().is_none();
+            if is_last {
                 self.last_row_logits(chunk.len());
             }
+            self.cursor.advance(chunk.len() as u32, is_last);
         }
         Ok(())
     }
@@ -138,7 +128,7 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`], [`EngineError::OutOfMemory`].
     pub fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
-        check_ids(ids, self.position, self.model.config())?;
+        self.cursor.check_ids(ids)?;
         let v = self.logits.len();
         let mut all = zeros(
             "logits of all positions",
@@ -158,7 +148,7 @@ impl CpuEngine {
             };
             ops::norm_logits(&self.x[..len], norm, output, &mut self.normed[..len], rows);
             self.logits.copy_from_slice(&rows[rows.len() - v..]);
-            self.has_logits = true;
+            self.cursor.advance(chunk.len() as u32, true);
         }
         Ok(all)
     }
@@ -168,11 +158,8 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::NoLogits`] before the first token and right after a rewind.
     pub fn last_logits(&self) -> Result<&[f32], EngineError> {
-        if self.has_logits {
-            Ok(&self.logits)
-        } else {
-            Err(EngineError::NoLogits)
-        }
+        self.cursor.check_logits()?;
+        Ok(&self.logits)
     }
 
     /// Sample `n` tokens; each is read into the cache, so that the next call goes on from there.
@@ -181,24 +168,25 @@ impl CpuEngine {
     /// [`EngineError::NoLogits`], [`EngineError::BadSampling`], [`EngineError::BadLogits`], [`EngineError::ContextFull`].
     pub fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
         sampling.check()?;
-        self.last_logits()?;
-        check_room(n as usize, self.position, self.model.config())?;
+        self.cursor.check_logits()?;
+        self.cursor.check_room(n as usize)?;
         let mut ids = Vec::with_capacity(n as usize);
         for _ in 0..n {
             let id = ops::sample(
                 &self.logits,
                 sampling,
-                self.position,
+                self.cursor.position(),
                 &mut self.sample_weights,
             )?;
             self.forward(&[id]);
             self.last_row_logits(1);
+            self.cursor.advance(1, true);
             ids.push(id);
         }
         Ok(ids)
     }
 
-    /// Run all layers over at most [`PREFILL_CHUNK`] tokens: writes `x` and the cache, moves `position`.
+    /// Run all layers over at most [`PREFILL_CHUNK`] tokens: writes `x` and the cache. The caller moves the cursor.
     fn forward(&mut self, ids: &[u32]) {
         let config = self.model.config();
         let eps = config.norm_eps as f32;
@@ -206,7 +194,8 @@ impl CpuEngine {
         let width = config.d_model as usize;
         let q_len = tokens * config.q_width() as usize;
         let cache_len = self.k_cache.len() / config.n_layer as usize;
-        let position = self.position as usize;
+        self.rope.grow(self.cursor.position() + tokens as u32);
+        let position = self.cursor.position() as usize;
         let x = &mut self.x[..tokens * width];
         let normed = &mut self.normed[..tokens * width];
         let (q, attended) = (&mut self.q[..q_len], &mut self.attended[..q_len]);
@@ -242,8 +231,6 @@ impl CpuEngine {
             ops::norm_gate_up_silu(x, norm, weights.gate_proj, weights.up_proj, normed, hidden);
             ops::matmul_residual(hidden, weights.down_proj, width, x);
         }
-        self.position += tokens as u32;
-        self.has_logits = false;
     }
 
     /// Logits of the last of the `tokens` rows that [`forward`](Self::forward) left in `x`.
@@ -262,59 +249,5 @@ impl CpuEngine {
             &mut self.normed[..width],
             &mut self.logits,
         );
-        self.has_logits = true;
     }
-}
-
-/// Check that every id is in the vocabulary and that all fit after `position`: what both backends ask before they read tokens.
-///
-/// # Errors
-/// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`].
-pub fn check_ids(ids: &[u32], position: u32, config: &Config) -> Result<(), EngineError> {
-    check_vocabulary(ids, config)?;
-    check_room(ids.len(), position, config)
-}
-
-/// Check that every id is in the vocabulary.
-///
-/// # Errors
-/// [`EngineError::TokenOutOfRange`] with the first one that is not.
-pub fn check_vocabulary(ids: &[u32], config: &Config) -> Result<(), EngineError> {
-    if let Some((index, id)) = ids
-        .iter()
-        .enumerate()
-        .find(|(_, id)| **id >= config.vocab_size)
-    {
-        return Err(EngineError::TokenOutOfRange {
-            index,
-            id: *id,
-            vocab_size: config.vocab_size,
-        });
-    }
-    Ok(())
-}
-
-/// Check that `tokens` more tokens fit after `position`.
-///
-/// # Errors
-/// [`EngineError::ContextFull`].
-pub fn check_room(tokens: usize, position: u32, config: &Config) -> Result<(), EngineError> {
-    if tokens > (config.ctx_len - position) as usize {
-        return Err(EngineError::ContextFull {
-            position,
-            tokens,
-            ctx_len: config.ctx_len,
-        });
-    }
-    Ok(())
-}
-
-/// The product of sizes, or an error where it does not fit the address space.
-fn product(what: &'static str, sizes: &[usize]) -> Result<usize, EngineError> {
-    let bytes = sizes.iter().map(|size| *size as u64).product::<u64>() * size_of::<f32>() as u64;
-    let len = usize::try_from(bytes).map_err(|_| EngineError::OutOfMemory {
-        what,
-        needed_bytes: bytes,
-    })?;
-    Ok(len / size_of::<f32>())
 }

@@ -7,8 +7,9 @@
 //! Shapes: T tokens, C `d_model`, H query heads, G key/value heads, D `d_head`, F `d_ff`, V `vocab_size`, S cache positions.
 
 use super::exp::exp;
-use super::weights::{Weight, Weights, dot, matmul};
+use super::matmul::{dot, matmul};
 use crate::rope::RopeTable;
+use crate::weights::{Weight, Weights};
 
 pub use super::sample::sample;
 

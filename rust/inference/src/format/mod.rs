@@ -16,8 +16,8 @@ mod layout;
 pub use config::Config;
 pub use layout::Dtype;
 
-use crate::cpu::Weights;
 use crate::error::FormatError;
+use crate::weights::Weights;
 use bytes::Bytes;
 use check::{
     Prefix, check_digest, check_finite, check_golden_ids, check_layout, check_padding,

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 
 use super::context::Context;
 use super::{RING, Step};
-use crate::cpu::Weights;
 use crate::engine::PREFILL_CHUNK;
 use crate::error::EngineError;
 use crate::format::{Config, Dtype, Model};
 use crate::rope::RopeTable;
+use crate::weights::Weights;
 
 /// Memory for logits of several positions at once: all of a chunk for small vocabularies, at least one row for large ones.
 const LOGITS_BYTES: u64 = 16 << 20;

@@ -31,10 +31,10 @@ use context::Context;
 use kernels::Pipelines;
 use plan::Plan;
 
-use crate::cpu::{check_ids, check_room};
+use crate::cursor::Cursor;
 use crate::error::EngineError;
 use crate::format::{Config, Model};
-use crate::rope::with_capacity;
+use crate::memory::{product, with_capacity};
 use crate::sampling::Sampling;
 
 /// The most tokens sampled in one submission. A batch must end well before an operating system takes the GPU for hung (2 s), on slow
@@ -97,10 +97,8 @@ pub struct GpuEngine {
     context: Context,
     buffers: Buffers,
     plan: Plan,
-    /// Positions in use.
-    position: u32,
-    /// Whether row 0 of the logits is that of the last position.
-    has_logits: bool,
+    /// It has logits where row 0 of the buffer is that of the last position.
+    cursor: Cursor,
 }
 
 impl GpuEngine {
@@ -126,12 +124,11 @@ impl GpuEngine {
         let buffers = Buffers::new(&context, &model, uploading).await?;
         let plan = Plan::new(&context, pipelines, &buffers);
         let mut engine = Self {
+            cursor: Cursor::new(model.config()),
             model,
             context,
             buffers,
             plan,
-            position: 0,
-            has_logits: false,
         };
         progress(Phase::WarmUp, 0.5);
         engine.warm_up().await?;
@@ -184,7 +181,7 @@ impl GpuEngine {
 
     /// Positions of the cache in use.
     pub fn position(&self) -> u32 {
-        self.position
+        self.cursor.position()
     }
 
     /// Forget all positions from `position` on.
@@ -192,15 +189,7 @@ impl GpuEngine {
     /// # Errors
     /// [`EngineError::BadRewind`] when fewer positions are in use.
     pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
-        if position > self.position {
-            return Err(EngineError::BadRewind {
-                to: position,
-                position: self.position,
-            });
-        }
-        self.has_logits &= position == self.position;
-        self.position = position;
-        Ok(())
+        self.cursor.rewind(position)
     }
 
     /// Read tokens into the cache and compute the logits of the last one; waits until the GPU is done.
@@ -208,7 +197,7 @@ impl GpuEngine {
     /// # Errors
     /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`], [`EngineError::DeviceLost`], [`EngineError::Gpu`].
     pub async fn prefill(&mut self, ids: &[u32]) -> Result<(), EngineError> {
-        check_ids(ids, self.position, self.config())?;
+        self.cursor.check_ids(ids)?;
         let mut chunks = ids.chunks(self.buffers.chunk as usize).peekable();
         while let Some(chunk) = chunks.next() {
             let logits_rows = u32::from(chunks.peek().is_none());
@@ -226,9 +215,10 @@ impl GpuEngine {
     /// # Errors
     /// As [`prefill`](Self::prefill), and [`EngineError::OutOfMemory`].
     pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
-        check_ids(ids, self.position, self.config())?;
+        self.cursor.check_ids(ids)?;
         let vocab_size = self.config().vocab_size as usize;
-        let mut all = with_capacity("logits of all positions", ids.len() * vocab_size)?;
+        let what = "logits of all positions";
+        let mut all = with_capacity(what, product(what, &[ids.len(), vocab_size])?)?;
         for chunk in ids.chunks(self.buffers.logits_rows as usize) {
             let rows = chunk.len() as u32;
             let bytes = u64::from(rows) * vocab_size as u64 * 4;
@@ -254,9 +244,7 @@ impl GpuEngine {
     /// # Errors
     /// [`EngineError::NoLogits`] before the first token and right after a rewind; [`EngineError::DeviceLost`].
     pub async fn last_logits(&mut self) -> Result<Vec<f32>, EngineError> {
-        if !self.has_logits {
-            return Err(EngineError::NoLogits);
-        }
+        self.cursor.check_logits()?;
         let bytes = u64::from(self.config().vocab_size) * 4;
         self.context
             .copy(&self.buffers.logits, &self.buffers.readback, bytes);
@@ -274,10 +262,8 @@ impl GpuEngine {
     /// [`EngineError::DeviceLost`], [`EngineError::Gpu`].
     pub async fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
         sampling.check()?;
-        if !self.has_logits {
-            return Err(EngineError::NoLogits);
-        }
-        check_room(n as usize, self.position, self.config())?;
+        self.cursor.check_logits()?;
+        self.cursor.check_room(n as usize)?;
         let mut ids = Vec::with_capacity(n as usize);
         while ids.len() < n as usize {
             let batch = RING.min(n - ids.len() as u32);
@@ -290,8 +276,7 @@ impl GpuEngine {
             let first = ids.len() - batch as usize;
             if let Some(place) = ids[first..].iter().position(|id| id & BAD_LOGIT != 0) {
                 // The tokens before it stand in the cache; those after it are of no use, and neither are the logits.
-                self.position = self.position - batch + place as u32;
-                self.has_logits = false;
+                self.cursor.rewind(self.position() - batch + place as u32)?;
                 return Err(EngineError::BadLogits {
                     index: (ids[first + place] & !BAD_LOGIT) as usize,
                 });
@@ -310,7 +295,7 @@ impl GpuEngine {
         self.context.check("run")?;
         let n_tokens = ids.len() as u32;
         let step = Step {
-            position: self.position,
+            position: self.position(),
             n_tokens,
             ..Step::default()
         };
@@ -324,8 +309,7 @@ impl GpuEngine {
             |pass| self.plan.forward(pass, config, n_tokens, logits_rows),
             copy,
         );
-        self.position += n_tokens;
-        self.has_logits = logits_rows > 0;
+        self.cursor.advance(n_tokens, logits_rows > 0);
         Ok(())
     }
 
@@ -334,7 +318,7 @@ impl GpuEngine {
         self.context.check("run")?;
         // `sample` counts up to the position of the token it samples; there are logits, so at least one position is in use.
         let step = Step {
-            position: self.position - 1,
+            position: self.position() - 1,
             n_tokens: 1,
             top_k: sampling.top_k,
             temperature: sampling.temperature,
@@ -355,7 +339,7 @@ impl GpuEngine {
             record,
             Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)),
         );
-        self.position += n;
+        self.cursor.advance(n, true);
         Ok(())
     }
 }

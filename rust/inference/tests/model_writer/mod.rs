@@ -59,10 +59,24 @@ impl Random {
         (0..len).map(|_| self.signed()).collect()
     }
 
+    /// About normal (the sum of four uniforms), standard deviation `scale`.
+    pub fn normal(&mut self, scale: f32) -> f32 {
+        let sum: f32 = (0..4)
+            .map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32)
+            .sum();
+        (sum - 2.0) * 3f32.sqrt() * scale
+    }
+
+    pub fn normals(&mut self, len: usize, scale: f32) -> Vec<f32> {
+        (0..len).map(|_| self.normal(scale)).collect()
+    }
+
+    pub fn below(&mut self, n: u32) -> u32 {
+        (self.next() % u64::from(n)) as u32
+    }
+
     pub fn ids(&mut self, len: usize, vocab_size: u32) -> Vec<u32> {
-        (0..len)
-            .map(|_| (self.next() % u64::from(vocab_size)) as u32)
-            .collect()
+        (0..len).map(|_| self.below(vocab_size)).collect()
     }
 }
 
@@ -75,10 +89,33 @@ pub struct File {
 }
 
 impl File {
-    /// A model with random weights and golden logits of zero.
+    /// A model with uniform weights in [−1, 1) and golden logits of zero.
     pub fn random(shape: Shape, seed: u64) -> Self {
-        let s = shape;
         let mut random = Random(seed);
+        Self::filled(shape, |_, sizes| {
+            random.vec(sizes.iter().product::<u32>() as usize)
+        })
+    }
+
+    /// A model with weights of the size that training gives them, so that activations neither vanish nor explode; golden logits of zero.
+    pub fn normal(shape: Shape, seed: u64) -> Self {
+        let mut random = Random(seed);
+        Self::filled(shape, |name, sizes| match *sizes {
+            [rows, columns] => {
+                let scale = match name.rsplit('.').next() {
+                    Some("embed_tokens") => (columns as f32).sqrt(),
+                    Some("q_proj" | "k_proj" | "lm_head") => 2.0,
+                    _ => 1.0,
+                };
+                random.normals((rows * columns) as usize, scale / (columns as f32).sqrt())
+            }
+            _ => (0..sizes[0]).map(|_| 1.0 + random.normal(0.2)).collect(),
+        })
+    }
+
+    /// A model whose tensors have the values that `values` gives for a name (without ".weight") and its sizes.
+    fn filled(shape: Shape, mut values: impl FnMut(&str, &[u32]) -> Vec<f32>) -> Self {
+        let s = shape;
         let (q, kv) = (s.n_head * s.d_head, s.n_kv_head * s.d_head);
         let mut specs = vec![(
             "model.embed_tokens".to_owned(),
@@ -106,12 +143,12 @@ impl File {
         let mut sections = vec![b"tokenizer".to_vec(), vec![0; 4 * s.vocab_size as usize]];
         let mut tensors = Vec::new();
         for (name, sizes) in specs {
-            let values = random.vec(sizes.iter().product::<u32>() as usize);
+            let values = values(&name, &sizes);
             let f16 = s.f16 && sizes.len() == 2;
             sections.push(if f16 {
                 values
                     .iter()
-                    .flat_map(|value| f16_bits(*value).to_le_bytes())
+                    .flat_map(|value| f16_bits(towards_zero(*value)).to_le_bytes())
                     .collect()
             } else {
                 values
@@ -143,6 +180,18 @@ impl File {
             .iter()
             .flat_map(|logit| logit.to_le_bytes())
             .collect();
+    }
+
+    /// Fill a tensor with copies of one stored value.
+    pub fn fill(&mut self, name: &str, value: &[u8]) {
+        let tensors = self.header["tensors"].as_array().unwrap();
+        let index = tensors
+            .iter()
+            .position(|tensor| tensor["name"] == name)
+            .expect("the tensor");
+        for chunk in self.sections[2 + index].chunks_exact_mut(value.len()) {
+            chunk.copy_from_slice(value);
+        }
     }
 
     /// The complete file.
@@ -230,6 +279,16 @@ pub fn assemble_text(text: &[u8], sections: &[Vec<u8>]) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The nearest value towards zero that binary16 holds as a normal number, or zero. Which rounding a test's weights had does not
+/// matter: all backends read the same bits.
+fn towards_zero(value: f32) -> f32 {
+    if value.abs() < 2f32.powi(-14) {
+        0.0
+    } else {
+        f32::from_bits(value.to_bits() & !0x1fff)
+    }
 }
 
 /// Binary16 bits of a value that binary16 holds exactly and that is normal or zero.
