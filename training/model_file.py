@@ -42,6 +42,7 @@ from training.model_header import (
     check_config,
     check_golden_ids,
     check_header,
+    check_header_nbytes,
     check_keys,
     check_tensor_list,
     expected_tensors,
@@ -277,6 +278,7 @@ def _place(header: dict[str, Any], sections: list[dict[str, Any]]) -> int:
             raise BadHeader("provenance", "JSON without NaN and infinity", error) from error
         except TypeError as error:
             raise BadHeader("provenance", "JSON values", error) from error
+        check_header_nbytes(header_nbytes)
         end = PREFIX.size + header_nbytes
         for section in sections:
             section["offset"] = _align256(end)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+MAX_HEADER_BYTES = 4 << 20
 MAX_PROVENANCE_BYTES = 1 << 20
 MAX_GOLDEN_IDS = 64
 MAX_DEPTH = 32
@@ -133,8 +134,15 @@ def canonical_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
+def check_header_nbytes(nbytes: int) -> None:
+    """The limit of FORMAT.md §1."""
+    if nbytes > MAX_HEADER_BYTES:
+        raise BadHeader("header", f"at most {MAX_HEADER_BYTES} bytes", nbytes)
+
+
 def parse_header(text: bytes) -> dict[str, Any]:
     """The header as Python values, canonical, with exactly the keys and types of FORMAT.md §2."""
+    check_header_nbytes(len(text))
 
     def constant(name: str) -> NoReturn:
         raise ValueError(f"{name} is not JSON")

@@ -130,6 +130,8 @@ def test_what_the_writer_refuses(tmp_path: Path) -> None:
         write(path, provenance={"loss": float("nan")})
     with pytest.raises(mf.BadHeader, match="1048576"):
         write(path, provenance={"x": "y" * (1 << 20)})
+    with pytest.raises(mf.BadHeader, match="4194304"):
+        write(path, chat_template="x" * (4 << 20))
     with pytest.raises(mf.BadConfig, match=r"golden\.ids"):
         write(path, golden=mf.Golden([1] * 9, np.zeros(9, np.float32)))
     with pytest.raises(mf.BadConfig, match=r"golden.ids\[0\]"):
@@ -229,6 +231,7 @@ def test_a_header_that_is_not_canonical(tmp_path: Path) -> None:
         (b'"a test"', b"[" * 40 + b"]" * 40),
         (b'"a test"', b"[" * 100_000 + b"]" * 100_000),
         (b'"a test"', '"é"'.encode()),
+        (b'"a test"', b'"' + b"x" * (4 << 20) + b'"'),
     ]:
         assert old in text
         write_header(path, data, text.replace(old, new, 1), data_offset, file_nbytes)

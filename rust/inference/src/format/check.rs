@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-use super::header::{Header, SectionEntry, TensorEntry};
+use super::header::{Header, SectionEntry, TensorEntry, shown};
 use super::layout::{Dtype, align256, expected_tensors};
 use crate::error::FormatError;
 
@@ -18,6 +18,8 @@ const MAGIC: &[u8; 8] = b"POCKETLM";
 const VERSION: u32 = 1;
 const PREFIX_BYTES: u64 = 64;
 const MAX_GOLDEN_IDS: usize = 64;
+/// A longer shape is counted in a message, not printed.
+const MAX_SHOWN_SIZES: usize = 8;
 
 /// The first 64 bytes, consistent with each other and with the file's length.
 pub(super) struct Prefix {
@@ -160,7 +162,7 @@ pub(super) fn check_tensor_list(header: &Header) -> Result<Vec<CheckedTensor<'_>
             return Err(bad_config(
                 &path("name"),
                 expected.name.clone(),
-                entry.name.clone(),
+                shown(&entry.name),
             ));
         }
         let dtype = match entry.dtype.as_str() {
@@ -175,7 +177,7 @@ pub(super) fn check_tensor_list(header: &Header) -> Result<Vec<CheckedTensor<'_>
                 return Err(bad_config(
                     &path("dtype"),
                     "f32 or f16".into(),
-                    other.to_owned(),
+                    shown(other),
                 ));
             }
         };
@@ -188,14 +190,18 @@ pub(super) fn check_tensor_list(header: &Header) -> Result<Vec<CheckedTensor<'_>
             return Err(bad_config(
                 &path("dtype"),
                 expected_dtype.to_owned(),
-                entry.dtype.clone(),
+                shown(&entry.dtype),
             ));
         }
         if entry.shape != expected.shape {
             return Err(bad_config(
                 &path("shape"),
                 format!("{:?}", expected.shape),
-                format!("{:?}", entry.shape),
+                if entry.shape.len() <= MAX_SHOWN_SIZES {
+                    format!("{:?}", entry.shape)
+                } else {
+                    format!("{} dimensions", entry.shape.len())
+                },
             ));
         }
         checked.push(CheckedTensor { entry, dtype });

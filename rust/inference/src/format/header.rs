@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use crate::error::FormatError;
 
+/// JSON as values takes up to 80 times the memory of its text. The longest honest header, of 1024 layers, has 2 MB of tensors.
+const MAX_HEADER_BYTES: usize = 4 << 20;
 /// The free-form provenance is at most this long.
 const MAX_PROVENANCE_BYTES: usize = 1 << 20;
 
@@ -44,9 +46,12 @@ impl Header {
     /// Read the header from its bytes.
     ///
     /// # Errors
-    /// [`FormatError::BadHeader`]: not JSON, not canonical, keys missing, unknown or of another type.
+    /// [`FormatError::BadHeader`]: too long, not JSON, not canonical, keys missing, unknown or of another type.
     pub fn parse(json: &[u8]) -> Result<Self, FormatError> {
+        at_most("the header", MAX_HEADER_BYTES, json.len())?;
         let provenance = super::canonical::check(json)?;
+        let provenance_bytes = provenance.map_or(0, |range| range.len());
+        at_most("provenance", MAX_PROVENANCE_BYTES, provenance_bytes)?;
         let value: Value =
             serde_json::from_slice(json).map_err(|error| FormatError::BadHeader {
                 path: format!("column {}", error.column()),
@@ -63,14 +68,6 @@ impl Header {
         if !provenance_field.value.is_object() {
             return Err(provenance_field.bad("an object"));
         }
-        let provenance_bytes = provenance.map_or(0, |range| range.len());
-        if provenance_bytes > MAX_PROVENANCE_BYTES {
-            return Err(FormatError::BadHeader {
-                path: "provenance".into(),
-                expected: format!("at most {MAX_PROVENANCE_BYTES} bytes"),
-                got: format!("{provenance_bytes} bytes"),
-            });
-        }
 
         let golden = root.get("golden").object(&["ids", "logits"])?;
         let logits = golden
@@ -85,15 +82,13 @@ impl Header {
             golden_ids: golden
                 .get("ids")
                 .array()?
-                .iter()
-                .map(Field::u32)
+                .map(|id| id.u32())
                 .collect::<Result<_, _>>()?,
             golden_logits: section(&logits)?,
             tensors: root
                 .get("tensors")
                 .array()?
-                .iter()
-                .map(tensor)
+                .map(|element| tensor(&element))
                 .collect::<Result<_, _>>()?,
             chat_template: if chat_template.value.is_null() {
                 None
@@ -146,8 +141,7 @@ fn tensor(field: &Field<'_>) -> Result<TensorEntry, FormatError> {
         shape: object
             .get("shape")
             .array()?
-            .iter()
-            .map(Field::u64)
+            .map(|size| size.u64())
             .collect::<Result<_, _>>()?,
         section: section(&object)?,
     })
@@ -213,7 +207,7 @@ impl<'a> Field<'a> {
                 "an unknown key".into(),
             );
             return Err(FormatError::BadHeader {
-                path: join(&self.path, unknown),
+                path: join(&self.path, &shown(unknown)),
                 expected,
                 got,
             });
@@ -224,15 +218,13 @@ impl<'a> Field<'a> {
         })
     }
 
-    fn array(&self) -> Result<Vec<Field<'a>>, FormatError> {
+    fn array(&self) -> Result<impl Iterator<Item = Field<'a>>, FormatError> {
         let values = self.value.as_array().ok_or_else(|| self.bad("an array"))?;
         let elements = values.iter().enumerate();
-        Ok(elements
-            .map(|(index, value)| Field {
-                path: format!("{}[{index}]", self.path),
-                value,
-            })
-            .collect())
+        Ok(elements.map(|(index, value)| Field {
+            path: format!("{}[{index}]", self.path),
+            value,
+        }))
     }
 
     fn string(&self) -> Result<String, FormatError> {
@@ -277,7 +269,7 @@ impl<'a> Field<'a> {
             Value::Null => "null".into(),
             Value::Bool(value) => value.to_string(),
             Value::Number(value) => value.to_string(),
-            Value::String(value) => format!("{:?}", value.chars().take(80).collect::<String>()),
+            Value::String(value) => format!("\"{}\"", shown(value)),
             Value::Array(values) => format!("an array of {}", values.len()),
             Value::Object(_) => "an object".into(),
         };
@@ -292,6 +284,31 @@ impl<'a> Field<'a> {
             got,
         }
     }
+}
+
+fn at_most(path: &str, expected: usize, got: usize) -> Result<(), FormatError> {
+    if got <= expected {
+        return Ok(());
+    }
+    Err(FormatError::BadHeader {
+        path: path.into(),
+        expected: format!("at most {expected} bytes"),
+        got: format!("{got} bytes"),
+    })
+}
+
+/// Text of the file as a message can hold it: its beginning, with escapes for what a terminal would obey.
+pub(super) fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut shown: String = text
+        .chars()
+        .take(MOST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn join(path: &str, key: &str) -> String {
