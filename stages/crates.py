@@ -20,8 +20,9 @@ REMAP = '[\\"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo\\", \\"--rem
 
 
 def crate_sources(*patterns: str) -> Files:
-    """The workspace's manifests and the given files; tests and benchmarks change no result."""
-    return files("Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust/*/Cargo.toml", *patterns)
+    """The workspace's manifests and the given files; tests, benchmarks and fuzz targets change no result."""
+    manifests = ("Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust/*/Cargo.toml")
+    return files(*manifests, *patterns, exclude=("rust/fuzz/*",))
 
 
 def wheel_stage() -> Stage:

@@ -1,0 +1,19 @@
+//! Any bytes as a tokenizer's flat form. Every second mutation has its lengths repaired, so that it gets past them.
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use pocketlm_fuzz::{bounded, hostile_tokenizer};
+
+fuzz_target!(|data: &[u8]| {
+    let _ = bounded(100 * data.len() + (1 << 20), || {
+        hostile_tokenizer::read(data)
+    });
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let size = fuzzer_mutate(data, size, max_size);
+    if seed.is_multiple_of(2) {
+        hostile_tokenizer::repair(&mut data[..size]);
+    }
+    size
+});

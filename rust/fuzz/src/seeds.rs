@@ -1,0 +1,80 @@
+//! The first inputs of each corpus, made in code: no such file is in git.
+
+use pocketlm_tokenizer::train::{TrainConfig, train};
+use serde_json::json;
+
+use crate::model_writer::{File, Shape};
+
+const TEXT: &str = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer é ß 日本 🙂 2026";
+
+/// A small model whose header is followed by much padding, so that a longer header moves no section.
+pub fn model_file() -> File {
+    let mut file = File::random(
+        Shape {
+            n_layer: 1,
+            ..Shape::TINY
+        },
+        1,
+    );
+    let mut padding = String::new();
+    loop {
+        let bytes = file.bytes();
+        let header_nbytes = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
+        if (64 + header_nbytes) % 256 < 64 {
+            return file;
+        }
+        padding.push('x');
+        file.header["provenance"]["padding"] = json!(padding);
+    }
+}
+
+fn tokenizers() -> Vec<Vec<u8>> {
+    let tokenizer = |vocab_size, specials: &[&str]| {
+        let special_tokens = specials.iter().map(|text| (*text).to_owned()).collect();
+        let config = TrainConfig {
+            vocab_size,
+            special_tokens,
+            ..TrainConfig::default()
+        };
+        train([TEXT], &config)
+            .expect("the text is enough")
+            .to_bytes()
+    };
+    vec![
+        tokenizer(257, &["<|endoftext|>"]),
+        tokenizer(290, &["<|endoftext|>", "<|end", "🙂"]),
+        tokenizer(300, &[]),
+    ]
+}
+
+/// The inputs that a target begins with.
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "model_file" => vec![
+            model_file().bytes(),
+            File::random(
+                Shape {
+                    tie_embeddings: false,
+                    f16: true,
+                    eos_token_id: Some(3),
+                    ..Shape::TINY
+                },
+                2,
+            )
+            .bytes(),
+        ],
+        "model_header" => {
+            let bytes = model_file().bytes();
+            let header_nbytes =
+                u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
+            vec![bytes[64..64 + header_nbytes].to_vec()]
+        }
+        "tokenizer_file" => tokenizers(),
+        "tokenizer_text" => vec![
+            TEXT.into(),
+            " \n\t 'll've \u{85}\u{3000}<|endoftext|><|end<|".into(),
+            vec![0xe2, 0x82, 0xff, 0xf0, 0x9f],
+        ],
+        other => panic!("there is no target {other}"),
+    }
+}
