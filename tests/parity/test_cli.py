@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -127,6 +128,45 @@ def test_clear_failures(cli: Run, talking: RandomModel, tmp_path: Path) -> None:
         expect_failure(cli("inspect", empty), 1, "Permission denied")
     random_tokenizer = write_random_model(tmp_path / "random.bin", config(), 1).path
     expect_failure(cli("generate", random_tokenizer, "--prompt", "x", *cpu), 1, "tokenizer")
+
+
+def test_a_model_that_is_no_ordinary_file(cli: Run, tmp_path: Path) -> None:
+    """At once and by name: nothing here ends by itself if it is read."""
+    fifo, loop, socket_path = tmp_path / "fifo", tmp_path / "loop", tmp_path / "socket"
+    os.mkfifo(fifo)
+    loop.symlink_to(loop)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path))
+        for path in ("/dev/zero", "/dev/stdin", fifo, socket_path):
+            expect_failure(cli("inspect", path), 1, str(path), "not a regular file")
+    expect_failure(cli("inspect", loop), 1, "symbolic links")
+    expect_failure(cli("inspect", ""), 2, "MODEL")
+    expect_failure(cli("inspect", "x" * 5000), 1, "too long")
+
+
+def test_a_model_larger_than_memory_is_a_named_error(cli: Run, tmp_path: Path) -> None:
+    """A hole of 8 TiB: no byte of it may be asked for before it is known that it does not fit."""
+    huge = tmp_path / "huge.bin"
+    with huge.open("wb") as file:
+        try:
+            file.truncate(8 << 40)
+        except OSError:
+            pytest.skip("this file system has no files of 8 TiB")
+    expect_failure(cli("inspect", huge), 1, "huge.bin", "memory")
+
+
+def test_hostile_text_and_ids(cli: Run, talking: RandomModel) -> None:
+    model, cpu = talking.path, ("--max-tokens", 1, "--device", "cpu")
+    command = [*map(os.fsencode, cli("generate", model, *cpu, "--prompt").args), b"a\xff"]
+    not_utf8 = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    expect_failure(not_utf8, 2, "UTF-8")
+    for prompt in ("\x1b[2J\x07", "\u202e\u200b\ufeff", "a" * 100_000, "\U0001f642" * 20_000, "<|endoftext|>" * 9_000):
+        done = cli("generate", model, "--prompt", prompt, *cpu)
+        assert done.returncode == 0, done.stderr.decode()
+    ids = ",".join(["1"] * 50_000)
+    expect_failure(cli("logits", model, "--ids", ids, "--device", "cpu"), 1, "50000 tokens", "48 positions")
+    for wrong in ("-1", "1,,2", "1e3", "0x1", "99999999999999999999", " "):
+        expect_failure(cli("logits", model, f"--ids={wrong}", "--device", "cpu"), 2, "--ids")
 
 
 def test_wrong_arguments(cli: Run, talking: RandomModel) -> None:

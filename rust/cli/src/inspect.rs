@@ -32,6 +32,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The provenance is free text of whoever made the file: what a terminal would obey is shown as an escape.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        if c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+        shown
+    })
+}
+
 fn describe(model: &Model) -> anyhow::Result<String> {
     let header: serde_json::Value = serde_json::from_str(model.header_json())?;
     let weights: u64 = model
@@ -53,6 +65,7 @@ fn describe(model: &Model) -> anyhow::Result<String> {
     for part in ["config", "provenance"] {
         writeln!(text, "\n{part}")?;
         for (key, value) in header[part].as_object().into_iter().flatten() {
+            let (key, value) = (printable(key), printable(&value.to_string()));
             writeln!(text, "  {key:<15} {value}")?;
         }
     }
