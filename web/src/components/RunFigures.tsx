@@ -1,11 +1,11 @@
-import type { Ending } from "../engine/protocol";
 import { formatCount, formatMs, formatRate } from "../lib/format";
 import { type Run, tokensPerSecond } from "../state/machine";
 
-const ENDINGS: Record<Ending, string> = {
+const ENDINGS: Record<NonNullable<Run["ending"]>, string> = {
   eos: "the model ended it",
   "max-tokens": "reached the limit",
   stopped: "stopped",
+  failed: "failed",
 };
 
 function Figure({ name, value }: { name: string; value: string }) {

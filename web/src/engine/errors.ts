@@ -23,7 +23,7 @@ export function engineError(kind: ErrorKind, message: string, hint: string): Eng
 /** The engine's memory cannot be trusted any more; only a new worker helps. */
 export function crashed(reason: string): EngineError {
   const hint = "Load it again; if it happens again, try ?device=cpu and report it.";
-  return engineError("crashed", `The engine stopped on an internal error: ${reason}`, hint);
+  return engineError("crashed", `Its code failed: ${reason}`, hint);
 }
 
 /**

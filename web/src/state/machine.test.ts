@@ -105,6 +105,13 @@ test("what befell another run's engine changes nothing", () => {
   expect(reduce(next, { type: "recovered", run: 1, model: ON_CPU })).toBe(next);
 });
 
+test("a failure ends the run that goes on, and none that is over", () => {
+  const failed: Action = { type: "failed", run: null, error: LOST };
+  expect(after(...generating, tokens(1, 2, 10), failed)).toMatchObject({ run: { tokens: 2, ending: "failed" } });
+  expect(after(...generating, done, failed)).toMatchObject({ run: { ending: "eos" } });
+  expect(after(...ready, failed)).toMatchObject({ run: null });
+});
+
 test("a model file that is refused as input fails the loading", () => {
   expect(after({ type: "load" }, { type: "failed", run: null, error: REFUSED }).phase).toBe("failed");
 });

@@ -19,7 +19,7 @@ export type Run = {
   /** What the engine was last lost to in the middle of the run; null where nothing happened. */
   interruption: EngineError | null;
   /** null while it goes on. */
-  ending: Ending | null;
+  ending: Ending | "failed" | null;
 };
 
 export type State =
@@ -138,5 +138,5 @@ function fail(state: State, run: number | null, error: EngineError): State {
       ? { phase: "ready", model, run: null, notice: error }
       : state;
   }
-  return { phase: "failed", error, model, run: last };
+  return { phase: "failed", error, model, run: last && { ...last, ending: last.ending ?? "failed" } };
 }
