@@ -104,7 +104,7 @@ impl Generator {
     /// [`EngineError::TokenOutOfRange`].
     pub fn resume(&mut self, engine: &mut Engine, written: &[u32]) -> Result<(), EngineError> {
         let config = engine.model().config();
-        check_vocabulary(written, config)?;
+        check_vocabulary(written, config.vocab_size)?;
         let ctx_len = config.ctx_len as usize;
         for id in written {
             if self.window.len() == ctx_len {
