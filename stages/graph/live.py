@@ -1,7 +1,8 @@
 """What a person sees of a run on a terminal: a line for each stage that is done, and below them those that run now.
 
-    built          corpus  3.1 s
-    ⠹ tokenizer    12 s of about 15 s   merges 3100/4096
+    built          corpus  3.1 s, usually 3.0 s
+    ⠹ engine                     41.0 s                   Compiling wgpu v29.0.0
+    ⠹ tokenizer  ━━━━━━━━━━────  12.3 s of about 15.0 s   merges 3100/4096
       to come: shards, train, export, web
 
 Commands get a terminal of their own, so the newest line of cargo's or tqdm's bar is what stands behind a stage. All
@@ -11,16 +12,19 @@ for it.
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .report import STATE_WIDTH, Report, duration
+from .terminal import coloured, shows_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
+    from rich.text import Text
 
 COLOURS = {
     "fresh": "2",
@@ -31,8 +35,12 @@ COLOURS = {
     "not run": "33",
     "ignored": "2",
 }
-SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+SPINNER, BAR = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━─"
+ASCII_SPINNER, ASCII_BAR = "|/-\\", "#-"
+BAR_WIDTH = 14
+WIDE = 70  # columns: in a narrower terminal the bar and the usual time give their room to the rest
 REFRESH_HZ = 8
+CTRL_C = 3  # columns that stay free: the terminal writes ^C behind the last line, and in a full one it would wrap
 
 
 @dataclass
@@ -49,8 +57,15 @@ class LiveReport(Report):
 
     def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         super().__init__(stream, quiet)
+        self._colours = coloured(stream)
+        unicode = shows_unicode(stream)
+        self._spinner, self._bar = (SPINNER, BAR) if unicode else (ASCII_SPINNER, ASCII_BAR)
+        self._cut = "…" if unicode else "..."
+        self._places: dict[str, int] = {}  # task -> its place in graph order
         self._running: dict[str, _Running] = {}
         self._to_come: list[str] = []
+        self._usual_s: float | None = None  # of the one that ends
+        self._closed = False
         self._live: Live | None = None
         self._console: Console | None = None
 
@@ -62,6 +77,7 @@ class LiveReport(Report):
             if name not in wanted:
                 wanted.add(name)
                 waiting += tasks[name].task_dep
+        self._places = {name: place for place, name in enumerate(tasks)}
         self._to_come = [name for name in tasks if name in wanted and tasks[name].actions]
 
     def started(self, name: str, usual_s: float | None = None) -> None:
@@ -80,10 +96,18 @@ class LiveReport(Report):
     def ended(self, name: str, outcome: str, seconds: float) -> None:
         """A line of its own, for good."""
         with self._guard:
-            self._running.pop(name, None)
+            running = self._running.pop(name, None)  # first: writing the line shows the region again
+            self._usual_s = running.usual_s if running else None
             super().ended(name, outcome, seconds)
             if not self._running:
                 self._hide()
+
+    def took(self, name: str, seconds: float) -> str:
+        """With the usual time, where it is known and there is room."""
+        took = super().took(name, seconds)
+        if self._usual_s is None or get_terminal_size().columns < WIDE:
+            return took
+        return f"{took}, usually {duration(self._usual_s)}"
 
     def skip_uptodate(self, task: Any) -> None:
         """A task is fresh."""
@@ -91,14 +115,15 @@ class LiveReport(Report):
         super().skip_uptodate(task)
 
     def close(self) -> None:
-        """Take the live region away."""
+        """Take the live region away, for good: threads that are being stopped may still start something."""
         with self._guard:
+            self._closed = True
             self._hide()
 
     def state(self, state: str, text: str) -> None:
         """One line, coloured where the terminal wants colours."""
         label = f"{state:<{STATE_WIDTH}}"
-        if "NO_COLOR" not in os.environ:
+        if self._colours:
             label = f"\x1b[{COLOURS.get(state, '0')}m{label}\x1b[0m"
         self.write(label + text)
 
@@ -114,37 +139,63 @@ class LiveReport(Report):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The live region."""
+        running = sorted(self._running.items(), key=lambda item: self._places.get(item[0], -1))
+        room = max(1, console.size.height - 3)  # two lines below the rows, and one for the cursor
+        width = options.max_width - CTRL_C
+        for line in (*self._rows(running[:room], width), *self._below([name for name, _ in running[room:]])):
+            yield self._fit(line, width)
+
+    def _rows(self, running: list[tuple[str, _Running]], width: int) -> Iterator[Text]:
+        """A line for each that runs: spinner, name, bar, time against usual time, newest text."""
         from rich.text import Text
 
-        now = time.monotonic()
-        width = max((len(name) for name in self._running), default=0)
-        frame = SPINNER[int(now * REFRESH_HZ) % len(SPINNER)]
-        for name, running in list(self._running.items()):
-            clock = duration(now - running.since)
-            if running.usual_s is not None:
-                clock += f" of about {duration(running.usual_s)}"
-            line = Text(f"{frame} ", style="cyan", no_wrap=True, overflow="ellipsis")
-            line.append(f"{name:<{width}}  ", style="bold")
-            line.append(clock, style="default")
-            line.append(f"  {running.newest}", style="dim")
-            line.truncate(options.max_width, overflow="ellipsis")
+        now, wide = time.monotonic(), width >= WIDE
+        frame = self._spinner[int(now * REFRESH_HZ) % len(self._spinner)]
+        bar_width = BAR_WIDTH if wide and any(each.usual_s for _, each in running) else 0
+        clocks = [_clock(now - each.since, each.usual_s if wide else None) for _, each in running]
+        clock_width = max(map(len, clocks), default=0)
+        name_width = min(max((len(name) for name, _ in running), default=0), max(8, width - clock_width - 4))
+        for (name, each), clock in zip(running, clocks):
+            line = Text(no_wrap=True)
+            line.append(f"{frame} ", style="cyan")
+            line.append_text(self._fit(Text(f"{name:<{name_width}}", style="bold"), name_width)).append("  ")
+            if bar_width:
+                done = int(bar_width * min(1.0, (now - each.since) / each.usual_s)) if each.usual_s else 0
+                line.append(self._bar[0] * done, style="cyan")
+                line.append((self._bar[1] if each.usual_s else " ") * (bar_width - done), style="dim")
+                line.append("  ")
+            line.append(f"{clock:<{clock_width}}")
+            rest = width - line.cell_len - 2
+            if each.newest and rest >= 8:
+                line.append("  ").append_text(self._fit(Text(each.newest.replace("\t", " "), style="dim"), rest))
             yield line
-        if self._to_come:
-            line = Text(f"  to come: {', '.join(self._to_come)}", style="dim", no_wrap=True, overflow="ellipsis")
-            line.truncate(options.max_width, overflow="ellipsis")
-            yield line
+
+    def _below(self, hidden: list[str]) -> Iterator[Text]:
+        """What runs without a row of its own, and what is to come."""
+        from rich.text import Text
+
+        for label, names in (("also running", hidden), ("to come", self._to_come)):
+            if names:
+                yield Text(f"  {label}: {', '.join(names)}", style="dim", no_wrap=True)
+
+    def _fit(self, line: Text, width: int) -> Text:
+        """The line, shortened to so many columns."""
+        if line.cell_len > width:
+            line.truncate(width - len(self._cut))
+            line.append(self._cut)
+        return line
 
     def _drop(self, name: str) -> None:
         if name in self._to_come:
             self._to_come.remove(name)
 
     def _show(self) -> None:
-        if self._live is not None:
+        if self._live is not None or self._closed or self.stopped:
             return
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(file=self.stream)
+        self._console = Console(file=self.stream, no_color=not self._colours)
         self._live = Live(self, console=self._console, refresh_per_second=REFRESH_HZ, transient=True)
         self._live.start(refresh=True)
 
@@ -152,3 +203,9 @@ class LiveReport(Report):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _clock(seconds: float, usual_s: float | None) -> str:
+    if usual_s is None:
+        return duration(seconds)
+    return f"{duration(seconds)}{' of about' if seconds < usual_s else ', usually'} {duration(usual_s)}"

@@ -23,6 +23,7 @@ class Report:
         self.quiet = quiet  # no output of commands, only their states
         self.failures: list[str] = []
         self.counts: dict[str, int] = {}
+        self.stopped = False  # a signal came: that stages end because of it is not worth a line each
         self._started = time.monotonic()
         self._guard = threading.RLock()
 
@@ -42,8 +43,14 @@ class Report:
 
     def ended(self, name: str, outcome: str, seconds: float) -> None:
         """A stage or setup is done: "built", "installed", "from the store" or "failed"."""
+        if self.stopped:
+            return
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        self.state(outcome, f"{name}  {duration(seconds)}" if outcome != "from the store" else name)
+        self.state(outcome, name if outcome == "from the store" else f"{name}  {self.took(name, seconds)}")
+
+    def took(self, name: str, seconds: float) -> str:
+        """How long it took, for its line."""
+        return duration(seconds)
 
     # ── Called by doit ──
 
@@ -132,14 +139,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
-
-
-def make(stream: TextIO, quiet: bool) -> Report:
-    """The report that suits the stream: a live one on a terminal."""
-    import os
-
-    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        from .live import LiveReport
-
-        return LiveReport(stream, quiet)
-    return Report(stream, quiet)

@@ -9,6 +9,7 @@ from doit import cmd_list
 from doit.cmd_base import check_tasks_exist
 
 from ..errors import UsageError
+from ..terminal import coloured, shows_unicode
 from .base import Command
 
 
@@ -91,15 +92,5 @@ class GraphCommand(Command):
         elif mermaid:
             self.outstream.write(as_mermaid(nodes, every))
         else:
-            self.outstream.write(as_text(nodes, every, _coloured(self.outstream), not _unicode(self.outstream)))
+            self.outstream.write(as_text(nodes, every, coloured(self.outstream), not shows_unicode(self.outstream)))
         return 0
-
-
-def _coloured(stream: Any) -> bool:
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _unicode(stream: Any) -> bool:
-    """Whether a stream shows more than ASCII. Python writes UTF-8 in the C locale too; the terminal may not show it."""
-    locale = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
-    return str(getattr(stream, "encoding", "")).lower().startswith("utf") and locale not in ("C", "POSIX")

@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from doit import cmd_run
 
 from ..errors import Interrupted, UsageError
 from ..graph import Graph
-from ..report import Report, make
+from ..report import Report
+from ..terminal import moves
 from .base import EXIT_FAILED, Command, graph_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,7 +72,7 @@ class Run(Command, cmd_run.Run):
         try:
             graph.store.sweep()
             graph.always = always
-            report = graph.report = make(sys.stdout, quiet=verbosity == 0) if reporter == "console" else None
+            report = graph.report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
             with catching_signals(graph, report):
                 result = super()._execute(outfile, reporter=report or reporter, **options)
             return EXIT_FAILED if result else 0
@@ -80,6 +81,15 @@ class Run(Command, cmd_run.Run):
         finally:
             graph.cache.save()
             graph.lock.release()
+
+
+def report_for(stream: TextIO, quiet: bool) -> Report:
+    """The report that suits a stream: a live one on a terminal."""
+    if moves(stream):
+        from ..live import LiveReport
+
+        return LiveReport(stream, quiet)
+    return Report(stream, quiet)
 
 
 @contextlib.contextmanager
@@ -93,6 +103,8 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
                 graph.processes.hurry()
             return
         graph.stopping = True
+        if report is not None:
+            report.stopped = True
         raise Interrupted(signum)
 
     for number in SIGNALS:
@@ -103,6 +115,8 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
     except Interrupted as stopped:
         if "processes" in vars(graph):
             graph.processes.stop_all()
+        if report is not None:
+            report.close()
         name = signal.Signals(stopped.signum).name
         print(f"\ndoit: stopped by {name}; what was finished is kept, run again to go on", file=sys.stderr)
         raise

@@ -1,0 +1,183 @@
+"""What a terminal shows of a run, while it goes on and afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from stages.graph import Output
+from stages.graph.live import CTRL_C, LiveReport
+from stages.graph.screen import Screen
+from tests.graph.project import Project, wait_until
+
+COLUMNS, ROWS = 100, 30
+SHOW, HIDE = b"\x1b[?25h", b"\x1b[?25l"
+
+
+class Terminal:
+    """A terminal that a process controls: what it wrote, and what is left to see at the end."""
+
+    def __init__(self, project: Project, *words: str, env: dict[str, str] | None = None) -> None:
+        self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "LC_ALL", "COLUMNS")}
+        self._theirs = os.dup(theirs)  # the mode of a terminal is asked at this end
+        self._mode = termios.tcgetattr(theirs)
+        self.process: subprocess.Popen[str] = project.start(
+            *words,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env={**clean, "TERM": "xterm", "LANG": "C.UTF-8", **(env or {})},
+        )
+        os.close(theirs)
+        self.seen = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # when the last user of the terminal is gone
+            while data := os.read(self.ours, 65536):
+                self.seen += data
+
+    def press_ctrl_c(self) -> None:
+        os.write(self.ours, b"\x03")
+
+    def wait(self) -> tuple[int, list[str]]:
+        """(exit status, the lines that are left on the screen)."""
+        status = self.process.wait(timeout=60)
+        assert termios.tcgetattr(self._theirs) == self._mode
+        os.close(self._theirs)
+        self._reader.join(10)  # to the end of what was written
+        os.close(self.ours)
+        screen = Screen(rewrites=True)
+        lines = screen.feed(self.seen) + screen.finish()
+        return status, lines
+
+
+def region(report: LiveReport, columns: int, rows: int = 24) -> list[str]:
+    """The live region as it would be shown now."""
+    out = io.StringIO()
+    Console(file=out, width=columns, height=rows, force_terminal=True, no_color=True, color_system=None).print(report)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.fixture
+def make_report(monkeypatch: pytest.MonkeyPatch) -> Callable[..., LiveReport]:
+    """A report of the tasks a to z; no thread paints it."""
+    monkeypatch.setattr(LiveReport, "_show", lambda self: None)
+
+    def make(language: str = "C.UTF-8", names: str = "abcdefghijklmnopqrstuvwxyz") -> LiveReport:
+        monkeypatch.delenv("LC_ALL", raising=False)
+        monkeypatch.setenv("LANG", language)
+        report = LiveReport(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+        tasks = {f"stage-{name}": SimpleNamespace(task_dep=[], actions=[1]) for name in names}
+        report.initialize(tasks, list(tasks))
+        return report
+
+    return make
+
+
+def test_rows_are_in_graph_order_with_bars_where_the_usual_time_is_known(
+    make_report: Callable[..., LiveReport],
+) -> None:
+    report = make_report(names="abcd")
+    for name, usual_s in (("c", None), ("a", 100.0)):
+        report.started(f"stage-{name}", usual_s)
+        report.line(f"stage-{name}", "", f"newest of {name}")
+    report._running["stage-a"].since -= 50
+    first, second, third = region(report, 100)
+    assert first[1:] == " stage-a  ━━━━━━━───────  50.0 s of about 1 m 40 s  newest of a"
+    assert " ".join(second[1:].split()) == "stage-c 0.0 s newest of c"
+    assert first.index("newest") == second.index("newest")
+    assert third == "  to come: stage-b, stage-d"
+
+
+def test_a_stage_that_takes_longer_than_usual_says_so(make_report: Callable[..., LiveReport]) -> None:
+    report = make_report()
+    report.started("stage-a", 10.0)
+    report._running["stage-a"].since -= 12
+    assert "━━━━━━━━━━━━━━  12.0 s, usually 10.0 s" in region(report, 100)[0]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 69, 70, 100])
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_no_row_fills_the_last_columns(make_report: Callable[..., LiveReport], columns: int, language: str) -> None:
+    """The terminal's own ^C behind a full row would wrap, and rewriting would then miss a row."""
+    report = make_report(language)
+    for name in "abc":
+        report.started(f"stage-{name}", 10.0)
+        report.line(f"stage-{name}", "", "a\tlong line " * 20)
+    lines = region(report, columns)
+    assert len(lines) == 4 and max(map(len, lines)) <= columns - CTRL_C
+    assert all("0.0 s" in line for line in lines[:3])
+    assert "".join(lines).isascii() == (language == "C")
+
+
+def test_more_stages_than_rows(make_report: Callable[..., LiveReport]) -> None:
+    report = make_report()
+    for name in "abcdefghij":
+        report.started(f"stage-{name}")
+    lines = region(report, 200, rows=8)
+    assert len(lines) == 7 and [line.split()[1] for line in lines[:5]] == [f"stage-{name}" for name in "abcde"]
+    assert lines[5] == "  also running: stage-f, stage-g, stage-h, stage-i, stage-j"
+    assert lines[6].startswith("  to come: stage-k, stage-l")
+
+
+def test_only_the_lines_of_what_is_done_are_left(project: Project) -> None:
+    project.stage("a", "for i in 1 2 3; do printf '\\rpart %s' $i; sleep 0.1; done; echo > {out}/o.txt")
+    project.stage("b", "sleep 0.3; echo > {out}/o.txt")
+    project.stage("c", "seq 40; exit 3", inputs={"a": Output("a", "o.txt"), "b": Output("b", "o.txt")})
+    terminal = Terminal(project, "-n", "2", env={"NO_COLOR": "1"})
+    status, lines = terminal.wait()
+    assert status == 1
+    assert terminal.seen.count(HIDE) == terminal.seen.count(SHOW) > 0
+    assert b"part 2" in terminal.seen and b"\x1b[3" not in terminal.seen
+    states = [line.split()[:2] for line in lines[:3]]
+    assert sorted(states[:2]) == [["built", "a"], ["built", "b"]] and states[2] == ["failed", "c"]
+    assert lines[3].startswith("2 built, 1 failed  (")
+    assert lines[5].startswith("stage c ended with status 3") and lines[6].startswith("  command: sh -ec ")
+    assert lines[8:38] == [f"    {number}" for number in range(11, 41)]
+    assert lines[38:] == [f"  log: {project.build}/run/c/log.txt"]
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "3")])
+def test_ctrl_c_gives_the_terminal_back(project: Project, words: tuple[str, ...]) -> None:
+    project.stage("first", "echo > {out}/o.txt")
+    for name in "abc":
+        project.stage(name, "touch {root}/runs; sleep 60; echo > {out}/o.txt", inputs={"x": Output("first", "o.txt")})
+    terminal = Terminal(project, *words)
+    wait_until((project.root / "runs").exists, what="the first stage")
+    terminal.press_ctrl_c()
+    status, lines = terminal.wait()
+    assert status == 128 + signal.SIGINT
+    assert terminal.seen.count(HIDE) == terminal.seen.count(SHOW) > 0
+    assert terminal.seen.endswith(b"\n")
+    assert [line.split()[:2] for line in lines if line] == [
+        ["built", "first"],
+        ["1", "built"],
+        ["doit:", "stopped"],
+    ]
+
+
+def test_dumb_terminal_gets_plain_lines(project: Project) -> None:
+    project.stage("a", "echo said; echo > {out}/o.txt")
+    terminal = Terminal(project, env={"TERM": "dumb"})
+    status, lines = terminal.wait()
+    assert status == 0 and b"\x1b" not in terminal.seen
+    assert lines[0] == "a │ said" and lines[1].startswith("built          a  ")
