@@ -7,12 +7,9 @@ import { checkTypes, package_folder } from "./scripts/wasm-types.mjs";
 
 /** Nothing but the page's own files; no inline script, no inline style, no other host. */
 const CSP = [
-  "default-src 'none'",
+  "default-src 'self'",
   "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
+  "object-src 'none'",
   "base-uri 'none'",
   "form-action 'none'",
 ].join("; ");

@@ -11,7 +11,7 @@ import pytest
 
 from stages import preview
 
-POLICY = "default-src 'none'; script-src 'self'"
+POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 PAGE = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{POLICY}"><p>page</p>'
 
 
