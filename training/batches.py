@@ -18,9 +18,9 @@ class Batches:
     """Batches of windows of ctx_len + 1 tokens (inputs and, one further, targets)."""
 
     def __init__(self, stream: TokenStream, ctx_len: int, batch_size: int, seed: int) -> None:
-        """Windows are shorter than ctx_len where the stream is. Raises ValueError for fewer than two tokens."""
-        if stream.n_tokens < 2:
-            raise ValueError(f"the training split has {stream.n_tokens} token; nothing can be learnt from it")
+        """Windows are shorter than ctx_len where the stream is. Raises ValueError for a stream without text."""
+        if stream.n_tokens == stream.n_documents:
+            raise ValueError("the training documents have no text; nothing can be learnt from them")
         self.stream, self.batch_size, self.seed = stream, batch_size, seed
         self.window = min(ctx_len, stream.n_tokens - 1)
         self.offsets = min(self.window, stream.n_tokens - self.window)  # an epoch begins at 0 ... offsets - 1

@@ -36,21 +36,33 @@ def write(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, s
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / f"step-{state['step']:08}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     temporary = directory / f".tmp-{os.getpid()}"
-    with temporary.open("wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-    temporary.rename(final)
+    try:
+        with temporary.open("wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        temporary.rename(final)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"{error.strerror}: the checkpoint of step {state['step']} was not written; the one before it "
+            "stays, and the same command goes on from there",
+            str(directory),
+        ) from error
     sync(directory)
     for _, old in _found(directory)[KEPT:]:
         old.unlink(missing_ok=True)
     return final
 
 
-def read_latest(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> dict[str, Any] | None:
-    """Restore the newest whole checkpoint of the run with this digest; returns its state, or None where there is none.
+def read_latest(
+    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fresh: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Restore the newest whole checkpoint of a run; returns its state, or None where there is none.
 
-    A broken one, or one of another run, is passed over with a word.
+    fresh: the run's state before its first step; "run" is its digest. A checkpoint that is broken, of another run, or
+    has other fields or tensors is passed over with a word, and leaves model and optimizer as they were.
     """
     for left in directory.glob(".tmp-*"):
         left.unlink(missing_ok=True)
@@ -62,15 +74,47 @@ def read_latest(directory: Path, model: nn.Module, optimizer: torch.optim.Optimi
         try:
             tensors = load(data)
             state: dict[str, Any] = json.loads(_metadata(data)[_STATE])
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
             say(f"{path.name}: not a checkpoint ({error}); passed over")
             continue
-        if state.get("run") != run:
+        if isinstance(state, dict) and state.get("run") != fresh["run"]:
             say(f"{path.name}: of a run with other settings or data; passed over")
+            continue
+        if flaw := _flaw(state, fresh) or _misfit(model, tensors):
+            say(f"{path.name}: not a checkpoint of this run ({flaw}); passed over")
             continue
         _restore(model, optimizer, tensors)
         return state
     return None
+
+
+def _flaw(state: Any, fresh: dict[str, Any]) -> str:
+    """What is wrong with a state: it must have the fields of `fresh`, and numbers where that has them."""
+    if not isinstance(state, dict) or state.keys() != fresh.keys():
+        return f"its state does not have just {', '.join(sorted(fresh))}"
+    for name, value in fresh.items():
+        kind = type(value)
+        if kind in (int, float) and not (type(state[name]) is kind and 0 <= state[name] < float("inf")):
+            return f"{name} is {state[name]!r:.80}, expected {kind.__name__} of 0 or more"
+    return ""
+
+
+def _misfit(model: nn.Module, tensors: dict[str, Tensor]) -> str:
+    """What is wrong with the tensors: the model's and none, one or several of the optimizer's for each parameter."""
+    expected = {f"model.{name}": (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
+    for key in {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}:
+        for name, parameter in model.named_parameters():
+            shape = torch.Size() if key == "step" else parameter.shape
+            expected[f"optimizer.{key}.{name}"] = (shape, torch.float32)
+    got = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            return f"{name} is {_described(got.get(name))}, expected {_described(expected.get(name))}"
+    return ""
+
+
+def _described(form: tuple[torch.Size, torch.dtype] | None) -> str:
+    return "not there" if form is None else f"{form[1]} {list(form[0])}"
 
 
 def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -50,16 +51,13 @@ def params_of(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.params is not None:
         if arguments.set or arguments.profile:
             raise ValueError("--set and --profile go with --preset; a parameter file has all its values")
-        try:
-            params = json.loads(arguments.params.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{arguments.params}: not JSON: {error}") from error
-        if not isinstance(params, dict) or params.get("profile") not in (
-            *PROFILES,
-            None,
-        ):  # null: no matter to this command
+        params = read_json(arguments.params)
+        # "profile" may be null: it is no matter to this command
+        if not isinstance(params, dict) or params.get("profile") not in (*PROFILES, None):
             raise ValueError(f'{arguments.params}: no "profile" that is one of {", ".join(PROFILES)}')
-        return params
+        if not isinstance(params.get("params"), dict):
+            raise ValueError(f'{arguments.params}: no "params" with the parameters by section')
+        return {"profile": None, **params}
     overrides = {}
     for word in arguments.set:
         name, equals, value = word.partition("=")
@@ -105,7 +103,9 @@ def run(
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (ValueError, OSError) as error:
-        print(f"{arguments.prog.split()[-1]}: {error}", file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = f"; nothing went to {parsed.out}: make room on its disk and start again" if full else ""
+        print(f"{arguments.prog.split()[-1]}: {error}{hint}", file=sys.stderr)
         return 1
     return 0
 
@@ -113,6 +113,22 @@ def run(
 def say(line: str) -> None:
     """One line for whoever watches."""
     print(line, file=sys.stderr, flush=True)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON of a file. Raises ValueError naming the file where it is not UTF-8 or JSON, or says a key twice."""
+    try:
+        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_no_key_twice)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
+        raise ValueError(f"{path}: not JSON: {error}") from error
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return made
 
 
 def write_json(path: Path, value: Any) -> None:

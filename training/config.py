@@ -126,6 +126,7 @@ class Model:
         _check(self.d_head % 2 == 0, f"model.d_head={self.d_head} is odd; RoPE turns components in pairs")
         _in_range("model.rope_theta", self.rope_theta, 0.0, math.inf, open_low=True)
         _in_range("model.norm_eps", self.norm_eps, 0.0, 1.0, open_low=True)
+        _check(self.norm_eps < 1.0, f"model.norm_eps={self.norm_eps} is not below 1")
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,8 @@ def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Conf
         )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of 5,000 digits; nested 1,000 deep
+        raise ValueError(f"{path.name}: not a preset: {error}") from error
     for name, fields in values.items():
         if not isinstance(fields, dict):
             _fail(f"{path.name}: {name} stands outside a section; the sections are: {', '.join(SECTIONS)}")
@@ -263,11 +264,15 @@ def section_from(params: Mapping[str, Any], kind: type[Section]) -> Section:
     Raises ValueError naming the fields that the stage did not declare.
     """
     name = next(name for name, section in SECTIONS.items() if section is kind)
-    built: Section = _section(name, kind, params.get("params", {}).get(name, {}))
+    sections = params.get("params", {})
+    values = sections.get(name, {}) if isinstance(sections, Mapping) else sections
+    built: Section = _section(name, kind, values)
     return built
 
 
-def _section(name: str, kind: type, values: Mapping[str, Any]) -> Any:
+def _section(name: str, kind: type, values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        _fail(f"{name}: {_shown(values)} is not a table of values by name")
     types = get_type_hints(kind)
     for field in values:
         if field not in types:
@@ -296,7 +301,7 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         return text
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         if get_origin(kind) is tuple and not text.startswith(("[", "{", '"')):
             return [text]
         return text  # _typed names the parameter and what it should be
@@ -306,25 +311,41 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     """value as kind, where that loses nothing: an int for a float, a list for a tuple, a string for a Source."""
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
-            _fail(f"{name}={value!r} is not a list")
+            _fail(f"{name}={_shown(value)} is not a list")
         return tuple(_typed(name, item, get_args(kind)[0]) for item in value)
     if kind is Source:
         if isinstance(value, str):
             return Source(value)
         if not isinstance(value, Mapping) or not {"uri"} <= set(value) <= {"uri", "sha256"}:
-            _fail(f"{name}: {value!r} is neither a URI nor a table {{uri = ..., sha256 = ...}}")
-        return Source(**value)
+            _fail(f"{name}: {_shown(value)} is neither a URI nor a table {{uri = ..., sha256 = ...}}")
+        sha256 = value.get("sha256")  # null: none
+        return Source(_typed(name, value["uri"], str), None if sha256 is None else _typed(name, sha256, str))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            _fail(f"{name}={_shown(value)} is larger than a float can be")
     if type(value) is not kind:
-        _fail(f"{name}={value!r} is not {'an' if kind is int else 'a'} {kind.__name__}")
+        _fail(f"{name}={_shown(value)} is not {'an' if kind is int else 'a'} {kind.__name__}")
+    if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
+        _fail(f"{name}={_shown(value)} is not text: it holds bytes that are not UTF-8, or a lone surrogate")
     return value
 
 
+def _shown(value: Any) -> str:
+    """A wrong value as an error shows it: short, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; lists in lists in lists
+        return f"a {type(value).__name__} that is too large to print"
+    return text if len(text) <= 100 else f"{text[:80]} ... ({len(text)} characters)"
+
+
 def _in_range(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
-    if not (math.isfinite(value) and low <= value <= high and not (open_low and value == low)):
+    inside = low < value <= high if open_low else low <= value <= high  # never of NaN
+    if not inside or value == math.inf:
         _fail(
-            f"{name}={value} is not {'above' if open_low else 'at least'} {low:g}"
+            f"{name}={_shown(value)} is not {'above' if open_low else 'at least'} {low:g}"
             + (f" and at most {high:g}" if math.isfinite(high) else "")
         )
 

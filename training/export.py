@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +63,7 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
     """Write `out`; returns its header. Raises ValueError where weights, tokenizer and settings do not fit."""
     shape, export = config.section_from(params, config.Model), config.section_from(params, config.Export)
     dtype: Dtype = "f16" if export.dtype == "f16" else "f32"
-    summary = json.loads((train_dir / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(train_dir / "summary.json")
     flat = (tokenizer_dir / FLAT_NAME).read_bytes()
     tokenizer = load_tokenizer(tokenizer_dir)
     digest = hashlib.sha256(flat).hexdigest()
@@ -82,9 +81,13 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
     }
     weights_path = train_dir / "model.safetensors"
     try:
-        trained = {name: tensor.numpy() for name, tensor in load_file(weights_path).items()}
+        loaded = load_file(weights_path)
     except SafetensorError as error:
         raise ValueError(f"{weights_path}: not a safetensors file ({error}); train again") from error
+    for name, tensor in loaded.items():
+        if tensor.dtype != torch.float32:
+            raise ValueError(f"{weights_path}: {name} is {tensor.dtype}, expected torch.float32; train again")
+    trained = {name: tensor.numpy() for name, tensor in loaded.items()}
     specs = expected_tensors(settings)
     if missing := {spec.name for spec in specs} ^ set(trained):
         raise ValueError(f"{weights_path}: its tensors are not those of the settings ({min(missing)}); train again")
@@ -102,6 +105,21 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
     return write_model(
         out, settings, flat, None, stored, golden(shape, tokenizer.vocab_size, ids, stored), provenance, dtype
     )
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """summary.json of a training run. Raises ValueError where what export takes from it is not there."""
+    summary = command.read_json(path)
+    if not isinstance(summary, dict):
+        raise ValueError(f"{path}: not an object; train again")
+    if missing := sorted({*RUN, "tokenizer_sha256", "settings"} - set(summary)):
+        raise ValueError(f"{path}: no {missing[0]!r}; train again")
+    settings = summary["settings"]
+    if not (isinstance(settings, dict) and isinstance(settings.get("train"), dict)):
+        raise ValueError(f"{path}: 'settings' does not have the section 'train'; train again")
+    if "sample_prompts" not in settings["train"]:
+        raise ValueError(f"{path}: no 'settings.train.sample_prompts'; train again")
+    return summary
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -8,9 +8,11 @@ What the header may hold is training/model_header.py's. numpy only.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
+import stat
 import struct
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -195,8 +197,10 @@ def write_model(
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
     """Read a model.bin and check everything that FORMAT.md §4 lists, in its order.
 
-    Raises a subclass of ModelFileError for a broken file, OSError where it cannot be read.
+    Raises a subclass of ModelFileError for a broken file, OSError where it cannot be read or is none (a pipe).
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except MemoryError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -155,20 +156,23 @@ def parse_header(text: bytes) -> dict[str, Any]:
     if canonical != text:
         at = next((i for i, (a, b) in enumerate(zip(canonical, text, strict=False)) if a != b), len(canonical))
         raise BadHeader(f"byte {at}", f"canonical JSON, {canonical[at : at + 20]!r}", repr(text[at : at + 20]))
-    _check_nesting(header, 0)
+    _check_values(header, 0)
     check_header(header)
     return header
 
 
-def _check_nesting(value: object, depth: int) -> None:
+def _check_values(value: object, depth: int) -> None:
+    """What Python's JSON can hold and others' cannot: deep nesting, integers beyond every float, lone surrogates."""
     if depth > MAX_DEPTH:
         raise BadHeader("header", f"nesting of at most {MAX_DEPTH}", "more")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise BadHeader("header", "numbers below 1.8e308", f"an integer of {value.bit_length()} bits")
     if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
         raise BadHeader("header", "characters", "a lone surrogate")
     for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_nesting(child, depth + 1)
+        _check_values(child, depth + 1)
     for key in value if isinstance(value, dict) else ():
-        _check_nesting(key, depth)
+        _check_values(key, depth)
 
 
 def check_header(header: object) -> None:
@@ -189,7 +193,7 @@ def check_header(header: object) -> None:
         _integer(f"golden.ids[{i}]", token, 32)
     _check_section("golden.logits", check_keys("golden.logits", golden["logits"], {"nbytes", "offset", "sha256"}))
     _typed("provenance", root["provenance"], dict, "an object")
-    _check_nesting(root["provenance"], 1)
+    _check_values(root["provenance"], 1)
     if (nbytes := len(canonical_json(root["provenance"]))) > MAX_PROVENANCE_BYTES:
         raise BadHeader("provenance", f"at most {MAX_PROVENANCE_BYTES} bytes", nbytes)
     _typed("tensors", root["tensors"], list, "an array")
@@ -235,7 +239,7 @@ def _typed(path: str, value: object, types: type | tuple[type, ...], expected: s
 def _integer(path: str, value: object, bits: int) -> None:
     _typed(path, value, int, "an integer ≥ 0")
     if not 0 <= value < 1 << bits:  # type: ignore[operator]
-        raise BadHeader(path, f"an integer ≥ 0 and below 2^{bits}", value)
+        raise BadHeader(path, f"an integer ≥ 0 and below 2^{bits}", f"{value!r:.40}")
 
 
 def check_config(config: Mapping[str, Any]) -> None:

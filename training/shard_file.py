@@ -93,11 +93,13 @@ def open_shard(path: Path) -> Shard:
     check(
         n_documents > 0
         and starts[0] == 0
+        and bool((starts < n_tokens).all())  # before the differences, which might overflow
         and bool((np.diff(starts.astype(np.int64)) > 0).all())
-        and int(starts[-1]) < n_tokens
         and bool((tokens[starts.astype(np.int64)] == separator_id).all()),
         "the document index does not point at the separators",
     )
+    least = n_tokens - n_documents  # a token other than a separator stands for a byte or more
+    check(text_nbytes >= least, f"text_nbytes {text_nbytes}, expected at least {least} for so many tokens")
     return Shard(path, tokens, starts, text_nbytes, vocab_size, separator_id, tokenizer.hex(), payload.hex())
 
 

@@ -32,6 +32,16 @@ class Way:
     precision: str  # "f32" or "bf16" (autocast; the weights stay f32)
     compile: bool  # with torch.compile
 
+    @classmethod
+    def noted(cls, value: Any) -> Way:
+        """The way that a checkpoint noted. Raises ValueError for what is none."""
+        kinds = {"threads": int, "precision": str, "compile": bool}
+        if not isinstance(value, dict) or {name: type(field) for name, field in value.items()} != kinds:
+            raise ValueError(f"{value!r:.80} does not have just {', '.join(kinds)}")
+        if value["threads"] not in range(1, 1 << 16) or value["precision"] not in ("f32", "bf16"):
+            raise ValueError(f"{value!r} is no number of threads and precision")
+        return cls(**value)
+
 
 def pick_device(wanted: str, repro: bool) -> torch.device:
     """The device for train.device. Raises ValueError where it is not there, or where it cannot be bit-exact."""

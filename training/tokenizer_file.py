@@ -12,7 +12,11 @@ FLAT_NAME = "tokenizer.tok"
 
 def load(directory: Path) -> Tokenizer:
     """The tokenizer in a folder that this command wrote. Raises ValueError or OSError where it is missing or broken."""
-    return Tokenizer.from_bytes((directory / FLAT_NAME).read_bytes())
+    path = directory / FLAT_NAME
+    try:
+        return Tokenizer.from_bytes(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; train the tokenizer again") from error
 
 
 def separator_of(tokenizer: Tokenizer) -> int:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -62,10 +63,18 @@ class StopRequest:
 
 
 class Journal:
-    """A text file that grows, and that a resumed run cuts back to where its checkpoint saw it."""
+    """A text file that grows, and that a resumed run cuts back to where its checkpoint saw it.
+
+    Raises ValueError where the file is shorter than that.
+    """
 
     def __init__(self, path: Path, nbytes: int) -> None:
         self.file = path.open("ab")
+        if (got := self.file.seek(0, os.SEEK_END)) < nbytes:
+            raise ValueError(
+                f"{path} has {got} bytes, but its checkpoint saw {nbytes}; "
+                f"put it back, or delete {path.parent} to train from the start"
+            )
         self.file.truncate(nbytes)
         self.file.seek(nbytes)
 
@@ -131,23 +140,25 @@ def run(
         json.dumps([params, torch.__version__, data_sha256, text.tokenizer_sha256], sort_keys=True).encode()
     ).hexdigest()
 
-    state = checkpoint.read_latest(partial / "checkpoints", model, optimizer, run_digest)
-    if state:
+    fresh: dict[str, Any] = {
+        "run": run_digest,
+        "step": 0,
+        "loss_sum": 0.0,
+        "train_s": 0.0,
+        "metrics_nbytes": 0,
+        "samples_nbytes": 0,
+        "way": None,
+        "trial": [],
+    }
+    state = checkpoint.read_latest(partial / "checkpoints", model, optimizer, fresh) or fresh
+    if state["step"] > train.steps:
+        raise ValueError(f"{partial}: its checkpoint is of step {state['step']} of {train.steps}; delete the folder")
+    if state is not fresh:
         command.say(f"resumed at step {state['step']} of {train.steps}")
-    else:
-        state = {
-            "run": run_digest,
-            "step": 0,
-            "loss_sum": 0.0,
-            "train_s": 0.0,
-            "metrics_nbytes": 0,
-            "samples_nbytes": 0,
-            "way": None,
-            "trial": [],
-        }
     partial.mkdir(parents=True, exist_ok=True)
     metrics = Journal(partial / "metrics.jsonl", state["metrics_nbytes"])
     samples = Journal(partial / "samples.txt", state["samples_nbytes"])
+    read_metrics(partial / "metrics.jsonl")  # a flaw of what is there must not end hours of training
     forwards: dict[Way, Any] = {}
     n_prompts = len(train.sample_prompts)
 
@@ -198,10 +209,15 @@ def run(
         clock = {} if repro else {"train_s": round(train_s + time.monotonic() - started, 2)}
         metrics.write(json.dumps({"step": step, "tokens": step * tokens_a_step, **figures, **clock}) + "\n")
 
+    def checked(loss: float) -> float:
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss is {loss} at step {step}; lower train.lr (now {train.lr:g})")
+        return loss
+
     def save_checkpoint() -> None:
         state.update(
             step=step,
-            loss_sum=float(loss_sum),
+            loss_sum=checked(float(loss_sum)),
             train_s=train_s + time.monotonic() - started,
             metrics_nbytes=metrics.mark(),
             samples_nbytes=samples.mark(),
@@ -212,7 +228,7 @@ def run(
     if repro:
         way = Way(1, "f32", False)
     elif state["way"]:
-        way = Way(**state["way"])
+        way = Way.noted(state["way"])
         torch.set_num_threads(way.threads)
     else:
         way, state["trial"] = speed.choose(train, device, model, optimizer, trial_step)
@@ -248,9 +264,7 @@ def run(
                 step += 1
                 loss_nats = None
                 if step % train.log_every == 0:
-                    loss_nats = float(loss_sum) / train.log_every
-                    if not math.isfinite(loss_nats):
-                        raise ValueError(f"the loss is {loss_nats} at step {step}; lower train.lr (now {train.lr:g})")
+                    loss_nats = checked(float(loss_sum)) / train.log_every
                     loss_sum.zero_()
                     train_bpb = loss_nats / math.log(2) * text.n_tokens / text.text_nbytes
                     write_metrics(step, {"loss_nats": loss_nats, "train_bpb": train_bpb, "lr": lr_at(step - 1, train)})
@@ -300,9 +314,27 @@ def run(
     )
 
 
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl. Raises ValueError naming a line that is none."""
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            record = json.loads(line.decode())
+            if not {"step": int}.items() <= {name: type(value) for name, value in record.items()}.items():
+                raise ValueError("it has no step")
+            if not all(type(record.get(name, 0.0)) in (int, float) for name in ("train_bpb", "val_bpb")):
+                raise ValueError("its bits per byte are no number")
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(
+                f"{path}:{number}: not a record of metrics ({error}); delete {path.parent} to train from the start"
+            ) from error
+        records.append(record)
+    return records
+
+
 def save(model: Llama, summary: dict[str, Any], timings: dict[str, Any], partial: Path, out: Path) -> None:
     """Write the outputs: the weights, summary and timings, the journals and the picture of metrics.jsonl."""
-    records = [json.loads(line) for line in (partial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = read_metrics(partial / "metrics.jsonl")
     picture = plot.loss_svg(
         f"{summary['val_bpb']:.3f} bits per byte after {summary['tokens_seen'] / 1e6:.1f} M tokens",
         [(record["step"], record["train_bpb"]) for record in records if "train_bpb" in record],
@@ -310,7 +342,10 @@ def save(model: Llama, summary: dict[str, Any], timings: dict[str, Any], partial
     )
     with command.publishing(out) as temporary:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        try:
+            save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        except SafetensorError as error:  # it has lost the number by which `command.run` would know a full disk
+            raise OSError(f"{out / 'model.safetensors'} cannot be written: {error}") from error
         for name in ("metrics.jsonl", "samples.txt"):
             shutil.copyfile(partial / name, temporary / name)
         (temporary / "loss.svg").write_text(picture, encoding="utf-8")

@@ -87,6 +87,8 @@ def test_the_bytes_of_tokens_are_the_bytes_of_the_text(tiny: Path) -> None:
 class OneShard:
     """A stream of the numbers 0 ... n - 1."""
 
+    n_documents = 1
+
     def __init__(self, n_tokens: int) -> None:
         self.n_tokens = n_tokens
 

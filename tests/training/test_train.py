@@ -114,7 +114,7 @@ def test_checkpoints_come_back_whole_or_not_at_all(tmp_path: Path, capsys: pytes
 
     def load(run: str = "r") -> tuple[Llama, dict[str, object] | None]:
         other, fresh = small_model()
-        state = checkpoint.read_latest(tmp_path, other, fresh, run)
+        state = checkpoint.read_latest(tmp_path, other, fresh, {"run": run, "step": 0})
         if state:
             steps = [float(values["step"]) for values in fresh.state.values()]
             assert set(steps) == {float(str(state["step"])) - 4}
