@@ -1,8 +1,7 @@
-"""PocketLM's graph, as doit reads it. The stages are in stages/, one module an arrow; how staleness works is in
-stages/graph/.
+"""PocketLM: text in, a language model running in a browser tab out.
 
-`doit list` shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`,
-`train.steps=50`.
+The stages are in stages/, one module an arrow of the graph; how staleness works is in stages/graph/. `doit list`
+shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`, `train.steps=50`.
 """
 
 from collections.abc import Iterator

@@ -11,13 +11,16 @@ from doit import doit_cmd
 
 from stages import paths
 from stages.graph import UsageError
-from stages.graph.commands.base import Command
+from stages.graph.commands.base import PROJECT, Command
 from stages.graph.commands.run import Run
 
 
 class _BuildThen(Run):
     """Build some tasks, then do something with what they made."""
 
+    section = PROJECT
+    doc_description: str | None = None
+    told_options = None
     tasks: tuple[str, ...] = ()
 
     def build(self) -> int:
@@ -37,6 +40,7 @@ class Preview(_BuildThen):
             "name": "port",
             "short": "p",
             "long": "port",
+            "metavar": "N",
             "type": int,
             "default": 0,
             "help": "a free one from 8000 where it is left out",

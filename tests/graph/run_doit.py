@@ -8,6 +8,7 @@ from types import ModuleType
 
 COMMANDS = {
     "run": "run:Run",
+    "help": "help:Help",
     "list": "look:List",
     "graph": "look:GraphCommand",
     "why": "explain:Why",

@@ -86,7 +86,7 @@ def test_wrong_arguments_exit_2(chain: Project, words: list[str]) -> None:
 
 
 def test_misspelt_stage_names_the_nearest(chain: Project) -> None:
-    assert "'thre' is not a task; did you mean three?" in chain.doit("thre").err
+    assert "'thre' is neither a task nor a command; did you mean three?" in chain.doit("thre").err
 
 
 def test_usage_error_while_dodo_is_loaded(project: Project) -> None:

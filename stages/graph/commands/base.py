@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from doit.cmd_base import DoitCmdBase
 from doit.cmdparse import CmdParseError
@@ -25,6 +26,8 @@ GC_THRESHOLD = (
     100_000  # what a look makes lives to its end: with 1,000 stages, going through it again and again took 14 %
 )
 EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
+# The parts of `doit help` that commands stand in.
+BUILD, LOOK, RESULTS, PROJECT, MORE, NOWHERE = "Build", "Look", "Results", "This project", "More", ""
 
 
 class _MemoryDB(JsonDB):
@@ -62,19 +65,26 @@ class Command(DoitCmdBase):
     """What the commands here share: errors as one clear line, our exit statuses, and the graph."""
 
     task_list: list[Any]
+    section = PROJECT  # where `doit help` lists it
+    # option -> (its value, what it does): those of doit's that mean something here; None: `cmd_options` as they are
+    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = None
 
     def get_backends(self) -> Any:
         """Called by doit: its record of runs in memory costs no sqlite (5 ms); other dodo files keep theirs."""
         return _Backends(super().get_backends)
 
     def help(self) -> str:
-        """Called by `doit help`: with every backend there is."""
-        super().get_backends()
-        return str(super().help())
+        """Called by `doit help COMMAND`."""
+        from .help import command_help
+
+        return command_help(self)
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit with the words after the command's name."""
         gc.set_threshold(GC_THRESHOLD)
+        if "--help" in in_args or "-h" in in_args:
+            print(self.help())
+            return 0
         try:
             return int(super().parse_execute(in_args) or 0)
         except (UsageError, CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
@@ -109,19 +119,43 @@ class Command(DoitCmdBase):
         return options + names
 
     def _wrong(self, error: Exception) -> int:
-        message = str(error)
         unknown = getattr(error, "not_found", None)
         if unknown is not None:
-            message = f"{unknown!r} is not a task" + self._nearest(unknown)
+            message = self.unknown_task(unknown)
+        elif isinstance(error, CmdParseError):
+            message = self._wrong_option(str(error))
+        elif missing := re.match(r"Could not find dodo file '(.+)'", str(error)):
+            message = f"there is no {missing[1]}: go to the project's folder, or look above (-k), or name it (-f FILE)"
+        else:
+            message = str(error)
         print(f"doit: {message}", file=sys.stderr)
         return EXIT_USAGE
 
-    def _nearest(self, word: str) -> str:
+    def unknown_task(self, word: str) -> str:
+        """What to say of a word that is no task."""
+        return f"{word!r} is not a task{self.nearest(word, self._task_names())}"
+
+    def _wrong_option(self, message: str) -> str:
+        """doit's words, without the list of its objects; and the nearest option."""
+        known = self.get_options()
+        message = re.sub(r"^Error parsing \w+: | \(parsing options: .*", "", message, flags=re.DOTALL)
+        otherwise = f"; `doit help {self.name}` shows the options"
+        if wrong := re.match(r"option (--[\w-]+) not recognized", message):
+            return message + self.nearest(wrong[1], [f"--{option.long}" for option in known if option.long], otherwise)
+        if wrong := re.match(r"Error parsing parameter '(\w+)' <class 'int'>.*: ('.*')", message, re.DOTALL):
+            long = next(option.long for option in known if option.name == wrong[1])
+            return f"--{long} takes a number, not {wrong[2]}"
+        return message.strip() + otherwise
+
+    def nearest(self, word: str, names: Sequence[str], otherwise: str = "; `doit list` shows them all") -> str:
+        """The end of a message about a word that is none of `names`."""
         import difflib
 
-        names = [task.name for task in getattr(self, "task_list", [])]
         near = difflib.get_close_matches(word, names, n=1)
-        return f"; did you mean {near[0]}?" if near else "; `doit list` shows them all"
+        return f"; did you mean {near[0]}?" if near else otherwise
+
+    def _task_names(self) -> list[str]:
+        return [task.name for task in getattr(self, "task_list", [])]
 
     def graph(self) -> Graph:
         """The graph behind the tasks. Raises UsageError if this dodo.py has none."""
@@ -135,7 +169,7 @@ class Command(DoitCmdBase):
         graph = self.graph()
         for name in names or ():
             if name not in graph.stages:
-                raise UsageError(f"{name!r} is not a stage{self._nearest(name)}")
+                raise UsageError(f"{name!r} is not a stage{self.nearest(name, self._task_names())}")
         return list(names or ())
 
 

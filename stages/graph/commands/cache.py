@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..graph import STORE_VARIABLE, Graph
-from .base import EXIT_FAILED, Command
+from .base import EXIT_FAILED, RESULTS, Command
 
 STATE_WIDTH = 15
 
@@ -55,11 +55,20 @@ class Push(_Transfer):
     """Copy results to the remote store."""
 
     name = "push"
+    section = RESULTS
     doc_purpose = "copy the results of stages to the remote store"
     doc_usage = "[STAGE ...] [--to URL]"
     doc_description = "With all that they need; without a name: of every stage."
     cmd_options = (
-        {"name": "to", "short": "", "long": "to", "type": str, "default": "", "help": "instead of the configured one"},
+        {
+            "name": "to",
+            "short": "",
+            "long": "to",
+            "metavar": "URL",
+            "type": str,
+            "default": "",
+            "help": "instead of the configured one",
+        },
     )
     moved = "pushed"
 
@@ -71,6 +80,7 @@ class Pull(_Transfer):
     """Fetch results from the remote store."""
 
     name = "pull"
+    section = RESULTS
     doc_purpose = "fetch what would otherwise be built from the remote store"
     doc_usage = "[STAGE ...] [--from URL]"
     doc_description = "With all that they need; without a name: of every stage. Nothing is built."
@@ -79,6 +89,7 @@ class Pull(_Transfer):
             "name": "source",
             "short": "",
             "long": "from",
+            "metavar": "URL",
             "type": str,
             "default": "",
             "help": "instead of the configured one",
@@ -94,15 +105,32 @@ class Gc(Command):
     """Take away the results that are needed least."""
 
     name = "gc"
+    section = RESULTS
     doc_purpose = "remove old results: --keep 10GB, --older-than 30d"
-    doc_usage = "--keep SIZE [--older-than AGE] [--dry-run]"
+    doc_usage = "[--keep SIZE] [--older-than AGE] [--dry-run]"
     doc_description = (
-        "Never what a link names in any preset, nor what that was made from. The last used stay. What stopped stages "
-        "keep to resume from goes after 7 days, or after AGE, unless it is of today's key."
+        "Never removes what a link names in any preset, nor what that was made from. The last used stay. What "
+        "stopped stages keep to resume from goes after 7 days, or after AGE, unless it is of today's key."
     )
     cmd_options = (
-        {"name": "keep", "short": "", "long": "keep", "type": str, "default": "", "help": "such as 10GB, 500MB, 0"},
-        {"name": "older", "short": "", "long": "older-than", "type": str, "default": "", "help": "such as 30d, 12h"},
+        {
+            "name": "keep",
+            "short": "",
+            "long": "keep",
+            "metavar": "SIZE",
+            "type": str,
+            "default": "",
+            "help": "such as 10GB, 500MB, 0",
+        },
+        {
+            "name": "older",
+            "short": "",
+            "long": "older-than",
+            "metavar": "AGE",
+            "type": str,
+            "default": "",
+            "help": "such as 30d, 12h",
+        },
         {
             "name": "dryrun",
             "short": "n",

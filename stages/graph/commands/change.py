@@ -8,15 +8,16 @@ from typing import Any
 
 from ..errors import UsageError
 from ..store import links_to, unlink
-from .base import EXIT_USAGE, Command
+from .base import EXIT_USAGE, NOWHERE, RESULTS, Command
 
 
 class Clean(Command):
     """Remove results, so that the next run makes them again."""
 
     name = "clean"
+    section = RESULTS
     doc_purpose = "remove the results of stages"
-    doc_usage = "[STAGE ...]"
+    doc_usage = "[--dry-run] [STAGE ...]"
     doc_description = (
         "Without a name: of every stage. Results under other keys stay in the store, and so does one that another "
         "preset uses too: only the link to it goes."
@@ -70,6 +71,7 @@ class Accept(Command):
     """Keep yesterday's result after a change that a person vouches for."""
 
     name = "accept"
+    section = RESULTS
     doc_purpose = "keep a stage's result after a change that you vouch for"
     doc_usage = "STAGE [--reason TEXT]"
     doc_description = (
@@ -77,7 +79,15 @@ class Accept(Command):
         "and the provenance. `doit -a -s STAGE` really makes it again."
     )
     cmd_options = (
-        {"name": "reason", "short": "", "long": "reason", "type": str, "default": "", "help": "why it may stay"},
+        {
+            "name": "reason",
+            "short": "",
+            "long": "reason",
+            "metavar": "TEXT",
+            "type": str,
+            "default": "",
+            "help": "why it may stay",
+        },
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
@@ -107,6 +117,7 @@ class Accept(Command):
 class _Refused(Command):
     """A command of doit's that means nothing here: says what to use instead."""
 
+    section = NOWHERE
     instead = ""
 
     def parse_execute(self, in_args: list[str]) -> int:

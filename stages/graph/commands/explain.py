@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import UsageError
-from .base import Command
+from .base import LOOK, Command
 
 
 class Why(Command):
     """What is stale, why, and what follows."""
 
     name = "why"
+    section = LOOK
     doc_purpose = "say what is stale, why, and what follows"
     doc_usage = "[STAGE ...] [--json]"
     doc_description = "Costs no more than a run in which nothing is stale, needs no lock and changes no result."
@@ -43,6 +44,7 @@ class Info(Command):
     """Everything about one stage: what it is made from, where its result lies, whether it is fresh."""
 
     name = "info"
+    section = LOOK
     doc_purpose = "show a stage: inputs, command, key, result, state"
     doc_usage = "STAGE"
 
@@ -80,6 +82,7 @@ class Inspect(Command):
     """How an artifact was made, back to the sources."""
 
     name = "inspect"
+    section = LOOK
     doc_purpose = "say how an artifact was made, back to the sources"
     doc_usage = "STAGE | PATH [--json]"
     doc_description = (

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from doit import cmd_list
 from doit.cmd_base import check_tasks_exist
 
 from ..errors import UsageError
+from ..graph import Graph
+from ..stage import Stage
 from ..terminal import coloured, shows_unicode
-from .base import Command
+from .base import LOOK, Command
 
 
 class List(Command, cmd_list.List):
     """One sentence a task, in graph order."""
 
     name = "list"
+    section = LOOK
     doc_purpose = "list the tasks, one sentence each"
+    doc_usage = "[--status] [--all] [TASK ...]"
+    doc_description = (
+        "A table in the terminal: what a task makes and how long that usually takes too. In a pipe: a line a task."
+    )
+    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+        "status": ("", "with the state of each stage, as `doit why` tells it"),
+        "subtasks": ("", "with what groups hold, such as each setup"),
+        "quiet": ("", "only the names"),
+    }
 
     def _execute(
         self,
@@ -56,6 +69,7 @@ class GraphCommand(Command):
     """The graph with each stage's state."""
 
     name = "graph"
+    section = LOOK
     doc_purpose = "draw the graph with each stage's state"
     doc_usage = "[STAGE ...]"
     doc_description = (
@@ -64,7 +78,15 @@ class GraphCommand(Command):
         "no result."
     )
     cmd_options = (
-        {"name": "svg", "short": "", "long": "svg", "type": str, "default": "", "help": "write a picture to this file"},
+        {
+            "name": "svg",
+            "short": "",
+            "long": "svg",
+            "metavar": "FILE",
+            "type": str,
+            "default": "",
+            "help": "write a picture to this file",
+        },
         {"name": "mermaid", "short": "", "long": "mermaid", "type": bool, "default": False, "help": "as Mermaid text"},
         {"name": "every", "short": "", "long": "all", "type": bool, "default": False, "help": "draw every edge"},
         {"name": "plain", "short": "", "long": "plain", "type": bool, "default": False, "help": "without the states"},
@@ -94,3 +116,9 @@ class GraphCommand(Command):
         else:
             self.outstream.write(as_text(nodes, every, coloured(self.outstream), not shows_unicode(self.outstream)))
         return 0
+
+
+def made(graph: Graph, stage: Stage) -> list[str]:
+    """What a person opens: the links to a stage's outputs, relative to the project; its outputs where it has none."""
+    folder = f"{os.path.relpath(graph.build, graph.root)}/{stage.scope}"
+    return [f"{folder}/{name}" for name in stage.links] or list(stage.outputs)

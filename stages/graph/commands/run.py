@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from doit import cmd_run
 
@@ -15,7 +15,7 @@ from ..errors import Interrupted, UsageError
 from ..graph import Graph
 from ..report import Report
 from ..terminal import moves
-from .base import EXIT_FAILED, Command, graph_of
+from .base import BUILD, EXIT_FAILED, Command, graph_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,16 +24,31 @@ class Run(Command, cmd_run.Run):
     """Build what is stale: doit's `run` with the lock, signals, threads for `-n`, and our report."""
 
     name = "run"
+    section = BUILD
     doc_purpose = "build what is stale"
+    doc_usage = "[STAGE ...]"
+    doc_description: str | None = (
+        "The word run may be left out. What is named is built with all that it needs; without a name, what the "
+        "project builds by default. Exit status 0 if all is well, 1 for a failure, 2 for wrong arguments, 75 if "
+        "another run holds the lock, 128 + the signal's number after a signal."
+    )
+    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+        "always": ("", "build what is fresh too, whatever the store has"),
+        "single": ("", "the named stages alone, without what they need"),
+        "continue": ("", "after a failure go on with what does not need it"),
+        "num_process": ("N", "so many stages at the same time"),
+        "verbosity": ("N", "0: in a pipe, leave out what the commands print"),
+    }
 
     def get_reporters(self) -> dict[str, Any]:
         """Called by doit at every start. Those of other packages are looked for when one is named: that takes 2 ms."""
         return {}
 
-    def help(self) -> str:
-        """Called by `doit help`: with every reporter there is."""
-        super().get_reporters()
-        return super().help()
+    def unknown_task(self, word: str) -> str:
+        """A word after `doit` may be meant as a command."""
+        names = [*self._task_names(), *self.loader.cmd_names]
+        otherwise = "; `doit list` shows the tasks, `doit help` the commands"
+        return f"{word!r} is neither a task nor a command{self.nearest(word, names, otherwise)}"
 
     def _execute(
         self,

@@ -13,7 +13,7 @@ from ..artifacts import ArtifactsLock
 from ..errors import GraphError, Interrupted, UsageError
 from ..graph import Graph
 from ..store import remove_tree
-from .base import EXIT_FAILED
+from .base import EXIT_FAILED, RESULTS
 from .run import Run, catching_signals
 
 
@@ -21,6 +21,7 @@ class Verify(Run):
     """Check every linked result; with --rebuild build it again, cold but for the tools, and compare bytes."""
 
     name = "verify"
+    section = RESULTS
     doc_purpose = "check results against receipts, artifacts.lock and a second build"
     doc_usage = "[STAGE ...] [--rebuild [--keep]] [--update-lock] [--json]"
     doc_description = (
@@ -28,6 +29,7 @@ class Verify(Run):
         "--rebuild first brings the stages up to date, then builds them and what they need again in a folder of its "
         "own (build/verify), with no store, while the build folder stays locked."
     )
+    told_options = None
     cmd_options = tuple(
         {"name": name, "short": "", "long": name.replace("_", "-"), "type": bool, "default": False, "help": text}
         for name, text in (
