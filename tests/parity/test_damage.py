@@ -6,6 +6,7 @@ what it says. One thing is left out: Python also refuses another spelling of a f
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def test_a_header_with_repaired_checksums(cli: Run, place: Path, good: bytes, da
         if change == "delete":
             del holder[key]
         elif change == "set":
-            holder[key] = data.draw(st.sampled_from(VALUES))
+            holder[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))  # the next round may change it
         elif isinstance(holder, list):
             holder.append(holder[key])
         else:
