@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.graph.test_speed import STOCK
+from tests.bench.build.projects import STOCK_DOIT
 
 DODO = """
 DOIT_CONFIG = {{"backend": {backend!r}, "dep_file": {dep_file!r}}}
@@ -45,7 +45,7 @@ class Stock:
         root.mkdir()
         self.tasks: dict[str, tuple[str, dict[str, Any]]] = {}
         self.head = self.tail = ""
-        self.write("stock.py", STOCK)
+        self.write("stock.py", STOCK_DOIT)
         self._seen = 0
 
     def write(self, name: str, text: str) -> Path:
