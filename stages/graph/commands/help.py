@@ -12,8 +12,8 @@ from doit import cmd_help
 from doit.cmd_base import DoitCmdBase
 
 from ..errors import UsageError
+from ..table import made
 from .base import BUILD, LOOK, MORE, PROJECT, RESULTS, Command
-from .look import made
 
 SECTIONS = (BUILD, LOOK, RESULTS, PROJECT, MORE)
 HIDDEN = {"dumpdb", "strace"}  # of doit's own: they look at its record of runs and at file_dep, and there are none

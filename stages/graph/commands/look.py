@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from doit import cmd_list
 from doit.cmd_base import check_tasks_exist
 
 from ..errors import UsageError
-from ..graph import Graph
-from ..stage import Stage
-from ..terminal import coloured, shows_unicode
-from .base import LOOK, Command
+from ..terminal import coloured, moves, shows_unicode
+from .base import LOOK, Command, graph_of
 
 
-class List(Command, cmd_list.List):
+class List(Command):
     """One sentence a task, in graph order."""
 
     name = "list"
@@ -26,20 +22,21 @@ class List(Command, cmd_list.List):
     doc_description = (
         "A table in the terminal: what a task makes and how long that usually takes too. In a pipe: a line a task."
     )
-    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
-        "status": ("", "with the state of each stage, as `doit why` tells it"),
-        "subtasks": ("", "with what groups hold, such as each setup"),
-        "quiet": ("", "only the names"),
-    }
+    cmd_options = tuple(
+        {"name": name, "short": short, "long": long, "type": bool, "default": False, "help": text}
+        for name, short, long, text in (
+            ("status", "s", "status", "with the state of each stage, as why tells it"),
+            ("subtasks", "", "all", "with what groups hold, such as each setup"),
+            ("private", "p", "private", "with tasks whose names begin with _"),
+            ("quiet", "q", "quiet", "only the names"),
+        )
+    )
 
-    def _execute(
-        self,
-        subtasks: bool = False,
-        quiet: bool = False,
-        status: bool = False,
-        private: bool = False,
-        pos_args: Any = None,
-    ) -> int:
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Options may follow the names here."""
+        return super().parse_execute(self.options_first(in_args))
+
+    def _execute(self, status: bool, subtasks: bool, private: bool, quiet: bool, pos_args: Any = None) -> int:
         tasks = {task.name: task for task in self.task_list}
         check_tasks_exist(tasks, pos_args)
         shown = (
@@ -48,21 +45,31 @@ class List(Command, cmd_list.List):
             else [t for t in self.task_list if subtasks or not t.subtask_of]
         )
         shown = [task for task in shown if private or not task.name.startswith("_")]
-        states: dict[str, str] = {}
+        states: dict[str, str] | None = None
         if status:
             from ..why import explain
 
             graph = self.graph()
-            states = {
-                e.stage: e.state for e in explain(graph, [task.name for task in shown if task.name in graph.stages])
-            }
-        width = max((len(task.name) for task in shown), default=0) + 2
-        state_width = max((len(state) for state in states.values()), default=0) + 2
-        for task in shown:
-            state = f"{states.get(task.name, ''):<{state_width}}" if status else ""
-            text = task.name if quiet else f"{task.name:<{width}}{state}{task.doc}"
-            self.outstream.write(text.rstrip() + "\n")
+            stages = [task.name for task in shown if task.name in graph.stages]
+            states = {each.stage: each.state for each in explain(graph, stages)} if stages else {}
+            graph.cache.save()
+        if quiet:
+            self.outstream.write("".join(f"{task.name}\n" for task in shown))
+        elif moves(self.outstream):
+            from ..table import print_tasks
+
+            print_tasks(self.outstream, graph_of(self.task_list), shown, states)
+        else:
+            self._plain(shown, states)
         return 0
+
+    def _plain(self, shown: list[Any], states: dict[str, str] | None) -> None:
+        """A line a task: name, state, sentence."""
+        width = max((len(task.name) for task in shown), default=0) + 2
+        state_width = max(map(len, (states or {}).values()), default=-2) + 2
+        for task in shown:
+            state = f"{(states or {}).get(task.name, ''):<{state_width}}"
+            self.outstream.write(f"{task.name:<{width}}{state}{task.doc}".rstrip() + "\n")
 
 
 class GraphCommand(Command):
@@ -116,9 +123,3 @@ class GraphCommand(Command):
         else:
             self.outstream.write(as_text(nodes, every, coloured(self.outstream), not shows_unicode(self.outstream)))
         return 0
-
-
-def made(graph: Graph, stage: Stage) -> list[str]:
-    """What a person opens: the links to a stage's outputs, relative to the project; its outputs where it has none."""
-    folder = f"{os.path.relpath(graph.build, graph.root)}/{stage.scope}"
-    return [f"{folder}/{name}" for name in stage.links] or list(stage.outputs)
