@@ -28,7 +28,7 @@ def fail(message: str) -> None:
 def usable(env: Path, root: Path) -> bool:
     """Is there an environment that was made here and whose interpreter still runs?"""
     made_at = env / ".pocketlm" / "root"
-    if not made_at.exists() or made_at.read_text() != str(root):
+    if not made_at.exists() or made_at.read_bytes() != os.fsencode(root):
         return False  # moved, copied, or cut short: its scripts name another path
     try:
         return subprocess.run([env / "bin" / "python", "-c", "import pip"], capture_output=True).returncode == 0
@@ -59,7 +59,7 @@ def make(root: Path) -> None:
         print("doitw: making .venv ...", file=sys.stderr, flush=True)
         venv.EnvBuilder(with_pip=True, symlinks=True).create(env)
         stamps.mkdir()
-        (stamps / "root").write_text(str(root))
+        (stamps / "root").write_bytes(os.fsencode(root))
     print("doitw: installing doit and its companions ...", file=sys.stderr, flush=True)
     pip(env, "install", "-q", "--require-hashes", "-r", str(lock))
     pip(env, "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-e", str(root))
@@ -73,7 +73,7 @@ def make(root: Path) -> None:
 def main() -> None:
     root = Path(sys.argv[1])
     try:
-        with (root / ".venv.lock").open("w") as lock:
+        with (root / ".venv.lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             make(root)
     except PermissionError as error:

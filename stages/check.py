@@ -80,7 +80,7 @@ def clippy(root: Path) -> list[str]:
 
 def wall(root: Path) -> list[str]:
     """The WASM wall: engine and tokenizer core compile for wasm32v1-none, a target that has no std."""
-    prefix = (paths.TOOLS / "wasm-path").read_text()
+    prefix = (paths.TOOLS / "wasm-path").read_text(encoding="utf-8")
     env = {**_cargo_env(), "CARGO_TARGET_DIR": str(paths.CARGO_TARGET_WASM), "PATH": prefix + os.environ["PATH"]}
     problems = []
     for package, features in (("pocketlm-inference", ["--features", "gpu"]), ("pocketlm-tokenizer", [])):
@@ -155,7 +155,7 @@ def golden(root: Path) -> list[str]:
                     problems.append(f"{name}: weights or a compiled engine under another name")
         except (FileNotFoundError, IsADirectoryError):
             continue  # deleted but not committed yet, or a link to a folder
-    ignored = (root / ".gitignore").read_text().splitlines() if (root / ".gitignore").exists() else []
+    ignored = (root / ".gitignore").read_text(encoding="utf-8").splitlines() if (root / ".gitignore").exists() else []
     problems += [f".gitignore has no line *{suffix}" for suffix in FORBIDDEN_SUFFIXES if f"*{suffix}" not in ignored]
     return problems
 
@@ -181,9 +181,9 @@ def commits(root: Path) -> list[str]:
 def locks(root: Path) -> list[str]:
     """Locks agree with what they lock, pin by hash and name no host."""
     problems = []
-    manifest = (root / "pyproject.toml").read_text()
+    manifest = (root / "pyproject.toml").read_text(encoding="utf-8")
     for path in sorted((root / "locks").glob("*.txt")):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         pinned = set(re.findall(r"^([a-z0-9_.-]+==[^ ;\\\n]+)", text, re.M))
         wanted = re.findall(r'"([A-Za-z0-9_.-]+==[^"]+)"', manifest)
         if path.stem == "test":
@@ -196,13 +196,13 @@ def locks(root: Path) -> list[str]:
         # A pin's line ends in a backslash and goes on with its hashes.
         unhashed = re.findall(r"^([a-z0-9_.-]+==[^ ;\\\n]+)[^\\\n]*$", text, re.M)
         problems += [f"locks/{path.name}: {pin} has no hash" for pin in unhashed]
-    npm = json.loads((root / "web" / "package-lock.json").read_text())
+    npm = json.loads((root / "web" / "package-lock.json").read_text(encoding="utf-8"))
     problems += [
         f"web/package-lock.json: {name} names its download address"
         for name, entry in npm.get("packages", {}).items()
         if "://" in str(entry.get("resolved", ""))
     ]
-    cargo = (root / "Cargo.toml").read_text()
+    cargo = (root / "Cargo.toml").read_text(encoding="utf-8")
     if f'wasm-bindgen = "={tools.WASM_BINDGEN}"' not in cargo:
         problems.append(f"Cargo.toml and stages/tools.py pin different versions of wasm-bindgen ({tools.WASM_BINDGEN})")
     return problems

@@ -67,7 +67,11 @@ def _python() -> Iterator[Finding]:
 def rust_oldest() -> tuple[int, ...]:
     """The compiler that Cargo.toml asks for."""
     return versions(
-        next(line for line in (paths.ROOT / "Cargo.toml").read_text().splitlines() if "rust-version" in line)
+        next(
+            line
+            for line in (paths.ROOT / "Cargo.toml").read_text(encoding="utf-8").splitlines()
+            if "rust-version" in line
+        )
     )
 
 
@@ -121,7 +125,7 @@ def memory_gb() -> float | None:
     limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
     for limit in limits:
         try:
-            total = min(total, int(limit.read_text()) / 1e9)
+            total = min(total, int(limit.read_text(encoding="utf-8")) / 1e9)
         except (OSError, ValueError):
             continue
     return total

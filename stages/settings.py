@@ -63,7 +63,7 @@ def remote_store() -> str | None:
     """The URL of the results that this project shares: `store.remote` of [tool.pocketlm] in pyproject.toml, or None."""
     import tomllib
 
-    table = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["tool"].get("pocketlm", {})
+    table = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"].get("pocketlm", {})
     return str(table.get("store", {}).get("remote") or "") or None
 
 

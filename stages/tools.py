@@ -135,7 +135,7 @@ BENCH = _bench_setup()  # what `doit bench` compares with; no stage needs it
 @functools.cache
 def locked_version(package: str, extra: str = "train") -> str:
     """The version that locks/<extra>.txt pins: part of a key without importing the package."""
-    for line in (paths.LOCKS / f"{extra}.txt").read_text().splitlines():
+    for line in (paths.LOCKS / f"{extra}.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{package}=="):
             return line.split("==")[1].split()[0]
     raise AssertionError(f"locks/{extra}.txt does not pin {package}")
@@ -143,7 +143,7 @@ def locked_version(package: str, extra: str = "train") -> str:
 
 def npm_version(package: str) -> str:
     """The version that web/package-lock.json pins."""
-    packages = json.loads((paths.WEB / "package-lock.json").read_text())["packages"]
+    packages = json.loads((paths.WEB / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     return str(packages[f"node_modules/{package}"]["version"])
 
 
@@ -179,7 +179,7 @@ def _wasm_tools_ready() -> bool:
     stamp = paths.TOOLS / "wasm-tools.json"
     return (
         stamp.is_file()
-        and json.loads(stamp.read_text()) == WASM_PINS
+        and json.loads(stamp.read_text(encoding="utf-8")) == WASM_PINS
         and all((paths.TOOLS_BIN / name).exists() for name in WASM_PINS)
     )
 
@@ -197,7 +197,7 @@ def _install_wasm_tools(run: Runner) -> None:
             advice="Is the crate registry within reach?",
         )
     shutil.rmtree(target, ignore_errors=True)
-    (paths.TOOLS / "wasm-tools.json").write_text(json.dumps(WASM_PINS))
+    (paths.TOOLS / "wasm-tools.json").write_text(json.dumps(WASM_PINS), encoding="utf-8")
 
 
 WASM_TOOLS = Setup(

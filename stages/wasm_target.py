@@ -37,7 +37,7 @@ def _in_sysroot(sysroot: str | None) -> bool:
 def wasm_target() -> dict[str, str]:
     """The stamp, or {} where nothing is set up yet."""
     try:
-        return dict(json.loads(paths.WASM_TARGET_STAMP.read_text()))
+        return dict(json.loads(paths.WASM_TARGET_STAMP.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 
@@ -62,11 +62,13 @@ def _sysroot() -> str | None:
 
 def _stamp(way: str, sysroot: str) -> None:
     paths.TOOLS.mkdir(parents=True, exist_ok=True)
-    (paths.TOOLS / "wasm-path").write_text(f"{DISTRO_BIN}:" if way == "distro" else "")
+    (paths.TOOLS / "wasm-path").write_text(f"{DISTRO_BIN}:" if way == "distro" else "", encoding="utf-8")
     compiler = paths.TOOLS / "wasm-rustc"
-    compiler.write_text(f'#!/bin/sh\nexec {DISTRO_BIN / "rustc" if way == "distro" else "rustc"} "$@"\n')
+    compiler.write_text(
+        f'#!/bin/sh\nexec {DISTRO_BIN / "rustc" if way == "distro" else "rustc"} "$@"\n', encoding="utf-8"
+    )
     compiler.chmod(0o755)
-    paths.WASM_TARGET_STAMP.write_text(json.dumps({"way": way, "sysroot": sysroot}))
+    paths.WASM_TARGET_STAMP.write_text(json.dumps({"way": way, "sysroot": sysroot}), encoding="utf-8")
 
 
 def install(run: Runner) -> None:
@@ -104,10 +106,10 @@ def _compile_from_distribution(run: Runner) -> None:
     (work / "src").mkdir(parents=True)
     (work / ".cargo").mkdir()
     manifest = '[package]\nname = "sysroot_probe"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n'
-    (work / "Cargo.toml").write_text(manifest)
-    (work / "src" / "lib.rs").write_text("#![no_std]\n")
+    (work / "Cargo.toml").write_text(manifest, encoding="utf-8")
+    (work / "src" / "lib.rs").write_text("#![no_std]\n", encoding="utf-8")
     replaced = f'[source.crates-io]\nreplace-with = "v"\n[source.v]\ndirectory = "{sources}"\n'
-    (work / ".cargo" / "config.toml").write_text(replaced)
+    (work / ".cargo" / "config.toml").write_text(replaced, encoding="utf-8")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("RUSTUP", "CARGO", "RUSTC"))}
     for target, crates in TARGETS.items():
         words = f"build --release --offline -Zbuild-std={crates} --target {target}"
@@ -130,7 +132,7 @@ def _library(target: str) -> Path:
 def _made_by(target: str) -> str | None:
     """What compiled a target's library in Debian's sysroot, where it was us."""
     try:
-        return (_library(target) / "compiled-by").read_text()
+        return (_library(target) / "compiled-by").read_text(encoding="utf-8")
     except OSError:
         return None
 
@@ -143,7 +145,7 @@ def _replace_library(target: str, compiled: Path, compiler: str) -> None:
     for rlib in compiled.glob("*.rlib"):
         if not rlib.name.startswith("libsysroot_probe"):
             shutil.copyfile(rlib, fresh / rlib.name)
-    (fresh / "compiled-by").write_text(compiler)
+    (fresh / "compiled-by").write_text(compiler, encoding="utf-8")
     if library.exists():
         library.rename(old)
     fresh.rename(library)

@@ -93,7 +93,7 @@ class Command(DoitCmdBase):
             print(f"doit: {error}", file=sys.stderr)
             return EXIT_LOCKED
         except BrokenPipeError:  # `doit list | head`: the reader has what it wanted
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- so that the flush at exit says nothing either
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- so that the flush at exit says nothing either
             return EXIT_FAILED
         except (GraphError, OSError) as error:
             from ..disk import described  # only what fails pays for it
