@@ -47,6 +47,17 @@ def command(module: str, *arguments: object) -> str:
     return said
 
 
+def never_stop() -> Any:
+    """What a run in this process asks whether to stop; it leaves pytest's signals alone."""
+    from training.train import StopRequest
+
+    class NeverStop(StopRequest):
+        def __init__(self) -> None:
+            self.signum = 0
+
+    return NeverStop()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Models of these sizes gain nothing from a second thread, and on a busy machine two wait for each other."""
@@ -77,14 +88,15 @@ def train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
     """train(steps=..., name=..., profile=..., **overrides): a run in this process; returns its folder."""
     from training import train as training_run
 
-    class NeverStop(training_run.StopRequest):
-        def __init__(self) -> None:
-            self.signum = 0
-
     def run(name: str = "run", profile: str = "repro", **overrides: str) -> Path:
         out = tmp_path / name
         training_run.run(
-            params(profile=profile, **overrides), tiny / "shards", tiny / "tokenizer", out / "partial", out, NeverStop()
+            params(profile=profile, **overrides),
+            tiny / "shards",
+            tiny / "tokenizer",
+            out / "partial",
+            out,
+            never_stop(),
         )
         return out
 
