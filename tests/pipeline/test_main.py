@@ -52,7 +52,7 @@ def test_what_is_left_out_at_the_start_is_there_when_it_is_wanted() -> None:
 def test_help_names_doit_and_our_commands() -> None:
     done = run("-m", "stages.main", "help")
     assert done.returncode == 0
-    assert "doit doctor" in done.stdout and "main.py" not in done.stdout
+    assert "  doctor " in done.stdout and "main.py" not in done.stdout
 
 
 def test_a_noop_of_the_whole_graph_costs_about_what_plain_doit_costs(tmp_path: Path) -> None:
