@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, files
+from stages.graph import remote as remotes
 from tests.graph.project import Project
+
+CHAIN = ["one", "two", "three"]  # the stages of `chain`
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def project(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
 def chain(project: Project) -> Project:
     """a.txt -> one -> two -> three, where `two` keeps only the first line."""
     declare_chain(project)
-    assert project.doit().ran == ["one", "two", "three"]
+    assert project.doit().ran == CHAIN
     return project
 
 
@@ -46,3 +49,33 @@ def interruptible() -> None:
     """Undo what a shell does to its background jobs: SIGINT ignored, which children inherit (a handler they do not)."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
+    """One machine, nothing built."""
+    return machine(tmp_path / "here", capfd)
+
+
+@pytest.fixture
+def there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
+    """Another clone of the same project, elsewhere."""
+    return machine(tmp_path / "other" / "there", capfd)
+
+
+def machine(root: Path, capfd: pytest.CaptureFixture[str]) -> Project:
+    root.mkdir(parents=True)
+    project = Project(root, capfd.readouterr)
+    declare_chain(project)
+    return project
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait long before a remote store is asked again."""
+    monkeypatch.setattr(remotes, "RETRY_AFTER_S", 0.05)
+
+
+def content(project: Project) -> dict[str, bytes]:
+    """Every output that is linked, by its path."""
+    return {name: (project.result(name) / "o.txt").read_bytes() for name in CHAIN}

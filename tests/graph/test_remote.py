@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import signal
 import socket
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from stages.graph import remote as remotes
-from stages.graph.digest import bytes_digest
-from stages.graph.parcel import BadParcel, unpack
 from stages.graph.remote import without_secrets
 from stages.graph.store import remove_tree
-from tests.graph.conftest import declare_chain
+from tests.graph.conftest import CHAIN, content
 from tests.graph.project import Project, wait_until
 from tests.graph.remotes import HttpStore, http_store, s3_store
 
-CHAIN = ["one", "two", "three"]
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture(params=["memory", "file", "http", "s3"])
@@ -44,30 +36,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
             for name, value in variables.items():
                 monkeypatch.setenv(name, value)
             yield url
-
-
-@pytest.fixture
-def here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
-    """One machine, nothing built."""
-    return machine(tmp_path / "here", capfd)
-
-
-@pytest.fixture
-def there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
-    """Another clone of the same project, elsewhere."""
-    return machine(tmp_path / "other" / "there", capfd)
-
-
-def machine(root: Path, capfd: pytest.CaptureFixture[str]) -> Project:
-    root.mkdir(parents=True)
-    project = Project(root, capfd.readouterr)
-    declare_chain(project)
-    return project
-
-
-def content(project: Project) -> dict[str, bytes]:
-    """Every output that is linked, by its path."""
-    return {name: (project.result(name) / "o.txt").read_bytes() for name in CHAIN}
 
 
 # ── What one machine built, another takes ──
@@ -198,232 +166,6 @@ def test_a_fresh_run_imports_no_fsspec(here: Project, tmp_path: Path) -> None:
     assert "fsspec" not in result.err and "stages.graph.remote" not in result.err
 
 
-# ── What is damaged or made to do harm is a miss ──
-
-
-@pytest.fixture
-def parcels(here: Project, tmp_path: Path) -> Path:
-    """A remote folder filled by a build whose build folder is gone."""
-    here.remote = f"file://{tmp_path}/remote"
-    assert here.doit().ran == CHAIN
-    remove_tree(str(here.build))
-    return tmp_path / "remote"
-
-
-def sealed(archive: bytes) -> bytes:
-    """An archive with the digest that belongs at its end."""
-    return archive + f"{bytes_digest(archive)}\n".encode()
-
-
-def members(parcel: bytes) -> list[tuple[tarfile.TarInfo, bytes]]:
-    with tarfile.open(fileobj=io.BytesIO(parcel)) as archive:
-        return [(info, archive.extractfile(info).read()) for info in archive]  # type: ignore[union-attr]
-
-
-def archive_of(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    data = b""
-    for info, body in entries:
-        data += info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape") + body + bytes(-len(body) % 512)
-    return data + bytes(1024)
-
-
-def entry(name: str, body: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = len(body)
-    info.mode = 0o444
-    for field, value in fields.items():
-        setattr(info, field, value)
-    return info, body
-
-
-def with_receipt(parcel: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
-    first, *rest = members(parcel)
-    receipt = json.loads(first[1])
-    change(receipt)
-    return sealed(archive_of(entry("receipt.json", json.dumps(receipt).encode()), *rest))
-
-
-def plus(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[bytes], bytes]:
-    return lambda parcel: sealed(archive_of(*members(parcel), *more))
-
-
-def instead_of_output(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[bytes], bytes]:
-    return lambda parcel: sealed(archive_of(*members(parcel)[:-1], *more))
-
-
-HARM: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda parcel: b"",
-    "half": lambda parcel: parcel[: len(parcel) // 2],
-    "without its end": lambda parcel: parcel[:-1],
-    "more behind": lambda parcel: parcel + b"x",
-    "one bit": lambda parcel: parcel[:700] + bytes([parcel[700] ^ 1]) + parcel[701:],
-    "zeros": lambda parcel: bytes(len(parcel)),
-    "html": lambda parcel: b"<html>Please log in</html>" * 100,
-    "no members": lambda parcel: sealed(bytes(1024)),
-    "no end": lambda parcel: sealed(parcel[:-65].rstrip(b"\0") + bytes(512)),
-    "early end": lambda parcel: sealed(parcel[: -65 - 1024 - 1024] + bytes(2048)),
-    "zeros in abundance": lambda parcel: sealed(parcel[:-65] + bytes(1 << 20)),
-    "absolute path": plus(entry("/tmp/stolen", b"x")),
-    "up": plus(entry("../stolen", b"x")),
-    "up inside": plus(entry("d/../../stolen", b"x")),
-    "extra file": plus(entry("extra", b"x")),
-    "bytecode": plus(entry("__pycache__/o.pyc", b"x")),
-    "below a file": plus(entry("o.txt/x", b"x")),
-    "twice": lambda parcel: sealed(archive_of(*members(parcel), members(parcel)[-1])),
-    "symbolic link": instead_of_output(entry("o.txt", type=tarfile.SYMTYPE, linkname="/etc/hostname")),
-    "hard link": instead_of_output(entry("o.txt", type=tarfile.LNKTYPE, linkname="/etc/hostname")),
-    "device": instead_of_output(entry("o.txt", type=tarfile.CHRTYPE, devmajor=1, devminor=5)),
-    "fifo": instead_of_output(entry("o.txt", type=tarfile.FIFOTYPE)),
-    "folder": instead_of_output(entry("o.txt", type=tarfile.DIRTYPE)),
-    "sparse": instead_of_output(entry("o.txt", type=tarfile.GNUTYPE_SPARSE)),
-    "huge": instead_of_output(entry("o.txt", b"", size=1 << 60)),
-    "negative": instead_of_output(entry("o.txt", b"", size=-512)),
-    "huge extended header": plus(entry("x", b"", type=tarfile.XHDTYPE, size=1 << 40)),
-    "long name of nothing": plus(entry("././@LongLink", b"o.txt\0", type=tarfile.GNUTYPE_LONGNAME)),
-    "nul in a name": plus(entry("././@LongLink", b"o\0.txt", type=tarfile.GNUTYPE_LONGNAME), entry("o.txt", b"")),
-    "other output": instead_of_output(entry("o.txt", b"jello\n")),
-    "no output": lambda parcel: sealed(archive_of(*members(parcel)[:-1])),
-    "executable": instead_of_output(entry("o.txt", b"hello\n", mode=0o755)),
-    "no receipt": lambda parcel: sealed(archive_of(*members(parcel)[1:])),
-    "receipt last": lambda parcel: sealed(archive_of(*members(parcel)[1:], members(parcel)[0])),
-    "receipt is no JSON": lambda parcel: sealed(archive_of(entry("receipt.json", b"{"), *members(parcel)[1:])),
-    "deep receipt": lambda parcel: sealed(archive_of(entry("receipt.json", b"[" * 100_000), *members(parcel)[1:])),
-    "other key": lambda parcel: with_receipt(parcel, lambda r: r.update(key="0" * 64)),
-    "other components": lambda parcel: with_receipt(parcel, lambda r: r["components"].update(params={"x": 1})),
-    "NaN in components": lambda parcel: with_receipt(parcel, lambda r: r["components"].update(params=float("nan"))),
-    "other stage": lambda parcel: with_receipt(parcel, lambda r: r.update(stage="other")),
-    "other outputs": lambda parcel: with_receipt(
-        parcel, lambda r: r["outputs"].update({"../x": r["outputs"]["o.txt"]})
-    ),
-    "no outputs": lambda parcel: with_receipt(parcel, lambda r: r["outputs"].clear()),
-    "outputs of another kind": lambda parcel: with_receipt(parcel, lambda r: r.update(outputs=["o.txt"])),
-    "no run": lambda parcel: with_receipt(parcel, lambda r: r.pop("run")),
-    "run of another kind": lambda parcel: with_receipt(parcel, lambda r: r.update(run={"duration_s": "long"})),
-    "accepted of another kind": lambda parcel: with_receipt(parcel, lambda r: r.update(accepted=[1])),
-}
-
-
-@pytest.mark.parametrize("harm", HARM)
-def test_harmful_parcel_is_a_miss(here: Project, parcels: Path, harm: str, tmp_path: Path) -> None:
-    """Never an error, never an artifact; one line each, and what is built instead mends the remote."""
-    before = {path: path.read_bytes() for path in parcels.iterdir()}
-    for path, parcel in before.items():
-        path.write_bytes(HARM[harm](parcel))
-    result = here.doit()
-    assert (result.status, result.ran) == (0, CHAIN), result.out
-    assert content(here) == {"one": b"hello\n", "two": b"hello\n", "three": b"HELLO\n"}
-    assert result.out.count("is not used") == 3
-    assert not list(tmp_path.rglob("stolen")) and not Path("/tmp/stolen").exists()
-    assert {path.name for path in here.build.joinpath("store").iterdir()} == {here.result(name).name for name in CHAIN}
-    remove_tree(str(here.build))
-    assert here.doit().ran == []
-
-
-def test_parcel_that_is_a_folder_a_link_or_a_fifo(here: Project, parcels: Path) -> None:
-    kinds: list[Callable[[Path], object]] = [
-        lambda path: path.mkdir(),
-        lambda path: path.symlink_to("/etc/hostname"),
-        lambda path: path.symlink_to("nowhere"),
-    ]
-    for path, make in zip(sorted(parcels.iterdir()), kinds, strict=True):
-        path.unlink()
-        make(path)
-    result = here.doit()
-    assert (result.status, result.ran) == (0, CHAIN)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_mutated_parcel_is_a_miss_or_the_same_bytes(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, small_parcel: tuple[str, bytes]
-) -> None:
-    """Whatever happens to a parcel's bytes, even with the digest put right, no other output comes out of it."""
-    from stages.graph.statcache import StatCache
-    from stages.graph.store import Store
-
-    key, parcel = small_parcel
-    body = bytearray(parcel[:-65])
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(body) - 1))
-        match data.draw(st.sampled_from(["set", "cut", "insert", "swap"])):
-            case "set":
-                body[at] = data.draw(st.integers(0, 255))
-            case "cut":
-                del body[at : at + data.draw(st.sampled_from([1, 512, 1024]))]
-            case "insert":
-                body[at:at] = data.draw(st.binary(min_size=1, max_size=600))
-            case "swap":
-                block = at // 512 * 512
-                body[block : block + 1024] = body[block + 512 : block + 1024] + body[block : block + 512]
-        if not body:
-            break
-    mutated = sealed(bytes(body)) if data.draw(st.booleans()) else bytes(body) + parcel[-65:]
-    folder = tmp_path_factory.mktemp("mutated")
-    (folder / "parcel").write_bytes(mutated)
-    store = Store(str(folder / "store"), StatCache(str(folder / "cache.json")))
-    (folder / "store").mkdir()
-    try:
-        store.admit(key, lambda into: unpack(str(folder / "parcel"), into, key))
-    except (BadParcel, OSError):
-        assert list((folder / "store").iterdir()) == []
-    except Exception as error:
-        assert type(error).__name__ == "GraphError" and list((folder / "store").iterdir()) == []
-    else:
-        made = folder / "store" / key
-        assert {path.name for path in made.iterdir()} <= {"receipt.json", "log.txt", "o.txt", "d"}
-        assert (made / "o.txt").read_bytes() == b"hello\n" and (made / "d/x").read_bytes() == b"1\n"
-        assert [path.name for path in (made / "d").iterdir()] == ["x"]
-
-
-@pytest.fixture(scope="module")
-def small_parcel(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
-    """A parcel with a file and a folder in it."""
-    root = tmp_path_factory.mktemp("small")
-    project = Project(root, lambda: type("Captured", (), {"out": "", "err": ""}))
-    project.stage("s", "echo hello > {out}/o.txt; mkdir {out}/d; echo 1 > {out}/d/x", outputs=("o.txt", "d/"))
-    project.remote = f"file://{root}/remote"
-    project.doit()
-    (path,) = (root / "remote").iterdir()
-    return path.name.removesuffix(".tar"), path.read_bytes()
-
-
-def test_the_digest_at_the_end_finds_every_changed_byte(small_parcel: tuple[str, bytes], tmp_path: Path) -> None:
-    key, parcel = small_parcel
-    for at in range(0, len(parcel), 61):
-        (tmp_path / "parcel").write_bytes(parcel[:at] + bytes([parcel[at] ^ 0x20]) + parcel[at + 1 :])
-        with pytest.raises(BadParcel, match="damaged"):
-            unpack(str(tmp_path / "parcel"), str(tmp_path / "out"), key)
-    for size in range(0, len(parcel), 97):
-        (tmp_path / "parcel").write_bytes(parcel[:size])
-        with pytest.raises(BadParcel, match="cut off"):
-            unpack(str(tmp_path / "parcel"), str(tmp_path / "out"), key)
-    assert not (tmp_path / "out").exists()
-
-
-def test_tar_reads_a_parcel(small_parcel: tuple[str, bytes], tmp_path: Path) -> None:
-    """An ordinary archive, as another program sees it."""
-    import subprocess
-
-    (tmp_path / "parcel.tar").write_bytes(small_parcel[1])
-    listed = subprocess.run(["tar", "tf", "parcel.tar"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert listed.stdout.split() == ["receipt.json", "log.txt", "o.txt", "d/x"]
-
-
-def test_memory_is_bounded(here: Project, there: Project, tmp_path: Path) -> None:
-    """Sending and fetching 64 MB takes no more than a few chunks of memory."""
-    import tracemalloc
-
-    for project in (here, there):
-        project.stages.clear()
-        project.stage("s", "head -c 67108864 /dev/zero > {out}/o.txt")
-        project.remote = f"file://{tmp_path}/remote"
-    tracemalloc.start()
-    assert here.doit().ran == ["s"]
-    assert there.doit().ran == []
-    assert tracemalloc.get_traced_memory()[1] < 16 << 20
-    tracemalloc.stop()
-
-
 # ── Out of reach ──
 
 
@@ -431,11 +173,6 @@ def test_memory_is_bounded(here: Project, there: Project, tmp_path: Path) -> Non
 def server() -> Iterator[HttpStore]:
     with http_store() as store:
         yield store
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remotes, "RETRY_AFTER_S", 0.05)
 
 
 def lines_about(project: Project, out: str) -> list[str]:
