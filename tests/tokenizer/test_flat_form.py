@@ -74,6 +74,19 @@ def test_a_changed_file_is_an_error_or_a_sound_tokenizer(at: int, patch: bytes) 
     assert changed.decode(changed.encode("To be, or not to be?")) == "To be, or not to be?"
 
 
+def test_every_truncation_and_size_is_named() -> None:
+    """Cut anywhere, and each count of the header at its extremes: an error, whatever would have to be allocated."""
+    for length in range(len(FLAT)):
+        with pytest.raises(TokenizerError):
+            Tokenizer.from_bytes(FLAT[:length])
+    for offset in range(8, 40, 4):
+        for value in (0, 1, 2, 255, 256, 399, 401, 1 << 16, 1 << 31, (1 << 32) - 1):
+            data = FLAT[:offset] + struct.pack("<I", value) + FLAT[offset + 4 :]
+            if data != FLAT:
+                with pytest.raises(TokenizerError):
+                    Tokenizer.from_bytes(data)
+
+
 def test_special_id() -> None:
     assert OURS.special_id(oracle.END) == 0
     with pytest.raises(KeyError, match="<nothing>"):
