@@ -55,6 +55,25 @@ def pick_device(wanted: str, repro: bool) -> torch.device:
     return torch.device(wanted)
 
 
+def check_memory(n_parameters: int, device: torch.device) -> None:
+    """Raises ValueError where a model cannot be trained for want of memory, before the system would end the process.
+
+    A parameter takes four f32: the weight, its gradient and AdamW's two moments. On a GPU only the first is ours too.
+    """
+    needed = n_parameters * (16 if device.type == "cpu" else 4)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ValueError(
+            f"{n_parameters:,} parameters take {needed / 1e9:,.1f} GB, this machine has {there / 1e9:,.1f}; "
+            "make model.n_layer, d_model, d_ff or tokenizer.vocab_size smaller"
+        )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch or Python found no memory; on the CPU PyTorch has no class for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def thread_counts(device: torch.device) -> list[int]:
     """How many threads are worth trying: all cores, halves of them, down to one. One where the CPU only feeds a GPU."""
     if device.type != "cpu":

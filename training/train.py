@@ -13,6 +13,7 @@ timings.json has the same bytes, interrupted or not.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import math
@@ -36,6 +37,7 @@ from training import checkpoint, command, config, plot, shard_file, speed
 from training.batches import Batches
 from training.evaluate import Score, evaluate, token_nbytes
 from training.model import Llama
+from training.model_header import expected_tensors
 from training.progress import Progress
 from training.sample import sample
 from training.schedule import lr_at
@@ -127,6 +129,8 @@ def run(
     if repro:
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
+    tensors = expected_tensors({**dataclasses.asdict(shape), "vocab_size": text.vocab_size})
+    speed.check_memory(sum(math.prod(tensor.shape) for tensor in tensors), device)
     model = Llama(shape, text.vocab_size)
     model.initialise(torch.Generator().manual_seed(train.seed))
     model.to(device)
@@ -362,7 +366,12 @@ def main(arguments: argparse.Namespace) -> None:
             "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 "
         )
     partial = arguments.resume or arguments.out / "partial"
-    run(params, arguments.shards, arguments.tokenizer, partial, arguments.out, StopRequest())
+    try:
+        run(params, arguments.shards, arguments.tokenizer, partial, arguments.out, StopRequest())
+    except (MemoryError, RuntimeError) as error:
+        if not speed.out_of_memory(error):
+            raise
+        raise ValueError("out of memory; make train.batch_size, model.ctx_len or the model smaller") from error
     if arguments.resume is None:
         shutil.rmtree(partial)
 

@@ -213,6 +213,31 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
     assert header["config"]["vocab_size"] == trained.vocab_size
 
 
+def test_a_model_larger_than_the_machine(train: Callable[..., Path]) -> None:
+    """It is named before a byte of it is asked for."""
+    largest = {f"model__{name}": str(1024 * size) for name, size in (("d_model", 64), ("d_ff", 256), ("n_layer", 1))}
+    with pytest.raises(ValueError, match=r"parameters take [\d,.]+ GB, this machine has [\d,.]+; make model\.n_layer"):
+        train(**largest)
+
+
+def test_out_of_memory_is_said(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What PyTorch raises of a matrix that no machine holds."""
+
+    def run(*_: object) -> None:
+        torch.empty(1 << 22, 1 << 22)
+
+    monkeypatch.setattr(training_run, "run", run)
+    monkeypatch.setattr(training_run, "StopRequest", lambda: None)
+    given = ["--preset", "tiny", "--out", str(tmp_path)]
+    parser = command.parser("train", "")
+    for name in ("--shards", "--tokenizer", "--resume"):
+        parser.add_argument(name)
+    assert command.run(training_run.main, parser, given) == 1
+    assert "training.train: out of memory; make train.batch_size" in capsys.readouterr().err
+
+
 def test_another_locale_and_umask(tmp_path: Path) -> None:
     """LANG=C with PYTHONUTF8=0 and umask 077: the same bytes, readable by their owner alone."""
     folder = tmp_path / "Bücher 书"
