@@ -105,14 +105,15 @@ def run(
     except (ValueError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = f"; nothing went to {parsed.out}: make room on its disk and start again" if full else ""
-        print(f"{arguments.prog.split()[-1]}: {error}{hint}", file=sys.stderr)
+        say(f"{arguments.prog.split()[-1]}: {error}{hint}")
         return 1
     return 0
 
 
 def say(line: str) -> None:
-    """One line for whoever watches."""
-    print(line, file=sys.stderr, flush=True)
+    """One line for whoever watches. What a document's name could do to a terminal is shown as an escape instead."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+    print(shown, file=sys.stderr, flush=True)
 
 
 def read_json(path: Path) -> Any:

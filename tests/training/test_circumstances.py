@@ -157,6 +157,13 @@ def test_odd_sources(tmp_path: Path, make: Callable[[Path], object], message: st
     assert message in str(raised.value)
 
 
+def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a\x1b[2J\n\u202e.txt").write_text(" ")
+    with pytest.raises(ValueError, match="the corpus is empty"):
+        corpus.build(config.Data((config.Source("file:*.txt"),), (), 0.1), tmp_path, tmp_path / "out")
+    assert capsys.readouterr().err == "a\\x1b[2J\\n\\u202e.txt: left out, there is no text in it\n"
+
+
 def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"a\xff.txt")).write_text("words")
     with pytest.raises(ValueError, match=r"the name of 'a\\udcff\.txt' is not UTF-8; rename the file"):
