@@ -307,22 +307,22 @@ class Graph:
         """
         if self.always:
             return None
-        candidates = [] if state.key is None else [state.key]
-        if state.missing_tools and state.components is not None:
-            wanted = _without_tools(state.components, state.missing_tools)
-            candidates += [
-                r["key"]
-                for r in self.store.receipts(stage.name)
-                if _without_tools(r["components"], state.missing_tools) == wanted
-            ]
-        for key in candidates:
-            receipt = self.store.good(key) if self.reuse or key == state.linked else None
-            if receipt is not None:
-                return self.store, receipt
-        if self.shared is not None and state.key is not None:
-            receipt = self.shared.good(state.key)
-            if receipt is not None:
-                return self.shared, receipt
+        for store in (self.store, self.shared):
+            if store is None:
+                continue
+            candidates = [] if state.key is None else [state.key]
+            if state.missing_tools and state.components is not None:
+                wanted = _without_tools(state.components, state.missing_tools)
+                candidates += [
+                    r["key"]
+                    for r in store.receipts(stage.name)
+                    if _without_tools(r["components"], state.missing_tools) == wanted
+                ]
+            for key in candidates:
+                if self.reuse or key == state.linked:
+                    receipt = store.good(key)
+                    if receipt is not None:
+                        return store, receipt
         return None
 
     def external(self, stage: Stage) -> dict[str, dict[str, str]]:

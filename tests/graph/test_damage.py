@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.graph import Output
+from stages.graph import Output, Tool
 from stages.graph.store import remove_tree
 from tests.graph.project import Project
 
@@ -256,6 +256,21 @@ def test_shared_store_gives_results_to_another_build_folder(chain: Project, shar
     assert chain.doit().ran == []
     assert (chain.result("three") / "o.txt").read_text() == "HELLO\n"
     assert chain.result("three").is_relative_to(chain.build)
+
+
+def test_shared_store_serves_a_machine_that_lacks_the_tool(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tool = project.write("bin/tool", "#!/bin/sh\necho 1\n")
+    tool.chmod(0o755)
+    project.stage("t", "echo made > {out}/o.txt", tools=(Tool("tool", argv=(str(tool),)),))
+    monkeypatch.setenv("POCKETLM_STORE", str(tmp_path_factory.mktemp("shared")))
+    assert project.doit().ran == ["t"]
+    remove_tree(str(project.build))
+    tool.unlink()
+    assert project.why()["t"][0] == "comes from the store"
+    result = project.doit()
+    assert (result.status, result.ran) == (0, [])
 
 
 @pytest.mark.parametrize("harm", ["cut", "corrupt", "receipt", "link", "escape", "not-json", "extra"])
