@@ -208,10 +208,18 @@ def locks(root: Path) -> list[str]:
     return problems
 
 
+def workflows(root: Path) -> list[str]:
+    """The workflows of continuous integration are what GitHub's schema asks for."""
+    found = sorted((root / ".github" / "workflows").glob("*.yml"))
+    command = [paths.VENV / "bin" / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *found]
+    return _failures(command, root) if found else ["there are no workflows in .github/workflows"]
+
+
 CHECKS: dict[str, tuple[Check, tuple[Setup, ...]]] = {
     "golden": (golden, ()),
     "commits": (commits, ()),
     "locks": (locks, ()),
+    "workflows": (workflows, (tools.TORCH, tools.TEST_PYTHON)),
     "ruff": (ruff, (tools.TORCH, tools.TEST_PYTHON)),
     "types": (types, (tools.TORCH, tools.TEST_PYTHON)),
     "rustfmt": (rustfmt, (tools.CARGO,)),

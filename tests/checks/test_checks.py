@@ -166,3 +166,12 @@ def test_committed_lock_is_as_the_command_writes_it(tmp_path: Path) -> None:
     """artifacts.lock after a merge by hand: readable, and in the one order that keeps its diffs small."""
     shutil.copy(paths.ROOT / "artifacts.lock", tmp_path)
     assert not ArtifactsLock(str(tmp_path)).save()
+
+
+def test_workflows_finds_a_misspelt_key(tmp_path: Path) -> None:
+    assert check.workflows(tmp_path) == ["there are no workflows in .github/workflows"]
+    shutil.copytree(paths.ROOT / ".github", tmp_path / ".github")
+    assert check.workflows(tmp_path) == []
+    workflow = tmp_path / ".github" / "workflows" / "ci.yml"
+    workflow.write_text(workflow.read_text().replace("runs-on:", "run-on:"))
+    assert any("ci.yml" in line for line in check.workflows(tmp_path))
