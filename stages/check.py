@@ -211,7 +211,12 @@ def locks(root: Path) -> list[str]:
 def workflows(root: Path) -> list[str]:
     """The workflows of continuous integration are what GitHub's schema asks for."""
     found = sorted((root / ".github" / "workflows").glob("*.yml"))
-    command = [paths.VENV / "bin" / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *found]
+    command: list[str | Path] = [
+        paths.VENV / "bin" / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        *found,
+    ]
     return _failures(command, root) if found else ["there are no workflows in .github/workflows"]
 
 
