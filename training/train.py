@@ -13,7 +13,6 @@ timings.json has the same bytes, interrupted or not.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import math
@@ -37,7 +36,6 @@ from training import checkpoint, command, config, plot, shard_file, speed
 from training.batches import Batches
 from training.evaluate import Score, evaluate, token_nbytes
 from training.model import Llama
-from training.model_header import expected_tensors
 from training.progress import Progress
 from training.sample import sample
 from training.schedule import lr_at
@@ -129,8 +127,8 @@ def run(
     if repro:
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
-    tensors = expected_tensors({**dataclasses.asdict(shape), "vocab_size": text.vocab_size})
-    speed.check_memory(sum(math.prod(tensor.shape) for tensor in tensors), device)
+    with torch.device("meta"):  # weights without memory, to count them
+        speed.check_memory(sum(weight.numel() for weight in Llama(shape, text.vocab_size).parameters()), device)
     model = Llama(shape, text.vocab_size)
     model.initialise(torch.Generator().manual_seed(train.seed))
     model.to(device)

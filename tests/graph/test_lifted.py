@@ -62,4 +62,4 @@ def test_the_example_is_short() -> None:
 
 def test_every_registered_command_exists(other: Path) -> None:
     for name in re.findall(r"^(\w+) = ", block("toml"), re.M):
-        assert "PURPOSE" in doit(other, "help", name)
+        assert f"Usage: doit {name}" in doit(other, "help", name)

@@ -71,6 +71,7 @@ ONE_VALUE = {"tokenizer.split"}  # any other value is refused
 # Every module of `training`: the stages that use it.
 MODULES: dict[str, str] = {
     "__init__": "corpus tokenizer shards train export",
+    "archive": "corpus",
     "batches": "train",
     "checkpoint": "train",
     "clean": "corpus",

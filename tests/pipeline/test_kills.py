@@ -142,7 +142,12 @@ def test_five_kills(tmp_path: Path) -> None:
 def test_more_than_twenty_kills_for_real(real: Copy) -> None:
     build = real.root / "build"
     real.doit(*REAL_WORDS)
+    undisturbed = made(build)
+    forget_results(build)
     began = time.monotonic()
-    hits = kill_builds(real, build, made(build), kills=24, a_build=8, longest_s=20.0, compiled=())
+    real.doit(*REAL_WORDS)  # the compilers' own folders are warm now, as they are from here on
+    longest_s = time.monotonic() - began
+    began = time.monotonic()
+    hits = kill_builds(real, build, undisturbed, kills=24, a_build=4, longest_s=longest_s, compiled=())
     print(f"\n24 kills in {time.monotonic() - began:.0f} s hit {hits}")
     assert len(hits) > 3, f"the kills hit too few kinds of moment: {hits}"

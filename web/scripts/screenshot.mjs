@@ -17,7 +17,7 @@ const browser = await chromium.launch({ executablePath, args });
 try {
   const viewport = { width: 1080, height: 760 };
   const page = await browser.newPage({ viewport, deviceScaleFactor: 1.5, colorScheme: "light" });
-  await page.goto(address);
+  await page.goto(`${address}?device=cpu`); // no note about the adapter of whoever takes the picture
   const generate = page.getByRole("button", { name: "Generate" });
   const ready = () => generate.click({ trial: true, timeout: 60_000 }); // waits until the button is enabled
   await ready();
