@@ -320,3 +320,15 @@ def test_graphs_that_cannot_work(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             Graph(stages, root=tmp_path, build=tmp_path / "build")
+
+
+def test_a_path_with_spaces_and_umlauts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "Größe mit 'Leer\u00ad zeichen"
+    root.mkdir()
+    project = Project(root, capfd.readouterr)
+    project.write("ä b.txt", "hello\n")
+    project.stage("one", 'cp "ä b.txt" "{out}/o.txt"', sources=(files("ä b.txt"),))
+    project.stage("two", 'cp "$IN" "{out}/o.txt"', inputs={"one": Output("one", "o.txt")}, set_env={"IN": "{in.one}"})
+    assert project.doit().ran == ["one", "two"]
+    assert project.doit().ran == []
+    assert (project.result("two") / "o.txt").read_text() == "hello\n"
