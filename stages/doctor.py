@@ -19,10 +19,17 @@ from stages import paths, probes, tools, wasm_target
 from stages.tools import output_of
 
 OK, TO_COME, FOR_TESTS, MISSING = "ok", "to come", "tests only", "missing"
-ADVICE_RUSTUP = "`rustup target add wasm32-unknown-unknown wasm32v1-none`"
+ADVICE_RUSTUP = f"`rustup target add {' '.join(wasm_target.TARGETS)}`"
 
 DISK_GB = {"train": 5.5, "tools": 1.0, "build": 3.0, "test": 1.5}  # what each takes, rounded up
 MEMORY_GB = 2.0
+
+DOIT = f"doit=={tools.locked_version('doit', 'base')}"
+REGISTRIES = {  # a question that each answers soon
+    "PyPI": (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", DOIT),
+    "npm registry": ("npm", "view", "react", "version", "--silent"),
+    "crates": ("cargo", "info", "--quiet", "bytemuck"),
+}
 
 
 @dataclass(frozen=True)
@@ -101,9 +108,8 @@ def _wasm_target() -> Finding:
 
 
 def _node() -> Iterator[Finding]:
-    mend = f"Install Node.js >= {tools.NODE_MIN} with npm: https://nodejs.org, or your system's package."
-    yield _program("node", (tools.NODE_MIN, 0), mend)
-    yield _program("npm", (), mend)
+    yield _program("node", (tools.NODE_MIN, 0), tools.NODE_ADVICE)
+    yield _program("npm", (), tools.NODE_ADVICE)
     ready = tools.NODE_PACKAGES.is_ready()
     found = "in build/tools/node" if ready else "not installed yet"
     yield Finding("npm packages", OK if ready else TO_COME, found, "web/package-lock.json")
@@ -153,7 +159,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def _graphics() -> Iterator[Finding]:
-    driver, browser = probes.vulkan(), None
+    driver = probes.vulkan()
     mend = "Debian: `apt-get install mesa-vulkan-drivers libvulkan1`; `./doitw test` does it as root."
     state = OK if driver.works else FOR_TESTS
     yield Finding("Vulkan", state, driver.text, "for the CLI on a GPU, and tests", "" if driver.works else mend)
@@ -173,7 +179,7 @@ def _network(findings: Sequence[Finding]) -> Iterator[Finding]:
     """Asked only while something is still to be fetched."""
     if not any(found.state == TO_COME for found in findings):
         return
-    for name, argv in probes.REGISTRIES.items():
+    for name, argv in REGISTRIES.items():
         if shutil.which(argv[0]) is None:
             continue
         answers = probes.answers(argv)

@@ -17,11 +17,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 PROBE_S = 20.0  # a machine under load; a quiet one takes less than two
-REGISTRIES = {
-    "PyPI": (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "doit==0.37.0"),
-    "npm registry": ("npm", "view", "react", "version", "--silent"),
-    "crates": ("cargo", "info", "--quiet", "bytemuck"),
-}
 WEBGPU_FLAGS = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 
 

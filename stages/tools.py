@@ -208,6 +208,7 @@ WASM_TOOLS = Setup(
 # ── Node ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 NODE = Tool("node", argv=("node", "--version"))
+NODE_ADVICE = f"Install Node.js >= {NODE_MIN} with npm: https://nodejs.org, or your system's package."
 
 
 def _node_modules_ready() -> bool:
@@ -222,11 +223,10 @@ def _node_modules_ready() -> bool:
 
 def _install_node_modules(run: Runner) -> None:
     version = output_of("node", "--version")
-    advice = f"Install Node.js >= {NODE_MIN} with npm: https://nodejs.org, or your system's package."
     if version is None:
-        raise SetupError(f"node is not on PATH. {advice}")
+        raise SetupError(f"node is not on PATH. {NODE_ADVICE}")
     if int(version.lstrip("v").split(".")[0]) < NODE_MIN:
-        raise SetupError(f"node is {version}, older than {NODE_MIN}. {advice}")
+        raise SetupError(f"node is {version}, older than {NODE_MIN}. {NODE_ADVICE}")
     paths.NODE_DIR.mkdir(parents=True, exist_ok=True)
     (paths.NODE_DIR / "installed").unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):

@@ -247,7 +247,7 @@ def failure_text(stage: str, argv: list[str], ended: Ended, log: str) -> str:
         how = f"was ended by {with_name.get(ended.status - 128, 'signal')}" + (
             " (out of memory?)" if ended.status == 137 else ""
         )
-    lines = "".join(f"    {line}\n" for line in ended.tail) or "    (no output)\n"
+    lines = ended.last_lines()
     command = " ".join(argv)
     return f"stage {stage} {how} after {ended.seconds:.1f} s\n  command: {command}\n  last lines:\n{lines}  log: {log}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from .digest import Found, is_executable, walk
+from .digest import Found, file_digest, is_executable, walk
 
 BLOCK_BYTES = 1 << 20
 MISSING = "missing"
@@ -72,10 +72,4 @@ def _files(folder: str, output: str) -> dict[str, Found]:
 
 
 def _digest(file: Found | None) -> str:
-    """SHA-256 of the file as it is now: the stat cache has no say here."""
-    import hashlib
-
-    if file is None:
-        return MISSING
-    with open(file.path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return MISSING if file is None else file_digest(file.path)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .digest import tree_digest, walk
+from .digest import file_digest, is_executable, tree_digest, walk
 from .errors import GraphError
 from .graph import Graph
 from .receipt import Receipt, digest_in
@@ -91,11 +91,8 @@ def inspect(graph: Graph, name: str) -> Found:
 def _digest(path: str) -> str:
     """Of a file or a folder, as results are measured."""
     if not os.path.isdir(path):
-        import hashlib
-
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    return tree_digest((found.name, _digest(found.path), bool(found.stat.st_mode & 0o100)) for found in walk(path))
+        return file_digest(path)
+    return tree_digest((found.name, file_digest(found.path), is_executable(found.stat)) for found in walk(path))
 
 
 def _check(name: str, entry: str, part: str, receipt: Receipt) -> None:

@@ -91,5 +91,4 @@ class _Runner:
         """The end of a failed command's output, for a message; "" if the last command did not fail."""
         if self._last is None or self._last.status == 0:
             return ""
-        lines = "".join(f"    {line}\n" for line in self._last.tail) or "    (no output)\n"
-        return f"\n  last lines:\n{lines}  log: {self._folder}/log.txt"
+        return f"\n  last lines:\n{self._last.last_lines()}  log: {self._folder}/log.txt"

@@ -31,6 +31,10 @@ class Ended:
     tail: list[str]  # its last lines
     seconds: float
 
+    def last_lines(self) -> str:
+        """Its last lines, indented, for the message of a failure."""
+        return "".join(f"    {line}\n" for line in self.tail) or "    (no output)\n"
+
 
 class Processes:
     """The commands that run now. Threads may share it."""

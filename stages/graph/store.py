@@ -269,22 +269,20 @@ def unlink(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None
 
 def linked_keys(build: str) -> set[str]:
     """Every key that some link names, in any scope."""
-    keys: set[str | None] = set()
-    for scope in os.listdir(build):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            keys.update(linked_key(build, scope, stage) for stage in os.listdir(f"{build}/{scope}/.current"))
-    return {key for key in keys if key is not None}
+    return {key for _, key in _links(build) if key is not None}
 
 
 def links_to(build: str, key: str) -> list[str]:
     """The links that name a key, as SCOPE/.current/STAGE: presets share equal results."""
-    found = []
+    return [link for link, named in _links(build) if named == key]
+
+
+def _links(build: str) -> Iterator[tuple[str, str | None]]:
+    """(SCOPE/.current/STAGE, the key that it names) of every stage's link, sorted."""
     for scope in sorted(os.listdir(build)):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for stage in sorted(os.listdir(f"{build}/{scope}/.current")):
-                if linked_key(build, scope, stage) == key:
-                    found.append(f"{scope}/.current/{stage}")
-    return found
+                yield f"{scope}/.current/{stage}", linked_key(build, scope, stage)
 
 
 def public_links_good(build: str, scope: str, stage: str, links: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .graph import Graph
-from .receipt import Receipt
 from .stage import Stage
 
 
@@ -25,11 +24,6 @@ def usual_times(graph: Graph, stages: Iterable[Stage]) -> dict[str, float | None
                 unknown.remove(receipt["stage"])
                 if not unknown:
                     break
-    return {name: _seconds(receipt) for name, receipt in receipts.items()}
-
-
-def _seconds(receipt: Receipt | None) -> float | None:
-    try:
-        return None if receipt is None else float(receipt["run"]["duration_s"])
-    except (KeyError, TypeError, ValueError):
-        return None
+    return {
+        name: None if receipt is None else float(receipt["run"]["duration_s"]) for name, receipt in receipts.items()
+    }

@@ -59,7 +59,7 @@ class Verdict:
             "ok": not self.failed,
             "result": self.result,
             "accepted": self.accepted,
-            "reasons": [{"kind": r.kind, "name": r.name, "old": r.old, "new": r.new} for r in self.reasons],
+            "reasons": [reason._asdict() for reason in self.reasons],
             "rebuilt": self.rebuilt,
             "differences": [difference.as_json() for difference in self.differences],
             "lock": self.lock,
@@ -135,8 +135,9 @@ def recipes_of(graph: Graph, names: Iterable[str]) -> dict[str, Recipe]:
 
 def not_alike(graph: Graph, name: str) -> str | None:
     """Why equal sources need not give the bytes of a linked result, as a few words; None if they do."""
+    upstream = needed(graph, [name])
     for other in graph.order:
-        if other not in needed(graph, [name]):
+        if other not in upstream:
             continue
         stage = graph.stages[other]
         receipt = graph.linked_receipt(stage)[1]

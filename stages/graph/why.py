@@ -31,8 +31,7 @@ class Explanation:
 
     def as_json(self) -> dict[str, Any]:
         """{stage, state, reasons: [{kind, name, old, new}]}."""
-        reasons = [{"kind": r.kind, "name": r.name, "old": r.old, "new": r.new} for r in self.reasons]
-        return {"stage": self.stage, "state": self.state, "reasons": reasons}
+        return {"stage": self.stage, "state": self.state, "reasons": [reason._asdict() for reason in self.reasons]}
 
 
 def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:

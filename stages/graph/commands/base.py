@@ -6,11 +6,12 @@ after a signal.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -66,6 +67,7 @@ class Command(DoitCmdBase):
 
     task_list: list[Any]
     section = PROJECT  # where `doit help` lists it
+    options_anywhere = False  # whether options may follow the names
     # option -> (its value, what it does): those of doit's that mean something here; None: `cmd_options` as they are
     told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = None
 
@@ -86,7 +88,7 @@ class Command(DoitCmdBase):
             print(self.help())
             return 0
         try:
-            return int(super().parse_execute(in_args) or 0)
+            return int(super().parse_execute(self._options_first(in_args) if self.options_anywhere else in_args) or 0)
         except (UsageError, CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
             return self._wrong(error)
         except LockHeld as error:
@@ -107,7 +109,7 @@ class Command(DoitCmdBase):
             traceback.print_exc()
             return EXIT_FAILED
 
-    def options_first(self, words: Sequence[str]) -> list[str]:
+    def _options_first(self, words: Sequence[str]) -> list[str]:
         """The words with the options, and the values of those that take one, before the names: doit wants it so."""
         valued = {f"--{option['long']}" for option in self.cmd_options if option["type"] is not bool}
         options, names, rest = [], [], iter(words)
@@ -171,6 +173,17 @@ class Command(DoitCmdBase):
             if name not in graph.stages:
                 raise UsageError(f"{name!r} is not a stage{self.nearest(name, self._task_names())}")
         return list(names or ())
+
+
+@contextlib.contextmanager
+def locked(graph: Graph) -> Iterator[None]:
+    """Hold the lock of the build folder; what was hashed meanwhile is kept."""
+    graph.lock.acquire()
+    try:
+        yield
+    finally:
+        graph.cache.save()
+        graph.lock.release()
 
 
 def graph_of(tasks: Sequence[Any]) -> Graph | None:

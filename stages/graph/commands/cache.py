@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..graph import STORE_VARIABLE, Graph
-from .base import EXIT_FAILED, RESULTS, Command
+from .base import EXIT_FAILED, RESULTS, Command, locked
 
 STATE_WIDTH = 15
 
@@ -15,11 +15,8 @@ class _Transfer(Command):
     """What push and pull share: the remote, the lock, a line a stage and a sum."""
 
     doc_usage = "[STAGE ...]"
+    options_anywhere = True
     moved = ""  # what is said of a result that was moved
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Options may follow the names here."""
-        return super().parse_execute(self.options_first(in_args))
 
     def transfer(self, graph: Graph, url: str, names: list[str]) -> int:
         """Do it; returns the exit status."""
@@ -28,8 +25,7 @@ class _Transfer(Command):
         from ..units import size_text
 
         graph.report = Report(self.outstream)
-        graph.lock.acquire()
-        try:
+        with locked(graph):
             graph.store.sweep()
             remote = graph.remote_at(url) if url else graph.remote
             if remote is None:
@@ -39,9 +35,6 @@ class _Transfer(Command):
                 )
             move = transfer.push if self.name == "push" else transfer.pull
             done = move(graph, remote, names, self._say)
-        finally:
-            graph.cache.save()
-            graph.lock.release()
         counts = [f"{done.moved} {self.moved} ({size_text(done.size_bytes)})", f"{done.there} there"]
         self.outstream.write(", ".join([*counts, *([f"{done.missing} missing"] if done.missing else [])]) + "\n")
         return EXIT_FAILED if remote.trouble is not None or (done.missing and self.name == "push" and names) else 0
@@ -152,16 +145,12 @@ class Gc(Command):
         keep_bytes = parse_size(keep) if keep else None
         older_s = parse_age(older) if older else None
         graph = self.graph()
-        graph.lock.acquire()
-        try:
+        with locked(graph):
             if not dryrun:
                 graph.store.sweep()
             chosen = gc.plan(graph, keep_bytes, older_s)
             if not dryrun:
                 gc.remove(graph, chosen)
-            graph.cache.save()
-        finally:
-            graph.lock.release()
         verb = "would remove" if dryrun else "removed"
         for entry, freed in chosen.entries:
             stage = entry.receipt["stage"] if entry.receipt else "damaged"

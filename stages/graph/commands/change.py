@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
 
 from ..errors import UsageError
 from ..store import links_to, unlink
-from .base import EXIT_USAGE, NOWHERE, RESULTS, Command
+from .base import EXIT_USAGE, NOWHERE, RESULTS, Command, locked
 
 
 class Clean(Command):
@@ -36,9 +37,7 @@ class Clean(Command):
     def _execute(self, dryrun: bool, pos_args: Any = None) -> int:
         graph = self.graph()
         names = self.stage_names(pos_args) or list(graph.order)
-        if not dryrun:
-            graph.lock.acquire()
-        try:
+        with contextlib.nullcontext() if dryrun else locked(graph):
             for name in names:
                 stage = graph.stages[name]
                 key = graph.linked_receipt(stage)[0]
@@ -60,10 +59,6 @@ class Clean(Command):
                 unlink(graph.build, stage.scope, name, stage.links)
                 if not others:
                     graph.store.remove(key)
-            if not dryrun:
-                graph.cache.save()
-        finally:
-            graph.lock.release()
         return 0
 
 
@@ -71,6 +66,7 @@ class Accept(Command):
     """Keep yesterday's result after a change that a person vouches for."""
 
     name = "accept"
+    options_anywhere = True
     section = RESULTS
     doc_purpose = "keep a stage's result after a change that you vouch for"
     doc_usage = "STAGE [--reason TEXT]"
@@ -90,10 +86,6 @@ class Accept(Command):
         },
     )
 
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Options may follow the names here."""
-        return super().parse_execute(self.options_first(in_args))
-
     def _execute(self, reason: str, pos_args: Any = None) -> int:
         from ..accept import accept
 
@@ -101,13 +93,9 @@ class Accept(Command):
         if len(names) != 1:
             raise UsageError("accept takes one stage")
         graph = self.graph()
-        graph.lock.acquire()
-        try:
+        with locked(graph):
             graph.store.sweep()
             differences = accept(graph, graph.stages[names[0]], reason or None)
-        finally:
-            graph.cache.save()
-            graph.lock.release()
         self.outstream.write(f"accepted {names[0]}: its result stays, although\n")
         for each in differences:
             self.outstream.write(f"  {each.text()}\n")

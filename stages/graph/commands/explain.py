@@ -12,6 +12,7 @@ class Why(Command):
     """What is stale, why, and what follows."""
 
     name = "why"
+    options_anywhere = True
     section = LOOK
     doc_purpose = "say what is stale, why, and what follows"
     doc_usage = "[STAGE ...] [--json]"
@@ -19,10 +20,6 @@ class Why(Command):
     cmd_options = (
         {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
     )
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Options may follow the names here."""
-        return super().parse_execute(self.options_first(in_args))
 
     def _execute(self, json: bool, pos_args: Any = None) -> int:
         from ..why import as_text, explain
@@ -82,6 +79,7 @@ class Inspect(Command):
     """How an artifact was made, back to the sources."""
 
     name = "inspect"
+    options_anywhere = True
     section = LOOK
     doc_purpose = "say how an artifact was made, back to the sources"
     doc_usage = "STAGE | PATH [--json]"
@@ -92,10 +90,6 @@ class Inspect(Command):
     cmd_options = (
         {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
     )
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Options may follow the name here."""
-        return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
 
     def _execute(self, json: bool, pos_args: Any = None) -> int:
         from ..inspect import inspect

@@ -16,6 +16,7 @@ class List(Command):
     """One sentence a task, in graph order."""
 
     name = "list"
+    options_anywhere = True
     section = LOOK
     doc_purpose = "list the tasks, one sentence each"
     doc_usage = "[--status] [--all] [TASK ...]"
@@ -31,10 +32,6 @@ class List(Command):
             ("quiet", "q", "quiet", "only the names"),
         )
     )
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Options may follow the names here."""
-        return super().parse_execute(self.options_first(in_args))
 
     def _execute(self, status: bool, subtasks: bool, private: bool, quiet: bool, pos_args: Any = None) -> int:
         tasks = {task.name: task for task in self.task_list}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from doit.loader import generate_tasks
@@ -13,7 +13,7 @@ from ..artifacts import ArtifactsLock
 from ..errors import GraphError, Interrupted, UsageError
 from ..graph import Graph
 from ..store import remove_tree
-from .base import EXIT_FAILED, RESULTS
+from .base import EXIT_FAILED, RESULTS, locked
 from .run import Run, catching_signals
 
 
@@ -21,6 +21,7 @@ class Verify(Run):
     """Check every linked result; with --rebuild build it again, cold but for the tools, and compare bytes."""
 
     name = "verify"
+    options_anywhere = True
     section = RESULTS
     doc_purpose = "check results against receipts, artifacts.lock and a second build"
     doc_usage = "[STAGE ...] [--rebuild [--keep]] [--update-lock] [--json]"
@@ -39,10 +40,6 @@ class Verify(Run):
             ("json", "for programs; what commands print goes to standard error"),
         )
     )
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Options may follow the names here."""
-        return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
 
     def _execute(  # type: ignore[override]
         self, rebuild: bool, keep: bool, update_lock: bool, json: bool, pos_args: Any = None
@@ -117,13 +114,3 @@ def elsewhere(graph: Graph, build: str) -> Graph:
     """The same stages over another build folder, with no store but its own."""
     stages, setups = list(graph.stages.values()), list(graph.setups.values())
     return Graph(stages, setups, root=graph.root, build=build, path=graph.path, grace_s=graph.grace_s, store="off")
-
-
-@contextlib.contextmanager
-def locked(graph: Graph) -> Iterator[None]:
-    """Hold the lock of the build folder: nothing that is compared may move meanwhile."""
-    graph.lock.acquire()
-    try:
-        yield
-    finally:
-        graph.lock.release()
