@@ -12,7 +12,7 @@ import sys
 
 from stages import paths, tools
 from stages.graph import Graph
-from stages.graph.installer import ensure
+from stages.graph.run.setup import ensure
 
 BENCHES = {"build": "tests.bench.build"}
 

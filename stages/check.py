@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stages import paths, tools, wasm_target
 from stages.graph import Setup
-from stages.graph.installer import ensure
+from stages.graph.run.setup import ensure
 
 # Weights, checkpoints, shards and compiled engines: the golden rule of data.
 FORBIDDEN_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".gguf", ".onnx", ".npy", ".npz", ".wasm")

@@ -11,8 +11,8 @@ from doit import doit_cmd
 
 from stages import paths
 from stages.graph import UsageError
-from stages.graph.commands.base import PROJECT, Command
-from stages.graph.commands.run import Run
+from stages.graph.front.base import PROJECT, Command
+from stages.graph.front.run import Run
 
 
 class _BuildThen(Run):

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from stages.graph import Stage, files, receipt_of
 from stages.settings import Settings
 
-# What `python -m graph.provenance` imports. Not python_sources: under its full name it would bring the whole engine.
-SOURCES = files(*(f"stages/graph/{name}.py" for name in ("digest", "errors", "provenance", "receipt")))
+# What `python -m graph.manage.lineage` imports. Not python_sources: its full name would bring the whole engine.
+SOURCES = files(*(f"stages/graph/{name}.py" for name in ("errors", "read/digest", "keep/receipt", "manage/lineage")))
 
 
 def stage(settings: Settings, chain: Sequence[Stage]) -> Stage:
@@ -23,7 +23,7 @@ def stage(settings: Settings, chain: Sequence[Stage]) -> Stage:
         run=(
             "{python}",
             "-m",
-            "graph.provenance",
+            "graph.manage.lineage",
             "--params",
             "{params}",
             "--out",

@@ -12,7 +12,7 @@ from pathlib import Path
 from stages import paths, preview, tools
 from stages.check import web_copy
 from stages.graph import GraphError
-from stages.graph.builder import ensure
+from stages.graph.run.build import ensure
 from stages.project import GRAPH
 
 

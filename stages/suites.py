@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stages import check, paths, tools
 from stages.graph import Setup
-from stages.graph.installer import ensure
+from stages.graph.run.setup import ensure
 from stages.project import GRAPH
 
 RANDOM_BUNDLES = 2  # tests/e2e/random_bundle.py has as many shapes

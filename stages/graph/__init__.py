@@ -5,10 +5,10 @@ immutable store, found again by a key over everything that they depend on. Read 
 key.py, graph.py, builder.py, store.py.
 """
 
+from .decide.look import Graph, tasks_for
+from .declare.stage import Output, Runner, Setup, Stage, Tool, receipt_of
 from .errors import GraphError, StageFailed, UsageError
-from .graph import Graph, tasks_for
-from .sources import files, python_sources
-from .stage import Output, Runner, Setup, Stage, Tool, receipt_of
+from .read.sources import files, python_sources
 
 __all__ = [
     "Graph",

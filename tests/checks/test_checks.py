@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages import check, paths
-from stages.graph.artifacts import ArtifactsLock
+from stages.graph.manage.artifacts import ArtifactsLock
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, files
-from stages.graph import remote as remotes
+from stages.graph.keep import remote as remotes
 from tests.graph.project import Project
 
 CHAIN = ["one", "two", "three"]  # the stages of `chain`

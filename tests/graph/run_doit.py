@@ -9,8 +9,8 @@ from types import ModuleType
 COMMANDS = {
     "run": "run:Run",
     "help": "help:Help",
-    "list": "look:List",
-    "graph": "look:GraphCommand",
+    "list": "overview:List",
+    "graph": "overview:GraphCommand",
     "why": "explain:Why",
     "verify": "verify:Verify",
     "info": "explain:Info",
@@ -24,7 +24,7 @@ COMMANDS = {
     "gc": "cache:Gc",
     "accept": "change:Accept",
 }
-CONFIG = {"COMMAND": {name: f"stages.graph.commands.{place}" for name, place in COMMANDS.items()}}
+CONFIG = {"COMMAND": {name: f"stages.graph.front.{place}" for name, place in COMMANDS.items()}}
 
 if __name__ == "__main__":
     # `stages.graph` without `stages`: it must need nothing of the project that it lives in.

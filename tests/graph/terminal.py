@@ -11,7 +11,7 @@ import subprocess
 import termios
 import threading
 
-from stages.graph.screen import Screen
+from stages.graph.run.screen import Screen
 from tests.graph.project import Project
 
 SHOW, HIDE = b"\x1b[?25h", b"\x1b[?25l"

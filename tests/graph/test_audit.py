@@ -178,7 +178,7 @@ def test_planted_in_a_real_module(project: Project) -> None:
 
 def test_costs_little(tmp_path: Path) -> None:
     """A process that imports much and opens 2,000 files: CPU time with the audit against without, by turns."""
-    from stages.graph.audit import CHILD, VARIABLE
+    from stages.graph.run.audit import CHILD, VARIABLE
 
     rules = tmp_path / "rules"
     rules.write_text(f"note\t{tmp_path}/note\nroot\t/nowhere\nany\t{tmp_path}\nfree\t/\n")

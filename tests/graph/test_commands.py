@@ -253,7 +253,7 @@ def test_noop_imports_nothing_heavy(chain: Project) -> None:
     chain.run()
     code = (
         "import sys, runpy, atexit\n"
-        "heavy = {'rich', 'fsspec', 'asyncio', 'pty', 'stages.graph.why', 'stages.graph.live'}\n"
+        "heavy = {'rich', 'fsspec', 'asyncio', 'pty', 'stages.graph.decide.why', 'stages.graph.show.live'}\n"
         "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules))))\n"
         "sys.argv = ['doit']\n"
         f"runpy.run_path({str(Path(__file__).with_name('run_doit.py'))!r}, run_name='__main__')\n"

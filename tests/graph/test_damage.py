@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, Tool
-from stages.graph.store import remove_tree
+from stages.graph.keep.store import remove_tree
 from tests.graph.project import Project
 
 
@@ -212,7 +212,7 @@ def test_hard_linked_output_gets_an_inode_of_its_own(project: Project) -> None:
 
 
 def test_receipt_holds_what_the_key_was_made_from(chain: Project) -> None:
-    from stages.graph.receipt import key_of
+    from stages.graph.keep.receipt import key_of
 
     receipt = chain.receipt("two")
     assert key_of(receipt["components"]) == receipt["key"] == chain.result("two").name
@@ -225,7 +225,7 @@ def test_full_disk_is_a_message(project: Project, monkeypatch: pytest.MonkeyPatc
     """An operating-system error while publishing names what happened and leaves nothing behind."""
     import errno
 
-    from stages.graph.store import Store
+    from stages.graph.keep.store import Store
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output
-from stages.graph.draw import CHARACTER, Node, as_mermaid, as_svg, as_text
-from stages.graph.layout import lay_out, reduced
+from stages.graph.show.draw import CHARACTER, Node, as_mermaid, as_svg, as_text
+from stages.graph.show.layout import lay_out, reduced
 from tests.graph.project import Project, tree_state
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, UsageError
-from stages.graph.units import parse_age, parse_size, size_text
+from stages.graph.show.units import parse_age, parse_size, size_text
 from tests.graph.project import Project
 
 
@@ -147,7 +147,7 @@ def test_scratch_folders_of_stages_that_are_gone(project: Project) -> None:
 
 def test_kill_in_the_middle_leaves_whole_entries(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything goes by a rename: what a kill leaves are whole entries, and left-overs that the next run sweeps."""
-    from stages.graph import store
+    from stages.graph.keep import store
 
     versions(project, "a", "b", "c")
 
@@ -169,7 +169,7 @@ def test_kill_in_the_middle_leaves_whole_entries(project: Project, monkeypatch: 
 
 
 def test_an_origin_that_is_gone_is_no_error(project: Project) -> None:
-    from stages.graph.store import remove_tree
+    from stages.graph.keep.store import remove_tree
 
     project.stage("a", "echo > {out}/o.txt")
     project.stage("b", "cp {in.a} {out}/o.txt", inputs={"a": Output("a", "o.txt")})

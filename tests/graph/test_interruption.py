@@ -154,7 +154,7 @@ def test_kill_at_random_moments(project: Project) -> None:
 
 def test_kill_between_publish_and_link(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The result is in the store: it is linked, not made again."""
-    from stages.graph import builder
+    from stages.graph.run import build as builder
 
     project.stage("s", "echo 1 > {out}/o.txt")
     monkeypatch.setattr(builder._Build, "_link", lambda self, key: None)

@@ -74,4 +74,4 @@ def test_pipes_and_dumb_terminals_get_plain_lines(project_with_links: Project) -
 def test_pipes_do_not_pay_for_the_table(chain: Project) -> None:
     process = chain.start("list", env={"PYTHONPROFILEIMPORTTIME": "1"})
     result = chain.finish(process)
-    assert result.status == 0 and "stages.graph.terminal" in result.err and "rich" not in result.err
+    assert result.status == 0 and "stages.graph.show.terminal" in result.err and "rich" not in result.err

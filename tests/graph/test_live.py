@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from stages.graph import Output
-from stages.graph.live import CTRL_C, LiveReport
+from stages.graph.show.live import CTRL_C, LiveReport
 from tests.graph.project import Project, wait_until
 from tests.graph.terminal import HIDE, SHOW, Terminal
 

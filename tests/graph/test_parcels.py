@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.graph.digest import bytes_digest
-from stages.graph.parcel import BadParcel, unpack
-from stages.graph.store import remove_tree
+from stages.graph.keep.archive import BadParcel, unpack
+from stages.graph.keep.store import remove_tree
+from stages.graph.read.digest import bytes_digest
 from tests.graph.conftest import CHAIN, content
 from tests.graph.project import Project
 
@@ -159,8 +159,8 @@ def test_mutated_parcel_is_a_miss_or_the_same_bytes(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, small_parcel: tuple[str, bytes]
 ) -> None:
     """Whatever happens to a parcel's bytes, even with the digest put right, no other output comes out of it."""
-    from stages.graph.statcache import StatCache
-    from stages.graph.store import Store
+    from stages.graph.keep.store import Store
+    from stages.graph.read.statcache import StatCache
 
     key, parcel = small_parcel
     body = bytearray(parcel[:-65])

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from stages.graph import Output, Stage, files, receipt_of
-from stages.graph.provenance import merge
-from stages.graph.receipt import digest_in
+from stages.graph.keep.receipt import digest_in
+from stages.graph.manage.lineage import merge
 from tests.graph.project import Project
 from tests.graph.test_why import MAY_RUN
 
 ENGINE = Path(__file__).resolve().parents[2] / "stages" / "graph"
+MODULES = ("errors", "read/digest", "keep/receipt", "manage/lineage")  # all that the command imports
 
 
 def with_receipts(project: Project) -> Project:
@@ -95,16 +96,16 @@ def test_receipt_that_was_changed_is_made_again(project: Project) -> None:
 
 def add_provenance(project: Project, *chain: str) -> None:
     """The stage `provenance`, on a copy of the engine's files in the project."""
-    names = [f"stages/graph/{name}.py" for name in ("digest", "errors", "provenance", "receipt")]
-    for name in names:
+    names = [f"stages/graph/{name}.py" for name in MODULES]
+    for module, name in zip(MODULES, names):
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ENGINE / Path(name).name, project.root / name)
+        shutil.copy(ENGINE / f"{module}.py", project.root / name)
     stages = [project.stages[name] for name in chain]
     project.stages["provenance"] = Stage(
         name="provenance",
         doc="How it was made.",
         run=(
-            *("{python}", "-m", "graph.provenance", "--params", "{params}", "--out", "{out}"),
+            *("{python}", "-m", "graph.manage.lineage", "--params", "{params}", "--out", "{out}"),
             *(f"{name}={{in.{name}}}" for name in chain),
         ),
         outputs=("provenance.json", "timings.json"),
@@ -222,11 +223,11 @@ def test_receipt_that_is_not_what_its_key_says() -> None:
 
 def test_command_says_what_is_wrong(tmp_path: Path) -> None:
     """Run as the stage runs it, without the rest of the engine."""
-    for name in ("digest", "errors", "provenance", "receipt"):
-        (tmp_path / "graph").mkdir(exist_ok=True)
-        shutil.copy(ENGINE / f"{name}.py", tmp_path / "graph")
+    for name in MODULES:
+        (tmp_path / "graph" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ENGINE / f"{name}.py", tmp_path / "graph" / f"{name}.py")
     (tmp_path / "params.json").write_text('{"params": {"edges": {}}}')
-    command = [sys.executable, "-m", "graph.provenance", "--params", "params.json", "--out", "."]
+    command = [sys.executable, "-m", "graph.manage.lineage", "--params", "params.json", "--out", "."]
     for text, message in ((None, "No such file"), ("[]", "list indices"), ('{"stage": "one"}', "lacks 'components'")):
         if text is not None:
             (tmp_path / "one.json").write_text(text)

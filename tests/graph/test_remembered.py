@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.graph.receipt import NAME, digest_in, gist
-from stages.graph.store import Store
+from stages.graph.keep.receipt import NAME, digest_in, gist
+from stages.graph.keep.store import Store
 from tests.graph.project import Project
 
 

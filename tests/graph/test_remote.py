@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.graph import remote as remotes
-from stages.graph.remote import without_secrets
-from stages.graph.store import remove_tree
+from stages.graph.keep import remote as remotes
+from stages.graph.keep.remote import without_secrets
+from stages.graph.keep.store import remove_tree
 from tests.graph.conftest import CHAIN, content
 from tests.graph.project import Project, wait_until
 from tests.graph.remotes import HttpStore, http_store, s3_store
@@ -162,8 +162,8 @@ def test_a_fresh_run_imports_no_fsspec(here: Project, tmp_path: Path) -> None:
         env={**os.environ, "POCKETLM_STORE": f"file://{tmp_path}/remote", "PYTHONPROFILEIMPORTTIME": "1"}
     )
     result = here.finish(process)
-    assert result.status == 0 and "stages.graph.graph" in result.err
-    assert "fsspec" not in result.err and "stages.graph.remote" not in result.err
+    assert result.status == 0 and "stages.graph.decide.look" in result.err
+    assert "fsspec" not in result.err and "stages.graph.keep.remote" not in result.err
 
 
 # ── Out of reach ──

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, files, python_sources
-from stages.graph.statcache import StatCache
+from stages.graph.read.statcache import StatCache
 from tests.graph.project import Project, wait_until
 from tests.graph.stock import Stock
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, Tool, files, python_sources
-from stages.graph.statcache import StatCache
+from stages.graph.read.statcache import StatCache
 from tests.graph.project import Project, tree_state
 
 

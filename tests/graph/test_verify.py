@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from stages.graph import Output, Tool
-from stages.graph.artifacts import ArtifactsLock, host_class
-from stages.graph.compare import first_difference
-from stages.graph.receipt import key_of
+from stages.graph.keep.receipt import key_of
+from stages.graph.manage.artifacts import ArtifactsLock, host_class
+from stages.graph.manage.compare import first_difference
 from tests.graph.project import Project, is_alive, tree_state, wait_until
 
 Rows = dict[str, dict[str, Any]]
@@ -404,7 +404,7 @@ def test_lock_that_cannot_be_read_is_an_error(chain: Project, text: str) -> None
 
 def test_recipes_hold_all_that_a_key_holds(chain: Project) -> None:
     """Without inputs a recipe is the key: nothing that makes a stage stale is left out."""
-    from stages.graph.verify import recipes_of
+    from stages.graph.manage.verification import recipes_of
 
     made = recipes_of(chain.graph(), ["one", "two", "three"])
     assert made["one"].digest == chain.receipt("one")["key"] == key_of(chain.receipt("one")["components"])

@@ -204,7 +204,7 @@ CHANGES = (
     Change("rustc for wasm", "build/tools/wasm-rustc", "rustc 1.0", "rustc 1.1", "wasm"),
     Change("node", "bin/node", "v99.0", "v99.1", "page"),
     # ── The stages themselves ──
-    Change("how provenance is written", "stages/graph/provenance.py", "", "# Nothing.\n", "provenance", real=True),
+    Change("how provenance is written", "stages/graph/manage/lineage.py", "", "# Nothing.\n", "provenance", real=True),
     Change("a stage's command", "stages/web.py", "--emptyOutDir", "--minify --emptyOutDir", "page"),
     Change("a pinned variable", "stages/train.py", '"MKL_CBWR": "AVX2"', '"MKL_CBWR": "SSE4_2"', "export"),
     Change("a stage's sentence", "stages/web.py", "Bundle the page", "Bundle page", "", real=True),

@@ -1,0 +1,90 @@
+"""`doit why`: for each stage, whether it is fresh and if not, what changed and what follows. The dry run too; it
+writes nothing.
+
+Exact as long as every result upstream is linked or in the store, for receipts tell the digests of outputs. Beyond
+that a stage may run: what it needs is made again, and if that comes out equal, the stage is fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from ..keep.receipt import Receipt, digest_in
+from .key import Reason
+from .look import Graph
+
+FRESH = "fresh"
+WILL_RUN = "will run"
+MAY_RUN = "may run: cut off if unchanged"
+FROM_STORE = "comes from the store"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The state of one stage and its reasons."""
+
+    stage: str
+    state: str
+    reasons: list[Reason]
+
+    def as_json(self) -> dict[str, Any]:
+        """{stage, state, reasons: [{kind, name, old, new}]}."""
+        return {"stage": self.stage, "state": self.state, "reasons": [reason._asdict() for reason in self.reasons]}
+
+
+def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
+    """Explain the named stages and all that they need, in graph order; every stage if none is named."""
+    wanted = needed(graph, names or graph.order)
+    found = []
+    receipts: dict[str, Receipt | None] = {}  # of the results that there will be; None where that is not known
+    for name in graph.order:
+        if name not in wanted:
+            continue
+        stage = graph.stages[name]
+        inputs = {n: digest_in(receipts[output.stage], output.path) for n, output in stage.inputs.items()}
+        state = graph.evaluate(stage, inputs)
+        receipt = None
+        if state.fresh:
+            verdict, receipt = FRESH, state.gist
+        elif None in inputs.values():
+            verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
+        else:
+            found_result = graph.reusable(stage, state)
+            verdict, receipt = (WILL_RUN, None) if found_result is None else (FROM_STORE, found_result[1])
+        receipts[name] = receipt
+        found.append(Explanation(name, verdict, [*state.reasons, *accepted(receipt)]))
+    return found
+
+
+def accepted(receipt: Receipt | None) -> list[Reason]:
+    """What a person vouched for, the first time first: reasons that make nothing stale."""
+    found: list[Reason] = []
+    key, note = (receipt or {}).get("key"), (receipt or {}).get("accepted")
+    while isinstance(note, dict):
+        found.append(Reason("accepted", str(note.get("reason") or "no reason given"), note.get("from"), key))
+        key, note = note.get("from"), note.get("earlier")
+    return found[::-1]
+
+
+def as_text(explanations: list[Explanation]) -> str:
+    """One line a stage, one below it for each reason."""
+    width = max((len(e.stage) for e in explanations), default=0) + 2
+    lines = []
+    for explanation in explanations:
+        lines.append(f"{explanation.stage:<{width}}{explanation.state}")
+        lines += [f"{'':<{width + 2}}{reason.text()}" for reason in explanation.reasons]
+    return "\n".join(lines)
+
+
+def needed(graph: Graph, names: Collection[str]) -> set[str]:
+    """The named stages and all that they are made from."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [output.stage for output in graph.stages[name].inputs.values()]
+    return found

@@ -1,0 +1,171 @@
+"""What a graph is made of: `Stage`, its inputs, tools and setups, as frozen declarations. No work is done here but
+checking them.
+
+Words of commands, `cwd`, `set_env` and `pythonpath` hold placeholders: {out} {params} {partial} {snapshot} {build}
+{root} {python} {in.NAME}. The unexpanded text enters the key, the expanded one runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ..keep.receipt import NAME as RECEIPT
+from ..read.sources import Source
+
+if TYPE_CHECKING:
+    from ..run.process import Ended
+
+RESERVED = (RECEIPT, "log.txt")  # the engine's own files in a result's folder
+PLACEHOLDERS = ("out", "params", "partial", "snapshot", "build", "root", "python")
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z][a-z_]*(?:\.[\w-]+)?)\}")
+
+
+class Output(NamedTuple):
+    """An output of another stage, used as an input."""
+
+    stage: str
+    path: str = ""  # as that stage declares it, with its "/" if it is a folder; "": all that it makes and compares
+
+
+def receipt_of(stage: str) -> Output:
+    """The receipt of another stage, used as an input: for what tells how results were made.
+
+    It counts as changed if the other stage's key, its outputs or what was accepted did; not for having run again.
+    """
+    return Output(stage, RECEIPT)
+
+
+@dataclass(frozen=True, eq=False)
+class Tool:
+    """A program or package whose version enters the key: probed with `argv` (memoised by the stat of the program),
+    or pinned by `version`.
+    """
+
+    name: str
+    argv: (
+        tuple[str, ...] | Callable[[], tuple[str, ...]]
+    ) = ()  # a function where finding the program takes a look first
+    version: str | None = None
+    watch: tuple[
+        str, ...
+    ] = ()  # more paths whose stat takes part in the memo, such as a file that selects the tool's version
+
+    def __post_init__(self) -> None:
+        if bool(self.argv) == (self.version is not None):
+            raise ValueError(f"tool {self.name}: give either argv (to ask it) or version (to pin it)")
+
+
+class Runner(Protocol):
+    """What an `install` runs its commands with: under the supervisor, with a log, shown like a stage's."""
+
+    def __call__(
+        self, argv: Sequence[str], *, cwd: os.PathLike[str] | str | None = None, env: Mapping[str, str] | None = None
+    ) -> Ended:
+        """Run one command to its end. cwd: else the root; env: its whole environment, else ours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """Something to install before a command can run: doit task `setup:NAME`. Not a result: it never enters the
+    store or a key.
+    """
+
+    name: str
+    doc: str
+    is_ready: Callable[[], bool]
+    install: Callable[[Runner], None]
+    exclusive: str = ""  # setups with the same word here are never installed at once: they share a folder
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One arrow of the graph: what goes in, the command, what comes out. See the module's text for placeholders."""
+
+    name: str  # the doit task, and the link build/<scope>/.current/<name>
+    doc: str  # one sentence, for `doit list`
+    run: Sequence[str]  # argv
+    outputs: Sequence[str]  # relative to {out}; a folder ends in "/"
+    uncompared: Sequence[str] = ()  # outputs that differ from run to run by nature, such as timings and logs: no input
+    inputs: Mapping[str, Output] = field(default_factory=dict)
+    sources: Sequence[Source] = ()
+    external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
+    params: Mapping[str, Any] = field(default_factory=dict)  # dotted name -> JSON value
+    tools: Sequence[Tool] = ()
+    env: Sequence[str] = ()  # variables that enter the key and reach the command
+    set_env: Mapping[str, str] = field(default_factory=dict)
+    pythonpath: Sequence[str] = ()
+    needs: Sequence[Setup] = ()
+    scope: str = "shared"  # links live in build/<scope>/
+    links: Mapping[str, str] = field(default_factory=dict)  # build/<scope>/NAME -> .current/<stage>/PATH
+    profile: str = "fast"
+    profile_in_key: bool = False
+    reproducible: bool = True  # False: the same sources and tools need not give the same bytes, and nobody says so
+    resumable: bool = False
+    cwd: str = "{snapshot}"
+    background: bool = False  # outside the key: beside others (`-n 2`) it takes what they leave of the processor
+    # For the audit (audit.py), outside the key: what a command may open though the key does not hold it, for what it
+    # gives is pinned elsewhere (caches of downloads, settings of pip); and folders that it may only look through.
+    reads: Sequence[str] = ()
+    lists: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError with the stage's name for any declaration that cannot work."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+            raise ValueError(f"stage name {self.name!r} is not made of letters, digits, '_', '.' and '-'")
+        if not self.outputs:
+            raise ValueError(f"stage {self.name} declares no outputs")
+        for output in self.outputs:
+            parts = output.rstrip("/").split("/")
+            if output.startswith("/") or any(part in ("", ".", "..") for part in parts) or parts[0] in RESERVED:
+                raise ValueError(f"stage {self.name}: output {output!r} is not a plain relative name, or is reserved")
+        for output in self.uncompared:
+            if output not in self.outputs:
+                raise ValueError(
+                    f"stage {self.name}: uncompared {output!r} is not among its outputs {list(self.outputs)}"
+                )
+        for name, path in self.links.items():
+            if not any(
+                path.rstrip("/") == o.rstrip("/") or (o.endswith("/") and path.startswith(o)) for o in self.outputs
+            ):
+                raise ValueError(
+                    f"stage {self.name}: link {name} -> {path} is not among its outputs {list(self.outputs)}"
+                )
+        known = {*PLACEHOLDERS, *(f"in.{name}" for name in self.inputs)} - (set() if self.resumable else {"partial"})
+        for word in self.words():
+            for name in _PLACEHOLDER.findall(word):
+                if name not in known:
+                    raise ValueError(f"stage {self.name}: {{{name}}} in {word!r} is none of {', '.join(sorted(known))}")
+
+    @property
+    def compared(self) -> list[str]:
+        """The outputs that equal runs make equal: what an input can name."""
+        return [output for output in self.outputs if output not in self.uncompared]
+
+    def words(self) -> list[str]:
+        """Every text that may hold placeholders."""
+        return [*self.run, *self.set_env.values(), *self.pythonpath, self.cwd, *self.reads, *self.lists]
+
+
+def expand_placeholders(word: str, values: Mapping[str, str]) -> str:
+    """`word` with each {name} replaced; `${NAME}` of the shell is left alone."""
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], word)
+
+
+def nested(params: Mapping[str, Any]) -> dict[str, Any]:
+    """{"train.lr": 1} -> {"train": {"lr": 1}}. Raises ValueError if a name is both a value and a section."""
+    tree: dict[str, Any] = {}
+    for name, value in params.items():
+        *sections, last = name.split(".")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ValueError(f"parameter {name}: {section} is a value, not a section")
+        if last in node:
+            raise ValueError(f"parameter {name} is given twice, or is also a section")
+        node[last] = value
+    return tree

@@ -1,0 +1,1 @@
+"""doit's side: tasks and commands."""

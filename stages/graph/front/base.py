@@ -1,0 +1,195 @@
+"""What the commands share: how they find the graph, how errors read, and the exit statuses.
+
+Exit status: 0 well; 1 a failure with a message; 2 wrong arguments; 75 another run holds the lock; 128 + signal
+after a signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, ClassVar
+
+from doit.cmd_base import DoitCmdBase
+from doit.cmdparse import CmdParseError
+from doit.dependency import JsonDB, SqliteDB
+from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
+
+from ..decide.look import Graph
+from ..errors import GraphError, LockHeld, UsageError
+
+GC_THRESHOLD = (
+    100_000  # what a look makes lives to its end: with 1,000 stages, going through it again and again took 14 %
+)
+EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
+# The parts of `doit help` that commands stand in.
+BUILD, LOOK, RESULTS, PROJECT, MORE, NOWHERE = "Build", "Look", "Results", "This project", "More", ""
+
+
+class _MemoryDB(JsonDB):
+    """doit's record of runs, kept nowhere."""
+
+    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
+        self.name, self.codec = name, codec
+        self._db: dict[str, dict[str, Any]] = {}
+
+    def dump(self) -> None:
+        """Called by doit at the end."""
+
+
+def _sqlite_or_memory(name: str, codec: Any, *, module_name: str | None = None) -> Any:
+    return (_MemoryDB if name == ":memory:" else SqliteDB)(name, codec, module_name=module_name)
+
+
+class _Backends(dict[str, Any]):
+    """doit's keepers of its record. Those of other packages are looked for when one is named: 2 ms of every start."""
+
+    def __init__(self, look: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(sqlite3=_sqlite_or_memory)
+        self._look = look
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Called by doit with the name that was chosen. Raises UsageError if there is no such backend."""
+        if name not in self:
+            self.update({**self._look(), **self})
+        if name not in self:
+            raise UsageError(f"{name!r} is not a backend; there are: {', '.join(sorted(self))}")
+        return self[name]
+
+
+class Command(DoitCmdBase):
+    """What the commands here share: errors as one clear line, our exit statuses, and the graph."""
+
+    task_list: list[Any]
+    section = PROJECT  # where `doit help` lists it
+    options_anywhere = False  # whether options may follow the names
+    # option -> (its value, what it does): those of doit's that mean something here; None: `cmd_options` as they are
+    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = None
+
+    def get_backends(self) -> Any:
+        """Called by doit: its record of runs in memory costs no sqlite (5 ms); other dodo files keep theirs."""
+        return _Backends(super().get_backends)
+
+    def help(self) -> str:
+        """Called by `doit help COMMAND`."""
+        from .help import command_help
+
+        return command_help(self)
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Called by doit with the words after the command's name."""
+        gc.set_threshold(GC_THRESHOLD)
+        if "--help" in in_args or "-h" in in_args:
+            print(self.help())
+            return 0
+        try:
+            return int(super().parse_execute(self._options_first(in_args) if self.options_anywhere else in_args) or 0)
+        except (UsageError, CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
+            return self._wrong(error)
+        except LockHeld as error:
+            print(f"doit: {error}", file=sys.stderr)
+            return EXIT_LOCKED
+        except BrokenPipeError:  # `doit list | head`: the reader has what it wanted
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- so that the flush at exit says nothing either
+            return EXIT_FAILED
+        except (GraphError, OSError) as error:
+            from ..run.disk import described  # only what fails pays for it
+
+            graph = graph_of(getattr(self, "task_list", []))
+            print(f"doit: {described(error, graph.build if graph else os.getcwd())}", file=sys.stderr)
+            return EXIT_FAILED
+        except Exception:  # a defect: show where
+            import traceback
+
+            traceback.print_exc()
+            return EXIT_FAILED
+
+    def _options_first(self, words: Sequence[str]) -> list[str]:
+        """The words with the options, and the values of those that take one, before the names: doit wants it so."""
+        valued = {f"--{option['long']}" for option in self.cmd_options if option["type"] is not bool}
+        options, names, rest = [], [], iter(words)
+        for word in rest:
+            if word.startswith("-"):
+                options += [word, *islice(rest, word in valued)]
+            else:
+                names.append(word)
+        return options + names
+
+    def _wrong(self, error: Exception) -> int:
+        unknown = getattr(error, "not_found", None)
+        if unknown is not None:
+            message = self.unknown_task(unknown)
+        elif isinstance(error, CmdParseError):
+            message = self._wrong_option(str(error))
+        elif missing := re.match(r"Could not find dodo file '(.+)'", str(error)):
+            message = f"there is no {missing[1]}: go to the project's folder, or look above (-k), or name it (-f FILE)"
+        else:
+            message = str(error)
+        print(f"doit: {message}", file=sys.stderr)
+        return EXIT_USAGE
+
+    def unknown_task(self, word: str) -> str:
+        """What to say of a word that is no task."""
+        return f"{word!r} is not a task{self.nearest(word, self._task_names())}"
+
+    def _wrong_option(self, message: str) -> str:
+        """doit's words, without the list of its objects; and the nearest option."""
+        known = self.get_options()
+        message = re.sub(r"^Error parsing \w+: | \(parsing options: .*", "", message, flags=re.DOTALL)
+        otherwise = f"; `doit help {self.name}` shows the options"
+        if wrong := re.match(r"option (--[\w-]+) not recognized", message):
+            return message + self.nearest(wrong[1], [f"--{option.long}" for option in known if option.long], otherwise)
+        if wrong := re.match(r"Error parsing parameter '(\w+)' <class 'int'>.*: ('.*')", message, re.DOTALL):
+            long = next(option.long for option in known if option.name == wrong[1])
+            return f"--{long} takes a number, not {wrong[2]}"
+        return message.strip() + otherwise
+
+    def nearest(self, word: str, names: Sequence[str], otherwise: str = "; `doit list` shows them all") -> str:
+        """The end of a message about a word that is none of `names`."""
+        import difflib
+
+        near = difflib.get_close_matches(word, names, n=1)
+        return f"; did you mean {near[0]}?" if near else otherwise
+
+    def _task_names(self) -> list[str]:
+        return [task.name for task in getattr(self, "task_list", [])]
+
+    def graph(self) -> Graph:
+        """The graph behind the tasks. Raises UsageError if this dodo.py has none."""
+        graph = graph_of(self.task_list)
+        if graph is None:
+            raise UsageError("this dodo.py defines no stages")
+        return graph
+
+    def stage_names(self, names: Sequence[str] | None) -> list[str]:
+        """The stages among `names`. Raises UsageError for a name that is none."""
+        graph = self.graph()
+        for name in names or ():
+            if name not in graph.stages:
+                raise UsageError(f"{name!r} is not a stage{self.nearest(name, self._task_names())}")
+        return list(names or ())
+
+
+@contextlib.contextmanager
+def locked(graph: Graph) -> Iterator[None]:
+    """Hold the lock of the build folder; what was hashed meanwhile is kept."""
+    graph.lock.acquire()
+    try:
+        yield
+    finally:
+        graph.cache.save()
+        graph.lock.release()
+
+
+def graph_of(tasks: Sequence[Any]) -> Graph | None:
+    """The graph that made these tasks, if one did."""
+    for task in tasks:
+        graph = (task.meta or {}).get("graph")
+        if graph is not None:
+            return graph if isinstance(graph, Graph) else None
+    return None

@@ -1,0 +1,165 @@
+"""push, pull, gc: results that come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..decide.look import STORE_VARIABLE, Graph
+from ..errors import UsageError
+from .base import EXIT_FAILED, RESULTS, Command, locked
+
+STATE_WIDTH = 15
+
+
+class _Transfer(Command):
+    """What push and pull share: the remote, the lock, a line a stage and a sum."""
+
+    doc_usage = "[STAGE ...]"
+    options_anywhere = True
+    moved = ""  # what is said of a result that was moved
+
+    def transfer(self, graph: Graph, url: str, names: list[str]) -> int:
+        """Do it; returns the exit status."""
+        from ..manage import transfer
+        from ..show.report import Report
+        from ..show.units import size_text
+
+        graph.report = Report(self.outstream)
+        with locked(graph):
+            graph.store.sweep()
+            remote = graph.remote_at(url) if url else graph.remote
+            if remote is None:
+                raise UsageError(
+                    f"no remote store is configured: give {'--to' if self.name == 'push' else '--from'} URL, or set "
+                    f"{STORE_VARIABLE}=URL, or store.remote in the project's settings"
+                )
+            move = transfer.push if self.name == "push" else transfer.pull
+            done = move(graph, remote, names, self._say)
+        counts = [f"{done.moved} {self.moved} ({size_text(done.size_bytes)})", f"{done.there} there"]
+        self.outstream.write(", ".join([*counts, *([f"{done.missing} missing"] if done.missing else [])]) + "\n")
+        return EXIT_FAILED if remote.trouble is not None or (done.missing and self.name == "push" and names) else 0
+
+    def _say(self, state: str, text: str) -> None:
+        self.outstream.write(f"{state:<{STATE_WIDTH}}{text}\n")
+        self.outstream.flush()
+
+
+class Push(_Transfer):
+    """Copy results to the remote store."""
+
+    name = "push"
+    section = RESULTS
+    doc_purpose = "copy the results of stages to the remote store"
+    doc_usage = "[STAGE ...] [--to URL]"
+    doc_description = "With all that they need; without a name: of every stage."
+    cmd_options = (
+        {
+            "name": "to",
+            "short": "",
+            "long": "to",
+            "metavar": "URL",
+            "type": str,
+            "default": "",
+            "help": "instead of the configured one",
+        },
+    )
+    moved = "pushed"
+
+    def _execute(self, to: str, pos_args: Any = None) -> int:
+        return self.transfer(self.graph(), to, self.stage_names(pos_args))
+
+
+class Pull(_Transfer):
+    """Fetch results from the remote store."""
+
+    name = "pull"
+    section = RESULTS
+    doc_purpose = "fetch what would otherwise be built from the remote store"
+    doc_usage = "[STAGE ...] [--from URL]"
+    doc_description = "With all that they need; without a name: of every stage. Nothing is built."
+    cmd_options = (
+        {
+            "name": "source",
+            "short": "",
+            "long": "from",
+            "metavar": "URL",
+            "type": str,
+            "default": "",
+            "help": "instead of the configured one",
+        },
+    )
+    moved = "pulled"
+
+    def _execute(self, source: str, pos_args: Any = None) -> int:
+        return self.transfer(self.graph(), source, self.stage_names(pos_args))
+
+
+class Gc(Command):
+    """Take away the results that are needed least."""
+
+    name = "gc"
+    section = RESULTS
+    doc_purpose = "remove old results: --keep 10GB, --older-than 30d"
+    doc_usage = "[--keep SIZE] [--older-than AGE] [--dry-run]"
+    doc_description = (
+        "Never removes what a link names in any preset, nor what that was made from. The last used stay. What "
+        "stopped stages keep to resume from goes after 7 days, or after AGE, unless it is of today's key."
+    )
+    cmd_options = (
+        {
+            "name": "keep",
+            "short": "",
+            "long": "keep",
+            "metavar": "SIZE",
+            "type": str,
+            "default": "",
+            "help": "such as 10GB, 500MB, 0",
+        },
+        {
+            "name": "older",
+            "short": "",
+            "long": "older-than",
+            "metavar": "AGE",
+            "type": str,
+            "default": "",
+            "help": "such as 30d, 12h",
+        },
+        {
+            "name": "dryrun",
+            "short": "n",
+            "long": "dry-run",
+            "type": bool,
+            "default": False,
+            "help": "only say what would go",
+        },
+    )
+
+    def _execute(self, keep: str, older: str, dryrun: bool, pos_args: Any = None) -> int:
+        from ..manage import gc
+        from ..show.units import parse_age, parse_size, size_text
+
+        if pos_args:
+            raise UsageError(f"gc takes no stage ({pos_args[0]!r}); `doit clean STAGE` removes the result of one")
+        if not keep and not older:
+            raise UsageError("say what may go: --keep 10GB (how much stays), --older-than 30d, or both")
+        keep_bytes = parse_size(keep) if keep else None
+        older_s = parse_age(older) if older else None
+        graph = self.graph()
+        with locked(graph):
+            if not dryrun:
+                graph.store.sweep()
+            chosen = gc.plan(graph, keep_bytes, older_s)
+            if not dryrun:
+                gc.remove(graph, chosen)
+        verb = "would remove" if dryrun else "removed"
+        for entry, freed in chosen.entries:
+            stage = entry.receipt["stage"] if entry.receipt else "damaged"
+            self.outstream.write(f"{verb} {stage} {entry.key[:10]}  {size_text(freed)}\n")
+        for path, size_bytes in chosen.folders:
+            self.outstream.write(f"{verb} {path}  {size_text(size_bytes)}\n")
+        freed = sum(size for _, size in chosen.entries) + sum(size for _, size in chosen.folders)
+        self.outstream.write(
+            f"{verb} {len(chosen.entries) + len(chosen.folders)} ({size_text(freed)}); {chosen.kept} results stay "
+            f"({size_text(chosen.kept_bytes)}), {size_text(chosen.needed_bytes)} of them linked or needed by such\n"
+        )
+        return 0

@@ -1,0 +1,147 @@
+"""clean, accept: what a person changes by hand; and doit's commands that mean nothing here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+from ..errors import UsageError
+from ..keep.store import links_to, unlink
+from .base import EXIT_USAGE, NOWHERE, RESULTS, Command, locked
+
+
+class Clean(Command):
+    """Remove results, so that the next run makes them again."""
+
+    name = "clean"
+    section = RESULTS
+    doc_purpose = "remove the results of stages"
+    doc_usage = "[--dry-run] [STAGE ...]"
+    doc_description = (
+        "Without a name: of every stage. Results under other keys stay in the store, and so does one that another "
+        "preset uses too: only the link to it goes."
+    )
+    cmd_options = (
+        {
+            "name": "dryrun",
+            "short": "n",
+            "long": "dry-run",
+            "type": bool,
+            "default": False,
+            "help": "only say what would go",
+        },
+    )
+
+    def _execute(self, dryrun: bool, pos_args: Any = None) -> int:
+        graph = self.graph()
+        names = self.stage_names(pos_args) or list(graph.order)
+        with contextlib.nullcontext() if dryrun else locked(graph):
+            for name in names:
+                stage = graph.stages[name]
+                key = graph.linked_receipt(stage)[0]
+                if key is None:
+                    continue
+                others = [link for link in links_to(graph.build, key) if link != f"{stage.scope}/.current/{name}"]
+                verb = "would remove" if dryrun else "removed"
+                if others:
+                    users = ", ".join(others)
+                    self.outstream.write(f"{verb} the link of {name}; its result stays, for {users} uses it too\n")
+                else:
+                    self.outstream.write(f"{verb} {name}: {graph.store.entry(key)}\n")
+                if graph.shared is not None and os.path.lexists(graph.shared.entry(key)):
+                    self.outstream.write(
+                        f"  the next run takes it from {graph.shared.path}; `doit -a -s {name}` does not\n"
+                    )
+                if dryrun:
+                    continue
+                unlink(graph.build, stage.scope, name, stage.links)
+                if not others:
+                    graph.store.remove(key)
+        return 0
+
+
+class Accept(Command):
+    """Keep yesterday's result after a change that a person vouches for."""
+
+    name = "accept"
+    options_anywhere = True
+    section = RESULTS
+    doc_purpose = "keep a stage's result after a change that you vouch for"
+    doc_usage = "STAGE [--reason TEXT]"
+    doc_description = (
+        "Today's key gets the outputs of the linked result. Its receipt says so for ever, and so do why, info, verify "
+        "and the provenance. `doit -a -s STAGE` really makes it again."
+    )
+    cmd_options = (
+        {
+            "name": "reason",
+            "short": "",
+            "long": "reason",
+            "metavar": "TEXT",
+            "type": str,
+            "default": "",
+            "help": "why it may stay",
+        },
+    )
+
+    def _execute(self, reason: str, pos_args: Any = None) -> int:
+        from ..manage.accept import accept
+
+        names = self.stage_names(pos_args)
+        if len(names) != 1:
+            raise UsageError("accept takes one stage")
+        graph = self.graph()
+        with locked(graph):
+            graph.store.sweep()
+            differences = accept(graph, graph.stages[names[0]], reason or None)
+        self.outstream.write(f"accepted {names[0]}: its result stays, although\n")
+        for each in differences:
+            self.outstream.write(f"  {each.text()}\n")
+        return 0
+
+
+class _Refused(Command):
+    """A command of doit's that means nothing here: says what to use instead."""
+
+    section = NOWHERE
+    instead = ""
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Exit status 2, and a sentence."""
+        print(f"doit: {self.instead}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+class Forget(_Refused):
+    """doit's forget."""
+
+    name = "forget"
+    doc_purpose = "not here: use `clean STAGE`, or `run -a -s STAGE`"
+    instead = (
+        "there is no record of runs to forget: results are found by what they were made from. "
+        "`doit -a -s STAGE` makes one again, `doit clean STAGE` removes it"
+    )
+
+
+class Ignore(_Refused):
+    """doit's ignore."""
+
+    name = "ignore"
+    doc_purpose = "not here: name the stages that you want"
+    instead = (
+        "a stage cannot be ignored, for what comes after it would be made from the wrong inputs; "
+        "name the stages that you want: `doit STAGE`"
+    )
+
+
+class ResetDep(_Refused):
+    """doit's reset-dep."""
+
+    name = "reset-dep"
+    doc_purpose = "not here: nothing is recorded that could be reset"
+    instead = (
+        "nothing is recorded that could be reset: `doit why` compares with what is there now, "
+        "`doit -a -s STAGE` makes a result again"
+    )

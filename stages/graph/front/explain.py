@@ -1,0 +1,114 @@
+"""why, info, inspect: what is known of a stage or an artifact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import UsageError
+from .base import LOOK, Command
+
+
+class Why(Command):
+    """What is stale, why, and what follows."""
+
+    name = "why"
+    options_anywhere = True
+    section = LOOK
+    doc_purpose = "say what is stale, why, and what follows"
+    doc_usage = "[STAGE ...] [--json]"
+    doc_description = "Costs no more than a run in which nothing is stale, needs no lock and changes no result."
+    cmd_options = (
+        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
+    )
+
+    def _execute(self, json: bool, pos_args: Any = None) -> int:
+        from ..decide.why import as_text, explain
+
+        graph = self.graph()
+        explanations = explain(graph, self.stage_names(pos_args))
+        graph.cache.save()
+        if json:
+            from json import dumps
+
+            text = dumps([explanation.as_json() for explanation in explanations], indent=1, ensure_ascii=False)
+        else:
+            text = as_text(explanations)
+        self.outstream.write(text + "\n")
+        return 0
+
+
+class Info(Command):
+    """Everything about one stage: what it is made from, where its result lies, whether it is fresh."""
+
+    name = "info"
+    section = LOOK
+    doc_purpose = "show a stage: inputs, command, key, result, state"
+    doc_usage = "STAGE"
+
+    def _execute(self, pos_args: Any = None) -> int:
+        from ..decide.why import explain
+
+        names = self.stage_names(pos_args)
+        if len(names) != 1:
+            raise UsageError("info takes one stage")
+        graph = self.graph()
+        stage = graph.stages[names[0]]
+        explanation = explain(graph, names)[-1]
+        key, receipt = graph.linked_receipt(stage)
+        rows = [
+            ("stage", f"{stage.name}: {stage.doc}"),
+            ("state", explanation.state),
+            *(("", reason.text()) for reason in explanation.reasons),
+            ("command", " ".join(stage.run)),
+            *(("input", f"{name}: {output.path or 'all'} of {output.stage}") for name, output in stage.inputs.items()),
+            *(("output", output) for output in stage.outputs),
+            *(("parameter", f"{name} = {value!r}") for name, value in sorted(stage.params.items())),
+            *(
+                ("tool", f"{name}: {version.splitlines()[0]}")
+                for name, version in (receipt or {"components": {"tools": {}}})["components"]["tools"].items()
+            ),
+            ("result", graph.store.entry(key) if key else "none"),
+            *([("took", f"{receipt['run']['duration_s']} s")] if receipt else []),
+        ]
+        for label, text in rows:
+            self.outstream.write(f"{label:<11}{text}\n")
+        return 0
+
+
+class Inspect(Command):
+    """How an artifact was made, back to the sources."""
+
+    name = "inspect"
+    options_anywhere = True
+    section = LOOK
+    doc_purpose = "say how an artifact was made, back to the sources"
+    doc_usage = "STAGE | PATH [--json]"
+    doc_description = (
+        "PATH: an artifact, a file in one, a copy of one wherever it lies (it is known by its digest), "
+        "or a bundle from elsewhere that holds a provenance.json."
+    )
+    cmd_options = (
+        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
+    )
+
+    def _execute(self, json: bool, pos_args: Any = None) -> int:
+        from ..manage.origin import inspect
+
+        if len(pos_args or ()) != 1:
+            raise UsageError("inspect takes one stage or path")
+        graph = self.graph()
+        found = inspect(graph, pos_args[0])
+        graph.cache.save()
+        if json:
+            from json import dumps
+
+            told = {"what": found.what, "chain": [step.as_json() for step in found.chain]}
+            text = dumps(told, indent=1, ensure_ascii=False)
+        else:
+            from shutil import get_terminal_size
+
+            from ..manage.origin_text import as_text
+
+            text = as_text(found, get_terminal_size((120, 24)).columns)
+        self.outstream.write(text + "\n")
+        return 0

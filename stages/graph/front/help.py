@@ -1,0 +1,138 @@
+"""help: the commands, one command, or one stage, in words for a newcomer."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterable, Sequence
+from shutil import get_terminal_size
+from typing import Any
+
+from doit import cmd_help
+from doit.cmd_base import DoitCmdBase
+
+from ..errors import UsageError
+from ..show.table import made
+from .base import BUILD, LOOK, MORE, PROJECT, RESULTS, Command
+
+SECTIONS = (BUILD, LOOK, RESULTS, PROJECT, MORE)
+HIDDEN = {"dumpdb", "strace"}  # of doit's own: they look at its record of runs and at file_dep, and there are none
+WIDTH = 100  # columns at most: longer lines read badly
+OVERVIEW = """\
+Usage: doit [STAGE ...]            build these stages and all that they need; without a name, the default ones
+       doit COMMAND [...]          one of those below
+       doit help COMMAND | STAGE   more about it; `doit list` shows the stages
+"""
+EVERYWHERE = (
+    "-f FILE before a command names another dodo.py, -d FOLDER another folder to work in, "
+    "-k looks for dodo.py in the folders above too."
+)
+
+
+class Help(Command, cmd_help.Help):
+    """What there is, and how it is used."""
+
+    name = "help"
+    section = MORE
+    doc_purpose = "say what there is, and how it is used"
+    doc_usage = "[COMMAND | STAGE]"
+
+    def execute(self, params: Any, args: Sequence[str]) -> int:
+        """Called by doit. Needs a dodo.py only for the help of a stage."""
+        if len(args) > 1:
+            raise UsageError("help takes one command or stage")
+        if not args:
+            print(overview(self.cmds, self._project(params)))
+        elif args[0] in self.cmds:
+            print(self.cmds[args[0]](cmds=self._cmds, **self.init_kwargs).help())
+        else:
+            DoitCmdBase.execute(self, params, args)
+        return 0
+
+    def _execute(self, pos_args: Any) -> None:
+        tasks = {task.name: task for task in self.task_list}
+        if pos_args[0] in tasks:
+            print(task_help(tasks[pos_args[0]]))
+        elif pos_args[0] == "task":
+            self.print_task_help()
+        else:
+            names = [*tasks, *self.cmds]
+            raise UsageError(f"{pos_args[0]!r} is neither a command nor a task{self.nearest(pos_args[0], names)}")
+
+    def _project(self, params: Any) -> str:
+        """What the project says of itself: the docstring of its dodo.py, "" where there is none."""
+        try:
+            self.loader.setup(params)
+        except Exception:  # a broken dodo.py does not keep help away
+            return ""
+        return inspect.cleandoc((self.loader.namespace or {}).get("__doc__") or "")
+
+
+def overview(commands: dict[str, Any], project: str) -> str:
+    """The text of `doit help`. `commands`: name -> class. `project`: what the project says of itself."""
+    parts = [project + "\n"] if project else []
+    parts.append(OVERVIEW)
+    for section in SECTIONS:
+        rows = [
+            (name, command.doc_purpose)
+            for name, command in sorted(commands.items())
+            if getattr(command, "section", MORE) == section and name not in HIDDEN
+        ]
+        if rows:
+            parts += [f"{section}:", *_columns(rows, max(map(len, commands))), ""]
+    return "\n".join([*parts, *textwrap.wrap(EVERYWHERE, _width())])
+
+
+def command_help(command: Command) -> str:
+    """The text of `doit help COMMAND`: with the options that mean something here."""
+    usage = f"doit {command.name} {command.doc_usage}".rstrip()
+    parts = [f"doit {command.name}: {command.doc_purpose}", "", f"Usage: {usage}"]
+    if command.doc_description:
+        parts += ["", *textwrap.wrap(command.doc_description, _width())]
+    ours = {option["name"]: option for option in command.cmd_options if isinstance(option, dict)}
+    told = command.told_options
+    rows = []
+    for option in command.get_options():
+        if option.name in (ours if told is None else told):
+            value, text = (option.metavar, option.help) if told is None else told[option.name]
+            names = [f"-{option.short}"] * bool(option.short) + [f"--{option.long}"] * bool(option.long)
+            rows.append((", ".join(names) + (f" {value}" if option.type is not bool else ""), text))
+    if rows:
+        parts += ["", "Options:", *_columns(rows, max(len(label) for label, _ in rows))]
+    return "\n".join(parts)
+
+
+def task_help(task: Any) -> str:
+    """The text of `doit help STAGE`; of any other task what it says of itself."""
+    name, parts = task.name, [f"{task.name}: {task.doc}"]
+    graph = (task.meta or {}).get("graph")
+    if graph is not None and name in graph.stages:
+        stage = graph.stages[name]
+        inputs = ", ".join(dict.fromkeys(output.stage for output in stage.inputs.values()))
+        parts += [f"Makes {', '.join(made(graph, stage))}." + (f" Needs {inputs}." if inputs else "")]
+        rows = [
+            (f"doit {name}", "build it and all that it needs, where that is stale"),
+            (f"doit -s {name}", "it alone"),
+            (f"doit -a -s {name}", "it alone, even if it is fresh"),
+            (f"doit why {name}", "what is stale, why, and what follows"),
+            (f"doit info {name}", "its inputs, command, key, result and state"),
+            (f"doit inspect {name}", "how its result was made, back to the sources"),
+            (f"doit clean {name}", "remove its result"),
+        ]
+    else:
+        rows = [(f"doit {name}", "run it, if it is not up to date")]
+    return "\n".join([*parts, "", *_columns(rows, max(len(label) for label, _ in rows))])
+
+
+def _columns(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
+    """Two columns; the second is wrapped."""
+    lines = []
+    for label, text in rows:
+        indent = f"  {'':<{width}}  "
+        wrapped = textwrap.wrap(text, max(20, _width() - len(indent))) or [""]
+        lines += [f"  {label:<{width}}  {wrapped[0]}", *(indent + line for line in wrapped[1:])]
+    return lines
+
+
+def _width() -> int:
+    return min(WIDTH, get_terminal_size((WIDTH, 24)).columns)

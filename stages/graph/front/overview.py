@@ -1,0 +1,122 @@
+"""list, graph: the whole graph at a glance."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from doit.cmd_base import check_tasks_exist
+
+from ..errors import UsageError
+from ..show.terminal import coloured, moves, shows_unicode
+from .base import LOOK, Command, graph_of
+
+
+class List(Command):
+    """One sentence a task, in graph order."""
+
+    name = "list"
+    options_anywhere = True
+    section = LOOK
+    doc_purpose = "list the tasks, one sentence each"
+    doc_usage = "[--status] [--all] [TASK ...]"
+    doc_description = (
+        "A table in the terminal: what a task makes and how long that usually takes too. In a pipe: a line a task."
+    )
+    cmd_options = tuple(
+        {"name": name, "short": short, "long": long, "type": bool, "default": False, "help": text}
+        for name, short, long, text in (
+            ("status", "s", "status", "with the state of each stage, as why tells it"),
+            ("subtasks", "", "all", "with what groups hold, such as each setup"),
+            ("private", "p", "private", "with tasks whose names begin with _"),
+            ("quiet", "q", "quiet", "only the names"),
+        )
+    )
+
+    def _execute(self, status: bool, subtasks: bool, private: bool, quiet: bool, pos_args: Any = None) -> int:
+        tasks = {task.name: task for task in self.task_list}
+        check_tasks_exist(tasks, pos_args)
+        shown = (
+            [tasks[name] for name in pos_args]
+            if pos_args
+            else [t for t in self.task_list if subtasks or not t.subtask_of]
+        )
+        shown = [task for task in shown if private or not task.name.startswith("_")]
+        states: dict[str, str] | None = None
+        if status:
+            from ..decide.why import explain
+
+            graph = self.graph()
+            stages = [task.name for task in shown if task.name in graph.stages]
+            states = {each.stage: each.state for each in explain(graph, stages)} if stages else {}
+            graph.cache.save()
+        if quiet:
+            self.outstream.write("".join(f"{task.name}\n" for task in shown))
+        elif moves(self.outstream):
+            from ..show.table import print_tasks
+
+            print_tasks(self.outstream, graph_of(self.task_list), shown, states)
+        else:
+            self._plain(shown, states)
+        return 0
+
+    def _plain(self, shown: list[Any], states: dict[str, str] | None) -> None:
+        """A line a task: name, state, sentence."""
+        width = max((len(task.name) for task in shown), default=0) + 2
+        state_width = max(map(len, (states or {}).values()), default=-2) + 2
+        for task in shown:
+            state = f"{(states or {}).get(task.name, ''):<{state_width}}"
+            self.outstream.write(f"{task.name:<{width}}{state}{task.doc}".rstrip() + "\n")
+
+
+class GraphCommand(Command):
+    """The graph with each stage's state."""
+
+    name = "graph"
+    section = LOOK
+    doc_purpose = "draw the graph with each stage's state"
+    doc_usage = "[STAGE ...]"
+    doc_description = (
+        "Named stages and all that they need; every stage without a name. In the terminal; with --svg FILE or "
+        "--mermaid for a page. Edges that follow from others are left out. Like why, it needs no lock and changes "
+        "no result."
+    )
+    cmd_options = (
+        {
+            "name": "svg",
+            "short": "",
+            "long": "svg",
+            "metavar": "FILE",
+            "type": str,
+            "default": "",
+            "help": "write a picture to this file",
+        },
+        {"name": "mermaid", "short": "", "long": "mermaid", "type": bool, "default": False, "help": "as Mermaid text"},
+        {"name": "every", "short": "", "long": "all", "type": bool, "default": False, "help": "draw every edge"},
+        {"name": "plain", "short": "", "long": "plain", "type": bool, "default": False, "help": "without the states"},
+    )
+
+    def _execute(self, svg: str, mermaid: bool, every: bool, plain: bool, pos_args: Any = None) -> int:
+        from ..decide.why import explain, needed
+        from ..show.draw import Node, as_mermaid, as_svg, as_text
+
+        graph = self.graph()
+        names = self.stage_names(pos_args)
+        if svg and mermaid:
+            raise UsageError("--svg and --mermaid are two pictures; choose one")
+        wanted = needed(graph, names or graph.order)
+        states = {} if plain else {each.stage: each.state for each in explain(graph, names)}
+        graph.cache.save()
+        nodes = [
+            Node(name, stage.doc, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))
+            for name in graph.order
+            if name in wanted and (stage := graph.stages[name])
+        ]
+        if svg:
+            with open(svg, "w", encoding="utf-8") as file:
+                file.write(as_svg(nodes, f"The stages of {os.path.basename(graph.root)}", every))
+        elif mermaid:
+            self.outstream.write(as_mermaid(nodes, every))
+        else:
+            self.outstream.write(as_text(nodes, every, coloured(self.outstream), not shows_unicode(self.outstream)))
+        return 0

@@ -1,0 +1,140 @@
+"""run: build what is stale."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from types import FrameType
+from typing import Any, ClassVar, TextIO
+
+from doit import cmd_run
+
+from ..decide.look import Graph
+from ..errors import Interrupted, UsageError
+from ..show.report import Report
+from ..show.terminal import moves
+from .base import BUILD, EXIT_FAILED, Command, graph_of
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Run(Command, cmd_run.Run):
+    """Build what is stale: doit's `run` with the lock, signals, threads for `-n`, and our report."""
+
+    name = "run"
+    section = BUILD
+    doc_purpose = "build what is stale"
+    doc_usage = "[STAGE ...]"
+    doc_description: str | None = (
+        "The word run may be left out. What is named is built with all that it needs; without a name, what the "
+        "project builds by default. Exit status 0 if all is well, 1 for a failure, 2 for wrong arguments, 75 if "
+        "another run holds the lock, 128 + the signal's number after a signal."
+    )
+    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+        "always": ("", "build what is fresh too, whatever the store has"),
+        "single": ("", "the named stages alone, without what they need"),
+        "continue": ("", "after a failure go on with what does not need it"),
+        "num_process": ("N", "so many stages at the same time"),
+        "verbosity": ("N", "0: in a pipe, leave out what the commands print"),
+    }
+
+    def get_reporters(self) -> dict[str, Any]:
+        """Called by doit at every start. Those of other packages are looked for when one is named: that takes 2 ms."""
+        return {}
+
+    def unknown_task(self, word: str) -> str:
+        """A word after `doit` may be meant as a command."""
+        names = [*self._task_names(), *self.loader.cmd_names]
+        otherwise = "; `doit list` shows the tasks, `doit help` the commands"
+        return f"{word!r} is neither a task nor a command{self.nearest(word, names, otherwise)}"
+
+    def _execute(
+        self,
+        outfile: Any,
+        verbosity: int | None = None,
+        always: bool = False,
+        continue_: bool = False,
+        reporter: Any = "console",
+        num_process: int = 0,
+        single: bool = False,
+        auto_delayed_regex: bool = False,
+        force_verbosity: bool = False,
+        failure_verbosity: int = 0,
+        pdb: bool = False,
+    ) -> int:
+        options = {
+            "verbosity": verbosity,
+            "always": always,
+            "continue_": continue_,
+            "num_process": num_process,
+            "par_type": "thread",
+            "single": single,
+            "auto_delayed_regex": auto_delayed_regex,
+            "force_verbosity": force_verbosity,
+            "failure_verbosity": failure_verbosity,
+            "pdb": pdb,
+        }
+        graph = graph_of(self.task_list)
+        if graph is None or reporter != "console":
+            self.reporters = super().get_reporters()
+            if isinstance(reporter, str) and reporter not in self.reporters:
+                raise UsageError(f"{reporter!r} is not a reporter; there are: {', '.join(sorted(self.reporters))}")
+        if graph is None:
+            return int(super()._execute(outfile, reporter=reporter, **options))
+        graph.lock.acquire()
+        try:
+            graph.store.sweep()
+            graph.always = always
+            report = graph.report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
+            with catching_signals(graph, report):
+                result = super()._execute(outfile, reporter=report or reporter, **options)
+            return EXIT_FAILED if result else 0
+        except Interrupted as stopped:
+            return 128 + stopped.signum
+        finally:
+            graph.cache.save()
+            graph.lock.release()
+
+
+def report_for(stream: TextIO, quiet: bool) -> Report:
+    """The report that suits a stream: a live one on a terminal."""
+    if moves(stream):
+        from ..show.live import LiveReport
+
+        return LiveReport(stream, quiet)
+    return Report(stream, quiet)
+
+
+@contextlib.contextmanager
+def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP end the commands by group, then this run. A second signal leaves them no grace."""
+    before: dict[int, Any] = {}
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if graph.stopping:
+            if "processes" in vars(graph):
+                graph.processes.hurry()
+            return
+        graph.stopping = True
+        if report is not None:
+            report.stopped = True
+        raise Interrupted(signum)
+
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    except Interrupted as stopped:
+        if "processes" in vars(graph):
+            graph.processes.stop_all()
+        if report is not None:
+            report.close()
+        name = signal.Signals(stopped.signum).name
+        print(f"\ndoit: stopped by {name}; what was finished is kept, run again to go on", file=sys.stderr)
+        raise
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

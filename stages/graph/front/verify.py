@@ -1,0 +1,116 @@
+"""verify: check the linked results, build them again elsewhere, compare with artifacts.lock."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Collection
+from typing import Any
+
+from doit.loader import generate_tasks
+
+from ..decide.look import Graph
+from ..errors import GraphError, Interrupted, UsageError
+from ..keep.store import remove_tree
+from ..manage.artifacts import ArtifactsLock
+from .base import EXIT_FAILED, RESULTS, locked
+from .run import Run, catching_signals
+
+
+class Verify(Run):
+    """Check every linked result; with --rebuild build it again, cold but for the tools, and compare bytes."""
+
+    name = "verify"
+    options_anywhere = True
+    section = RESULTS
+    doc_purpose = "check results against receipts, artifacts.lock and a second build"
+    doc_usage = "[STAGE ...] [--rebuild [--keep]] [--update-lock] [--json]"
+    doc_description = (
+        "Without a name: every linked result. Reads every byte. Exit status 0 if all is well, else 1. "
+        "--rebuild first brings the stages up to date, then builds them and what they need again in a folder of its "
+        "own (build/verify), with no store, while the build folder stays locked."
+    )
+    told_options = None
+    cmd_options = tuple(
+        {"name": name, "short": "", "long": name.replace("_", "-"), "type": bool, "default": False, "help": text}
+        for name, text in (
+            ("rebuild", "build again elsewhere and compare bytes"),
+            ("keep", "keep the folder of --rebuild"),
+            ("update_lock", "write the digests to artifacts.lock, if all else is well"),
+            ("json", "for programs; what commands print goes to standard error"),
+        )
+    )
+
+    def _execute(  # type: ignore[override]
+        self, rebuild: bool, keep: bool, update_lock: bool, json: bool, pos_args: Any = None
+    ) -> int:
+        from ..manage import verification as verify
+
+        graph = self.graph()
+        names = self.stage_names(pos_args)
+        if keep and not rebuild:
+            raise UsageError("--keep keeps the folder of --rebuild; give both")
+        lock = ArtifactsLock(graph.root)
+        with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+            if rebuild:
+                names = names or [name for name in self.sel_tasks or graph.order if name in graph.stages]
+                status = self._run(graph, names)
+                if status != 0:
+                    return status
+            verdicts = verify.check(graph, names)
+            if not any(verdict.required for verdict in verdicts):
+                raise GraphError("nothing is built, so nothing can be verified; run `doit` first")
+            if rebuild and not any(verdict.failed for verdict in verdicts):
+                try:
+                    status = self._rebuild(graph, verdicts, keep)
+                except Interrupted as stopped:
+                    status = 128 + stopped.signum
+                if status != 0:
+                    return status
+        update = update_lock and not any(verdict.failed for verdict in verdicts)
+        verify.compare_with_lock(graph, verdicts, lock, update)
+        if json:
+            from json import dumps
+
+            text = dumps(verify.as_json(verdicts), indent=1, ensure_ascii=False)
+        else:
+            text = verify.as_text(verdicts)
+        sys.stdout.write(text + "\n")
+        if update_lock:
+            said = "was not written: see above" if not update else "written" if lock.save() else "is as it was"
+            print(f"{lock.path}: {said}", file=sys.stderr)
+        return EXIT_FAILED if any(verdict.failed for verdict in verdicts) else 0
+
+    def _rebuild(self, graph: Graph, verdicts: Collection[Any], keep: bool) -> int:
+        """Build in a folder of its own what can come out alike, and compare; returns the status of the build."""
+        from ..manage import verification as verify
+
+        wanted = [v.stage for v in verdicts if verify.not_alike(graph, v.stage) is None]
+        with locked(graph), catching_signals(graph, None):
+            other = elsewhere(graph, f"{graph.build}/verify")
+            try:
+                other.lock.acquire()  # waits for what a killed one left running
+                other.lock.release()
+                remove_tree(other.build)
+                print(f"\nbuilding again, cold, in {other.build}", flush=True)
+                verify.seed_accepted(graph, other, [verdict.stage for verdict in verdicts])
+                status = self._run(other, wanted) if wanted else 0
+                if status == 0:
+                    verify.compare_with_rebuilt(graph, verdicts, other, wanted)
+                return status
+            finally:
+                if not keep:
+                    remove_tree(other.build)
+                    print(f"removed {other.build}", flush=True)
+
+    def _run(self, graph: Graph, names: list[str]) -> int:
+        """Bring stages of a graph up to date as `doit run` does; returns the exit status."""
+        self.task_list = generate_tasks("task_verify", graph.tasks())
+        self.sel_tasks = names
+        return super()._execute(sys.stdout, verbosity=2)
+
+
+def elsewhere(graph: Graph, build: str) -> Graph:
+    """The same stages over another build folder, with no store but its own."""
+    stages, setups = list(graph.stages.values()), list(graph.setups.values())
+    return Graph(stages, setups, root=graph.root, build=build, path=graph.path, grace_s=graph.grace_s, store="off")

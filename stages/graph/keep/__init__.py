@@ -1,0 +1,1 @@
+"""What is kept: results, links, receipts, and remote stores of them."""

@@ -1,0 +1,1 @@
+"""What is done with results: verify, accept, remove, transfer, tell their origin."""

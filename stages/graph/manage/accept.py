@@ -1,0 +1,96 @@
+"""accept: keep yesterday's result after a change that a person vouches for.
+
+Today's key gets an entry of its own that holds the linked result's outputs. Its receipt says so for ever:
+
+    accepted: {from: old key, differences: [{kind, name, old, new}], reason, when, earlier: the old one's own, if any}
+
+The outputs are hard links: both entries are immutable, so a night's weights need not be stored twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..decide import key as keys
+from ..decide.key import Reason
+from ..decide.look import Graph, State
+from ..decide.why import FRESH, FROM_STORE, explain
+from ..declare.stage import Stage
+from ..errors import GraphError
+from ..keep import store as stores
+from ..keep.receipt import NAME, Receipt
+from ..read.digest import walk
+
+
+def accept(graph: Graph, stage: Stage, reason: str | None) -> list[Reason]:
+    """Link the outputs of the linked result as those of today's key; returns what differs. For the lock's holder.
+
+    Raises GraphError where there is nothing to accept, or it would not be what the graph says: see the messages.
+    """
+    *upstream, itself = explain(graph, [stage.name])
+    if itself.state == FRESH:
+        raise GraphError(f"{stage.name} is fresh: there is nothing to accept")
+    stale = [each.stage for each in upstream if each.state != FRESH]
+    if stale:
+        words = " and ".join(f"`doit {name}`" for name in stale)
+        raise GraphError(f"{stage.name} is made from {', '.join(stale)}, not fresh; run {words}, or accept that first")
+    if itself.state == FROM_STORE:
+        raise GraphError(f"the store has today's result of {stage.name}; run `doit {stage.name}` to link it")
+    state = graph.state(stage)
+    receipt = _acceptable(graph, stage, state)
+    assert state.key is not None and state.components is not None
+    differences = keys.differences(receipt["components"], state.components)
+    accepted = {
+        "from": receipt["key"],
+        "differences": [each._asdict() for each in differences],
+        "reason": reason,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **({"earlier": receipt["accepted"]} if "accepted" in receipt else {}),
+    }
+    folder = graph.store.new_folder("accepted")
+    try:
+        _link_files(graph.store.entry(receipt["key"]), folder)
+        today = {**receipt, "key": state.key, "components": state.components, "accepted": accepted}
+        graph.store.publish(folder, state.key, today)
+    finally:
+        if os.path.lexists(folder):
+            stores.remove_tree(folder)
+    stores.link(graph.build, stage.scope, stage.name, state.key, stage.links)
+    graph.time_passed()
+    return differences
+
+
+def _acceptable(graph: Graph, stage: Stage, state: State) -> Receipt:
+    """The receipt of the linked result, if that may stand for today's. Raises GraphError if not."""
+    name, receipt = stage.name, state.receipt
+    if state.linked is None:
+        raise GraphError(f"{name} was never built: there is nothing to accept; run `doit {name}`")
+    if receipt is None or graph.store.good(state.linked) is None:
+        raise GraphError(f"the result of {name} is damaged; run `doit {name}`")
+    if state.key is None:
+        unknown = "; ".join(reason.text() for reason in state.reasons)
+        raise GraphError(f"today's key of {name} cannot be told: {unknown}")
+    if sorted(receipt["outputs"]) != sorted(stage.outputs):
+        had, has = ", ".join(sorted(receipt["outputs"])), ", ".join(sorted(stage.outputs))
+        raise GraphError(f"{name} makes {has} today, the result to accept has {had}; run `doit {name}`")
+    return receipt
+
+
+def _link_files(entry: str, folder: str) -> None:
+    """The files of an entry but its receipt, as hard links; as copies where the file system has none."""
+    import shutil
+
+    for file in walk(entry):
+        if file.name == NAME:
+            continue
+        target = f"{folder}/{file.name}"
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        try:
+            os.link(file.path, target)
+        except OSError:
+            shutil.copy2(file.path, target)
+            stores.flush(target)
+    for path, folders, _ in os.walk(entry):
+        for each in folders:
+            os.makedirs(os.path.join(folder, os.path.relpath(f"{path}/{each}", entry)), exist_ok=True)

@@ -1,0 +1,153 @@
+"""gc: take away the results that are needed least.
+
+Never what a link names in any scope of the build folder, nor what such a result was made from, as far as it is here:
+`verify` and `inspect` walk up from it. Of the rest the last used stay. A result counts as used when its link is
+flipped to it or away from it (`store.link` sets the time of its folder).
+
+Each goes by a rename first, so a kill in the middle leaves whole entries and left-overs that the next run sweeps.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+
+from ..decide.look import Graph
+from ..keep import store as stores
+from ..keep.receipt import Receipt, digest_in
+
+PARTIAL_S = 7 * 86_400.0  # what a stage keeps to resume from, and scratch folders, are kept so long
+KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass
+class Entry:
+    """One result in the store."""
+
+    key: str
+    used_s: float  # Unix time
+    inodes: dict[int, int]  # of its files, to their sizes in bytes: accepted results share files
+    receipt: Receipt | None
+
+
+@dataclass
+class Plan:
+    """What is to go."""
+
+    entries: list[tuple[Entry, int]] = field(default_factory=list)  # with the bytes that each frees
+    folders: list[tuple[str, int]] = field(default_factory=list)  # build/partial/KEY, build/run/STAGE
+    kept_bytes: int = 0
+    kept: int = 0
+    needed_bytes: int = 0  # of the kept ones, those that links need
+
+
+def plan(graph: Graph, keep_bytes: int | None, older_than_s: float | None) -> Plan:
+    """Choose what goes: until the store holds `keep_bytes`, and whatever was not used for `older_than_s` seconds."""
+    now = time.time()
+    entries = {entry.key: entry for entry in _entries(graph)}
+    needed = _needed(graph, entries)
+    owners: dict[int, int] = {}
+    for entry in entries.values():
+        for inode in entry.inodes:
+            owners[inode] = owners.get(inode, 0) + 1
+    sizes = {inode: size for entry in entries.values() for inode, size in entry.inodes.items()}
+    found = Plan(kept_bytes=sum(sizes.values()), kept=len(entries))
+    found.needed_bytes = sum({i: s for key in needed for i, s in entries[key].inodes.items()}.values())
+    others = [entry for entry in entries.values() if entry.key not in needed]
+    for entry in sorted(others, key=lambda each: (each.receipt is not None, each.used_s)):
+        too_much = keep_bytes is not None and found.kept_bytes > keep_bytes
+        too_old = older_than_s is not None and now - entry.used_s > older_than_s
+        if not (too_much or too_old or entry.receipt is None):
+            continue
+        freed = 0
+        for inode, size in entry.inodes.items():
+            owners[inode] -= 1
+            freed += size if owners[inode] == 0 else 0
+        found.kept_bytes -= freed
+        found.kept -= 1
+        found.entries.append((entry, freed))
+    age_s = PARTIAL_S if older_than_s is None else older_than_s
+    found.folders = [(path, size) for path, used_s, size in _scratch(graph) if now - used_s > age_s]
+    return found
+
+
+def remove(graph: Graph, chosen: Plan) -> None:
+    """Do it. For the lock's holder."""
+    for entry, _ in chosen.entries:
+        graph.store.remove(entry.key)
+    for number, (path, _) in enumerate(chosen.folders):
+        aside = f"{graph.store.path}/.tmp-removed-{number}-{os.getpid()}"
+        os.makedirs(graph.store.path, exist_ok=True)
+        os.rename(path, aside)
+        stores.remove_tree(aside)
+        graph.cache.forget(f"{path}/")
+
+
+def _entries(graph: Graph) -> list[Entry]:
+    found = []
+    try:
+        names = [name for name in os.listdir(graph.store.path) if KEY.fullmatch(name)]
+    except FileNotFoundError:
+        return []
+    for name in names:
+        path = graph.store.entry(name)
+        inodes, _ = _measure(path)
+        found.append(Entry(name, os.stat(path).st_mtime, inodes, graph.store.receipt(name)))
+    return found
+
+
+def _needed(graph: Graph, entries: dict[str, Entry]) -> set[str]:
+    """The keys that links name, and those of what these were made from."""
+    makers: dict[str, list[Entry]] = {}  # digest of an output -> results that have it, the last used first
+    for entry in sorted(entries.values(), key=lambda each: -each.used_s):
+        for output in (*(entry.receipt or {}).get("outputs", ()), ""):
+            digest = digest_in(entry.receipt, output)
+            if digest is not None:
+                makers.setdefault(digest, []).append(entry)
+    linked = stores.linked_keys(graph.build)
+    needed: set[str] = set()
+    waiting = [key for key in linked if key in entries]
+    while waiting:
+        key = waiting.pop()
+        if key in needed:
+            continue
+        needed.add(key)
+        receipt = entries[key].receipt or {}
+        origins = receipt.get("run", {}).get("inputs", {})
+        for name, digest in receipt.get("components", {}).get("inputs", {}).items():
+            origin = origins.get(name, {}).get("key") if isinstance(origins, dict) else None
+            made = [entry.key for entry in makers.get(digest, ())]
+            if origin in entries:  # what it was really made from
+                waiting.append(origin)
+            elif not needed.intersection(made) and not linked.intersection(made):
+                waiting += made[:1]
+    return needed
+
+
+def _scratch(graph: Graph) -> list[tuple[str, float, int]]:
+    """(path, last change, bytes) of what stopped stages keep to resume from but under today's keys, and of the
+    folders in which stages ran that are no longer declared.
+    """
+    found = []
+    today = {graph.state(stage).key for stage in graph.stages.values() if stage.resumable}
+    partial, run = f"{graph.build}/partial", f"{graph.build}/run"
+    for name in os.listdir(partial) if os.path.isdir(partial) else ():
+        if name not in today:
+            found.append(f"{partial}/{name}")
+    for name in os.listdir(run) if os.path.isdir(run) else ():
+        if name not in graph.stages and os.path.isfile(f"{run}/{name}/src.json"):  # a snapshot: the engine's own
+            found.append(f"{run}/{name}")
+    return [(path, changed_s, sum(inodes.values())) for path in sorted(found) for inodes, changed_s in [_measure(path)]]
+
+
+def _measure(folder: str) -> tuple[dict[int, int], float]:
+    """({inode: size in bytes} of the files below a folder, when the last of them changed)."""
+    inodes, changed_s = {}, os.lstat(folder).st_mtime
+    for path, _, names in os.walk(folder):
+        for name in names:
+            st = os.lstat(f"{path}/{name}")
+            inodes[st.st_ino] = st.st_size
+            changed_s = max(changed_s, st.st_mtime)
+    return inodes, changed_s

@@ -1,0 +1,104 @@
+"""push and pull: the results of stages to a remote store, and from it.
+
+Keys downstream are known only once what is upstream is known, so both walk the graph in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from ..decide.look import Graph
+from ..decide.why import needed
+from ..keep import store
+from ..keep.remote import Remote
+
+Say = Callable[[str, str], None]  # (state of a stage, the stage and what there is to say of it)
+
+
+@dataclass
+class Sum:
+    """What a push or a pull did."""
+
+    moved: int = 0
+    size_bytes: int = 0  # of what was moved
+    there: int = 0  # nothing to do
+    missing: int = 0
+
+
+def push(graph: Graph, remote: Remote, names: Collection[str], say: Say) -> Sum:
+    """Send the linked results of the named stages and of all that they need; every stage if none is named.
+
+    Stops where the remote cannot be written: `remote.trouble` then says why.
+    """
+    done = Sum()
+    wanted = needed(graph, names or graph.order)
+    for name in [name for name in graph.order if name in wanted]:
+        key = graph.linked_receipt(graph.stages[name])[0]
+        if key is None or graph.store.good(key) is None:
+            done.missing += 1
+            say("no result", f"{name}: {'never built' if key is None else 'damaged'}; run `doit {name}`")
+            continue
+        sent = remote.send(key, graph.store, unless_there=True)
+        if sent is None:
+            break
+        is_new, size_bytes = sent
+        done.moved += is_new
+        done.there += not is_new
+        done.size_bytes += size_bytes if is_new else 0
+        say("pushed" if is_new else "there", f"{name}  {size_bytes:,} bytes")
+    return done
+
+
+def pull(graph: Graph, remote: Remote, names: Collection[str], say: Say) -> Sum:
+    """Link what the graph would otherwise build, from the store or the remote, as far as keys can be known.
+
+    Stops where the remote cannot be read: `remote.trouble` then says why.
+    """
+    done = Sum()
+    wanted = needed(graph, names or graph.order)
+    for name in [name for name in graph.order if name in wanted]:
+        stage = graph.stages[name]
+        state = graph.state(stage)
+        if state.fresh:
+            done.there += 1
+            say("fresh", name)
+            continue
+        if state.key is None:
+            done.missing += 1
+            say("not known", f"{name}: {_unknown(graph, name)}")
+            continue
+        found = graph.reusable(stage, state)
+        if found is not None and found[0] is graph.store:
+            key, size_bytes = found[1]["key"], None
+        else:
+            key, size_bytes = state.key, remote.fetch(state.key, graph.store)
+            if size_bytes is None:
+                if remote.trouble is not None:
+                    break
+                done.missing += 1
+                say("not there", f"{name}: {key[:10]}")
+                continue
+        store.link(graph.build, stage.scope, name, key, stage.links)
+        graph.time_passed()
+        if size_bytes is None:
+            done.there += 1
+            say("from the store", name)
+        else:
+            done.moved += 1
+            done.size_bytes += size_bytes
+            say("pulled", f"{name}  {size_bytes:,} bytes")
+    return done
+
+
+def _unknown(graph: Graph, name: str) -> str:
+    """Why the key of a stage cannot be told."""
+    stage = graph.stages[name]
+    state = graph.state(stage)
+    inputs = graph.linked_inputs(stage)
+    lacking = sorted({stage.inputs[each].stage for each, digest in inputs.items() if digest is None})
+    if lacking:
+        return f"it needs {', '.join(lacking)} first"
+    if state.missing_tools:
+        return f"not found on PATH: {', '.join(state.missing_tools)}"
+    return "; ".join(reason.name for reason in state.reasons)

@@ -1,0 +1,251 @@
+"""`doit verify`: whether each linked result is what its receipt says, was made from what is there today, comes out
+the same when it is built again, and is what the team agreed on (artifacts.py).
+
+Every byte is read: the stat cache is emptied first, so a file that changed with its times and size kept is found. The
+cache that this leaves behind is true, so the next run makes such a result again.
+
+A result that was verified against old sources would say nothing about the project, so a stale one fails, with the
+word to type. What was never built fails only where it was asked for, or where something built needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..decide.key import Reason
+from ..decide.look import Graph
+from ..decide.why import needed
+from ..declare.stage import Stage
+from ..keep import store as stores
+from ..keep.receipt import Receipt, digest_in, key_of
+from . import artifacts
+from .artifacts import ArtifactsLock, Recipe
+from .compare import Difference, differences
+
+VERIFIED, DAMAGED, STALE, NOT_BUILT = "verified", "damaged", "stale", "not built"
+IDENTICAL, DIFFERS, MOVED = "identical", "differs", "changed meanwhile"
+NOT_REBUILT = "not rebuilt"
+DAMAGE = ("receipt", "output", "link")  # kinds of reasons that say that a result is not what was published
+SHOWN = 10  # differing files of a stage that are listed
+
+
+@dataclass
+class Verdict:
+    """What was found out about one stage."""
+
+    stage: str
+    result: str  # VERIFIED, DAMAGED, STALE or NOT_BUILT
+    reasons: list[Reason] = field(default_factory=list)
+    required: bool = True  # whether its not being built is a failure
+    accepted: bool = False  # a person vouched for it: `doit accept`
+    rebuilt: str | None = None  # IDENTICAL, DIFFERS, MOVED, or NOT_REBUILT and why; None if that was not asked
+    differences: list[Difference] = field(default_factory=list)  # linked → built again
+    cause: str | None = None  # the input that came out different, where that is why this did
+    lock: str | None = None  # what artifacts.lock says; None where it is not asked
+    locked: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # output, in the lock, here
+
+    @property
+    def failed(self) -> bool:
+        """Whether this makes `doit verify` exit with 1."""
+        bad = self.result in (DAMAGED, STALE) or (self.result == NOT_BUILT and self.required)
+        return bad or self.rebuilt in (DIFFERS, MOVED) or self.lock == artifacts.DIFFERS
+
+    def as_json(self) -> dict[str, Any]:
+        """One stage of `doit verify --json`."""
+        return {
+            "stage": self.stage,
+            "ok": not self.failed,
+            "result": self.result,
+            "accepted": self.accepted,
+            "reasons": [reason._asdict() for reason in self.reasons],
+            "rebuilt": self.rebuilt,
+            "differences": [difference.as_json() for difference in self.differences],
+            "lock": self.lock,
+            "locked": [{"name": name, "old": old, "new": new} for name, old, new in self.locked],
+        }
+
+
+def check(graph: Graph, names: Collection[str] = ()) -> list[Verdict]:
+    """Check the named stages and all that they need, or all that is linked, in graph order. Reads every byte."""
+    graph.cache.forget("")
+    graph.cache.tools.clear()
+    graph.time_passed()
+    linked = [name for name, stage in graph.stages.items() if graph.linked_receipt(stage)[0] is not None]
+    required = needed(graph, names or linked)
+    shown = required if names else graph.order
+    found = [_check(graph, graph.stages[name], name in required) for name in graph.order if name in shown]
+    graph.cache.save()
+    return found
+
+
+def _check(graph: Graph, stage: Stage, required: bool) -> Verdict:
+    key, receipt = graph.linked_receipt(stage)
+    if key is None:
+        return Verdict(stage.name, NOT_BUILT, required=required)
+    reasons = graph.state(stage).reasons
+    damage = [reason for reason in reasons if reason.kind in DAMAGE]
+    if receipt is not None and not any(reason.kind == "receipt" for reason in damage):
+        damage += [Reason("receipt", "receipt.json", old, new) for old, new in _contradictions(stage, key, receipt)]
+    accepted = bool((receipt or {}).get("accepted"))
+    stale = [reason for reason in reasons if reason.kind not in DAMAGE]
+    result = DAMAGED if damage else STALE if stale else VERIFIED
+    return Verdict(stage.name, result, damage + stale, required, accepted)
+
+
+def _contradictions(stage: Stage, key: str, receipt: Receipt) -> Iterable[tuple[Any, Any]]:
+    """What in a receipt does not fit its key, as (expected, found)."""
+    made = key_of(receipt["components"])
+    if made != key:
+        yield key, made
+    if receipt.get("stage") != stage.name:
+        yield stage.name, receipt.get("stage")
+    if sorted(receipt["outputs"]) != receipt["components"].get("outputs"):
+        yield receipt["components"].get("outputs"), sorted(receipt["outputs"])
+
+
+# ── artifacts.lock ──
+
+
+def compare_with_lock(graph: Graph, verdicts: Collection[Verdict], lock: ArtifactsLock, update: bool) -> None:
+    """Say of each verified result whether it is what the lock says, or make the lock say what it is.
+
+    What is accepted or differs from run to run, and what is made from such, has no place in a lock.
+    """
+    sound = {verdict.stage: verdict for verdict in verdicts if verdict.result == VERIFIED}
+    made = recipes_of(graph, sound)
+    for name, verdict in sound.items():
+        stage = graph.stages[name]
+        receipt = graph.linked_receipt(stage)[1]
+        if name not in made or receipt is None or not_alike(graph, name) is not None:
+            continue
+        digests = {output: str(digest_in(receipt, output)) for output in stage.compared}
+        place = f"{stage.scope}/{name}"
+        if update:
+            lock.put(place, made[name], digests)
+        verdict.lock, verdict.locked = lock.compare(place, made[name], digests)
+
+
+def recipes_of(graph: Graph, names: Iterable[str]) -> dict[str, Recipe]:
+    """The recipes of linked results."""
+    receipts = {name: graph.linked_receipt(graph.stages[name])[1] for name in names}
+    return artifacts.recipes(graph, {name: r["components"] for name, r in receipts.items() if r is not None})
+
+
+def not_alike(graph: Graph, name: str) -> str | None:
+    """Why equal sources need not give the bytes of a linked result, as a few words; None if they do."""
+    upstream = needed(graph, [name])
+    for other in graph.order:
+        if other not in upstream:
+            continue
+        stage = graph.stages[other]
+        receipt = graph.linked_receipt(stage)[1]
+        why = None
+        if receipt is not None and receipt.get("accepted"):
+            why = "accepted"
+        elif not stage.reproducible:
+            why = "differs from run to run"
+        if why is not None:
+            return why if other == name else f"{other}: {why}"
+    return None
+
+
+# ── Built again ──
+
+
+def compare_with_rebuilt(graph: Graph, verdicts: Collection[Verdict], other: Graph, rebuilt: Collection[str]) -> None:
+    """Compare each linked result with that of the other build folder, byte by byte."""
+    here = recipes_of(graph, [verdict.stage for verdict in verdicts])
+    there = recipes_of(other, rebuilt)
+    differing: set[str] = set()
+    for verdict in verdicts:
+        name = verdict.stage
+        if name not in rebuilt:
+            verdict.rebuilt = f"{NOT_REBUILT}: {not_alike(graph, name)}"
+            continue
+        if name not in here or name not in there or here[name].digest != there[name].digest:
+            verdict.rebuilt = MOVED
+            continue
+        stage = graph.stages[name]
+        old, new = (g.store.entry(str(g.linked_receipt(stage)[0])) for g in (graph, other))
+        for output in stage.compared:
+            verdict.differences += differences(old, new, output)
+        verdict.rebuilt = DIFFERS if verdict.differences else IDENTICAL
+        if verdict.differences:
+            differing.add(name)
+            verdict.cause = next((o.stage for o in stage.inputs.values() if o.stage in differing), None)
+
+
+def seed_accepted(graph: Graph, other: Graph, names: Collection[str]) -> None:
+    """Link the accepted results in the other build folder as they are: what is made from them is made from these."""
+    for name in names:
+        stage = graph.stages[name]
+        key, receipt = graph.linked_receipt(stage)
+        if key is not None and receipt is not None and receipt.get("accepted") and other.store.take(key, graph.store):
+            stores.link(other.build, stage.scope, name, key, stage.links)
+
+
+# ── For a person ──
+
+
+def as_text(verdicts: Collection[Verdict]) -> str:
+    """A table, one line a stage, with below it what is wrong; then the sum."""
+    rows = [("stage", "result", "built again", artifacts.NAME)]
+    rows += [(v.stage, _result(v), v.rebuilt or "", v.lock or "") for v in verdicts]
+    shown = [column for column in range(4) if column < 2 or any(row[column] for row in rows[1:])]
+    widths = {column: max(len(row[column]) for row in rows) + 2 for column in shown}
+    lines = ["".join(f"{row[column]:<{widths[column]}}" for column in shown).rstrip() for row in rows]
+    text = [lines[0]]
+    for line, verdict in zip(lines[1:], verdicts, strict=True):
+        text += [line, *(f"  {detail}" for detail in _details(verdict))]
+    return "\n".join([*text, "", _sum(verdicts)])
+
+
+def _result(verdict: Verdict) -> str:
+    return f"{verdict.result}, accepted" if verdict.accepted else verdict.result
+
+
+def _details(verdict: Verdict) -> list[str]:
+    lines = [reason.text() for reason in verdict.reasons]
+    if verdict.result == STALE:
+        lines.append(f"`doit {verdict.stage}` brings it up to date, and so does `doit verify --rebuild`")
+    elif verdict.result == DAMAGED:
+        lines.append(f"`doit {verdict.stage}` makes it again")
+    elif verdict.result == NOT_BUILT and verdict.required:
+        lines.append(f"`doit {verdict.stage}` builds it")
+    lines += [f"built again {difference.text()}" for difference in verdict.differences[:SHOWN]]
+    if len(verdict.differences) > SHOWN:
+        lines.append(f"... and {len(verdict.differences) - SHOWN} more files")
+    if verdict.cause is not None:
+        lines.append(f"its input {verdict.cause} came out different")
+    if verdict.rebuilt == MOVED:
+        lines.append("its sources changed while it was built again; run again when they rest")
+    lines += [f"{artifacts.NAME} {Reason('output', *found).text()}" for found in verdict.locked]
+    return lines
+
+
+def _sum(verdicts: Collection[Verdict]) -> str:
+    failed = sum(verdict.failed for verdict in verdicts)
+    verified = sum(verdict.result == VERIFIED for verdict in verdicts)
+    parts = [f"{verified} verified, {failed} failed"]
+    idle = sum(verdict.result == NOT_BUILT and not verdict.required for verdict in verdicts)
+    parts += [f"{idle} not built"] if idle else []
+    rebuilt = [verdict.rebuilt for verdict in verdicts if verdict.rebuilt is not None]
+    if rebuilt:
+        parts.append(f"built again: {rebuilt.count(IDENTICAL)} of {len(rebuilt)} identical")
+    locks = [verdict.lock for verdict in verdicts if verdict.lock is not None]
+    counts = {state: locks.count(state) for state in (artifacts.SAME, artifacts.DIFFERS, *artifacts.NOT_COMPARABLE)}
+    if locks:
+        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        parts.append(f"{artifacts.NAME} for {artifacts.host_class()}: {said}")
+    return "; ".join(parts)
+
+
+def as_json(verdicts: Collection[Verdict]) -> Mapping[str, Any]:
+    """What `doit verify --json` prints: {ok, host, stages}."""
+    return {
+        "ok": not any(verdict.failed for verdict in verdicts),
+        "host": artifacts.host_class(),
+        "stages": [verdict.as_json() for verdict in verdicts],
+    }

@@ -1,0 +1,1 @@
+"""What is on disk: trees, sources, digests and versions, read behind a cache."""

@@ -1,0 +1,1 @@
+"""One run: lock, snapshot, commands, publishing."""

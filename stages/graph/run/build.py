@@ -1,0 +1,274 @@
+"""Bringing one stage up to date: take a snapshot, make the key from it, then link what the store has, or run the
+command and publish.
+
+Snapshot, then key, then run: the result is filed under what was really read, so editing the project meanwhile is
+harmless. A crash at any point leaves the old result or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..decide.look import Graph, State
+from ..declare.stage import Stage, expand_placeholders, nested
+from ..errors import GraphError, StageFailed
+from ..keep import store
+from ..keep.receipt import VERSION as RECEIPT_VERSION
+from ..keep.receipt import digest_in
+from ..read import environment
+from ..read.sources import Expansion
+from . import audit, disk, snapshot
+from .setup import ensure
+
+if TYPE_CHECKING:
+    from .process import Ended
+
+SAVE_EVERY_S = 2.0  # a kill may cost the digests of so many seconds; the end of a run saves all
+BUILT, FROM_STORE = "built", "from the store"
+
+
+def bring_up_to_date(graph: Graph, stage: Stage) -> str:
+    """Make the stage's link name the result of today's key; returns BUILT or FROM_STORE.
+
+    Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
+    disk and the like.
+    """
+    graph.time_passed()
+    try:
+        return _Build(graph, stage).run()
+    finally:
+        graph.time_passed()
+        graph.cache.save(SAVE_EVERY_S)
+
+
+class _Build:
+    """One stage being brought up to date."""
+
+    def __init__(self, graph: Graph, stage: Stage) -> None:
+        self.graph, self.stage, self.store = graph, stage, graph.store
+        self.folder = f"{graph.build}/run/{stage.name}"
+        self.snapshot = f"{self.folder}/src"
+        self.log = f"{self.folder}/log.txt"
+
+    def run(self) -> str:
+        inputs = self._inputs()
+        sources = snapshot.take(self.stage.sources, self.graph.new_view, self.snapshot, self.graph.cache)
+        state = self._evaluate(inputs, sources)
+        if self._reuse(state):
+            return FROM_STORE
+        installed = [ensure(self.graph, setup, self.stage.background) for setup in self.stage.needs]
+        if any(installed) or state.missing_tools:
+            self.graph.time_passed()
+            state = self._evaluate(inputs, sources)
+            if state.missing_tools:
+                raise StageFailed(f"not found on PATH: {', '.join(state.missing_tools)}")
+            if self._reuse(state):
+                return FROM_STORE
+        self._execute(state, sources)
+        return BUILT
+
+    def _inputs(self) -> dict[str, str]:
+        """The digest of each input; the files themselves are checked against it."""
+        found = {}
+        for name, output in self.stage.inputs.items():
+            upstream = self.graph.stages[output.stage]
+            key, receipt = self.graph.linked_receipt(upstream)
+            digest = digest_in(receipt, output.path)
+            if key is None or receipt is None or digest is None:
+                missing = f"its input {name} is {output.path or 'what'} of {output.stage}, which has no result"
+                raise StageFailed(f"{missing}; run `doit {output.stage}`")
+            for wrong, expected, actual in self.store.problems(key, receipt):
+                if output.path in (wrong, ""):
+                    damage = f"{wrong} of {output.stage}, is damaged: {expected[:10]} → {actual[:10]}"
+                    raise StageFailed(f"its input {name}, {damage}; run `doit {output.stage}`")
+            found[name] = digest
+        return found
+
+    def _origins(self) -> dict[str, dict[str, str | None]]:
+        """Where each input came from, this time: under another key upstream may make the same."""
+        return {
+            name: {
+                "stage": output.stage,
+                "output": output.path,
+                "key": self.graph.linked_receipt(self.graph.stages[output.stage])[0],
+            }
+            for name, output in self.stage.inputs.items()
+        }
+
+    def _evaluate(self, inputs: dict[str, str], sources: Expansion) -> State:
+        state = self.graph.evaluate(self.stage, inputs, sources)
+        for reason in state.reasons:
+            if reason.kind == "error":
+                raise GraphError(reason.name)
+        return state
+
+    def _reuse(self, state: State) -> bool:
+        """Link a whole result of this key, if the store has one, or another that it may be had from."""
+        found = self.graph.reusable(self.stage, state)
+        if found is not None:
+            where, receipt = found
+            if where is self.store or self.store.take(receipt["key"], where):
+                self._link(receipt["key"])
+                return True
+        remote = None if self.graph.always else self.graph.remote
+        if remote is None or state.key is None or remote.fetch(state.key, self.store) is None:
+            return False
+        self._link(state.key)
+        return True
+
+    def _execute(self, state: State, sources: Expansion) -> None:
+        """Run the command in a temporary folder and publish what it made."""
+        graph, stage = self.graph, self.stage
+        assert state.key is not None and state.components is not None
+        out = self.store.new_folder(stage.name)
+        partial = f"{graph.build}/partial/{state.key}"
+        try:
+            values = self._placeholders(out, partial)
+            argv = [expand_placeholders(word, values) for word in stage.run]
+            _write_fresh(values["params"], json.dumps(self._parameters(), indent=1, sort_keys=True) + "\n")
+            _write_fresh(self.log, f"$ {' '.join(argv)}\n")
+            if stage.resumable:
+                os.makedirs(partial, exist_ok=True)
+            started = time.time()
+            ended = self._command(argv, values)
+            if graph.stopping:
+                raise StageFailed(f"stage {stage.name} was stopped")
+            if ended.status != 0:
+                advice = disk.advice_after(ended.tail, graph.build)
+                text = failure_text(stage.name, argv, ended, self.log)
+                raise StageFailed(f"{text}\n  {advice}" if advice else text)
+            self._check_unmoved(state, sources)
+            audit.check(graph, stage, self.folder)
+            outputs = self.store.seal(out, stage.name, stage.outputs)
+            os.replace(self.log, f"{out}/log.txt")
+            receipt = {
+                "version": RECEIPT_VERSION,
+                "key": state.key,
+                "stage": stage.name,
+                "components": state.components,
+                "outputs": outputs,
+                "run": {
+                    "argv": argv,
+                    "started": int(started),
+                    "duration_s": round(ended.seconds, 3),
+                    "host": _host(),
+                    "inputs": self._origins(),
+                },
+            }
+            self.store.publish(out, state.key, receipt)
+        finally:
+            if os.path.exists(out):
+                store.remove_tree(out)
+        self._link(state.key)
+        self._share(state.key)
+        if stage.resumable:
+            store.remove_tree(partial)
+
+    def _share(self, key: str) -> None:
+        """Copy the result to the remote or the shared store. That this does not work is worth a line, not a failure."""
+        if self.graph.remote is not None:
+            self.graph.remote.send(key, self.store)
+        shared = self.graph.shared
+        if shared is None or os.path.lexists(shared.entry(key)):
+            return
+        try:
+            done = shared.take(key, self.store)
+        except OSError:
+            done = False
+        if not done and self.graph.report is not None:
+            self.graph.report.note(f"{self.stage.name}: could not be copied to {shared.path}")
+
+    def _command(self, argv: list[str], values: dict[str, str]) -> Ended:
+        graph, stage = self.graph, self.stage
+        set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
+        pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
+        env = environment.child_environment(stage.env, set_env, graph.path, pythonpath)
+        env.update(audit.prepare(graph, stage, self.folder, values, env))
+        report = graph.report
+
+        def on_line(line: str, newest: str) -> None:
+            if report is not None:
+                report.line(stage.name, line, newest)
+
+        terminal = report is not None and report.terminal
+        cwd = expand_placeholders(stage.cwd, values)
+        return graph.processes.run(argv, cwd, env, self.log, on_line, graph.lock.fd, terminal, stage.background)
+
+    def _placeholders(self, out: str, partial: str) -> dict[str, str]:
+        import sys
+
+        graph = self.graph
+        values = {
+            "out": out,
+            "params": f"{self.folder}/params.json",
+            "partial": partial,
+            "snapshot": self.snapshot,
+            "build": graph.build,
+            "root": graph.root,
+            "python": sys.executable,
+        }
+        for name, output in self.stage.inputs.items():
+            key = graph.linked_receipt(graph.stages[output.stage])[0]
+            assert key is not None
+            values[f"in.{name}"] = f"{self.store.entry(key)}/{output.path}".rstrip("/")
+        return values
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "params": nested(self.stage.params),
+            "profile": self.stage.profile if self.stage.profile_in_key else None,
+        }
+
+    def _check_unmoved(self, state: State, sources: Expansion) -> None:
+        """Refuse to publish if anything that the key names moved while the command ran."""
+        assert state.components is not None
+        moved = snapshot.changed(sources, self.snapshot, self.graph.cache)
+        if moved:
+            names = ", ".join(moved[:5])
+            raise StageFailed(f"the command changed its own sources: {names}; its result is not what the key says")
+        if self.graph.external(self.stage) != state.components["external"]:
+            raise StageFailed("an external input changed while the command ran; nothing was published, run again")
+        self._inputs()
+
+    def _link(self, key: str) -> None:
+        store.link(self.graph.build, self.stage.scope, self.stage.name, key, self.stage.links)
+
+
+def failure_text(stage: str, argv: list[str], ended: Ended, log: str) -> str:
+    """The report of a failed command: stage, command, last lines, log."""
+    how = f"ended with status {ended.status}"
+    if ended.status == 127:
+        how = "could not be started"
+    elif ended.status > 128:
+        import signal
+
+        with_name = {number.value: number.name for number in signal.Signals}
+        how = f"was ended by {with_name.get(ended.status - 128, 'signal')}" + (
+            " (out of memory?)" if ended.status == 137 else ""
+        )
+    lines = ended.last_lines()
+    command = " ".join(argv)
+    return f"stage {stage} {how} after {ended.seconds:.1f} s\n  command: {command}\n  last lines:\n{lines}  log: {log}"
+
+
+def _write_fresh(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+
+
+def _host() -> dict[str, Any]:
+    """The machine, for people: never part of a key, never compared."""
+    import platform
+
+    uname = platform.uname()
+    return {
+        "system": uname.system,
+        "machine": uname.machine,
+        "release": uname.release,
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,94 @@
+"""Installing a setup: a `Setup` that is not ready in, a ready one out.
+
+Its commands run as those of stages do: under the supervisor, so that nothing of them outlives the run; with a log,
+build/run/setup-NAME/log.txt; and with a terminal where we have one. But they get our whole environment, for what they
+make enters no key.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from ..decide.look import Graph
+from ..declare.stage import Setup
+from ..errors import StageFailed
+from .process import Ended
+
+INSTALLED = "installed"
+
+
+def ensure(graph: Graph, setup: Setup, background: bool = False) -> bool:
+    """Install a setup unless it is ready; returns whether it had to be. Setups that share a folder wait for each
+    other. background: beside what matters more.
+
+    Raises StageFailed with the installer's message, and the last lines of the command that failed.
+    """
+    with graph.setup_guards.setdefault(setup.exclusive or setup.name, threading.Lock()):
+        if setup.is_ready():
+            return False
+        report, name, started = graph.report, f"setup:{setup.name}", time.monotonic()
+        runner = _Runner(graph, setup, background)
+        if report is not None:
+            report.note(f"{name}: {setup.doc}")
+            report.started(name)
+        outcome = "failed"
+        try:
+            setup.install(runner)
+            if graph.stopping:
+                raise StageFailed("it was stopped")
+            if not setup.is_ready():
+                raise StageFailed("it ended well, but what it installs is still not there")
+            outcome = INSTALLED
+        except Exception as error:
+            text = f"setup {setup.name} failed: {error or type(error).__name__}"
+            raise StageFailed(text + runner.last_words()) from error
+        finally:
+            if report is not None:
+                report.ended(name, outcome, time.monotonic() - started)
+        return True
+
+
+class _Runner:
+    """What a setup's `install` runs its commands with (stage.Runner)."""
+
+    def __init__(self, graph: Graph, setup: Setup, background: bool) -> None:
+        self._graph, self._name, self._background = graph, f"setup:{setup.name}", background
+        self._folder = f"{graph.build}/run/setup-{setup.name}"
+        self._last: Ended | None = None
+
+    def __call__(
+        self, argv: Sequence[str], *, cwd: os.PathLike[str] | str | None = None, env: Mapping[str, str] | None = None
+    ) -> Ended:
+        """Run one command to its end."""
+        graph, report, log = self._graph, self._graph.report, f"{self._folder}/log.txt"
+        os.makedirs(self._folder, exist_ok=True)
+        with open(log, "w", encoding="utf-8") as file:
+            file.write(f"$ {' '.join(argv)}\n")
+
+        def on_line(line: str, newest: str) -> None:
+            if report is not None:
+                report.line(self._name, line, newest)
+            elif line:
+                print(f"{self._name} │ {line}", file=sys.stderr, flush=True)
+
+        self._last = graph.processes.run(
+            argv,
+            os.fspath(cwd or graph.root),
+            os.environ if env is None else env,
+            log,
+            on_line,
+            graph.lock.fd,
+            terminal=report is not None and report.terminal,
+            background=self._background,
+        )
+        return self._last
+
+    def last_words(self) -> str:
+        """The end of a failed command's output, for a message; "" if the last command did not fail."""
+        if self._last is None or self._last.status == 0:
+            return ""
+        return f"\n  last lines:\n{self._last.last_lines()}  log: {self._folder}/log.txt"
