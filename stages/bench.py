@@ -22,11 +22,11 @@ def run_bench(graph: Graph, name: str, quick: bool) -> int:
 
     Raises StageFailed where its tools cannot be installed, LockHeld where a build runs meanwhile.
     """
-    graph.lock.acquire()
+    graph.session.lock.acquire()
     try:
-        ensure(graph, tools.BENCH)
+        ensure(graph.session, tools.BENCH)
     finally:
-        graph.lock.release()
+        graph.session.lock.release()
     process = subprocess.Popen([sys.executable, "-m", BENCHES[name], *(["--quick"] if quick else [])], cwd=paths.ROOT)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -243,7 +243,7 @@ def run_checks(names: Sequence[str], root: Path = paths.ROOT) -> int:
     for name in names or CHECKS:
         check, needs = CHECKS[name]
         for setup in needs:
-            ensure(GRAPH, setup)
+            ensure(GRAPH.session, setup)
         began = time.monotonic()
         problems = check(root)
         failed += bool(problems)

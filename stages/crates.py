@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from stages import tools, wasm_target
 from stages.graph import Stage, files
-from stages.graph.read.sources import Files
+from stages.graph.declare.sources import Files
 
 EMPTY_MEMBERS = (
     "for crate in rust/*/; do [ -d $crate/src ] || "

@@ -12,7 +12,8 @@ from stages.graph import Stage, files, receipt_of
 from stages.settings import Settings
 
 # What `python -m graph.manage.lineage` imports. Not python_sources: its full name would bring the whole engine.
-SOURCES = files(*(f"stages/graph/{name}.py" for name in ("errors", "read/digest", "keep/receipt", "manage/lineage")))
+NEEDED = ("errors", "declare/names", "read/digest", "keep/receipt", "manage/lineage")
+SOURCES = files(*(f"stages/graph/{name}.py" for name in NEEDED))
 
 
 def stage(settings: Settings, chain: Sequence[Stage]) -> Stage:

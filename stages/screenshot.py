@@ -12,7 +12,7 @@ from pathlib import Path
 from stages import paths, preview, tools
 from stages.check import web_copy
 from stages.graph import GraphError
-from stages.graph.run.build import ensure
+from stages.graph.run.setup import ensure
 from stages.project import GRAPH
 
 
@@ -22,7 +22,7 @@ def take(folder: Path, file: Path) -> None:
     Raises GraphError where the browser or the page fails.
     """
     for setup in (tools.NODE_PACKAGES, tools.BROWSER):
-        ensure(GRAPH, setup)
+        ensure(GRAPH.session, setup)
     with preview.server(folder) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         address = f"http://localhost:{http.server_port}/"

@@ -123,7 +123,7 @@ def run_suites(names: Sequence[str], slow: bool = False) -> int:
         suite, needs = SUITES[name]
         print(f"\n── {name}: {suite.__doc__}", flush=True)
         for setup in needs:
-            ensure(GRAPH, setup)
+            ensure(GRAPH.session, setup)
         began = time.monotonic()
         passed = pytest(slow) if suite is pytest else suite()
         results.append((name, passed, time.monotonic() - began, suite.__doc__ or ""))

@@ -1,14 +1,23 @@
 """HOW staleness works: a small engine on top of doit that knows nothing of what the stages do.
 
 In: `Stage`s (inputs, sources, parameters, tools, command, outputs). Out: doit tasks whose results live in an
-immutable store, found again by a key over everything that they depend on. Read in this order: stage.py, sources.py,
-key.py, graph.py, builder.py, store.py.
+immutable store, found again by a key over everything that they depend on. The rooms, lowest first; imports only go
+down (tests/checks/test_graph_rooms.py):
+
+    declare/  pure data: stages, sources, and the plan that checks and orders them
+    read/     what is on disk: trees, Python closures, digests behind a cache, versions of tools
+    keep/     what is kept: the store, links, receipts, archives, the remote store
+    decide/   what is stale, and why; only looks
+    show/     what a person sees: reports, tables, drawings
+    run/      one run: session, snapshot, setups, build, audit, processes
+    manage/   what is done with results: verify, accept, gc, push and pull, their origin
+    front/    doit's side: tasks and commands
 """
 
-from .decide.look import Graph, tasks_for
+from .declare.sources import files, python_sources
 from .declare.stage import Output, Runner, Setup, Stage, Tool, receipt_of
 from .errors import GraphError, StageFailed, UsageError
-from .read.sources import files, python_sources
+from .front.tasks import Graph
 
 __all__ = [
     "Graph",
@@ -23,5 +32,4 @@ __all__ = [
     "files",
     "python_sources",
     "receipt_of",
-    "tasks_for",
 ]

@@ -92,7 +92,7 @@ class Project:
         stages = ",\n".join(repr(stage) for stage in self.stages.values())
         self.write(
             "dodo.py",
-            "from stages.graph import *\nfrom stages.graph.read.sources import Files, PythonSources\n"
+            "from stages.graph import *\nfrom stages.graph.declare.sources import Files, PythonSources\n"
             f"GRAPH = Graph([{stages}], root={str(self.root)!r}, build={str(self.build)!r}, grace_s={self.grace_s})\n"
             "DOIT_CONFIG = GRAPH.doit_config()\ndef task_all():\n    yield from GRAPH.tasks()\n",
         )

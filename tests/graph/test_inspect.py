@@ -118,9 +118,9 @@ def test_the_chain_is_what_really_happened(site: Project) -> None:
     assert site.doit("page").ran == ["words"]
     assert site.receipt("words")["key"] != before
     assert chain(site, "page")[1]["words"]["key"] == before
-    site.graph().store.remove(before)
+    site.graph().look.store.remove(before)
     assert chain(site, "page")[1]["words"]["key"] == site.receipt("words")["key"], "gone: an equal one will do"
-    site.graph().store.remove(site.receipt("words")["key"])
+    site.graph().look.store.remove(site.receipt("words")["key"])
     assert "made by a result that is in no store here" in site.doit("inspect", "page").out
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from stages.graph import GraphError, Output, Stage, files, python_sources
 from stages.graph.declare.stage import expand_placeholders, nested
 from stages.graph.read.digest import bytes_digest, canonical, tree_digest
-from stages.graph.read.sources import View, expand
+from stages.graph.read.sources import expand
 from stages.graph.read.statcache import StatCache, settled
+from stages.graph.read.tree import View
 from stages.graph.run.screen import Screen
 
 # ── Stat cache ──
@@ -264,7 +265,7 @@ def test_placeholders_and_nesting() -> None:
 
 def test_order_of_a_chain_longer_than_the_recursion_limit() -> None:
     """Given last to first: each stage comes after the one it needs."""
-    from stages.graph.decide.look import _in_order
+    from stages.graph.declare.plan import _in_order
 
     stages = {}
     for i in reversed(range(3_000)):

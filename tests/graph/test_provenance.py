@@ -18,7 +18,7 @@ from tests.graph.project import Project
 from tests.graph.test_why import MAY_RUN
 
 ENGINE = Path(__file__).resolve().parents[2] / "stages" / "graph"
-MODULES = ("errors", "read/digest", "keep/receipt", "manage/lineage")  # all that the command imports
+MODULES = ("errors", "declare/names", "read/digest", "keep/receipt", "manage/lineage")  # all that the command imports
 
 
 def with_receipts(project: Project) -> Project:
@@ -72,7 +72,7 @@ def test_receipts_are_edges(project: Project) -> None:
     with pytest.raises(ValueError, match=r"receipt.json of nowhere: no such stage"):
         project.graph()
     project.stage("two", "echo > {out}/o.txt", uncompared=("o.txt",))
-    assert project.graph().order == ["two", "one"], "a stage with nothing to compare has a receipt all the same"
+    assert project.graph().plan.order == ["two", "one"], "a stage with nothing to compare has a receipt all the same"
     (task,) = (task for task in project.graph().tasks() if task["basename"] == "one")
     assert task["task_dep"] == ["two"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.graph.keep.receipt import NAME, digest_in, gist
+from stages.graph.declare.names import RECEIPT
+from stages.graph.keep.receipt import digest_in, gist
 from stages.graph.keep.store import Store
 from tests.graph.project import Project
 
@@ -46,7 +47,7 @@ def test_what_is_remembered_is_what_a_reading_gives(warm: Project) -> None:
     for stage, entry in entries.items():
         receipt = warm.receipt(stage)
         assert entry[5] == gist(receipt)
-        for output in ("o.txt", "", NAME, "none"):
+        for output in ("o.txt", "", RECEIPT, "none"):
             assert digest_in(entry[5], output) == digest_in(receipt, output)  # type: ignore[arg-type]
 
 

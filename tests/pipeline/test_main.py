@@ -22,10 +22,10 @@ NAMES_OF = """
 import json
 from stages.project import GRAPH
 from stages.graph.read.sources import expand
-view = GRAPH.new_view()
+view = GRAPH.look.new_view()
 print(json.dumps([
     (name, sorted(expand(stage.sources, view)), sorted({output.stage for output in stage.inputs.values()}))
-    for name, stage in GRAPH.stages.items()
+    for name, stage in GRAPH.plan.stages.items()
 ]))
 """
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..declare.stage import Stage
-from .look import Graph
+from .look import Look
 
 
-def usual_s(graph: Graph, stage: Stage) -> float | None:
+def usual_s(look: Look, stage: Stage) -> float | None:
     """The seconds that the linked result took; where nothing is linked, that the newest in the store took."""
-    return usual_times(graph, [stage])[stage.name]
+    return usual_times(look, [stage])[stage.name]
 
 
-def usual_times(graph: Graph, stages: Iterable[Stage]) -> dict[str, float | None]:
+def usual_times(look: Look, stages: Iterable[Stage]) -> dict[str, float | None]:
     """`usual_s` of several stages, with one look through the store."""
-    receipts = {stage.name: graph.linked_receipt(stage)[1] for stage in stages}
+    receipts = {stage.name: look.linked_receipt(stage)[1] for stage in stages}
     unknown = {name for name, receipt in receipts.items() if receipt is None}
     if unknown:
-        for receipt in graph.store.receipts():
+        for receipt in look.store.receipts():
             if receipt.get("stage") in unknown:
                 receipts[receipt["stage"]] = receipt
                 unknown.remove(receipt["stage"])

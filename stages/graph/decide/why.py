@@ -13,7 +13,7 @@ from typing import Any
 
 from ..keep.receipt import Receipt, digest_in
 from .key import Reason
-from .look import Graph
+from .look import Look
 
 FRESH = "fresh"
 WILL_RUN = "will run"
@@ -34,24 +34,24 @@ class Explanation:
         return {"stage": self.stage, "state": self.state, "reasons": [reason._asdict() for reason in self.reasons]}
 
 
-def explain(graph: Graph, names: Collection[str] = ()) -> list[Explanation]:
+def explain(look: Look, names: Collection[str] = ()) -> list[Explanation]:
     """Explain the named stages and all that they need, in graph order; every stage if none is named."""
-    wanted = needed(graph, names or graph.order)
+    wanted = look.plan.needed(names or look.plan.order)
     found = []
     receipts: dict[str, Receipt | None] = {}  # of the results that there will be; None where that is not known
-    for name in graph.order:
+    for name in look.plan.order:
         if name not in wanted:
             continue
-        stage = graph.stages[name]
+        stage = look.plan.stages[name]
         inputs = {n: digest_in(receipts[output.stage], output.path) for n, output in stage.inputs.items()}
-        state = graph.evaluate(stage, inputs)
+        state = look.evaluate(stage, inputs)
         receipt = None
         if state.fresh:
             verdict, receipt = FRESH, state.gist
         elif None in inputs.values():
             verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
         else:
-            found_result = graph.reusable(stage, state)
+            found_result = look.reusable(stage, state)
             verdict, receipt = (WILL_RUN, None) if found_result is None else (FROM_STORE, found_result[1])
         receipts[name] = receipt
         found.append(Explanation(name, verdict, [*state.reasons, *accepted(receipt)]))
@@ -76,15 +76,3 @@ def as_text(explanations: list[Explanation]) -> str:
         lines.append(f"{explanation.stage:<{width}}{explanation.state}")
         lines += [f"{'':<{width + 2}}{reason.text()}" for reason in explanation.reasons]
     return "\n".join(lines)
-
-
-def needed(graph: Graph, names: Collection[str]) -> set[str]:
-    """The named stages and all that they are made from."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += [output.stage for output in graph.stages[name].inputs.values()]
-    return found

@@ -11,15 +11,12 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from ..keep.receipt import NAME as RECEIPT
-from ..read.sources import Source
+from .names import LOG, RECEIPT
+from .sources import Source
 
-if TYPE_CHECKING:
-    from ..run.process import Ended
-
-RESERVED = (RECEIPT, "log.txt")  # the engine's own files in a result's folder
+RESERVED = (RECEIPT, LOG)
 PLACEHOLDERS = ("out", "params", "partial", "snapshot", "build", "root", "python")
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z][a-z_]*(?:\.[\w-]+)?)\}")
 
@@ -57,6 +54,19 @@ class Tool:
     def __post_init__(self) -> None:
         if bool(self.argv) == (self.version is not None):
             raise ValueError(f"tool {self.name}: give either argv (to ask it) or version (to pin it)")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int  # exit status; 128 + signal; 127 if it could not be started
+    tail: list[str]  # its last lines
+    seconds: float
+
+    def last_lines(self) -> str:
+        """Its last lines, indented, for the message of a failure."""
+        return "".join(f"    {line}\n" for line in self.tail) or "    (no output)\n"
 
 
 class Runner(Protocol):

@@ -20,8 +20,8 @@ from doit.cmdparse import CmdParseError
 from doit.dependency import JsonDB, SqliteDB
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
-from ..decide.look import Graph
 from ..errors import GraphError, LockHeld, UsageError
+from .tasks import Graph
 
 GC_THRESHOLD = (
     100_000  # what a look makes lives to its end: with 1,000 stages, going through it again and again took 14 %
@@ -77,7 +77,7 @@ class Command(DoitCmdBase):
 
     def help(self) -> str:
         """Called by `doit help COMMAND`."""
-        from .help import command_help
+        from .text import command_help
 
         return command_help(self)
 
@@ -101,7 +101,7 @@ class Command(DoitCmdBase):
             from ..run.disk import described  # only what fails pays for it
 
             graph = graph_of(getattr(self, "task_list", []))
-            print(f"doit: {described(error, graph.build if graph else os.getcwd())}", file=sys.stderr)
+            print(f"doit: {described(error, graph.plan.build if graph else os.getcwd())}", file=sys.stderr)
             return EXIT_FAILED
         except Exception:  # a defect: show where
             import traceback
@@ -170,7 +170,7 @@ class Command(DoitCmdBase):
         """The stages among `names`. Raises UsageError for a name that is none."""
         graph = self.graph()
         for name in names or ():
-            if name not in graph.stages:
+            if name not in graph.plan.stages:
                 raise UsageError(f"{name!r} is not a stage{self.nearest(name, self._task_names())}")
         return list(names or ())
 
@@ -178,12 +178,12 @@ class Command(DoitCmdBase):
 @contextlib.contextmanager
 def locked(graph: Graph) -> Iterator[None]:
     """Hold the lock of the build folder; what was hashed meanwhile is kept."""
-    graph.lock.acquire()
+    graph.session.lock.acquire()
     try:
         yield
     finally:
-        graph.cache.save()
-        graph.lock.release()
+        graph.look.cache.save()
+        graph.session.lock.release()
 
 
 def graph_of(tasks: Sequence[Any]) -> Graph | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..decide.look import STORE_VARIABLE, Graph
 from ..errors import UsageError
+from ..keep.setting import STORE_VARIABLE
 from .base import EXIT_FAILED, RESULTS, Command, locked
+from .tasks import Graph
 
 STATE_WIDTH = 15
 
@@ -24,17 +25,17 @@ class _Transfer(Command):
         from ..show.report import Report
         from ..show.units import size_text
 
-        graph.report = Report(self.outstream)
+        graph.session.report = Report(self.outstream)
         with locked(graph):
-            graph.store.sweep()
-            remote = graph.remote_at(url) if url else graph.remote
+            graph.look.store.sweep()
+            remote = graph.session.remote_at(url) if url else graph.session.remote
             if remote is None:
                 raise UsageError(
                     f"no remote store is configured: give {'--to' if self.name == 'push' else '--from'} URL, or set "
                     f"{STORE_VARIABLE}=URL, or store.remote in the project's settings"
                 )
             move = transfer.push if self.name == "push" else transfer.pull
-            done = move(graph, remote, names, self._say)
+            done = move(graph.look, remote, names, self._say)
         counts = [f"{done.moved} {self.moved} ({size_text(done.size_bytes)})", f"{done.there} there"]
         self.outstream.write(", ".join([*counts, *([f"{done.missing} missing"] if done.missing else [])]) + "\n")
         return EXIT_FAILED if remote.trouble is not None or (done.missing and self.name == "push" and names) else 0
@@ -147,10 +148,10 @@ class Gc(Command):
         graph = self.graph()
         with locked(graph):
             if not dryrun:
-                graph.store.sweep()
-            chosen = gc.plan(graph, keep_bytes, older_s)
+                graph.look.store.sweep()
+            chosen = gc.plan(graph.look, keep_bytes, older_s)
             if not dryrun:
-                gc.remove(graph, chosen)
+                gc.remove(graph.look, chosen)
         verb = "would remove" if dryrun else "removed"
         for entry, freed in chosen.entries:
             stage = entry.receipt["stage"] if entry.receipt else "damaged"

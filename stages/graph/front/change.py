@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from ..errors import UsageError
-from ..keep.store import links_to, unlink
+from ..keep.links import links_to, unlink
 from .base import EXIT_USAGE, NOWHERE, RESULTS, Command, locked
 
 
@@ -36,29 +36,29 @@ class Clean(Command):
 
     def _execute(self, dryrun: bool, pos_args: Any = None) -> int:
         graph = self.graph()
-        names = self.stage_names(pos_args) or list(graph.order)
+        names = self.stage_names(pos_args) or list(graph.plan.order)
         with contextlib.nullcontext() if dryrun else locked(graph):
             for name in names:
-                stage = graph.stages[name]
-                key = graph.linked_receipt(stage)[0]
+                stage = graph.plan.stages[name]
+                key = graph.look.linked_receipt(stage)[0]
                 if key is None:
                     continue
-                others = [link for link in links_to(graph.build, key) if link != f"{stage.scope}/.current/{name}"]
+                others = [link for link in links_to(graph.plan.build, key) if link != f"{stage.scope}/.current/{name}"]
                 verb = "would remove" if dryrun else "removed"
                 if others:
                     users = ", ".join(others)
                     self.outstream.write(f"{verb} the link of {name}; its result stays, for {users} uses it too\n")
                 else:
-                    self.outstream.write(f"{verb} {name}: {graph.store.entry(key)}\n")
-                if graph.shared is not None and os.path.lexists(graph.shared.entry(key)):
+                    self.outstream.write(f"{verb} {name}: {graph.look.store.entry(key)}\n")
+                if graph.look.shared is not None and os.path.lexists(graph.look.shared.entry(key)):
                     self.outstream.write(
-                        f"  the next run takes it from {graph.shared.path}; `doit -a -s {name}` does not\n"
+                        f"  the next run takes it from {graph.look.shared.path}; `doit -a -s {name}` does not\n"
                     )
                 if dryrun:
                     continue
-                unlink(graph.build, stage.scope, name, stage.links)
+                unlink(graph.plan.build, stage.scope, name, stage.links)
                 if not others:
-                    graph.store.remove(key)
+                    graph.look.store.remove(key)
         return 0
 
 
@@ -94,8 +94,8 @@ class Accept(Command):
             raise UsageError("accept takes one stage")
         graph = self.graph()
         with locked(graph):
-            graph.store.sweep()
-            differences = accept(graph, graph.stages[names[0]], reason or None)
+            graph.look.store.sweep()
+            differences = accept(graph.look, graph.plan.stages[names[0]], reason or None)
         self.outstream.write(f"accepted {names[0]}: its result stays, although\n")
         for each in differences:
             self.outstream.write(f"  {each.text()}\n")

@@ -25,8 +25,8 @@ class Why(Command):
         from ..decide.why import as_text, explain
 
         graph = self.graph()
-        explanations = explain(graph, self.stage_names(pos_args))
-        graph.cache.save()
+        explanations = explain(graph.look, self.stage_names(pos_args))
+        graph.look.cache.save()
         if json:
             from json import dumps
 
@@ -52,9 +52,9 @@ class Info(Command):
         if len(names) != 1:
             raise UsageError("info takes one stage")
         graph = self.graph()
-        stage = graph.stages[names[0]]
-        explanation = explain(graph, names)[-1]
-        key, receipt = graph.linked_receipt(stage)
+        stage = graph.plan.stages[names[0]]
+        explanation = explain(graph.look, names)[-1]
+        key, receipt = graph.look.linked_receipt(stage)
         rows = [
             ("stage", f"{stage.name}: {stage.doc}"),
             ("state", explanation.state),
@@ -67,7 +67,7 @@ class Info(Command):
                 ("tool", f"{name}: {version.splitlines()[0]}")
                 for name, version in (receipt or {"components": {"tools": {}}})["components"]["tools"].items()
             ),
-            ("result", graph.store.entry(key) if key else "none"),
+            ("result", graph.look.store.entry(key) if key else "none"),
             *([("took", f"{receipt['run']['duration_s']} s")] if receipt else []),
         ]
         for label, text in rows:
@@ -97,8 +97,8 @@ class Inspect(Command):
         if len(pos_args or ()) != 1:
             raise UsageError("inspect takes one stage or path")
         graph = self.graph()
-        found = inspect(graph, pos_args[0])
-        graph.cache.save()
+        found = inspect(graph.look, pos_args[0])
+        graph.look.cache.save()
         if json:
             from json import dumps
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Sequence
-from shutil import get_terminal_size
+from collections.abc import Sequence
 from typing import Any
 
 from doit import cmd_help
@@ -14,10 +13,10 @@ from doit.cmd_base import DoitCmdBase
 from ..errors import UsageError
 from ..show.table import made
 from .base import BUILD, LOOK, MORE, PROJECT, RESULTS, Command
+from .text import columns, width
 
 SECTIONS = (BUILD, LOOK, RESULTS, PROJECT, MORE)
 HIDDEN = {"dumpdb", "strace"}  # of doit's own: they look at its record of runs and at file_dep, and there are none
-WIDTH = 100  # columns at most: longer lines read badly
 OVERVIEW = """\
 Usage: doit [STAGE ...]            build these stages and all that they need; without a name, the default ones
        doit COMMAND [...]          one of those below
@@ -79,37 +78,18 @@ def overview(commands: dict[str, Any], project: str) -> str:
             if getattr(command, "section", MORE) == section and name not in HIDDEN
         ]
         if rows:
-            parts += [f"{section}:", *_columns(rows, max(map(len, commands))), ""]
-    return "\n".join([*parts, *textwrap.wrap(EVERYWHERE, _width())])
-
-
-def command_help(command: Command) -> str:
-    """The text of `doit help COMMAND`: with the options that mean something here."""
-    usage = f"doit {command.name} {command.doc_usage}".rstrip()
-    parts = [f"doit {command.name}: {command.doc_purpose}", "", f"Usage: {usage}"]
-    if command.doc_description:
-        parts += ["", *textwrap.wrap(command.doc_description, _width())]
-    ours = {option["name"]: option for option in command.cmd_options if isinstance(option, dict)}
-    told = command.told_options
-    rows = []
-    for option in command.get_options():
-        if option.name in (ours if told is None else told):
-            value, text = (option.metavar, option.help) if told is None else told[option.name]
-            names = [f"-{option.short}"] * bool(option.short) + [f"--{option.long}"] * bool(option.long)
-            rows.append((", ".join(names) + (f" {value}" if option.type is not bool else ""), text))
-    if rows:
-        parts += ["", "Options:", *_columns(rows, max(len(label) for label, _ in rows))]
-    return "\n".join(parts)
+            parts += [f"{section}:", *columns(rows, max(map(len, commands))), ""]
+    return "\n".join([*parts, *textwrap.wrap(EVERYWHERE, width())])
 
 
 def task_help(task: Any) -> str:
     """The text of `doit help STAGE`; of any other task what it says of itself."""
     name, parts = task.name, [f"{task.name}: {task.doc}"]
     graph = (task.meta or {}).get("graph")
-    if graph is not None and name in graph.stages:
-        stage = graph.stages[name]
+    if graph is not None and name in graph.plan.stages:
+        stage = graph.plan.stages[name]
         inputs = ", ".join(dict.fromkeys(output.stage for output in stage.inputs.values()))
-        parts += [f"Makes {', '.join(made(graph, stage))}." + (f" Needs {inputs}." if inputs else "")]
+        parts += [f"Makes {', '.join(made(graph.plan, stage))}." + (f" Needs {inputs}." if inputs else "")]
         rows = [
             (f"doit {name}", "build it and all that it needs, where that is stale"),
             (f"doit -s {name}", "it alone"),
@@ -121,18 +101,4 @@ def task_help(task: Any) -> str:
         ]
     else:
         rows = [(f"doit {name}", "run it, if it is not up to date")]
-    return "\n".join([*parts, "", *_columns(rows, max(len(label) for label, _ in rows))])
-
-
-def _columns(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
-    """Two columns; the second is wrapped."""
-    lines = []
-    for label, text in rows:
-        indent = f"  {'':<{width}}  "
-        wrapped = textwrap.wrap(text, max(20, _width() - len(indent))) or [""]
-        lines += [f"  {label:<{width}}  {wrapped[0]}", *(indent + line for line in wrapped[1:])]
-    return lines
-
-
-def _width() -> int:
-    return min(WIDTH, get_terminal_size((WIDTH, 24)).columns)
+    return "\n".join([*parts, "", *columns(rows, max(len(label) for label, _ in rows))])

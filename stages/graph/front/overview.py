@@ -47,15 +47,16 @@ class List(Command):
             from ..decide.why import explain
 
             graph = self.graph()
-            stages = [task.name for task in shown if task.name in graph.stages]
-            states = {each.stage: each.state for each in explain(graph, stages)} if stages else {}
-            graph.cache.save()
+            stages = [task.name for task in shown if task.name in graph.plan.stages]
+            states = {each.stage: each.state for each in explain(graph.look, stages)} if stages else {}
+            graph.look.cache.save()
         if quiet:
             self.outstream.write("".join(f"{task.name}\n" for task in shown))
         elif moves(self.outstream):
             from ..show.table import print_tasks
 
-            print_tasks(self.outstream, graph_of(self.task_list), shown, states)
+            known = graph_of(self.task_list)
+            print_tasks(self.outstream, None if known is None else known.look, shown, states)
         else:
             self._plain(shown, states)
         return 0
@@ -97,24 +98,24 @@ class GraphCommand(Command):
     )
 
     def _execute(self, svg: str, mermaid: bool, every: bool, plain: bool, pos_args: Any = None) -> int:
-        from ..decide.why import explain, needed
+        from ..decide.why import explain
         from ..show.draw import Node, as_mermaid, as_svg, as_text
 
         graph = self.graph()
         names = self.stage_names(pos_args)
         if svg and mermaid:
             raise UsageError("--svg and --mermaid are two pictures; choose one")
-        wanted = needed(graph, names or graph.order)
-        states = {} if plain else {each.stage: each.state for each in explain(graph, names)}
-        graph.cache.save()
+        wanted = graph.plan.needed(names or graph.plan.order)
+        states = {} if plain else {each.stage: each.state for each in explain(graph.look, names)}
+        graph.look.cache.save()
         nodes = [
             Node(name, stage.doc, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))
-            for name in graph.order
-            if name in wanted and (stage := graph.stages[name])
+            for name in graph.plan.order
+            if name in wanted and (stage := graph.plan.stages[name])
         ]
         if svg:
             with open(svg, "w", encoding="utf-8") as file:
-                file.write(as_svg(nodes, f"The stages of {os.path.basename(graph.root)}", every))
+                file.write(as_svg(nodes, f"The stages of {os.path.basename(graph.plan.root)}", every))
         elif mermaid:
             self.outstream.write(as_mermaid(nodes, every))
         else:

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, TextIO
 
 from doit import cmd_run
 
-from ..decide.look import Graph
 from ..errors import Interrupted, UsageError
 from ..show.report import Report
 from ..show.terminal import moves
 from .base import BUILD, EXIT_FAILED, Command, graph_of
+from .tasks import Graph
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -83,19 +83,19 @@ class Run(Command, cmd_run.Run):
                 raise UsageError(f"{reporter!r} is not a reporter; there are: {', '.join(sorted(self.reporters))}")
         if graph is None:
             return int(super()._execute(outfile, reporter=reporter, **options))
-        graph.lock.acquire()
+        graph.session.lock.acquire()
         try:
-            graph.store.sweep()
-            graph.always = always
-            report = graph.report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
+            graph.look.store.sweep()
+            graph.session.always = always
+            report = graph.session.report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
             with catching_signals(graph, report):
                 result = super()._execute(outfile, reporter=report or reporter, **options)
             return EXIT_FAILED if result else 0
         except Interrupted as stopped:
             return 128 + stopped.signum
         finally:
-            graph.cache.save()
-            graph.lock.release()
+            graph.look.cache.save()
+            graph.session.lock.release()
 
 
 def report_for(stream: TextIO, quiet: bool) -> Report:
@@ -113,11 +113,11 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
     before: dict[int, Any] = {}
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if graph.stopping:
-            if "processes" in vars(graph):
-                graph.processes.hurry()
+        if graph.session.stopping:
+            if "processes" in vars(graph.session):
+                graph.session.processes.hurry()
             return
-        graph.stopping = True
+        graph.session.stopping = True
         if report is not None:
             report.stopped = True
         raise Interrupted(signum)
@@ -128,8 +128,8 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
     try:
         yield
     except Interrupted as stopped:
-        if "processes" in vars(graph):
-            graph.processes.stop_all()
+        if "processes" in vars(graph.session):
+            graph.session.processes.stop_all()
         if report is not None:
             report.close()
         name = signal.Signals(stopped.signum).name

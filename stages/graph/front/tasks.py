@@ -1,23 +1,103 @@
-"""doit actions: what doit calls when a stage or a setup is not up to date."""
+"""doit's side of a graph: stages in, doit tasks out, whose `uptodate` looks and whose actions build."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Iterator, Sequence
+from inspect import Signature
 from typing import Any
 
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
-from ..decide.look import Graph
+from ..decide.look import Look
+from ..declare.plan import Plan
 from ..declare.stage import Setup, Stage
 from ..errors import GraphError
+from ..keep.setting import read_setting
+from ..run.session import Session
+
+
+class Graph:
+    """Stages, what is known of them (`look`), and the run that builds them (`session`)."""
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        setups: Sequence[Setup] = (),
+        *,
+        root: os.PathLike[str] | str,
+        build: os.PathLike[str] | str,
+        path: Sequence[str] = (),
+        grace_s: float = 10.0,
+        store: str | None = None,
+        remote: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
+        what counts instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
+        first stage is built; the variable goes before it.
+
+        Raises ValueError for stages or inputs that do not fit together, UsageError for a store that is no place.
+        """
+        setting = read_setting(store)
+        self.plan = Plan(stages, setups, root=root, build=build, path=path)
+        self.look = Look(self.plan, setting)
+        self.session = Session(self.look, (lambda: setting.remote) if setting.given else remote, grace_s)
+
+    def tasks(self) -> Iterator[dict[str, Any]]:
+        """The doit tasks: one a stage, in graph order, and `setup:NAME` for each setup."""
+        for name in self.plan.order:
+            stage = self.plan.stages[name]
+            yield {
+                "basename": name,
+                "doc": stage.doc,
+                "actions": [StageAction(self.session, stage)],
+                "task_dep": sorted({output.stage for output in stage.inputs.values()}),
+                "uptodate": [Freshness(self.look, stage)],
+                "io": {"capture": False},
+                "meta": {"graph": self, "stage": name},
+            }
+        if self.plan.setups:
+            yield {"basename": "setup", "name": None, "doc": "Install every tool that some stage needs."}
+        for setup in self.plan.setups.values():
+            yield {
+                "basename": "setup",
+                "name": setup.name,
+                "doc": setup.doc,
+                "actions": [SetupAction(self.session, setup)],
+                "uptodate": [(setup.is_ready, [])],
+                "io": {"capture": False},
+                "meta": {"graph": self, "setup": setup.name},
+            }
+
+    def doit_config(self) -> dict[str, Any]:
+        """What DOIT_CONFIG must hold: no state file (the store is the truth), threads for `-n`."""
+        return {"backend": "sqlite3", "dep_file": ":memory:", "par_type": "thread", "verbosity": 2}
+
+
+class Freshness:
+    """The `uptodate` of a stage. Writes nothing. An error is left for the action to report.
+
+    Not a function: doit asks for its signature before every call, which for a function costs as much as half the look.
+    """
+
+    __signature__ = Signature()
+
+    def __init__(self, look: Look, stage: Stage) -> None:
+        self.look = look
+        self.stage = stage
+
+    def __call__(self) -> bool:
+        """Whether the stage's result is today's."""
+        return self.look.state(self.stage).fresh
 
 
 class _Action(BaseAction):
     """What doit expects of an action, but for `execute`."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.task: Any = None
         self.out = self.err = self.result = None
         self.values: dict[str, Any] = {}
@@ -26,8 +106,8 @@ class _Action(BaseAction):
 class StageAction(_Action):
     """Bring a stage up to date."""
 
-    def __init__(self, graph: Graph, stage: Stage) -> None:
-        super().__init__(graph)
+    def __init__(self, session: Session, stage: Stage) -> None:
+        super().__init__(session)
         self.stage = stage
 
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
@@ -37,17 +117,17 @@ class StageAction(_Action):
         from ..decide.times import usual_s
         from ..run.build import bring_up_to_date  # only what really runs pays for it
 
-        report, name, started = self.graph.report, self.stage.name, time.monotonic()
+        report, name, started = self.session.report, self.stage.name, time.monotonic()
         if report is not None:
-            report.started(name, usual_s(self.graph, self.stage))
+            report.started(name, usual_s(self.session.look, self.stage))
         try:
-            outcome = bring_up_to_date(self.graph, self.stage)
+            outcome = bring_up_to_date(self.session, self.stage)
         except (GraphError, OSError) as error:
             from ..run.disk import described  # only what fails pays for it
 
             if report is not None:
                 report.ended(name, "failed", time.monotonic() - started)
-            message = described(error, self.graph.build)
+            message = described(error, self.session.plan.build)
             return TaskFailed(message if message.startswith(("stage ", "setup ")) else f"stage {name}: {message}")
         if report is not None:
             report.ended(name, outcome, time.monotonic() - started)
@@ -57,8 +137,8 @@ class StageAction(_Action):
 class SetupAction(_Action):
     """Install a tool."""
 
-    def __init__(self, graph: Graph, setup: Setup) -> None:
-        super().__init__(graph)
+    def __init__(self, session: Session, setup: Setup) -> None:
+        super().__init__(session)
         self.setup = setup
 
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
@@ -66,9 +146,9 @@ class SetupAction(_Action):
         from ..run.setup import ensure
 
         try:
-            ensure(self.graph, self.setup)
+            ensure(self.session, self.setup)
         except (GraphError, OSError) as error:
             from ..run.disk import described
 
-            return TaskFailed(described(error, self.graph.build))
+            return TaskFailed(described(error, self.session.plan.build))
         return None

@@ -9,12 +9,12 @@ from typing import Any
 
 from doit.loader import generate_tasks
 
-from ..decide.look import Graph
 from ..errors import GraphError, Interrupted, UsageError
 from ..keep.store import remove_tree
 from ..manage.artifacts import ArtifactsLock
 from .base import EXIT_FAILED, RESULTS, locked
 from .run import Run, catching_signals
+from .tasks import Graph
 
 
 class Verify(Run):
@@ -50,14 +50,14 @@ class Verify(Run):
         names = self.stage_names(pos_args)
         if keep and not rebuild:
             raise UsageError("--keep keeps the folder of --rebuild; give both")
-        lock = ArtifactsLock(graph.root)
+        lock = ArtifactsLock(graph.plan.root)
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
             if rebuild:
-                names = names or [name for name in self.sel_tasks or graph.order if name in graph.stages]
+                names = names or [name for name in self.sel_tasks or graph.plan.order if name in graph.plan.stages]
                 status = self._run(graph, names)
                 if status != 0:
                     return status
-            verdicts = verify.check(graph, names)
+            verdicts = verify.check(graph.look, names)
             if not any(verdict.required for verdict in verdicts):
                 raise GraphError("nothing is built, so nothing can be verified; run `doit` first")
             if rebuild and not any(verdict.failed for verdict in verdicts):
@@ -68,7 +68,7 @@ class Verify(Run):
                 if status != 0:
                     return status
         update = update_lock and not any(verdict.failed for verdict in verdicts)
-        verify.compare_with_lock(graph, verdicts, lock, update)
+        verify.compare_with_lock(graph.look, verdicts, lock, update)
         if json:
             from json import dumps
 
@@ -85,23 +85,23 @@ class Verify(Run):
         """Build in a folder of its own what can come out alike, and compare; returns the status of the build."""
         from ..manage import verification as verify
 
-        wanted = [v.stage for v in verdicts if verify.not_alike(graph, v.stage) is None]
+        wanted = [v.stage for v in verdicts if verify.not_alike(graph.look, v.stage) is None]
         with locked(graph), catching_signals(graph, None):
-            other = elsewhere(graph, f"{graph.build}/verify")
+            other = elsewhere(graph, f"{graph.plan.build}/verify")
             try:
-                other.lock.acquire()  # waits for what a killed one left running
-                other.lock.release()
-                remove_tree(other.build)
-                print(f"\nbuilding again, cold, in {other.build}", flush=True)
-                verify.seed_accepted(graph, other, [verdict.stage for verdict in verdicts])
+                other.session.lock.acquire()  # waits for what a killed one left running
+                other.session.lock.release()
+                remove_tree(other.plan.build)
+                print(f"\nbuilding again, cold, in {other.plan.build}", flush=True)
+                verify.seed_accepted(graph.look, other.look, [verdict.stage for verdict in verdicts])
                 status = self._run(other, wanted) if wanted else 0
                 if status == 0:
-                    verify.compare_with_rebuilt(graph, verdicts, other, wanted)
+                    verify.compare_with_rebuilt(graph.look, verdicts, other.look, wanted)
                 return status
             finally:
                 if not keep:
-                    remove_tree(other.build)
-                    print(f"removed {other.build}", flush=True)
+                    remove_tree(other.plan.build)
+                    print(f"removed {other.plan.build}", flush=True)
 
     def _run(self, graph: Graph, names: list[str]) -> int:
         """Bring stages of a graph up to date as `doit run` does; returns the exit status."""
@@ -112,5 +112,6 @@ class Verify(Run):
 
 def elsewhere(graph: Graph, build: str) -> Graph:
     """The same stages over another build folder, with no store but its own."""
-    stages, setups = list(graph.stages.values()), list(graph.setups.values())
-    return Graph(stages, setups, root=graph.root, build=build, path=graph.path, grace_s=graph.grace_s, store="off")
+    plan, grace_s = graph.plan, graph.session.grace_s
+    stages, setups = list(plan.stages.values()), list(plan.setups.values())
+    return Graph(stages, setups, root=plan.root, build=build, path=plan.path, grace_s=grace_s, store="off")

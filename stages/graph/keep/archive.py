@@ -17,9 +17,10 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from ..declare.names import RECEIPT
 from ..errors import GraphError
 from ..read.digest import BYTECODE, is_executable, walk
-from .receipt import NAME, Receipt, belongs, read_receipt
+from .receipt import Receipt, belongs, read_receipt
 from .store import flush
 
 TRAILER_BYTES = 65
@@ -47,7 +48,7 @@ def pack(folder: str, receipt: Receipt, path: str) -> bytes:
     """
     digest = hashlib.sha256()
     files = {file.name: file for file in walk(folder) if _is_part(file.name, receipt["outputs"])}
-    first = [name for name in (NAME, "log.txt") if name in files]
+    first = [name for name in (RECEIPT, "log.txt") if name in files]
     with open(path, "xb") as out:
 
         def write(data: bytes) -> None:
@@ -134,7 +135,7 @@ def _members(file: BinaryIO, size: int) -> Iterator[_Member]:
 
 def _receipt(file: BinaryIO, member: _Member, key: str) -> Receipt:
     """The receipt, which comes first. Leaves `file` where it was."""
-    if member.name != NAME or member.size_bytes > MAX_RECEIPT_BYTES:
+    if member.name != RECEIPT or member.size_bytes > MAX_RECEIPT_BYTES:
         raise BadParcel("it does not begin with its receipt")
     start = file.tell()
     receipt = read_receipt(b"".join(_chunks(file, member.size_bytes)), key)
@@ -148,7 +149,7 @@ def _is_part(name: str, outputs: Iterable[str]) -> bool:
     """Whether a file of this name belongs into an entry with these outputs, and its name cannot lead elsewhere."""
     if any(part in ("", ".", "..", BYTECODE) for part in name.split("/")) or "\0" in name:
         return False
-    return name in (NAME, "log.txt", *outputs) or any(
+    return name in (RECEIPT, "log.txt", *outputs) or any(
         output.endswith("/") and name.startswith(output) for output in outputs
     )
 

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..declare.names import RECEIPT
 from ..read.digest import bytes_digest, canonical, tree_digest
 
-NAME = "receipt.json"
 VERSION = 1
 Receipt = dict[str, Any]  # version, key, stage, components, outputs, run, and accepted where a person vouched for it
 
@@ -61,12 +61,12 @@ def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:
 
 
 def digest_in(receipt: Receipt | None, output: str) -> str | None:
-    """The digest of an output by its receipt; of "" that of all outputs together but the uncompared ones; of NAME
+    """The digest of an output by its receipt; of "" that of all outputs together but the uncompared ones; of RECEIPT
     that of the receipt itself. None where the receipt is None or has no such output.
     """
     if receipt is None:
         return None
-    if output == NAME:
+    if output == RECEIPT:
         return _digest(receipt)
     if output == "":
         outputs = compared(receipt).items()

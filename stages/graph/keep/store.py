@@ -17,13 +17,15 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..declare.names import LOG, RECEIPT
 from ..errors import GraphError, StageFailed
 from ..read.digest import BYTECODE, is_executable, tree_digest, walk
 from ..read.statcache import StatCache, stamp
-from .receipt import NAME, Receipt, belongs, gist, read_receipt
+from .links import linked_key
+from .receipt import Receipt, belongs, gist, read_receipt
 
 
 class Store:
@@ -40,7 +42,7 @@ class Store:
     def receipt(self, key: str) -> Receipt | None:
         """The receipt of a key; None if it is missing, truncated, or of another key."""
         try:
-            with open(f"{self.path}/{key}/{NAME}", "rb") as file:
+            with open(f"{self.path}/{key}/{RECEIPT}", "rb") as file:
                 return read_receipt(file.read(), key)
         except OSError:
             return None
@@ -50,7 +52,7 @@ class Store:
 
         One stat where nothing changed: the receipt is looked at through the link, so another result is another inode.
         """
-        path = f"{build}/{scope}/.current/{stage}/{NAME}"
+        path = f"{build}/{scope}/.current/{stage}/{RECEIPT}"
         known = self.cache.receipt(path)
         if known is not None:
             return known["key"], known
@@ -149,7 +151,7 @@ class Store:
         """Write the receipt beside outputs and log, and rename the folder to its key, in place of an entry that is
         there.
         """
-        log, target = f"{folder}/log.txt", f"{folder}/{NAME}"
+        log, target = f"{folder}/{LOG}", f"{folder}/{RECEIPT}"
         os.chmod(log, 0o444)
         flush(log)
         with open(target, "w", encoding="utf-8") as file:
@@ -233,89 +235,6 @@ class Store:
         return {"digest": tree_digest(files), "size_bytes": size, "files": len(files)}
 
 
-# ── Links ──
-
-
-def linked_key(build: str, scope: str, stage: str) -> str | None:
-    """The key that a stage's link names, or None."""
-    try:
-        target = os.readlink(f"{build}/{scope}/.current/{stage}")
-    except OSError:
-        return None
-    return target.removeprefix("../../store/") if target.startswith("../../store/") else None
-
-
-def link(build: str, scope: str, stage: str, key: str, links: Mapping[str, str]) -> None:
-    """Flip a stage's link to a key, and make the links that people open.
-
-    Marks the old result and the new one as used now, by the times of their folders, for `doit gc`.
-    """
-    for used in (linked_key(build, scope, stage), key):
-        with contextlib.suppress(OSError):
-            os.utime(f"{build}/store/{used}")
-    _replace_link(f"../../store/{key}", f"{build}/{scope}/.current/{stage}")
-    for name, path in links.items():
-        up = "../" * name.count("/")
-        _replace_link(f"{up}.current/{stage}/{path}".rstrip("/"), f"{build}/{scope}/{name}".rstrip("/"))
-
-
-def unlink(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None:
-    """Take a stage's link away, and those that people open."""
-    for name in (*links, f".current/{stage}"):
-        path = f"{build}/{scope}/{name}".rstrip("/")
-        if os.path.islink(path):
-            os.unlink(path)
-
-
-def linked_keys(build: str) -> set[str]:
-    """Every key that some link names, in any scope."""
-    return {key for _, key in _links(build) if key is not None}
-
-
-def links_to(build: str, key: str) -> list[str]:
-    """The links that name a key, as SCOPE/.current/STAGE: presets share equal results."""
-    return [link for link, named in _links(build) if named == key]
-
-
-def _links(build: str) -> Iterator[tuple[str, str | None]]:
-    """(SCOPE/.current/STAGE, the key that it names) of every stage's link, sorted."""
-    for scope in sorted(os.listdir(build)):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for stage in sorted(os.listdir(f"{build}/{scope}/.current")):
-                yield f"{scope}/.current/{stage}", linked_key(build, scope, stage)
-
-
-def public_links_good(build: str, scope: str, stage: str, links: Mapping[str, str]) -> list[str]:
-    """The names of public links that are not as `link` makes them."""
-    wrong = []
-    for name, path in links.items():
-        try:
-            target = os.readlink(f"{build}/{scope}/{name}".rstrip("/"))
-        except OSError:
-            target = ""
-        if target != f"{'../' * name.count('/')}.current/{stage}/{path}".rstrip("/"):
-            wrong.append(name)
-    return wrong
-
-
-def _replace_link(target: str, path: str) -> None:
-    """Make `path` a link to `target` in one step.
-
-    Raises GraphError if a real folder lies there.
-    """
-    with contextlib.suppress(OSError):
-        if os.readlink(path) == target:
-            return
-    if os.path.isdir(path) and not os.path.islink(path):
-        raise GraphError(f"{path} is a folder where a link belongs; move it away and run again")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.tmp"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.replace(temporary, path)
-
-
 # ── Files ──
 
 
@@ -329,7 +248,7 @@ def remove_tree(path: str) -> None:
 
 def _keep_only(folder: str, outputs: Sequence[str], prefix: str = "") -> None:
     """Remove what no output names: it would lie in the store without a digest."""
-    keep = {f"{prefix}log.txt" if not prefix else "", *(name.rstrip("/") for name in outputs)}
+    keep = {f"{prefix}{LOG}" if not prefix else "", *(name.rstrip("/") for name in outputs)}
     for entry in list(os.scandir(folder)):
         name = prefix + entry.name
         if name in keep:

@@ -14,21 +14,23 @@ import time
 
 from ..decide import key as keys
 from ..decide.key import Reason
-from ..decide.look import Graph, State
+from ..decide.look import Look, State
 from ..decide.why import FRESH, FROM_STORE, explain
+from ..declare.names import RECEIPT
 from ..declare.stage import Stage
 from ..errors import GraphError
+from ..keep import links
 from ..keep import store as stores
-from ..keep.receipt import NAME, Receipt
+from ..keep.receipt import Receipt
 from ..read.digest import walk
 
 
-def accept(graph: Graph, stage: Stage, reason: str | None) -> list[Reason]:
+def accept(look: Look, stage: Stage, reason: str | None) -> list[Reason]:
     """Link the outputs of the linked result as those of today's key; returns what differs. For the lock's holder.
 
     Raises GraphError where there is nothing to accept, or it would not be what the graph says: see the messages.
     """
-    *upstream, itself = explain(graph, [stage.name])
+    *upstream, itself = explain(look, [stage.name])
     if itself.state == FRESH:
         raise GraphError(f"{stage.name} is fresh: there is nothing to accept")
     stale = [each.stage for each in upstream if each.state != FRESH]
@@ -37,8 +39,8 @@ def accept(graph: Graph, stage: Stage, reason: str | None) -> list[Reason]:
         raise GraphError(f"{stage.name} is made from {', '.join(stale)}, not fresh; run {words}, or accept that first")
     if itself.state == FROM_STORE:
         raise GraphError(f"the store has today's result of {stage.name}; run `doit {stage.name}` to link it")
-    state = graph.state(stage)
-    receipt = _acceptable(graph, stage, state)
+    state = look.state(stage)
+    receipt = _acceptable(look, stage, state)
     assert state.key is not None and state.components is not None
     differences = keys.differences(receipt["components"], state.components)
     accepted = {
@@ -48,25 +50,25 @@ def accept(graph: Graph, stage: Stage, reason: str | None) -> list[Reason]:
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **({"earlier": receipt["accepted"]} if "accepted" in receipt else {}),
     }
-    folder = graph.store.new_folder("accepted")
+    folder = look.store.new_folder("accepted")
     try:
-        _link_files(graph.store.entry(receipt["key"]), folder)
+        _link_files(look.store.entry(receipt["key"]), folder)
         today = {**receipt, "key": state.key, "components": state.components, "accepted": accepted}
-        graph.store.publish(folder, state.key, today)
+        look.store.publish(folder, state.key, today)
     finally:
         if os.path.lexists(folder):
             stores.remove_tree(folder)
-    stores.link(graph.build, stage.scope, stage.name, state.key, stage.links)
-    graph.time_passed()
+    links.link(look.plan.build, stage.scope, stage.name, state.key, stage.links)
+    look.invalidate()
     return differences
 
 
-def _acceptable(graph: Graph, stage: Stage, state: State) -> Receipt:
+def _acceptable(look: Look, stage: Stage, state: State) -> Receipt:
     """The receipt of the linked result, if that may stand for today's. Raises GraphError if not."""
     name, receipt = stage.name, state.receipt
     if state.linked is None:
         raise GraphError(f"{name} was never built: there is nothing to accept; run `doit {name}`")
-    if receipt is None or graph.store.good(state.linked) is None:
+    if receipt is None or look.store.good(state.linked) is None:
         raise GraphError(f"the result of {name} is damaged; run `doit {name}`")
     if state.key is None:
         unknown = "; ".join(reason.text() for reason in state.reasons)
@@ -82,7 +84,7 @@ def _link_files(entry: str, folder: str) -> None:
     import shutil
 
     for file in walk(entry):
-        if file.name == NAME:
+        if file.name == RECEIPT:
             continue
         target = f"{folder}/{file.name}"
         os.makedirs(os.path.dirname(target), exist_ok=True)

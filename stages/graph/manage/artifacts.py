@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..decide.key import Components
-from ..decide.look import Graph
+from ..decide.look import Look
 from ..errors import GraphError
 from ..read.digest import bytes_digest, canonical
 
@@ -60,11 +60,11 @@ def host_class() -> str:
     return f"{platform.system()}-{platform.machine()}".lower()
 
 
-def recipes(graph: Graph, components: Mapping[str, Components]) -> dict[str, Recipe]:
+def recipes(look: Look, components: Mapping[str, Components]) -> dict[str, Recipe]:
     """The recipe of each stage in `components` (name -> what its result was made from) whose upstream is there too."""
     found: dict[str, Recipe] = {}
-    for name in graph.order:
-        stage = graph.stages[name]
+    for name in look.plan.order:
+        stage = look.plan.stages[name]
         if name not in components or any(output.stage not in found for output in stage.inputs.values()):
             continue
         own = components[name]

@@ -14,7 +14,8 @@ import re
 import time
 from dataclasses import dataclass, field
 
-from ..decide.look import Graph
+from ..decide.look import Look
+from ..keep import links
 from ..keep import store as stores
 from ..keep.receipt import Receipt, digest_in
 
@@ -43,11 +44,11 @@ class Plan:
     needed_bytes: int = 0  # of the kept ones, those that links need
 
 
-def plan(graph: Graph, keep_bytes: int | None, older_than_s: float | None) -> Plan:
+def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Plan:
     """Choose what goes: until the store holds `keep_bytes`, and whatever was not used for `older_than_s` seconds."""
     now = time.time()
-    entries = {entry.key: entry for entry in _entries(graph)}
-    needed = _needed(graph, entries)
+    entries = {entry.key: entry for entry in _entries(look)}
+    needed = _needed(look, entries)
     owners: dict[int, int] = {}
     for entry in entries.values():
         for inode in entry.inodes:
@@ -69,36 +70,36 @@ def plan(graph: Graph, keep_bytes: int | None, older_than_s: float | None) -> Pl
         found.kept -= 1
         found.entries.append((entry, freed))
     age_s = PARTIAL_S if older_than_s is None else older_than_s
-    found.folders = [(path, size) for path, used_s, size in _scratch(graph) if now - used_s > age_s]
+    found.folders = [(path, size) for path, used_s, size in _scratch(look) if now - used_s > age_s]
     return found
 
 
-def remove(graph: Graph, chosen: Plan) -> None:
+def remove(look: Look, chosen: Plan) -> None:
     """Do it. For the lock's holder."""
     for entry, _ in chosen.entries:
-        graph.store.remove(entry.key)
+        look.store.remove(entry.key)
     for number, (path, _) in enumerate(chosen.folders):
-        aside = f"{graph.store.path}/.tmp-removed-{number}-{os.getpid()}"
-        os.makedirs(graph.store.path, exist_ok=True)
+        aside = f"{look.store.path}/.tmp-removed-{number}-{os.getpid()}"
+        os.makedirs(look.store.path, exist_ok=True)
         os.rename(path, aside)
         stores.remove_tree(aside)
-        graph.cache.forget(f"{path}/")
+        look.cache.forget(f"{path}/")
 
 
-def _entries(graph: Graph) -> list[Entry]:
+def _entries(look: Look) -> list[Entry]:
     found = []
     try:
-        names = [name for name in os.listdir(graph.store.path) if KEY.fullmatch(name)]
+        names = [name for name in os.listdir(look.store.path) if KEY.fullmatch(name)]
     except FileNotFoundError:
         return []
     for name in names:
-        path = graph.store.entry(name)
+        path = look.store.entry(name)
         inodes, _ = _measure(path)
-        found.append(Entry(name, os.stat(path).st_mtime, inodes, graph.store.receipt(name)))
+        found.append(Entry(name, os.stat(path).st_mtime, inodes, look.store.receipt(name)))
     return found
 
 
-def _needed(graph: Graph, entries: dict[str, Entry]) -> set[str]:
+def _needed(look: Look, entries: dict[str, Entry]) -> set[str]:
     """The keys that links name, and those of what these were made from."""
     makers: dict[str, list[Entry]] = {}  # digest of an output -> results that have it, the last used first
     for entry in sorted(entries.values(), key=lambda each: -each.used_s):
@@ -106,7 +107,7 @@ def _needed(graph: Graph, entries: dict[str, Entry]) -> set[str]:
             digest = digest_in(entry.receipt, output)
             if digest is not None:
                 makers.setdefault(digest, []).append(entry)
-    linked = stores.linked_keys(graph.build)
+    linked = links.linked_keys(look.plan.build)
     needed: set[str] = set()
     waiting = [key for key in linked if key in entries]
     while waiting:
@@ -126,18 +127,18 @@ def _needed(graph: Graph, entries: dict[str, Entry]) -> set[str]:
     return needed
 
 
-def _scratch(graph: Graph) -> list[tuple[str, float, int]]:
+def _scratch(look: Look) -> list[tuple[str, float, int]]:
     """(path, last change, bytes) of what stopped stages keep to resume from but under today's keys, and of the
     folders in which stages ran that are no longer declared.
     """
     found = []
-    today = {graph.state(stage).key for stage in graph.stages.values() if stage.resumable}
-    partial, run = f"{graph.build}/partial", f"{graph.build}/run"
+    today = {look.state(stage).key for stage in look.plan.stages.values() if stage.resumable}
+    partial, run = f"{look.plan.build}/partial", f"{look.plan.build}/run"
     for name in os.listdir(partial) if os.path.isdir(partial) else ():
         if name not in today:
             found.append(f"{partial}/{name}")
     for name in os.listdir(run) if os.path.isdir(run) else ():
-        if name not in graph.stages and os.path.isfile(f"{run}/{name}/src.json"):  # a snapshot: the engine's own
+        if name not in look.plan.stages and os.path.isfile(f"{run}/{name}/src.json"):  # a snapshot: the engine's own
             found.append(f"{run}/{name}")
     return [(path, changed_s, sum(inodes.values())) for path in sorted(found) for inodes, changed_s in [_measure(path)]]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..decide.look import Graph
+from ..decide.look import Look
 from ..errors import GraphError
 from ..keep.receipt import Receipt, digest_in
 from ..keep.store import Store
@@ -50,17 +50,17 @@ class Step:
         }
 
 
-def inspect(graph: Graph, name: str) -> Found:
+def inspect(look: Look, name: str) -> Found:
     """The chain behind `name`: a stage, or the path of an artifact, of a part of one or of a copy.
 
     Raises GraphError where there is no such thing, or nothing tells how it was made.
     """
-    stores = [store for store in (graph.store, graph.shared) if store is not None]
-    if name in graph.stages:
-        receipt = graph.linked_receipt(graph.stages[name])[1]
+    stores = [store for store in (look.store, look.shared) if store is not None]
+    if name in look.plan.stages:
+        receipt = look.linked_receipt(look.plan.stages[name])[1]
         if receipt is None:
             raise GraphError(f"stage {name} has no result; run `doit {name}`")
-        return Found(f"the result of {name}", _chain(graph, stores, receipt))
+        return Found(f"the result of {name}", _chain(look, stores, receipt))
     path = os.path.realpath(name)
     if not os.path.exists(path):
         raise GraphError(f"{name} is neither a stage nor a file; `doit list` shows the stages")
@@ -70,7 +70,7 @@ def inspect(graph: Graph, name: str) -> Found:
         if receipt is not None:
             part = "/".join(inside[1:])
             _check(name, store.entry(inside[0]), part, receipt)
-            return Found(f"{part or 'the result'} of {receipt['stage']}", _chain(graph, stores, receipt))
+            return Found(f"{part or 'the result'} of {receipt['stage']}", _chain(look, stores, receipt))
     digest = _digest(path)
     for match in (_same_output, _same_part):  # a copy of model.bin is export's, though a bundle holds it too
         for store in stores:
@@ -78,10 +78,10 @@ def inspect(graph: Graph, name: str) -> Found:
                 output = match(path, digest, store, receipt)
                 if output is not None:
                     what = f"a copy of {output or 'all'} of {receipt['stage']}"
-                    return Found(what, _chain(graph, stores, receipt))
+                    return Found(what, _chain(look, stores, receipt))
     told = _told(path)
     if told is None:
-        raise GraphError(f"{name} (SHA-256 {digest}) is nothing that a result in {graph.store.path} holds")
+        raise GraphError(f"{name} (SHA-256 {digest}) is nothing that a result in {look.store.path} holds")
     return told
 
 
@@ -129,7 +129,7 @@ def _same_part(path: str, digest: str, store: Store, receipt: Receipt) -> str | 
 # ── The chain by receipts ──
 
 
-def _chain(graph: Graph, stores: list[Store], receipt: Receipt) -> list[Step]:
+def _chain(look: Look, stores: list[Store], receipt: Receipt) -> list[Step]:
     """The step that a receipt tells of and, once each, all that it needs."""
     steps: dict[str, Step] = {}
     waiting = [receipt]
@@ -137,7 +137,7 @@ def _chain(graph: Graph, stores: list[Store], receipt: Receipt) -> list[Step]:
         this = waiting.pop(0)
         if this["key"] in steps:
             continue
-        step = steps[this["key"]] = _step(graph, stores, this)
+        step = steps[this["key"]] = _step(look, stores, this)
         for name, made in step.about["inputs"].items():
             upstream = _maker(stores, made)
             if upstream is not None:
@@ -162,7 +162,7 @@ def _maker(stores: list[Store], made: Mapping[str, Any]) -> Receipt | None:
     return None
 
 
-def _step(graph: Graph, stores: list[Store], receipt: Receipt) -> Step:
+def _step(look: Look, stores: list[Store], receipt: Receipt) -> Step:
     made_from, run = receipt["components"], receipt.get("run", {})
     origins = run.get("inputs", {})
     unknown = {"stage": None, "output": None, "key": None}
@@ -179,18 +179,18 @@ def _step(graph: Graph, stores: list[Store], receipt: Receipt) -> Step:
         (path for store in stores if os.path.exists(path := f"{store.entry(receipt['key'])}/log.txt")),
         None,
     )
-    return Step(receipt["stage"], receipt["key"], about, run=ran, changed=_changed(graph, receipt), log=log)
+    return Step(receipt["stage"], receipt["key"], about, run=ran, changed=_changed(look, receipt), log=log)
 
 
-def _changed(graph: Graph, receipt: Receipt) -> list[str] | None:
+def _changed(look: Look, receipt: Receipt) -> list[str] | None:
     """The sources and outside files of a receipt that are others today; None if today has no such stage."""
-    stage = graph.stages.get(receipt["stage"])
+    stage = look.plan.stages.get(receipt["stage"])
     if stage is None:
         return None
     now: dict[str, str] = {}
     try:
-        now = {name: digests.key for name, digests in expand(stage.sources, graph.new_view()).items()}
-        now |= {path: digest for paths in graph.external(stage).values() for path, digest in paths.items()}
+        now = {name: digests.key for name, digests in expand(stage.sources, look.new_view()).items()}
+        now |= {path: digest for paths in look.external(stage).values() for path, digest in paths.items()}
     except GraphError:  # one is gone; compare as if all were, rather than not at all
         pass
     made_from = receipt["components"]

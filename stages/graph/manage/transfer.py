@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ..decide.look import Graph
-from ..decide.why import needed
-from ..keep import store
+from ..decide.look import Look
+from ..keep import links
 from ..keep.remote import Remote
 
 Say = Callable[[str, str], None]  # (state of a stage, the stage and what there is to say of it)
@@ -26,20 +25,20 @@ class Sum:
     missing: int = 0
 
 
-def push(graph: Graph, remote: Remote, names: Collection[str], say: Say) -> Sum:
+def push(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
     """Send the linked results of the named stages and of all that they need; every stage if none is named.
 
     Stops where the remote cannot be written: `remote.trouble` then says why.
     """
     done = Sum()
-    wanted = needed(graph, names or graph.order)
-    for name in [name for name in graph.order if name in wanted]:
-        key = graph.linked_receipt(graph.stages[name])[0]
-        if key is None or graph.store.good(key) is None:
+    wanted = look.plan.needed(names or look.plan.order)
+    for name in [name for name in look.plan.order if name in wanted]:
+        key = look.linked_receipt(look.plan.stages[name])[0]
+        if key is None or look.store.good(key) is None:
             done.missing += 1
             say("no result", f"{name}: {'never built' if key is None else 'damaged'}; run `doit {name}`")
             continue
-        sent = remote.send(key, graph.store, unless_there=True)
+        sent = remote.send(key, look.store, unless_there=True)
         if sent is None:
             break
         is_new, size_bytes = sent
@@ -50,37 +49,37 @@ def push(graph: Graph, remote: Remote, names: Collection[str], say: Say) -> Sum:
     return done
 
 
-def pull(graph: Graph, remote: Remote, names: Collection[str], say: Say) -> Sum:
+def pull(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
     """Link what the graph would otherwise build, from the store or the remote, as far as keys can be known.
 
     Stops where the remote cannot be read: `remote.trouble` then says why.
     """
     done = Sum()
-    wanted = needed(graph, names or graph.order)
-    for name in [name for name in graph.order if name in wanted]:
-        stage = graph.stages[name]
-        state = graph.state(stage)
+    wanted = look.plan.needed(names or look.plan.order)
+    for name in [name for name in look.plan.order if name in wanted]:
+        stage = look.plan.stages[name]
+        state = look.state(stage)
         if state.fresh:
             done.there += 1
             say("fresh", name)
             continue
         if state.key is None:
             done.missing += 1
-            say("not known", f"{name}: {_unknown(graph, name)}")
+            say("not known", f"{name}: {_unknown(look, name)}")
             continue
-        found = graph.reusable(stage, state)
-        if found is not None and found[0] is graph.store:
+        found = look.reusable(stage, state)
+        if found is not None and found[0] is look.store:
             key, size_bytes = found[1]["key"], None
         else:
-            key, size_bytes = state.key, remote.fetch(state.key, graph.store)
+            key, size_bytes = state.key, remote.fetch(state.key, look.store)
             if size_bytes is None:
                 if remote.trouble is not None:
                     break
                 done.missing += 1
                 say("not there", f"{name}: {key[:10]}")
                 continue
-        store.link(graph.build, stage.scope, name, key, stage.links)
-        graph.time_passed()
+        links.link(look.plan.build, stage.scope, name, key, stage.links)
+        look.invalidate()
         if size_bytes is None:
             done.there += 1
             say("from the store", name)
@@ -91,11 +90,11 @@ def pull(graph: Graph, remote: Remote, names: Collection[str], say: Say) -> Sum:
     return done
 
 
-def _unknown(graph: Graph, name: str) -> str:
+def _unknown(look: Look, name: str) -> str:
     """Why the key of a stage cannot be told."""
-    stage = graph.stages[name]
-    state = graph.state(stage)
-    inputs = graph.linked_inputs(stage)
+    stage = look.plan.stages[name]
+    state = look.state(stage)
+    inputs = look.linked_inputs(stage)
     lacking = sorted({stage.inputs[each].stage for each, digest in inputs.items() if digest is None})
     if lacking:
         return f"it needs {', '.join(lacking)} first"

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..decide.key import Reason
-from ..decide.look import Graph
-from ..decide.why import needed
+from ..decide.look import Look
 from ..declare.stage import Stage
-from ..keep import store as stores
+from ..keep import links
 from ..keep.receipt import Receipt, digest_in, key_of
 from . import artifacts
 from .artifacts import ArtifactsLock, Recipe
@@ -67,24 +66,24 @@ class Verdict:
         }
 
 
-def check(graph: Graph, names: Collection[str] = ()) -> list[Verdict]:
+def check(look: Look, names: Collection[str] = ()) -> list[Verdict]:
     """Check the named stages and all that they need, or all that is linked, in graph order. Reads every byte."""
-    graph.cache.forget("")
-    graph.cache.tools.clear()
-    graph.time_passed()
-    linked = [name for name, stage in graph.stages.items() if graph.linked_receipt(stage)[0] is not None]
-    required = needed(graph, names or linked)
-    shown = required if names else graph.order
-    found = [_check(graph, graph.stages[name], name in required) for name in graph.order if name in shown]
-    graph.cache.save()
+    look.cache.forget("")
+    look.cache.tools.clear()
+    look.invalidate()
+    linked = [name for name, stage in look.plan.stages.items() if look.linked_receipt(stage)[0] is not None]
+    required = look.plan.needed(names or linked)
+    shown = required if names else look.plan.order
+    found = [_check(look, look.plan.stages[name], name in required) for name in look.plan.order if name in shown]
+    look.cache.save()
     return found
 
 
-def _check(graph: Graph, stage: Stage, required: bool) -> Verdict:
-    key, receipt = graph.linked_receipt(stage)
+def _check(look: Look, stage: Stage, required: bool) -> Verdict:
+    key, receipt = look.linked_receipt(stage)
     if key is None:
         return Verdict(stage.name, NOT_BUILT, required=required)
-    reasons = graph.state(stage).reasons
+    reasons = look.state(stage).reasons
     damage = [reason for reason in reasons if reason.kind in DAMAGE]
     if receipt is not None and not any(reason.kind == "receipt" for reason in damage):
         damage += [Reason("receipt", "receipt.json", old, new) for old, new in _contradictions(stage, key, receipt)]
@@ -108,17 +107,17 @@ def _contradictions(stage: Stage, key: str, receipt: Receipt) -> Iterable[tuple[
 # ── artifacts.lock ──
 
 
-def compare_with_lock(graph: Graph, verdicts: Collection[Verdict], lock: ArtifactsLock, update: bool) -> None:
+def compare_with_lock(look: Look, verdicts: Collection[Verdict], lock: ArtifactsLock, update: bool) -> None:
     """Say of each verified result whether it is what the lock says, or make the lock say what it is.
 
     What is accepted or differs from run to run, and what is made from such, has no place in a lock.
     """
     sound = {verdict.stage: verdict for verdict in verdicts if verdict.result == VERIFIED}
-    made = recipes_of(graph, sound)
+    made = recipes_of(look, sound)
     for name, verdict in sound.items():
-        stage = graph.stages[name]
-        receipt = graph.linked_receipt(stage)[1]
-        if name not in made or receipt is None or not_alike(graph, name) is not None:
+        stage = look.plan.stages[name]
+        receipt = look.linked_receipt(stage)[1]
+        if name not in made or receipt is None or not_alike(look, name) is not None:
             continue
         digests = {output: str(digest_in(receipt, output)) for output in stage.compared}
         place = f"{stage.scope}/{name}"
@@ -127,20 +126,20 @@ def compare_with_lock(graph: Graph, verdicts: Collection[Verdict], lock: Artifac
         verdict.lock, verdict.locked = lock.compare(place, made[name], digests)
 
 
-def recipes_of(graph: Graph, names: Iterable[str]) -> dict[str, Recipe]:
+def recipes_of(look: Look, names: Iterable[str]) -> dict[str, Recipe]:
     """The recipes of linked results."""
-    receipts = {name: graph.linked_receipt(graph.stages[name])[1] for name in names}
-    return artifacts.recipes(graph, {name: r["components"] for name, r in receipts.items() if r is not None})
+    receipts = {name: look.linked_receipt(look.plan.stages[name])[1] for name in names}
+    return artifacts.recipes(look, {name: r["components"] for name, r in receipts.items() if r is not None})
 
 
-def not_alike(graph: Graph, name: str) -> str | None:
+def not_alike(look: Look, name: str) -> str | None:
     """Why equal sources need not give the bytes of a linked result, as a few words; None if they do."""
-    upstream = needed(graph, [name])
-    for other in graph.order:
+    upstream = look.plan.needed([name])
+    for other in look.plan.order:
         if other not in upstream:
             continue
-        stage = graph.stages[other]
-        receipt = graph.linked_receipt(stage)[1]
+        stage = look.plan.stages[other]
+        receipt = look.linked_receipt(stage)[1]
         why = None
         if receipt is not None and receipt.get("accepted"):
             why = "accepted"
@@ -154,21 +153,21 @@ def not_alike(graph: Graph, name: str) -> str | None:
 # ── Built again ──
 
 
-def compare_with_rebuilt(graph: Graph, verdicts: Collection[Verdict], other: Graph, rebuilt: Collection[str]) -> None:
+def compare_with_rebuilt(look: Look, verdicts: Collection[Verdict], other: Look, rebuilt: Collection[str]) -> None:
     """Compare each linked result with that of the other build folder, byte by byte."""
-    here = recipes_of(graph, [verdict.stage for verdict in verdicts])
+    here = recipes_of(look, [verdict.stage for verdict in verdicts])
     there = recipes_of(other, rebuilt)
     differing: set[str] = set()
     for verdict in verdicts:
         name = verdict.stage
         if name not in rebuilt:
-            verdict.rebuilt = f"{NOT_REBUILT}: {not_alike(graph, name)}"
+            verdict.rebuilt = f"{NOT_REBUILT}: {not_alike(look, name)}"
             continue
         if name not in here or name not in there or here[name].digest != there[name].digest:
             verdict.rebuilt = MOVED
             continue
-        stage = graph.stages[name]
-        old, new = (g.store.entry(str(g.linked_receipt(stage)[0])) for g in (graph, other))
+        stage = look.plan.stages[name]
+        old, new = (g.store.entry(str(g.linked_receipt(stage)[0])) for g in (look, other))
         for output in stage.compared:
             verdict.differences += differences(old, new, output)
         verdict.rebuilt = DIFFERS if verdict.differences else IDENTICAL
@@ -177,13 +176,13 @@ def compare_with_rebuilt(graph: Graph, verdicts: Collection[Verdict], other: Gra
             verdict.cause = next((o.stage for o in stage.inputs.values() if o.stage in differing), None)
 
 
-def seed_accepted(graph: Graph, other: Graph, names: Collection[str]) -> None:
+def seed_accepted(look: Look, other: Look, names: Collection[str]) -> None:
     """Link the accepted results in the other build folder as they are: what is made from them is made from these."""
     for name in names:
-        stage = graph.stages[name]
-        key, receipt = graph.linked_receipt(stage)
-        if key is not None and receipt is not None and receipt.get("accepted") and other.store.take(key, graph.store):
-            stores.link(other.build, stage.scope, name, key, stage.links)
+        stage = look.plan.stages[name]
+        key, receipt = look.linked_receipt(stage)
+        if key is not None and receipt is not None and receipt.get("accepted") and other.store.take(key, look.store):
+            links.link(other.plan.build, stage.scope, name, key, stage.links)
 
 
 # ── For a person ──

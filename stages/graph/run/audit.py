@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ..decide.look import Graph
+from ..decide.look import Look
 from ..declare.stage import Stage, expand_placeholders
 from ..errors import StageFailed
 
@@ -38,9 +38,7 @@ class Violation(NamedTuple):
     where: str  # FILE:LINE of the code that did it
 
 
-def prepare(
-    graph: Graph, stage: Stage, folder: str, values: Mapping[str, str], env: Mapping[str, str]
-) -> dict[str, str]:
+def prepare(look: Look, stage: Stage, folder: str, values: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
     """Write the rules of a stage into its run folder; returns the variables that its command needs for them.
 
     values: its placeholders; env: its environment.
@@ -48,7 +46,7 @@ def prepare(
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_note(folder))
     with open(f"{folder}/audit-rules.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
-        for kind, path in _rules(graph, stage, folder, values, env):
+        for kind, path in _rules(look, stage, folder, values, env):
             file.write(f"{kind}\t{os.path.realpath(path)}\n")
     pythonpath = env.get("PYTHONPATH")
     return {
@@ -57,12 +55,12 @@ def prepare(
     }
 
 
-def check(graph: Graph, stage: Stage, folder: str) -> None:
+def check(look: Look, stage: Stage, folder: str) -> None:
     """Raises StageFailed if the command read or wrote what its stage does not declare."""
     found = violations(folder)
     if not found:
         return
-    lines = [_line(graph, f"{folder}/src", each) for each in found[:SHOWN]]
+    lines = [_line(look, f"{folder}/src", each) for each in found[:SHOWN]]
     if len(found) > SHOWN:
         lines.append(f"and {len(found) - SHOWN} more: {_note(folder)}")
     raise StageFailed(
@@ -88,10 +86,10 @@ def _note(folder: str) -> str:
 
 
 def _rules(
-    graph: Graph, stage: Stage, folder: str, values: Mapping[str, str], env: Mapping[str, str]
+    look: Look, stage: Stage, folder: str, values: Mapping[str, str], env: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     yield "note", _note(folder)
-    yield from (("root", root) for root in (graph.root, graph.build))
+    yield from (("root", root) for root in (look.plan.root, look.plan.build))
     yield from (("any", values[name]) for name in ("out", "partial", "snapshot"))
     yield from (("read", path) for path in (values["params"], f"{folder}/audit-rules.txt"))
     for name, output in stage.inputs.items():
@@ -99,28 +97,28 @@ def _rules(
             yield "read", values[f"in.{name}"]
         else:  # all that it makes, and not the receipt beside it, which tells of times
             yield "only", values[f"in.{name}"]
-            made = graph.stages[output.stage]
+            made = look.plan.stages[output.stage]
             for path in set(made.outputs) - set(made.uncompared):
                 yield "read", f"{values[f'in.{name}']}/{path}"
     for paths in stage.external.values():
-        yield from (("read", os.path.join(graph.root, os.fspath(path))) for path in paths)
+        yield from (("read", os.path.join(look.plan.root, os.fspath(path))) for path in paths)
     for kind, words in (("any", stage.reads), ("list", stage.lists)):
         for word in words:
             path = os.path.expanduser(expand_placeholders(word, values))
-            yield kind, os.path.join(graph.root, path)
+            yield kind, os.path.join(look.plan.root, path)
     yield from (("free", path) for path in (*SYSTEM, "/tmp"))  # and TMPDIR, below
     for name, value in env.items():
         if NAMING.fullmatch(name):
             yield from (("free", path) for path in value.split(os.pathsep) if path.startswith("/") and path != "/")
 
 
-def _line(graph: Graph, snapshot: str, found: Violation) -> str:
+def _line(look: Look, snapshot: str, found: Violation) -> str:
     done = {"read": "read", "list": "listed the folder", "write": "changed"}[found.what]
-    name = found.path.removeprefix(os.path.realpath(graph.root) + "/")
-    store = os.path.realpath(graph.store.path) + "/"
+    name = found.path.removeprefix(os.path.realpath(look.plan.root) + "/")
+    store = os.path.realpath(look.store.path) + "/"
     if found.path.startswith(store):  # a digest says nothing: whose result is it?
         key, _, inside = found.path.removeprefix(store).partition("/")
-        receipt = graph.store.receipt(key)
+        receipt = look.store.receipt(key)
         name = f"{inside} of stage {receipt['stage']}" if receipt else name
     where = found.where.removeprefix(os.path.realpath(snapshot) + "/")
     return f"{done} {name}  (at {where})"

@@ -10,58 +10,56 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..decide.look import Graph, State
-from ..declare.stage import Stage, expand_placeholders, nested
+from ..decide.look import State
+from ..declare.stage import Ended, Stage, expand_placeholders, nested
 from ..errors import GraphError, StageFailed
-from ..keep import store
+from ..keep import links, store
 from ..keep.receipt import VERSION as RECEIPT_VERSION
 from ..keep.receipt import digest_in
 from ..read import environment
 from ..read.sources import Expansion
 from . import audit, disk, snapshot
+from .session import Session
 from .setup import ensure
-
-if TYPE_CHECKING:
-    from .process import Ended
 
 SAVE_EVERY_S = 2.0  # a kill may cost the digests of so many seconds; the end of a run saves all
 BUILT, FROM_STORE = "built", "from the store"
 
 
-def bring_up_to_date(graph: Graph, stage: Stage) -> str:
+def bring_up_to_date(session: Session, stage: Stage) -> str:
     """Make the stage's link name the result of today's key; returns BUILT or FROM_STORE.
 
     Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
     disk and the like.
     """
-    graph.time_passed()
+    session.look.invalidate()
     try:
-        return _Build(graph, stage).run()
+        return _Build(session, stage).run()
     finally:
-        graph.time_passed()
-        graph.cache.save(SAVE_EVERY_S)
+        session.look.invalidate()
+        session.look.cache.save(SAVE_EVERY_S)
 
 
 class _Build:
     """One stage being brought up to date."""
 
-    def __init__(self, graph: Graph, stage: Stage) -> None:
-        self.graph, self.stage, self.store = graph, stage, graph.store
-        self.folder = f"{graph.build}/run/{stage.name}"
+    def __init__(self, session: Session, stage: Stage) -> None:
+        self.session, self.look, self.stage, self.store = session, session.look, stage, session.look.store
+        self.folder = f"{session.plan.build}/run/{stage.name}"
         self.snapshot = f"{self.folder}/src"
         self.log = f"{self.folder}/log.txt"
 
     def run(self) -> str:
         inputs = self._inputs()
-        sources = snapshot.take(self.stage.sources, self.graph.new_view, self.snapshot, self.graph.cache)
+        sources = snapshot.take(self.stage.sources, self.look.new_view, self.snapshot, self.look.cache)
         state = self._evaluate(inputs, sources)
         if self._reuse(state):
             return FROM_STORE
-        installed = [ensure(self.graph, setup, self.stage.background) for setup in self.stage.needs]
+        installed = [ensure(self.session, setup, self.stage.background) for setup in self.stage.needs]
         if any(installed) or state.missing_tools:
-            self.graph.time_passed()
+            self.look.invalidate()
             state = self._evaluate(inputs, sources)
             if state.missing_tools:
                 raise StageFailed(f"not found on PATH: {', '.join(state.missing_tools)}")
@@ -74,8 +72,8 @@ class _Build:
         """The digest of each input; the files themselves are checked against it."""
         found = {}
         for name, output in self.stage.inputs.items():
-            upstream = self.graph.stages[output.stage]
-            key, receipt = self.graph.linked_receipt(upstream)
+            upstream = self.look.plan.stages[output.stage]
+            key, receipt = self.look.linked_receipt(upstream)
             digest = digest_in(receipt, output.path)
             if key is None or receipt is None or digest is None:
                 missing = f"its input {name} is {output.path or 'what'} of {output.stage}, which has no result"
@@ -93,13 +91,13 @@ class _Build:
             name: {
                 "stage": output.stage,
                 "output": output.path,
-                "key": self.graph.linked_receipt(self.graph.stages[output.stage])[0],
+                "key": self.look.linked_receipt(self.look.plan.stages[output.stage])[0],
             }
             for name, output in self.stage.inputs.items()
         }
 
     def _evaluate(self, inputs: dict[str, str], sources: Expansion) -> State:
-        state = self.graph.evaluate(self.stage, inputs, sources)
+        state = self.look.evaluate(self.stage, inputs, sources)
         for reason in state.reasons:
             if reason.kind == "error":
                 raise GraphError(reason.name)
@@ -107,13 +105,13 @@ class _Build:
 
     def _reuse(self, state: State) -> bool:
         """Link a whole result of this key, if the store has one, or another that it may be had from."""
-        found = self.graph.reusable(self.stage, state)
+        found = None if self.session.always else self.look.reusable(self.stage, state)
         if found is not None:
             where, receipt = found
             if where is self.store or self.store.take(receipt["key"], where):
                 self._link(receipt["key"])
                 return True
-        remote = None if self.graph.always else self.graph.remote
+        remote = None if self.session.always else self.session.remote
         if remote is None or state.key is None or remote.fetch(state.key, self.store) is None:
             return False
         self._link(state.key)
@@ -121,10 +119,10 @@ class _Build:
 
     def _execute(self, state: State, sources: Expansion) -> None:
         """Run the command in a temporary folder and publish what it made."""
-        graph, stage = self.graph, self.stage
+        session, look, stage = self.session, self.look, self.stage
         assert state.key is not None and state.components is not None
         out = self.store.new_folder(stage.name)
-        partial = f"{graph.build}/partial/{state.key}"
+        partial = f"{look.plan.build}/partial/{state.key}"
         try:
             values = self._placeholders(out, partial)
             argv = [expand_placeholders(word, values) for word in stage.run]
@@ -134,14 +132,14 @@ class _Build:
                 os.makedirs(partial, exist_ok=True)
             started = time.time()
             ended = self._command(argv, values)
-            if graph.stopping:
+            if session.stopping:
                 raise StageFailed(f"stage {stage.name} was stopped")
             if ended.status != 0:
-                advice = disk.advice_after(ended.tail, graph.build)
+                advice = disk.advice_after(ended.tail, look.plan.build)
                 text = failure_text(stage.name, argv, ended, self.log)
                 raise StageFailed(f"{text}\n  {advice}" if advice else text)
             self._check_unmoved(state, sources)
-            audit.check(graph, stage, self.folder)
+            audit.check(look, stage, self.folder)
             outputs = self.store.seal(out, stage.name, stage.outputs)
             os.replace(self.log, f"{out}/log.txt")
             receipt = {
@@ -169,25 +167,25 @@ class _Build:
 
     def _share(self, key: str) -> None:
         """Copy the result to the remote or the shared store. That this does not work is worth a line, not a failure."""
-        if self.graph.remote is not None:
-            self.graph.remote.send(key, self.store)
-        shared = self.graph.shared
+        if self.session.remote is not None:
+            self.session.remote.send(key, self.store)
+        shared = self.look.shared
         if shared is None or os.path.lexists(shared.entry(key)):
             return
         try:
             done = shared.take(key, self.store)
         except OSError:
             done = False
-        if not done and self.graph.report is not None:
-            self.graph.report.note(f"{self.stage.name}: could not be copied to {shared.path}")
+        if not done and self.session.report is not None:
+            self.session.report.note(f"{self.stage.name}: could not be copied to {shared.path}")
 
     def _command(self, argv: list[str], values: dict[str, str]) -> Ended:
-        graph, stage = self.graph, self.stage
+        session, look, stage = self.session, self.look, self.stage
         set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
         pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
-        env = environment.child_environment(stage.env, set_env, graph.path, pythonpath)
-        env.update(audit.prepare(graph, stage, self.folder, values, env))
-        report = graph.report
+        env = environment.child_environment(stage.env, set_env, look.plan.path, pythonpath)
+        env.update(audit.prepare(look, stage, self.folder, values, env))
+        report = session.report
 
         def on_line(line: str, newest: str) -> None:
             if report is not None:
@@ -195,23 +193,23 @@ class _Build:
 
         terminal = report is not None and report.terminal
         cwd = expand_placeholders(stage.cwd, values)
-        return graph.processes.run(argv, cwd, env, self.log, on_line, graph.lock.fd, terminal, stage.background)
+        return session.processes.run(argv, cwd, env, self.log, on_line, session.lock.fd, terminal, stage.background)
 
     def _placeholders(self, out: str, partial: str) -> dict[str, str]:
         import sys
 
-        graph = self.graph
+        look = self.look
         values = {
             "out": out,
             "params": f"{self.folder}/params.json",
             "partial": partial,
             "snapshot": self.snapshot,
-            "build": graph.build,
-            "root": graph.root,
+            "build": look.plan.build,
+            "root": look.plan.root,
             "python": sys.executable,
         }
         for name, output in self.stage.inputs.items():
-            key = graph.linked_receipt(graph.stages[output.stage])[0]
+            key = look.linked_receipt(look.plan.stages[output.stage])[0]
             assert key is not None
             values[f"in.{name}"] = f"{self.store.entry(key)}/{output.path}".rstrip("/")
         return values
@@ -225,16 +223,16 @@ class _Build:
     def _check_unmoved(self, state: State, sources: Expansion) -> None:
         """Refuse to publish if anything that the key names moved while the command ran."""
         assert state.components is not None
-        moved = snapshot.changed(sources, self.snapshot, self.graph.cache)
+        moved = snapshot.changed(sources, self.snapshot, self.look.cache)
         if moved:
             names = ", ".join(moved[:5])
             raise StageFailed(f"the command changed its own sources: {names}; its result is not what the key says")
-        if self.graph.external(self.stage) != state.components["external"]:
+        if self.look.external(self.stage) != state.components["external"]:
             raise StageFailed("an external input changed while the command ran; nothing was published, run again")
         self._inputs()
 
     def _link(self, key: str) -> None:
-        store.link(self.graph.build, self.stage.scope, self.stage.name, key, self.stage.links)
+        links.link(self.look.plan.build, self.stage.scope, self.stage.name, key, self.stage.links)
 
 
 def failure_text(stage: str, argv: list[str], ended: Ended, log: str) -> str:

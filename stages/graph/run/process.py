@@ -15,25 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from ..declare.stage import Ended
 from .screen import Screen
 
 TAIL_LINES = 30
 SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    status: int  # exit status; 128 + signal; 127 if it could not be started
-    tail: list[str]  # its last lines
-    seconds: float
-
-    def last_lines(self) -> str:
-        """Its last lines, indented, for the message of a failure."""
-        return "".join(f"    {line}\n" for line in self.tail) or "    (no output)\n"
 
 
 class Processes:

@@ -13,32 +13,31 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from ..decide.look import Graph
-from ..declare.stage import Setup
+from ..declare.stage import Ended, Setup
 from ..errors import StageFailed
-from .process import Ended
+from .session import Session
 
 INSTALLED = "installed"
 
 
-def ensure(graph: Graph, setup: Setup, background: bool = False) -> bool:
+def ensure(session: Session, setup: Setup, background: bool = False) -> bool:
     """Install a setup unless it is ready; returns whether it had to be. Setups that share a folder wait for each
     other. background: beside what matters more.
 
     Raises StageFailed with the installer's message, and the last lines of the command that failed.
     """
-    with graph.setup_guards.setdefault(setup.exclusive or setup.name, threading.Lock()):
+    with session.setup_guards.setdefault(setup.exclusive or setup.name, threading.Lock()):
         if setup.is_ready():
             return False
-        report, name, started = graph.report, f"setup:{setup.name}", time.monotonic()
-        runner = _Runner(graph, setup, background)
+        report, name, started = session.report, f"setup:{setup.name}", time.monotonic()
+        runner = _Runner(session, setup, background)
         if report is not None:
             report.note(f"{name}: {setup.doc}")
             report.started(name)
         outcome = "failed"
         try:
             setup.install(runner)
-            if graph.stopping:
+            if session.stopping:
                 raise StageFailed("it was stopped")
             if not setup.is_ready():
                 raise StageFailed("it ended well, but what it installs is still not there")
@@ -55,16 +54,16 @@ def ensure(graph: Graph, setup: Setup, background: bool = False) -> bool:
 class _Runner:
     """What a setup's `install` runs its commands with (stage.Runner)."""
 
-    def __init__(self, graph: Graph, setup: Setup, background: bool) -> None:
-        self._graph, self._name, self._background = graph, f"setup:{setup.name}", background
-        self._folder = f"{graph.build}/run/setup-{setup.name}"
+    def __init__(self, session: Session, setup: Setup, background: bool) -> None:
+        self._session, self._name, self._background = session, f"setup:{setup.name}", background
+        self._folder = f"{session.plan.build}/run/setup-{setup.name}"
         self._last: Ended | None = None
 
     def __call__(
         self, argv: Sequence[str], *, cwd: os.PathLike[str] | str | None = None, env: Mapping[str, str] | None = None
     ) -> Ended:
         """Run one command to its end."""
-        graph, report, log = self._graph, self._graph.report, f"{self._folder}/log.txt"
+        session, report, log = self._session, self._session.report, f"{self._folder}/log.txt"
         os.makedirs(self._folder, exist_ok=True)
         with open(log, "w", encoding="utf-8") as file:
             file.write(f"$ {' '.join(argv)}\n")
@@ -75,13 +74,13 @@ class _Runner:
             elif line:
                 print(f"{self._name} │ {line}", file=sys.stderr, flush=True)
 
-        self._last = graph.processes.run(
+        self._last = session.processes.run(
             argv,
-            os.fspath(cwd or graph.root),
+            os.fspath(cwd or session.plan.root),
             os.environ if env is None else env,
             log,
             on_line,
-            graph.lock.fd,
+            session.lock.fd,
             terminal=report is not None and report.terminal,
             background=self._background,
         )

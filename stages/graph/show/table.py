@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from ..decide.look import Graph
+from ..decide.look import Look
 from ..decide.times import usual_times
+from ..declare.plan import Plan
 from ..declare.stage import Stage
 from .report import duration
 from .terminal import coloured
@@ -17,7 +18,7 @@ SENTENCE = 24  # columns that a sentence needs beside the rest
 OTHERS = 15  # columns of the usual time and of the gaps
 
 
-def print_tasks(stream: TextIO, graph: Graph | None, tasks: Sequence[Any], states: Mapping[str, str] | None) -> None:
+def print_tasks(stream: TextIO, look: Look | None, tasks: Sequence[Any], states: Mapping[str, str] | None) -> None:
     """A row a doit task: name, state (where `states` has one for each stage), what it makes, usual time, sentence.
 
     The sentence is wrapped; names, states and times are not. Where that leaves it no room it stands below.
@@ -39,9 +40,9 @@ def print_tasks(stream: TextIO, graph: Graph | None, tasks: Sequence[Any], state
             console.print(Text("  ").join([name, mark] if mark else [name]))
             console.print(Padding(Text(task.doc or ""), (0, 0, 0, 2)))
         return
-    stages = {} if graph is None else {task.name: graph.stages.get(task.name) for task in tasks}
+    stages = {} if look is None else {task.name: look.plan.stages.get(task.name) for task in tasks}
     known = [stage for stage in stages.values() if stage is not None]
-    times = {} if graph is None else usual_times(graph, known)
+    times = {} if look is None else usual_times(look, known)
     wide, timed = console.width >= WIDE, any(usual is not None for usual in times.values())
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("task", no_wrap=True)
@@ -58,7 +59,7 @@ def print_tasks(stream: TextIO, graph: Graph | None, tasks: Sequence[Any], state
             cells.append(mark)
         if wide:
             stage = stages.get(task.name)
-            cells.append(Text("\n".join(task.targets if graph is None or stage is None else made(graph, stage))))
+            cells.append(Text("\n".join(task.targets if look is None or stage is None else made(look.plan, stage))))
         if timed:
             usual = times.get(task.name)
             cells.append(Text("" if usual is None else duration(usual)))
@@ -66,7 +67,7 @@ def print_tasks(stream: TextIO, graph: Graph | None, tasks: Sequence[Any], state
     console.print(table)
 
 
-def made(graph: Graph, stage: Stage) -> list[str]:
+def made(plan: Plan, stage: Stage) -> list[str]:
     """What a person opens: the links to a stage's outputs, relative to the project; its outputs where it has none."""
-    folder = f"{os.path.relpath(graph.build, graph.root)}/{stage.scope}"
+    folder = f"{os.path.relpath(plan.build, plan.root)}/{stage.scope}"
     return [f"{folder}/{name}" for name in stage.links] or list(stage.outputs)

@@ -1,0 +1,79 @@
+"""The plan: stages in, checked and in order out. Pure data; nothing is looked at yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+
+from .names import RECEIPT
+from .stage import Setup, Stage
+
+
+class Plan:
+    """A checked set of stages over one project (`root`) and one build folder (`build`)."""
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        setups: Sequence[Setup] = (),
+        *,
+        root: os.PathLike[str] | str,
+        build: os.PathLike[str] | str,
+        path: Sequence[str] = (),
+    ) -> None:
+        """`path`: folders before PATH for commands and tools.
+
+        Raises ValueError for stages or inputs that do not fit together.
+        """
+        self.root = os.path.abspath(root)
+        self.build = os.path.abspath(build)
+        self.path = tuple(path)
+        self.stages: dict[str, Stage] = {}
+        self.setups: dict[str, Setup] = {setup.name: setup for setup in setups}
+        for stage in stages:
+            if stage.name in self.stages:
+                raise ValueError(f"two stages are called {stage.name}")
+            self.stages[stage.name] = stage
+            for setup in stage.needs:
+                self.setups.setdefault(setup.name, setup)
+        for stage in stages:
+            for name, output in stage.inputs.items():
+                source = self.stages.get(output.stage)
+                compared = source.compared if source else []
+                if source is None or output.path not in (*compared, RECEIPT, *([""] if compared else [])):
+                    what = f"input {name} is {output.path or 'all'} of {output.stage}"
+                    kinds = ["no such stage"] if source is None else [f"makes {compared}"]
+                    if source is not None and source.uncompared:
+                        kinds.append(f"{list(source.uncompared)} differ from run to run and are no input")
+                    raise ValueError(f"stage {stage.name}: {what}: {'; '.join(kinds)}")
+        self.order = _in_order(self.stages)
+
+    def needed(self, names: Collection[str]) -> set[str]:
+        """The named stages and all that they are made from."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += [output.stage for output in self.stages[name].inputs.values()]
+        return found
+
+
+def _in_order(stages: Mapping[str, Stage]) -> list[str]:
+    """Names so that inputs come first, else as they were given. Raises ValueError for a cycle."""
+    order: dict[str, None] = {}
+    for start in stages:
+        path = {start: iter(stages[start].inputs.values())}  # the stages being visited; no recursion: chains are long
+        while path:
+            name = next(reversed(path))
+            for output in path[name]:
+                if output.stage in path:
+                    raise ValueError(f"stages form a cycle: {' -> '.join([*path, output.stage])}")
+                if output.stage not in order:
+                    path[output.stage] = iter(stages[output.stage].inputs.values())
+                    break
+            else:
+                order[name] = None
+                del path[name]
+    return list(order)

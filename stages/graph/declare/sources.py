@@ -1,0 +1,36 @@
+"""Which files of the repository a command uses, as declarations: `python_sources("training.train")`,
+`files("shaders", "Cargo.lock")`. read/sources.py finds the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class PythonSources(NamedTuple):
+    """The modules and everything of the repository that they import, directly or not."""
+
+    modules: tuple[str, ...]
+
+
+class Files(NamedTuple):
+    """Files, folders and globs (`*` within a folder, `**` across folders), less those that match an exclude pattern."""
+
+    patterns: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+
+
+Source = PythonSources | Files
+
+
+def python_sources(*modules: str) -> PythonSources:
+    """The first-party import closure of `python -m MODULE`. What is imported by a computed name is not seen:
+    declare it with `files`.
+    """
+    return PythonSources(modules)
+
+
+def files(*patterns: str, exclude: Sequence[str] = ()) -> Files:
+    """Repository files by name, folder or glob. An exclude pattern without "/" matches a name in any folder."""
+    return Files(patterns, tuple(exclude))
