@@ -109,7 +109,7 @@ def e2e() -> bool:
 
 SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
     "check": (checks, ()),
-    "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.VULKAN)),
+    "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.VULKAN, tools.BROWSER)),
     "cargo": (cargo, (tools.CARGO, tools.VULKAN)),
     "vitest": (vitest, (tools.NODE_PACKAGES,)),
     "e2e": (e2e, (tools.TORCH, tools.NODE_PACKAGES, tools.BROWSER)),
@@ -117,13 +117,16 @@ SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
 
 
 def run_suites(names: Sequence[str], slow: bool = False) -> int:
-    """Run suites by name (all where none is named), with pytest's slow tests or without; returns how many failed."""
+    """Run suites by name (all where none is named), with pytest's slow tests or without; returns how many failed.
+
+    Whatever any of them needs is installed before the first begins: no suite leans on what an earlier one left.
+    """
     results: list[tuple[str, bool, float, str]] = []
+    for setup in dict.fromkeys(setup for name in names or SUITES for setup in SUITES[name][1]):
+        ensure(GRAPH.session, setup)
     for name in names or SUITES:
-        suite, needs = SUITES[name]
+        suite = SUITES[name][0]
         print(f"\n── {name}: {suite.__doc__}", flush=True)
-        for setup in needs:
-            ensure(GRAPH.session, setup)
         began = time.monotonic()
         passed = pytest(slow) if suite is pytest else suite()
         results.append((name, passed, time.monotonic() - began, suite.__doc__ or ""))

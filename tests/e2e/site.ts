@@ -16,19 +16,19 @@ const TYPES: Record<string, string> = {
 };
 
 /**
- * Instead of the bundle's model.bin: other bytes, or nothing; or its bytes, with one transfer after another ending at
- * these places in the file, and whole after them.
+ * Instead of the bundle's model.bin: other bytes, or nothing; or its bytes, where each transfer ends at the next of
+ * these places in the file, and one that starts beyond the last is whole, or, for good, gets nothing. What is answered
+ * goes by what was asked alone: a request that the browser makes twice changes nothing.
  */
 export type ModelAnswer =
   | { kind: "as it is" }
   | { kind: "missing" }
   | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }
-  | { kind: "cut off"; at: number[] };
+  | { kind: "cut off"; at: number[]; forGood?: boolean };
 
-/** One of the bundle's files otherwise than it is, for the first `times` requests; null is a file that is missing. */
+/** One of the bundle's files otherwise than it is, until a test takes the change back; null is a missing file. */
 export type Change = {
   file: RegExp;
-  times: number;
   to: (content: Buffer) => { content: Buffer; type?: string } | null;
 };
 
@@ -38,7 +38,7 @@ export class Site {
   /** Every path that was asked for, and every range of model.bin. */
   readonly requests: string[] = [];
   readonly ranges: string[] = [];
-  readonly changes: Change[] = [];
+  changes: Change[] = [];
   /** Sent with every answer. */
   headers: Record<string, string> = {};
   model: ModelAnswer = { kind: "as it is" };
@@ -77,10 +77,10 @@ export class Site {
     return join(this.#folder, "index.html");
   }
 
-  /** Run `script` in the engine's worker before its own, in the first `times` workers. */
-  inject(script: string, times = Number.POSITIVE_INFINITY): void {
+  /** Run `script` in the engine's worker before its own, in every worker that starts while the change stands. */
+  inject(script: string): void {
     const to = (content: Buffer) => ({ content: Buffer.concat([Buffer.from(`{${script}}\n`), content]) });
-    this.changes.push({ file: /^assets.worker.*\.js$/, times, to });
+    this.changes.push({ file: /^assets.worker.*\.js$/, to });
   }
 
   #answer(path: string, request: IncomingMessage, response: ServerResponse): void {
@@ -104,8 +104,7 @@ export class Site {
   #changed(name: string, file: { content: Buffer; type?: string }): { content: Buffer; type?: string } | null {
     let answer: typeof file | null = file;
     for (const change of this.changes) {
-      if (answer === null || change.times === 0 || !change.file.test(name)) continue;
-      change.times -= 1;
+      if (answer === null || !change.file.test(name)) continue;
       answer = change.to(answer.content);
     }
     return answer;
@@ -121,12 +120,12 @@ export class Site {
     } else if (answer.kind === "bytes") {
       response.writeHead(200, { "content-length": answer.bytes.length }).end(answer.bytes);
     } else {
-      this.#answerCutOff(answer.at, request, response);
+      this.#answerCutOff(answer.at, answer.forGood ?? false, request, response);
     }
   }
 
   /** The bytes from the range's first on, up to where they are to be cut off. */
-  #answerCutOff(at: number[], request: IncomingMessage, response: ServerResponse): void {
+  #answerCutOff(at: number[], forGood: boolean, request: IncomingMessage, response: ServerResponse): void {
     const content = readFileSync(this.model_file);
     const range = request.headers["if-range"] === ETAG ? (request.headers.range ?? null) : null;
     const start = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
@@ -141,14 +140,14 @@ export class Site {
       ...content_range,
     };
     response.writeHead(range === null ? 200 : 206, headers);
-    const end = at.shift();
+    const end = at.find(place => place > start) ?? (forGood ? start : undefined);
     if (end === undefined) {
       response.end(content.subarray(start));
     } else {
+      // The headers and all up to here arrive, then the connection ends before its time.
       response.flushHeaders();
       response.write(content.subarray(start, end));
-      // What was sent is to arrive, which a connection that breaks at once would not let it.
-      setTimeout(() => response.destroy(), 100);
+      response.socket?.end();
     }
   }
 }
