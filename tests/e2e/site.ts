@@ -144,10 +144,11 @@ export class Site {
     if (end === undefined) {
       response.end(content.subarray(start));
     } else {
-      // The headers and all up to here arrive, then the connection ends before its time.
       response.flushHeaders();
       response.write(content.subarray(start, end));
-      response.socket?.end();
+      // Chromium drops what has not reached the page yet when a connection breaks. That costs a try, not the test's
+      // sense: the next transfer is cut at the same place.
+      setTimeout(() => response.destroy(), 200);
     }
   }
 }
