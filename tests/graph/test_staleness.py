@@ -106,6 +106,7 @@ def test_command_sees_exactly_its_parameters(project: Project) -> None:
     project.doit()
     assert json.loads((project.result("p") / "o.txt").read_text()) == {
         "params": {"model": {"n_layer": 2, "d": [1, 2]}, "seed": 3},
+        "runtime": {},
         "profile": "repro",
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..declare.stage import Stage
+from ..keep.receipt import key_of
 from ..read.sources import Expansion
 
 FORMAT = 1  # raised when the engine's own part in a result changes (the environment, the snapshot's layout)
@@ -78,6 +79,19 @@ def components(
     if stage.uncompared:
         found["uncompared"] = sorted(stage.uncompared)
     return found
+
+
+def partial_name(stage: Stage, components: Components) -> str:
+    """The name of the folder {partial}: equal for runs of which one may go on from what the other left."""
+    left_out = set(stage.resumes_over)
+    return key_of(
+        {
+            component: {name: value for name, value in found.items() if (component, name) not in left_out}
+            if isinstance(found, dict)
+            else found
+            for component, found in components.items()
+        }
+    )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:

@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 
 class PythonSources(NamedTuple):
-    """The modules and everything of the repository that they import, directly or not."""
+    """The modules and everything of the repository that they import, directly or not. The files `unkeyed` go into the
+    snapshot with the others, and their text enters no key.
+    """
 
     modules: tuple[str, ...]
+    unkeyed: tuple[str, ...] = ()
 
 
 class Files(NamedTuple):
@@ -24,11 +27,12 @@ class Files(NamedTuple):
 Source = PythonSources | Files
 
 
-def python_sources(*modules: str) -> PythonSources:
+def python_sources(*modules: str, unkeyed: Sequence[str] = ()) -> PythonSources:
     """The first-party import closure of `python -m MODULE`. What is imported by a computed name is not seen:
-    declare it with `files`.
+    declare it with `files`. unkeyed: files of the closure that no compared output depends on, such as a progress
+    display; an edit of one makes nothing stale.
     """
-    return PythonSources(modules)
+    return PythonSources(modules, tuple(unkeyed))
 
 
 def files(*patterns: str, exclude: Sequence[str] = ()) -> Files:

@@ -104,6 +104,9 @@ class Stage:
     sources: Sequence[Source] = ()
     external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
     params: Mapping[str, Any] = field(default_factory=dict)  # dotted name -> JSON value
+    # As `params`, but in no key: what the command may be told though no compared output depends on it, such as how
+    # often it saves its progress. The receipt has the values of the run that made the result.
+    runtime: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Tool] = ()
     env: Sequence[str] = ()  # variables that enter the key and reach the command
     set_env: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +117,10 @@ class Stage:
     profile: str = "fast"
     profile_in_key: bool = False
     reproducible: bool = True  # False: the same sources and tools need not give the same bytes, and nobody says so
-    resumable: bool = False
+    resumable: bool = False  # {partial} is kept from an interrupted run to the next one of the same key
+    # Component and name, such as ("params", "train.steps"): a run may go on from one that differs in these alone. They
+    # do not enter the name of {partial}, and what the command leaves there at its end stays.
+    resumes_over: Sequence[tuple[str, str]] = ()
     cwd: str = "{snapshot}"
     background: bool = False  # outside the key: beside others (`-n 2`) it takes what they leave of the processor
     # For the audit (audit.py), outside the key: what a command may open though the key does not hold it, for what it
@@ -144,6 +150,10 @@ class Stage:
                 raise ValueError(
                     f"stage {self.name}: link {name} -> {path} is not among its outputs {list(self.outputs)}"
                 )
+        if both := sorted(self.params.keys() & self.runtime.keys()):
+            raise ValueError(f"stage {self.name}: {', '.join(both)} is in params and in runtime")
+        if self.resumes_over and not self.resumable:
+            raise ValueError(f"stage {self.name} names what it resumes over, but is not resumable")
         known = {*PLACEHOLDERS, *(f"in.{name}" for name in self.inputs)} - (set() if self.resumable else {"partial"})
         for word in self.words():
             for name in _PLACEHOLDER.findall(word):

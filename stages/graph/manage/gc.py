@@ -14,6 +14,7 @@ import re
 import time
 from dataclasses import dataclass, field
 
+from ..decide.key import partial_name
 from ..decide.look import Look
 from ..keep import links
 from ..keep import store as stores
@@ -132,7 +133,8 @@ def _scratch(look: Look) -> list[tuple[str, float, int]]:
     folders in which stages ran that are no longer declared.
     """
     found = []
-    today = {look.state(stage).key for stage in look.plan.stages.values() if stage.resumable}
+    resumable = [(stage, look.state(stage).components) for stage in look.plan.stages.values() if stage.resumable]
+    today = {partial_name(stage, components) for stage, components in resumable if components is not None}
     partial, run = f"{look.plan.build}/partial", f"{look.plan.build}/run"
     for name in os.listdir(partial) if os.path.isdir(partial) else ():
         if name not in today:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..declare.sources import Files, PythonSources, Source
+from ..errors import GraphError
 from .python import closure, parsed
 from .tree import View, match
 
@@ -21,20 +22,28 @@ class Digests(NamedTuple):
     content: str  # SHA-256 of the bytes
 
 
+UNKEYED = "not in the key"  # stands for the digest of a file whose text makes nothing stale
+
 Expansion = dict[str, Digests]  # by name relative to the root, with "/"
 
 
 def expand(sources: Sequence[Source], view: View) -> Expansion:
     """Every file of the declarations with its digests.
 
-    Raises GraphError where a declared file, folder, glob or module matches nothing.
+    Raises GraphError where a declared file, folder, glob or module matches nothing, or an unkeyed file is not imported.
     """
     found: Expansion = {}
     for source in sources:
         if isinstance(source, PythonSources):
-            for name in closure(source.modules, view):
+            names = closure(source.modules, view)
+            if unused := sorted(set(source.unkeyed).difference(names)):
+                raise GraphError(f"{', '.join(unused)}: unkeyed, but {', '.join(source.modules)} does not import it")
+            for name in names:
                 content = view.digest(name)
-                found.setdefault(name, Digests("python:" + parsed(view, name)[0], content))
+                if name in source.unkeyed:
+                    found.setdefault(name, Digests(UNKEYED, content))
+                elif name not in found or found[name].key == UNKEYED:
+                    found[name] = Digests("python:" + parsed(view, name)[0], content)
     for source in sources:
         if isinstance(source, Files):
             for pattern in source.patterns:

@@ -12,6 +12,7 @@ import os
 import time
 from typing import Any
 
+from ..decide.key import partial_name
 from ..decide.look import State
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
 from ..errors import GraphError, StageFailed
@@ -122,7 +123,7 @@ class _Build:
         session, look, stage = self.session, self.look, self.stage
         assert state.key is not None and state.components is not None
         out = self.store.new_folder(stage.name)
-        partial = f"{look.plan.build}/partial/{state.key}"
+        partial = f"{look.plan.build}/partial/{partial_name(stage, state.components)}"
         try:
             values = self._placeholders(out, partial)
             argv = [expand_placeholders(word, values) for word in stage.run]
@@ -154,6 +155,7 @@ class _Build:
                     "duration_s": round(ended.seconds, 3),
                     "host": _host(),
                     "inputs": self._origins(),
+                    "runtime": dict(stage.runtime),
                 },
             }
             self.store.publish(out, state.key, receipt)
@@ -162,7 +164,7 @@ class _Build:
                 store.remove_tree(out)
         self._link(state.key)
         self._share(state.key)
-        if stage.resumable:
+        if stage.resumable and not (stage.resumes_over and os.listdir(partial)):
             store.remove_tree(partial)
 
     def _share(self, key: str) -> None:
@@ -217,6 +219,7 @@ class _Build:
     def _parameters(self) -> dict[str, Any]:
         return {
             "params": nested(self.stage.params),
+            "runtime": nested(self.stage.runtime),
             "profile": self.stage.profile if self.stage.profile_in_key else None,
         }
 
