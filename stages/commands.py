@@ -20,7 +20,7 @@ class _BuildThen(Run):
 
     section = PROJECT
     doc_description: str | None = None
-    told_options = None
+    shown_options = None
     tasks: tuple[str, ...] = ()
 
     def build(self) -> int:

@@ -32,7 +32,7 @@ def stage(settings: Settings, chain: Sequence[Stage]) -> Stage:
             *(f"{each.name}={{in.{each.name}}}" for each in chain),
         ),
         outputs=("provenance.json", "timings.json"),
-        uncompared=("timings.json",),
+        volatile=("timings.json",),
         inputs={each.name: receipt_of(each.name) for each in chain},
         sources=(SOURCES,),
         params={"edges": {each.name: {name: list(made) for name, made in each.inputs.items()} for each in chain}},

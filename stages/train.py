@@ -81,7 +81,7 @@ def stage(settings: Settings) -> Stage:
             "{partial}",
         ),
         outputs=("model.safetensors", "samples.txt", "summary.json", *LOGS),
-        uncompared=LOGS,
+        volatile=LOGS,
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train"),),
         params=settings.section("model", "train"),

@@ -127,10 +127,10 @@ def test_refused_where_there_is_nothing_to_accept(chain: Project) -> None:
     assert "the store has today's result of two; run `doit two`" in refused(chain, "two")
 
 
-def test_refused_where_the_result_is_damaged(chain: Project) -> None:
+def test_refused_where_the_result_is_corrupt(chain: Project) -> None:
     change(chain, 2)
     overwrite(chain.result("two") / "o.txt", "jello\n")
-    assert "the result of two is damaged; run `doit two`" in refused(chain, "two")
+    assert "the result of two is corrupt; run `doit two`" in refused(chain, "two")
 
 
 def test_refused_where_what_it_is_made_from_is_stale(chain: Project) -> None:

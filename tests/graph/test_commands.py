@@ -290,7 +290,7 @@ STAGE = Stage(name="s", doc="S.", run=("true",), outputs=("o",))
         ({"run": ("cp", "{parms}")}, "{parms} in '{parms}' is none of"),
         ({"run": ("cp", "{in.nothing}")}, "{in.nothing}"),
         ({"run": ("cp", "{partial}")}, "{partial}"),
-        ({"uncompared": ("p",)}, "uncompared 'p' is not among its outputs"),
+        ({"volatile": ("p",)}, "volatile 'p' is not among its outputs"),
         ({"links": {"x": "y"}}, "link x -> y is not among its outputs"),
     ],
 )
@@ -308,8 +308,8 @@ def test_graphs_that_cannot_work(tmp_path: Path) -> None:
         dataclasses.replace(STAGE, name="a", inputs={"x": Output("b", "o")}),
         dataclasses.replace(STAGE, name="b", inputs={"x": Output("a", "o")}),
     ]
-    logs = dataclasses.replace(STAGE, outputs=("o", "log"), uncompared=("log",))
-    only_logs = dataclasses.replace(STAGE, uncompared=("o",))
+    logs = dataclasses.replace(STAGE, outputs=("o", "log"), volatile=("log",))
+    only_logs = dataclasses.replace(STAGE, volatile=("o",))
     for stages, message in (
         ([logs, dataclasses.replace(STAGE, name="t", inputs={"x": Output("s", "log")})], "['log'] differ from run to"),
         ([only_logs, dataclasses.replace(STAGE, name="t", inputs={"x": Output("s")})], "all of s: makes []; ['o']"),

@@ -1,4 +1,4 @@
-"""Results that were damaged, lost or never finished are not believed, and are made again."""
+"""Results that were corrupt, lost or never finished are not believed, and are made again."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_store_entry_deleted(chain: Project) -> None:
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"version": 1}', "null", "[]"])
-def test_receipt_damaged(chain: Project, damage: str) -> None:
+def test_receipt_corrupt(chain: Project, damage: str) -> None:
     """E14: stock doit ends in a traceback where its database is cut off."""
     receipt = chain.result("two") / "receipt.json"
     receipt.chmod(0o644)
@@ -113,7 +113,7 @@ def test_links_move_together(project: Project) -> None:
     assert os.readlink(project.build / "p/.current/s").startswith("../../store/")
 
 
-def test_stat_cache_damaged(chain: Project) -> None:
+def test_stat_cache_corrupt(chain: Project) -> None:
     for damage in ("", "{", "[]", '{"version": 1}'):
         (chain.build / ".stat-cache.json").write_text(damage)
         result = chain.doit()

@@ -115,7 +115,7 @@ def test_unreadable_entries_go_first(project: Project) -> None:
     receipt.chmod(0o644)
     receipt.write_text("{")
     result = project.doit("gc", "--keep", "10GB")
-    assert f"removed damaged {b[:10]}" in result.out and a in keys(project)
+    assert f"removed corrupt {b[:10]}" in result.out and a in keys(project)
 
 
 def test_what_stopped_stages_left(project: Project) -> None:

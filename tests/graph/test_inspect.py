@@ -124,7 +124,7 @@ def test_the_chain_is_what_really_happened(site: Project) -> None:
     assert "made by a result that is in no store here" in site.doit("inspect", "page").out
 
 
-def test_unknown_and_damaged(site: Project) -> None:
+def test_unknown_and_corrupt(site: Project) -> None:
     stranger = site.write("stranger.txt", "who?")
     result = site.doit("inspect", str(stranger))
     assert result.status == 1 and "is nothing that a result in" in result.err
@@ -134,7 +134,7 @@ def test_unknown_and_damaged(site: Project) -> None:
     page.chmod(0o644)
     page.write_text("forged")
     result = site.doit("inspect", str(site.build / "shared" / "page.html"))
-    assert result.status == 1 and "is damaged: it is not what page made; run `doit page`" in result.err
+    assert result.status == 1 and "is corrupt: it is not what page made; run `doit page`" in result.err
 
 
 def test_bundle_that_no_store_knows(site: Project, tmp_path_factory: pytest.TempPathFactory) -> None:

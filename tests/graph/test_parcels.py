@@ -1,4 +1,4 @@
-"""Parcels of the remote store: what is damaged or made to do harm is a miss, never an error and never an artifact."""
+"""Parcels of the remote store: what is corrupt or made to do harm is a miss, never an error and never an artifact."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_the_digest_at_the_end_finds_every_changed_byte(small_parcel: tuple[str,
     key, parcel = small_parcel
     for at in range(0, len(parcel), 61):
         (tmp_path / "parcel").write_bytes(parcel[:at] + bytes([parcel[at] ^ 0x20]) + parcel[at + 1 :])
-        with pytest.raises(BadParcel, match="damaged"):
+        with pytest.raises(BadParcel, match="corrupt"):
             unpack(str(tmp_path / "parcel"), str(tmp_path / "out"), key)
     for size in range(0, len(parcel), 97):
         (tmp_path / "parcel").write_bytes(parcel[:size])

@@ -28,7 +28,7 @@ def with_receipts(project: Project) -> Project:
         "one",
         "sort a.txt > {out}/o.txt; date +%N > {out}/log.txt.1",
         outputs=("o.txt", "log.txt.1"),
-        uncompared=("log.txt.1",),
+        volatile=("log.txt.1",),
         sources=(files("a.txt"),),
     )
     project.stage("two", "cat {in.one} > {out}/o.txt", inputs={"one": Output("one", "o.txt")})
@@ -71,7 +71,7 @@ def test_receipts_are_edges(project: Project) -> None:
     project.stage("two", "echo > {out}/o.txt", inputs={"x": receipt_of("nowhere")})
     with pytest.raises(ValueError, match=r"receipt.json of nowhere: no such stage"):
         project.graph()
-    project.stage("two", "echo > {out}/o.txt", uncompared=("o.txt",))
+    project.stage("two", "echo > {out}/o.txt", volatile=("o.txt",))
     assert project.graph().plan.order == ["two", "one"], "a stage with nothing to compare has a receipt all the same"
     (task,) = (task for task in project.graph().tasks() if task["basename"] == "one")
     assert task["task_dep"] == ["two"]
@@ -109,7 +109,7 @@ def add_provenance(project: Project, *chain: str) -> None:
             *(f"{name}={{in.{name}}}" for name in chain),
         ),
         outputs=("provenance.json", "timings.json"),
-        uncompared=("timings.json",),
+        volatile=("timings.json",),
         inputs={name: receipt_of(name) for name in chain},
         sources=(files(*names),),
         params={"edges": {each.name: {name: list(made) for name, made in each.inputs.items()} for each in stages}},
@@ -124,7 +124,7 @@ def a_chain(project: Project) -> None:
         "one",
         'cat a.txt > {out}/o.txt; date +%N > {out}/took; echo "$KIND"',
         outputs=("o.txt", "took"),
-        uncompared=("took",),
+        volatile=("took",),
         sources=(files("a.txt"),),
         external={"documents": ("data/b.txt",)},
         params={"one.x": 1},

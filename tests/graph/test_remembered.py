@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph.declare.names import RECEIPT
-from stages.graph.keep.receipt import digest_in, gist
+from stages.graph.keep.receipt import digest_in, summary
 from stages.graph.keep.store import Store
 from tests.graph.project import Project
 
@@ -46,7 +46,7 @@ def test_what_is_remembered_is_what_a_reading_gives(warm: Project) -> None:
     assert sorted(entries) == ["one", "three", "two"]
     for stage, entry in entries.items():
         receipt = warm.receipt(stage)
-        assert entry[5] == gist(receipt)
+        assert entry[5] == summary(receipt)
         for output in ("o.txt", "", RECEIPT, "none"):
             assert digest_in(entry[5], output) == digest_in(receipt, output)  # type: ignore[arg-type]
 
@@ -63,7 +63,7 @@ def test_a_receipt_read_in_the_tick_of_its_change_is_read_again(warm: Project) -
 
     plant(warm, "two", racy)
     assert warm.doit().ran == []
-    assert remembered(warm)["two"][5] == gist(warm.receipt("two"))
+    assert remembered(warm)["two"][5] == summary(warm.receipt("two"))
 
 
 @pytest.mark.parametrize("field", [0, 1, 2, 3], ids=["size", "mtime", "ctime", "inode"])

@@ -1,4 +1,4 @@
-"""The remote store: what one machine built, another takes; what is damaged, hostile or out of reach costs a line."""
+"""The remote store: what one machine built, another takes; what is corrupt, hostile or out of reach costs a line."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_kill_in_the_middle_of_a_push_leaves_a_miss(here: Project, there: Projec
     server.chunk_after_s = 0
     there.remote = server.url
     result = there.doit()
-    assert result.ran == ["s"] and "is not used: cut off or damaged" in result.out
+    assert result.ran == ["s"] and "is not used: cut off or corrupt" in result.out
     assert here.doit("push", "--to", server.url).status == 0
     assert not list((here.build / "store").glob(".tmp-*"))
 

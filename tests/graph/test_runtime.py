@@ -23,7 +23,7 @@ def declare(project: Project, every: int, size: int = 1) -> None:
         "s",
         TELL,
         outputs=("o.txt", "told.json"),
-        uncompared=("told.json",),
+        volatile=("told.json",),
         params={"model.size": size},
         runtime={"model.save_every": every, "sample.prompts": ["a"]},
     )

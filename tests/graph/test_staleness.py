@@ -312,7 +312,7 @@ def test_uncompared_output_cuts_off_what_comes_after(project: Project) -> None:
     """Made anew with another log, the rest equal: nothing after it runs. The log is still checked for damage."""
     inputs = {"one": Output("one")}
     project.write("took.txt", "1 s\n")
-    made = {"outputs": ("o.txt", "log.jsonl"), "uncompared": ("log.jsonl",)}
+    made = {"outputs": ("o.txt", "log.jsonl"), "volatile": ("log.jsonl",)}
     project.stage("one", 'echo 1 > {out}/o.txt; cp "{root}/took.txt" {out}/log.jsonl', **made)
     project.stage("two", "cat {in.one}/o.txt > {out}/o.txt", inputs=inputs)
     project.doit()
@@ -321,7 +321,7 @@ def test_uncompared_output_cuts_off_what_comes_after(project: Project) -> None:
     assert project.doit("run", "-a", "-s", "one").ran == ["one"]
     after = project.receipt("one")
     assert before["outputs"]["log.jsonl"] != after["outputs"]["log.jsonl"] and before["key"] == after["key"]
-    assert after["components"]["uncompared"] == ["log.jsonl"]
+    assert after["components"]["volatile"] == ["log.jsonl"]
     assert project.doit().ran == []
     log = project.result("one") / "log.jsonl"
     log.chmod(0o644)

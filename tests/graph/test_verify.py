@@ -75,7 +75,7 @@ def test_flipped_byte_that_no_stat_tells(chain: Project) -> None:
     flip_unseen(chain, output)
     assert chain.doit().ran == []
     row = verify(chain, status=1)["two"]
-    assert (row["result"], [(r["kind"], r["name"]) for r in row["reasons"]]) == ("damaged", [("output", "o.txt")])
+    assert (row["result"], [(r["kind"], r["name"]) for r in row["reasons"]]) == ("corrupt", [("output", "o.txt")])
     text = chain.doit("verify", "two")
     assert text.status == 1 and "`doit two` makes it again" in text.out
     assert chain.doit().ran == ["two"]
@@ -102,7 +102,7 @@ def test_receipt_that_proves_nothing(chain: Project, damage: str) -> None:
         case "other stage":
             rewrite(path, json.dumps({**receipt, "stage": "one"}).encode())
     row = verify(chain, status=1)["two"]
-    assert row["result"] == "damaged" and {r["kind"] for r in row["reasons"]} >= {"receipt"}
+    assert row["result"] == "corrupt" and {r["kind"] for r in row["reasons"]} >= {"receipt"}
 
 
 def test_stale_results_fail_and_say_what_to_type(chain: Project) -> None:
@@ -181,7 +181,7 @@ def test_rebuild_brings_up_to_date_first(chain: Project) -> None:
 
 def test_rebuild_names_what_differs_and_where(project: Project) -> None:
     unstable = "mkdir {out}/d; echo same > {out}/d/same; printf 'abc %s' {out} > {out}/d/path; date +%N > {out}/t"
-    project.stage("s", unstable, outputs=("d/", "t"), uncompared=("t",))
+    project.stage("s", unstable, outputs=("d/", "t"), volatile=("t",))
     project.stage("after", "cat {in.s}/path > {out}/o.txt", inputs={"s": Output("s", "d/")})
     project.stage("apart", "echo > {out}/o.txt")
     project.doit()

@@ -77,7 +77,7 @@ def linked(build: Path) -> dict[str, Path]:
 def outputs(folder: Path) -> dict[str, bytes]:
     """What a result is compared by: every file but its receipt, its log, and what differs from run to run by nature."""
     receipt = json.loads((folder / "receipt.json").read_text())
-    beside = {"receipt.json", "log.txt", *receipt["components"].get("uncompared", ())}
+    beside = {"receipt.json", "log.txt", *receipt["components"].get("volatile", ())}
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if name not in beside}
 

@@ -12,7 +12,7 @@ from ..declare.stage import Stage
 from ..keep.receipt import key_of
 from ..read.sources import Expansion
 
-FORMAT = 1  # raised when the engine's own part in a result changes (the environment, the snapshot's layout)
+FORMAT = 2  # raised when the engine's own part in a result changes (the environment, the snapshot's layout)
 
 Components = dict[str, Any]
 
@@ -29,7 +29,7 @@ KINDS = {
     "pythonpath": "command",
     "cwd": "command",
     "outputs": "command",
-    "uncompared": "command",
+    "volatile": "command",
     "profile": "profile",
     "format": "engine",
     "stage": "stage",
@@ -76,8 +76,8 @@ def components(
         "pythonpath": list(stage.pythonpath),
         "profile": stage.profile if stage.profile_in_key else None,
     }
-    if stage.uncompared:
-        found["uncompared"] = sorted(stage.uncompared)
+    if stage.volatile:
+        found["volatile"] = sorted(stage.volatile)
     return found
 
 

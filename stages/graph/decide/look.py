@@ -29,19 +29,19 @@ from .key import Components, Reason
 class State:
     """What one look found out about a stage."""
 
-    def __init__(self, store: Store, linked: str | None, gist: Receipt | None) -> None:
+    def __init__(self, store: Store, linked: str | None, summary: Receipt | None) -> None:
         self.components: Components | None = None  # stays None where a source is missing; holds what is known
         self.key: str | None = None  # None where components are not all known
         self.linked = linked  # the key that the stage's link names
-        self.gist = gist  # of the linked result's receipt, see Store.linked
+        self.summary = summary  # of the linked result's receipt, see Store.linked
         self.reasons: list[Reason] = []  # empty: fresh
         self.missing_tools: list[str] = []
         self._store = store
 
     @cached_property
     def receipt(self) -> Receipt | None:
-        """The whole receipt of the linked result: read only where the gist does not do."""
-        return None if self.linked is None or self.gist is None else self._store.receipt(self.linked)
+        """The whole receipt of the linked result: read only where the summary does not do."""
+        return None if self.linked is None or self.summary is None else self._store.receipt(self.linked)
 
     def recorded(self) -> Components:
         """The components of the linked result, by its receipt; empty where there is none."""
@@ -101,10 +101,10 @@ class Look:
         return linked, None if linked is None else self.store.receipt(linked)
 
     def _linked(self, stage: Stage) -> tuple[str | None, Receipt | None]:
-        """(key, gist of the receipt) of the result that a stage's link names."""
+        """(key, summary of the receipt) of the result that a stage's link names."""
         known = self._states.get(stage.name)
         if known is not None:
-            return known.linked, known.gist
+            return known.linked, known.summary
         return self.store.linked(self.plan.build, stage.scope, stage.name)
 
     def evaluate(self, stage: Stage, inputs: Mapping[str, str | None], sources: Expansion | None = None) -> State:
@@ -137,8 +137,8 @@ class Look:
         reasons = state.reasons
         if state.linked is None:
             reasons.append(Reason("never built", stage.name, None, None))
-        elif state.gist is None:
-            reasons.append(Reason("receipt", RECEIPT, state.linked, "missing or damaged"))
+        elif state.summary is None:
+            reasons.append(Reason("receipt", RECEIPT, state.linked, "missing or corrupt"))
         elif state.key != state.linked:
             found = keys.differences(state.recorded(), components)
             unknown = {name for name, digest in inputs.items() if digest is None}
@@ -151,11 +151,11 @@ class Look:
             ]
             if not reasons:
                 reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
-        elif not state.gist["sound"]:
+        elif not state.summary["sound"]:
             reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
-        if state.gist is not None:
+        if state.summary is not None:
             assert state.linked is not None
-            for name, expected, found_digest in self.store.problems(state.linked, state.gist):
+            for name, expected, found_digest in self.store.problems(state.linked, state.summary):
                 reasons.append(Reason("output", name, expected, found_digest))
             if state.key == state.linked:
                 for name in links.public_links_good(self.plan.build, stage.scope, stage.name, stage.links):

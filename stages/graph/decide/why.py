@@ -47,7 +47,7 @@ def explain(look: Look, names: Collection[str] = ()) -> list[Explanation]:
         state = look.evaluate(stage, inputs)
         receipt = None
         if state.fresh:
-            verdict, receipt = FRESH, state.gist
+            verdict, receipt = FRESH, state.summary
         elif None in inputs.values():
             verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
         else:

@@ -43,8 +43,8 @@ class Plan:
                 if source is None or output.path not in (*compared, RECEIPT, *([""] if compared else [])):
                     what = f"input {name} is {output.path or 'all'} of {output.stage}"
                     kinds = ["no such stage"] if source is None else [f"makes {compared}"]
-                    if source is not None and source.uncompared:
-                        kinds.append(f"{list(source.uncompared)} differ from run to run and are no input")
+                    if source is not None and source.volatile:
+                        kinds.append(f"{list(source.volatile)} differ from run to run and are no input")
                     raise ValueError(f"stage {stage.name}: {what}: {'; '.join(kinds)}")
         self.order = _in_order(self.stages)
 

@@ -99,7 +99,7 @@ class Stage:
     doc: str  # one sentence, for `doit list`
     run: Sequence[str]  # argv
     outputs: Sequence[str]  # relative to {out}; a folder ends in "/"
-    uncompared: Sequence[str] = ()  # outputs that differ from run to run by nature, such as timings and logs: no input
+    volatile: Sequence[str] = ()  # outputs that differ from run to run by nature, such as timings and logs: no input
     inputs: Mapping[str, Output] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
@@ -138,10 +138,10 @@ class Stage:
             parts = output.rstrip("/").split("/")
             if output.startswith("/") or any(part in ("", ".", "..") for part in parts) or parts[0] in RESERVED:
                 raise ValueError(f"stage {self.name}: output {output!r} is not a plain relative name, or is reserved")
-        for output in self.uncompared:
+        for output in self.volatile:
             if output not in self.outputs:
                 raise ValueError(
-                    f"stage {self.name}: uncompared {output!r} is not among its outputs {list(self.outputs)}"
+                    f"stage {self.name}: volatile {output!r} is not among its outputs {list(self.outputs)}"
                 )
         for name, path in self.links.items():
             if not any(
@@ -163,7 +163,7 @@ class Stage:
     @property
     def compared(self) -> list[str]:
         """The outputs that equal runs make equal: what an input can name."""
-        return [output for output in self.outputs if output not in self.uncompared]
+        return [output for output in self.outputs if output not in self.volatile]
 
     def words(self) -> list[str]:
         """Every text that may hold placeholders."""

@@ -69,7 +69,7 @@ class Command(DoitCmdBase):
     section = PROJECT  # where `doit help` lists it
     options_anywhere = False  # whether options may follow the names
     # option -> (its value, what it does): those of doit's that mean something here; None: `cmd_options` as they are
-    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = None
+    shown_options: ClassVar[Mapping[str, tuple[str, str]] | None] = None
 
     def get_backends(self) -> Any:
         """Called by doit: its record of runs in memory costs no sqlite (5 ms); other dodo files keep theirs."""

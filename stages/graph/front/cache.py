@@ -154,7 +154,7 @@ class Gc(Command):
                 gc.remove(graph.look, chosen)
         verb = "would remove" if dryrun else "removed"
         for entry, freed in chosen.entries:
-            stage = entry.receipt["stage"] if entry.receipt else "damaged"
+            stage = entry.receipt["stage"] if entry.receipt else "corrupt"
             self.outstream.write(f"{verb} {stage} {entry.key[:10]}  {size_text(freed)}\n")
         for path, size_bytes in chosen.folders:
             self.outstream.write(f"{verb} {path}  {size_text(size_bytes)}\n")

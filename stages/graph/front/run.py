@@ -32,7 +32,7 @@ class Run(Command, cmd_run.Run):
         "project builds by default. Exit status 0 if all is well, 1 for a failure, 2 for wrong arguments, 75 if "
         "another run holds the lock, 128 + the signal's number after a signal."
     )
-    told_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+    shown_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
         "always": ("", "build what is fresh too, whatever the store has"),
         "single": ("", "the named stages alone, without what they need"),
         "continue": ("", "after a failure go on with what does not need it"),

@@ -17,7 +17,7 @@ def command_help(command: Any) -> str:
     if command.doc_description:
         parts += ["", *textwrap.wrap(command.doc_description, width())]
     ours = {option["name"]: option for option in command.cmd_options if isinstance(option, dict)}
-    told = command.told_options
+    told = command.shown_options
     rows = []
     for option in command.get_options():
         if option.name in (ours if told is None else told):

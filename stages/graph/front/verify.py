@@ -30,7 +30,7 @@ class Verify(Run):
         "--rebuild first brings the stages up to date, then builds them and what they need again in a folder of its "
         "own (build/verify), with no store, while the build folder stays locked."
     )
-    told_options = None
+    shown_options = None
     cmd_options = tuple(
         {"name": name, "short": "", "long": name.replace("_", "-"), "type": bool, "default": False, "help": text}
         for name, text in (

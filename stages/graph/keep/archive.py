@@ -76,7 +76,7 @@ def pack(folder: str, receipt: Receipt, path: str) -> bytes:
 def unpack(path: str, folder: str, key: str) -> None:
     """Write the files of a parcel below the empty folder `folder`, read-only and durable, if it is of `key`.
 
-    The outputs' digests are left for the caller to compare. Raises BadParcel for what is cut off, damaged, of another
+    The outputs' digests are left for the caller to compare. Raises BadParcel for what is cut off, corrupt, of another
     key, or would write anything but the receipt's own outputs; OSError where it cannot be read or written.
     """
     with open(path, "rb") as file:
@@ -87,7 +87,7 @@ def unpack(path: str, folder: str, key: str) -> None:
         for chunk in _chunks(file, size):
             digest.update(chunk)
         if file.read() != f"{digest.hexdigest()}\n".encode():
-            raise BadParcel("cut off or damaged: it does not end with its digest")
+            raise BadParcel("cut off or corrupt: it does not end with its digest")
         file.seek(0)
         receipt = None
         seen: set[str] = set()

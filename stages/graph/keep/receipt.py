@@ -56,12 +56,12 @@ def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:
     """The outputs, but those that the stage declares to differ from run to run. By the components, which the key
     covers.
     """
-    uncompared = receipt["components"].get("uncompared", ())
-    return {name: found for name, found in receipt["outputs"].items() if name not in uncompared}
+    volatile = receipt["components"].get("volatile", ())
+    return {name: found for name, found in receipt["outputs"].items() if name not in volatile}
 
 
 def digest_in(receipt: Receipt | None, output: str) -> str | None:
-    """The digest of an output by its receipt; of "" that of all outputs together but the uncompared ones; of RECEIPT
+    """The digest of an output by its receipt; of "" that of all outputs together but the volatile ones; of RECEIPT
     that of the receipt itself. None where the receipt is None or has no such output.
     """
     if receipt is None:
@@ -76,14 +76,14 @@ def digest_in(receipt: Receipt | None, output: str) -> str | None:
     return str(receipt["outputs"][output]["digest"])
 
 
-def gist(receipt: Receipt) -> Receipt:
+def summary(receipt: Receipt) -> Receipt:
     """What a look at a result needs of its receipt, small enough to be kept in the stat cache: `digest_in` says the
     same of both. `sound`: whether the components give the key.
     """
     components = receipt["components"]
     kept = {name: value for name, value in receipt.items() if name not in ("run", "components")}
     sound = key_of(components) == receipt["key"]
-    return {**kept, "components": {"uncompared": components.get("uncompared", [])}, "sound": sound}
+    return {**kept, "components": {"volatile": components.get("volatile", [])}, "sound": sound}
 
 
 def _digest(receipt: Receipt) -> str:

@@ -3,7 +3,7 @@
     URL/<key>.tar        see parcel.py
 
 In: keys that are wanted here, results that were built here. Out: entries of the local store, checked as they arrive.
-What is cut off, damaged or made to do harm is a miss and a line. Digests find damage, not forgery: whoever may write
+What is cut off, corrupt or made to do harm is a miss and a line. Digests find damage, not forgery: whoever may write
 to a remote is trusted as whoever may write to the project.
 
 A remote that is down, slow or read-only costs one line and is left alone for the rest of the run: a cache never

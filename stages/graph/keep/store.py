@@ -25,7 +25,7 @@ from ..errors import GraphError, StageFailed
 from ..read.digest import BYTECODE, is_executable, tree_digest, walk
 from ..read.statcache import StatCache, stamp
 from .links import linked_key
-from .receipt import Receipt, belongs, gist, read_receipt
+from .receipt import Receipt, belongs, read_receipt, summary
 
 
 class Store:
@@ -48,7 +48,7 @@ class Store:
             return None
 
     def linked(self, build: str, scope: str, stage: str) -> tuple[str | None, Receipt | None]:
-        """(key, gist of the receipt) of what a stage's link names; None for what is missing or damaged.
+        """(key, summary of the receipt) of what a stage's link names; None for what is missing or corrupt.
 
         One stat where nothing changed: the receipt is looked at through the link, so another result is another inode.
         """
@@ -64,7 +64,7 @@ class Store:
             receipt = self.receipt(key)
             if receipt is None:
                 return key, None
-            known = gist(receipt)
+            known = summary(receipt)
             if stamp(os.stat(path)) == stamp(before):
                 self.cache.remember_receipt(path, before, read_at_ns, known)
             return key, known
@@ -169,7 +169,7 @@ class Store:
     def take(self, key: str, source: Store) -> bool:
         """Copy an entry of another store, checked on arrival. False if there is none, or it is not what its key says.
 
-        Nothing in the other store is trusted: an entry that is cut off, damaged or made to do harm is a miss.
+        Nothing in the other store is trusted: an entry that is cut off, corrupt or made to do harm is a miss.
         """
         if source.receipt(key) is None:
             return False

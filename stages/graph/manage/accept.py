@@ -69,7 +69,7 @@ def _acceptable(look: Look, stage: Stage, state: State) -> Receipt:
     if state.linked is None:
         raise GraphError(f"{name} was never built: there is nothing to accept; run `doit {name}`")
     if receipt is None or look.store.good(state.linked) is None:
-        raise GraphError(f"the result of {name} is damaged; run `doit {name}`")
+        raise GraphError(f"the result of {name} is corrupt; run `doit {name}`")
     if state.key is None:
         unknown = "; ".join(reason.text() for reason in state.reasons)
         raise GraphError(f"today's key of {name} cannot be told: {unknown}")

@@ -101,7 +101,7 @@ def _check(name: str, entry: str, part: str, receipt: Receipt) -> None:
         concerned = part in ("", output.rstrip("/")) or (output.endswith("/") and part.startswith(output))
         if concerned and _digest(f"{entry}/{output}".rstrip("/")) != expected["digest"]:
             raise GraphError(
-                f"{name} is damaged: it is not what {receipt['stage']} made; run `doit {receipt['stage']}`"
+                f"{name} is corrupt: it is not what {receipt['stage']} made; run `doit {receipt['stage']}`"
             )
 
 

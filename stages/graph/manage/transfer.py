@@ -36,7 +36,7 @@ def push(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
         key = look.linked_receipt(look.plan.stages[name])[0]
         if key is None or look.store.good(key) is None:
             done.missing += 1
-            say("no result", f"{name}: {'never built' if key is None else 'damaged'}; run `doit {name}`")
+            say("no result", f"{name}: {'never built' if key is None else 'corrupt'}; run `doit {name}`")
             continue
         sent = remote.send(key, look.store, unless_there=True)
         if sent is None:

@@ -23,10 +23,10 @@ from . import artifacts
 from .artifacts import ArtifactsLock, Recipe
 from .compare import Difference, differences
 
-VERIFIED, DAMAGED, STALE, NOT_BUILT = "verified", "damaged", "stale", "not built"
+VERIFIED, CORRUPT, STALE, NOT_BUILT = "verified", "corrupt", "stale", "not built"
 IDENTICAL, DIFFERS, MOVED = "identical", "differs", "changed meanwhile"
 NOT_REBUILT = "not rebuilt"
-DAMAGE = ("receipt", "output", "link")  # kinds of reasons that say that a result is not what was published
+CORRUPTION = ("receipt", "output", "link")  # kinds of reasons that say that a result is not what was published
 SHOWN = 10  # differing files of a stage that are listed
 
 
@@ -35,7 +35,7 @@ class Verdict:
     """What was found out about one stage."""
 
     stage: str
-    result: str  # VERIFIED, DAMAGED, STALE or NOT_BUILT
+    result: str  # VERIFIED, CORRUPT, STALE or NOT_BUILT
     reasons: list[Reason] = field(default_factory=list)
     required: bool = True  # whether its not being built is a failure
     accepted: bool = False  # a person vouched for it: `doit accept`
@@ -48,7 +48,7 @@ class Verdict:
     @property
     def failed(self) -> bool:
         """Whether this makes `doit verify` exit with 1."""
-        bad = self.result in (DAMAGED, STALE) or (self.result == NOT_BUILT and self.required)
+        bad = self.result in (CORRUPT, STALE) or (self.result == NOT_BUILT and self.required)
         return bad or self.rebuilt in (DIFFERS, MOVED) or self.lock == artifacts.DIFFERS
 
     def as_json(self) -> dict[str, Any]:
@@ -84,12 +84,12 @@ def _check(look: Look, stage: Stage, required: bool) -> Verdict:
     if key is None:
         return Verdict(stage.name, NOT_BUILT, required=required)
     reasons = look.state(stage).reasons
-    damage = [reason for reason in reasons if reason.kind in DAMAGE]
+    damage = [reason for reason in reasons if reason.kind in CORRUPTION]
     if receipt is not None and not any(reason.kind == "receipt" for reason in damage):
         damage += [Reason("receipt", "receipt.json", old, new) for old, new in _contradictions(stage, key, receipt)]
     accepted = bool((receipt or {}).get("accepted"))
-    stale = [reason for reason in reasons if reason.kind not in DAMAGE]
-    result = DAMAGED if damage else STALE if stale else VERIFIED
+    stale = [reason for reason in reasons if reason.kind not in CORRUPTION]
+    result = CORRUPT if damage else STALE if stale else VERIFIED
     return Verdict(stage.name, result, damage + stale, required, accepted)
 
 
@@ -209,7 +209,7 @@ def _details(verdict: Verdict) -> list[str]:
     lines = [reason.text() for reason in verdict.reasons]
     if verdict.result == STALE:
         lines.append(f"`doit {verdict.stage}` brings it up to date, and so does `doit verify --rebuild`")
-    elif verdict.result == DAMAGED:
+    elif verdict.result == CORRUPT:
         lines.append(f"`doit {verdict.stage}` makes it again")
     elif verdict.result == NOT_BUILT and verdict.required:
         lines.append(f"`doit {verdict.stage}` builds it")

@@ -9,7 +9,7 @@ again with equal content just refreshes its entry, so a `touch` costs one readin
 What is worth remembering of a receipt is kept by the same rule: a no-op would spend most of its time on opening and
 parsing those (a third, with 1,000 stages).
 
-Kept in one JSON file, loaded and saved once a run, by rename. A damaged or lost file costs time only.
+Kept in one JSON file, loaded and saved once a run, by rename. A corrupt or lost file costs time only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from .digest import bytes_digest
 
-VERSION = 3  # raised when an entry, or the gist of a receipt, changes its form
+VERSION = 4  # raised when an entry, or the summary of a receipt, changes its form
 FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
 COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
@@ -40,7 +40,7 @@ class StatCache:
         self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
         self.parsed: dict[str, Any] = {}  # content digest of a Python source -> see sources.py
         self.tools: dict[str, Any] = {}  # see tools.py
-        self._receipts: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, its gist]
+        self._receipts: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, its summary]
         try:
             with open(path, "rb") as file:
                 data = json.loads(file.read())
@@ -88,11 +88,11 @@ class StatCache:
             pass
         return None
 
-    def remember_receipt(self, path: str, st: os.stat_result, read_at_ns: int, gist: Any) -> None:
+    def remember_receipt(self, path: str, st: os.stat_result, read_at_ns: int, summary: Any) -> None:
         """Keep what is worth knowing of a receipt that was read at `read_at_ns`, and whose stat was `st` before and
         after.
         """
-        self._receipts[path] = [*stamp(st), read_at_ns, gist]
+        self._receipts[path] = [*stamp(st), read_at_ns, summary]
         self.dirty = True
 
     def forget(self, prefix: str) -> None:

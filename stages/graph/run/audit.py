@@ -98,7 +98,7 @@ def _rules(
         else:  # all that it makes, and not the receipt beside it, which tells of times
             yield "only", values[f"in.{name}"]
             made = look.plan.stages[output.stage]
-            for path in set(made.outputs) - set(made.uncompared):
+            for path in set(made.outputs) - set(made.volatile):
                 yield "read", f"{values[f'in.{name}']}/{path}"
     for paths in stage.external.values():
         yield from (("read", os.path.join(look.plan.root, os.fspath(path))) for path in paths)

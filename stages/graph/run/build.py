@@ -81,7 +81,7 @@ class _Build:
                 raise StageFailed(f"{missing}; run `doit {output.stage}`")
             for wrong, expected, actual in self.store.problems(key, receipt):
                 if output.path in (wrong, ""):
-                    damage = f"{wrong} of {output.stage}, is damaged: {expected[:10]} → {actual[:10]}"
+                    damage = f"{wrong} of {output.stage}, is corrupt: {expected[:10]} → {actual[:10]}"
                     raise StageFailed(f"its input {name}, {damage}; run `doit {output.stage}`")
             found[name] = digest
         return found
