@@ -274,7 +274,7 @@ def test_secrets_are_never_shown(here: Project) -> None:
 
 
 def test_kill_in_the_middle_of_a_push_leaves_a_miss(here: Project, there: Project, server: HttpStore) -> None:
-    """SIGKILL while a parcel is on its way to a server that keeps what it got: half a parcel is not believed."""
+    """SIGKILL while an archive is on its way to a server that keeps what it got: half an archive is not believed."""
     here.stages.clear()
     here.stage("s", "head -c 64000000 /dev/zero > {out}/o.txt")
     there.stages = dict(here.stages)
@@ -298,7 +298,7 @@ def test_kill_in_the_middle_of_a_push_leaves_a_miss(here: Project, there: Projec
 def test_upload_to_a_folder_that_is_cut_short_leaves_nothing(
     here: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Under another name first: what has the name of a parcel is whole."""
+    """Under another name first: what has the name of an archive is whole."""
     from fsspec.implementations.local import LocalFileSystem
 
     seen = []

@@ -308,7 +308,7 @@ def test_whole_stage_as_input(project: Project) -> None:
     assert project.doit().ran == ["one", "two"]
 
 
-def test_uncompared_output_cuts_off_what_comes_after(project: Project) -> None:
+def test_volatile_output_cuts_off_what_comes_after(project: Project) -> None:
     """Made anew with another log, the rest equal: nothing after it runs. The log is still checked for damage."""
     inputs = {"one": Output("one")}
     project.write("took.txt", "1 s\n")

@@ -1,4 +1,4 @@
-"""A parcel: one result as one file, for stores that hold objects instead of folders.
+"""An archive: one result as one file, for stores that hold objects instead of folders.
 
 In: an entry's folder. Out: a tar archive (receipt.json, log.txt, then the outputs), followed by the SHA-256 of all
 that stands before it as 64 hexadecimal digits and a newline. One object appears whole or not at all where uploads
@@ -31,8 +31,8 @@ END = bytes(2 * tarfile.BLOCKSIZE)
 ENCODING = ("utf-8", "surrogateescape")
 
 
-class BadParcel(GraphError):
-    """A parcel that is not what it should be; the text says how."""
+class BadArchive(GraphError):
+    """An archive that is not what it should be; the text says how."""
 
 
 class _Member(NamedTuple):
@@ -44,7 +44,7 @@ class _Member(NamedTuple):
 def pack(folder: str, receipt: Receipt, path: str) -> bytes:
     """Write the entry in `folder`, whose receipt is `receipt`, to a new file; returns its trailer.
 
-    Raises OSError where it cannot be read or written, BadParcel where a file changes meanwhile.
+    Raises OSError where it cannot be read or written, BadArchive where a file changes meanwhile.
     """
     digest = hashlib.sha256()
     files = {file.name: file for file in walk(folder) if _is_part(file.name, receipt["outputs"])}
@@ -74,20 +74,20 @@ def pack(folder: str, receipt: Receipt, path: str) -> bytes:
 
 
 def unpack(path: str, folder: str, key: str) -> None:
-    """Write the files of a parcel below the empty folder `folder`, read-only and durable, if it is of `key`.
+    """Write the files of an archive below the empty folder `folder`, read-only and durable, if it is of `key`.
 
-    The outputs' digests are left for the caller to compare. Raises BadParcel for what is cut off, corrupt, of another
+    The outputs' digests are left for the caller to compare. Raises BadArchive for what is cut off, corrupt, of another
     key, or would write anything but the receipt's own outputs; OSError where it cannot be read or written.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size - TRAILER_BYTES
         if size < 0:
-            raise BadParcel("cut off")
+            raise BadArchive("cut off")
         digest = hashlib.sha256()
         for chunk in _chunks(file, size):
             digest.update(chunk)
         if file.read() != f"{digest.hexdigest()}\n".encode():
-            raise BadParcel("cut off or corrupt: it does not end with its digest")
+            raise BadArchive("cut off or corrupt: it does not end with its digest")
         file.seek(0)
         receipt = None
         seen: set[str] = set()
@@ -95,11 +95,11 @@ def unpack(path: str, folder: str, key: str) -> None:
             if receipt is None:
                 receipt = _receipt(file, member, key)
             if not _is_part(member.name, receipt["outputs"]) or member.name in seen:
-                raise BadParcel(f"{member.name!r} does not belong to it, or comes twice")
+                raise BadArchive(f"{member.name!r} does not belong to it, or comes twice")
             seen.add(member.name)
             _write(f"{folder}/{member.name}", _chunks(file, member.size_bytes), member.executable)
         if receipt is None:
-            raise BadParcel("empty")
+            raise BadArchive("empty")
     for output in receipt["outputs"]:
         if output.endswith("/"):  # an empty folder has no member of its own
             os.makedirs(f"{folder}/{output}", exist_ok=True)
@@ -116,32 +116,32 @@ def _members(file: BinaryIO, size: int) -> Iterator[_Member]:
         try:
             info = tarfile.TarInfo.frombuf(block, *ENCODING)
         except tarfile.TarError as error:
-            raise BadParcel(f"not a tar archive: {error}") from error
+            raise BadArchive(f"not a tar archive: {error}") from error
         position += tarfile.BLOCKSIZE
         if not 0 <= info.size <= size - position:
-            raise BadParcel(f"{info.name!r} says that it has {info.size} bytes, which are not there")
+            raise BadArchive(f"{info.name!r} says that it has {info.size} bytes, which are not there")
         if info.type == tarfile.GNUTYPE_LONGNAME and info.size <= MAX_NAME_BYTES:
             long_name = file.read(info.size).rstrip(b"\0").decode(*ENCODING)
         elif info.type == tarfile.REGTYPE:
             yield _Member(long_name or info.name, info.size, bool(info.mode & 0o100))
             long_name = None
         else:
-            raise BadParcel(f"{info.name!r} is not a plain file")
+            raise BadArchive(f"{info.name!r} is not a plain file")
         position += info.size + -info.size % tarfile.BLOCKSIZE
     file.seek(position)
     if long_name is not None or size - position != len(END) or file.read(len(END)) != END:
-        raise BadParcel("its archive does not end where it should")
+        raise BadArchive("its archive does not end where it should")
 
 
 def _receipt(file: BinaryIO, member: _Member, key: str) -> Receipt:
     """The receipt, which comes first. Leaves `file` where it was."""
     if member.name != RECEIPT or member.size_bytes > MAX_RECEIPT_BYTES:
-        raise BadParcel("it does not begin with its receipt")
+        raise BadArchive("it does not begin with its receipt")
     start = file.tell()
     receipt = read_receipt(b"".join(_chunks(file, member.size_bytes)), key)
     file.seek(start)
     if receipt is None or not belongs(receipt):
-        raise BadParcel("its receipt cannot be read, or is of another key")
+        raise BadArchive("its receipt cannot be read, or is of another key")
     return receipt
 
 
@@ -164,10 +164,10 @@ def _write(path: str, chunks: Iterable[bytes], executable: bool) -> None:
 
 
 def _chunks(file: BinaryIO | io.BufferedReader, size: int) -> Iterator[bytes]:
-    """The next `size` bytes, a little at a time. Raises BadParcel where the file ends before."""
+    """The next `size` bytes, a little at a time. Raises BadArchive where the file ends before."""
     while size > 0:
         chunk = file.read(min(size, CHUNK_BYTES))
         if not chunk:
-            raise BadParcel("a file became shorter while it was read")
+            raise BadArchive("a file became shorter while it was read")
         size -= len(chunk)
         yield chunk

@@ -1,6 +1,6 @@
-"""The remote store: results at any URL that fsspec reaches, one parcel a key.
+"""The remote store: results at any URL that fsspec reaches, one archive a key.
 
-    URL/<key>.tar        see parcel.py
+    URL/<key>.tar        see archive.py
 
 In: keys that are wanted here, results that were built here. Out: entries of the local store, checked as they arrive.
 What is cut off, corrupt or made to do harm is a miss and a line. Digests find damage, not forgery: whoever may write
@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import GraphError, StageFailed
-from . import archive as parcel
+from . import archive
 from .store import Store, remove_tree
 
 STALLED_S = 30.0  # no byte moved for so long: the remote counts as down
@@ -49,7 +49,7 @@ class Remote:
         self._guard = threading.Lock()
 
     def fetch(self, key: str, store: Store) -> int | None:
-        """Bring the result of `key` into `store`; returns the size of its parcel in bytes, None for a miss."""
+        """Bring the result of `key` into `store`; returns the size of its archive in bytes, None for a miss."""
         if not self._readable:
             return None
         temporary = f"{store.path}/.tmp-fetch-{key}"
@@ -65,7 +65,7 @@ class Remote:
                 self._give_up("reading", error)
                 return None
             try:
-                store.admit(key, lambda folder: parcel.unpack(temporary, folder, key))
+                store.import_entry(key, lambda folder: archive.unpack(temporary, folder, key))
                 return os.path.getsize(temporary)
             except (GraphError, OSError) as error:
                 self._note(f"{self.shown}: {key[:10]} is not used: {error}")
@@ -83,7 +83,7 @@ class Remote:
         temporary = f"{store.path}/.tmp-send-{key}"
         try:
             _remove(temporary)
-            trailer = parcel.pack(store.entry(key), receipt, temporary)
+            trailer = archive.pack(store.entry(key), receipt, temporary)
             size = os.path.getsize(temporary)
             if unless_there and self._has(key, size, trailer):
                 return False, size
@@ -98,7 +98,7 @@ class Remote:
             _remove(temporary)
 
     def _has(self, key: str, size: int, trailer: bytes) -> bool:
-        """Whether the remote's parcel has this size and this end. What cannot be told counts as no."""
+        """Whether the remote's archive has this size and this end. What cannot be told counts as no."""
 
         def read(_: Any) -> bytes:
             with self._fs.open(self._place(key), "rb", cache_type="none") as file:

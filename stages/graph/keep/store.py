@@ -166,7 +166,7 @@ class Store:
         flush(self.path)
         self.cache.move(f"{folder}/", f"{self.entry(key)}/")
 
-    def take(self, key: str, source: Store) -> bool:
+    def import_from(self, key: str, source: Store) -> bool:
         """Copy an entry of another store, checked on arrival. False if there is none, or it is not what its key says.
 
         Nothing in the other store is trusted: an entry that is cut off, corrupt or made to do harm is a miss.
@@ -183,12 +183,12 @@ class Store:
                 flush(target)
 
         try:
-            self.admit(key, copy)
+            self.import_entry(key, copy)
         except (OSError, GraphError):
             return False
         return True
 
-    def admit(self, key: str, fill: Callable[[str], None]) -> None:
+    def import_entry(self, key: str, fill: Callable[[str], None]) -> None:
         """Make the entry of `key` from what `fill` writes into the folder that it is given.
 
         Raises GraphError, and leaves no entry, unless all of it is what the key says; and whatever `fill` raises.

@@ -181,7 +181,12 @@ def seed_accepted(look: Look, other: Look, names: Collection[str]) -> None:
     for name in names:
         stage = look.plan.stages[name]
         key, receipt = look.linked_receipt(stage)
-        if key is not None and receipt is not None and receipt.get("accepted") and other.store.take(key, look.store):
+        if (
+            key is not None
+            and receipt is not None
+            and receipt.get("accepted")
+            and other.store.import_from(key, look.store)
+        ):
             links.link(other.plan.build, stage.scope, name, key, stage.links)
 
 

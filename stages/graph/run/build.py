@@ -109,7 +109,7 @@ class _Build:
         found = None if self.session.always else self.look.reusable(self.stage, state)
         if found is not None:
             where, receipt = found
-            if where is self.store or self.store.take(receipt["key"], where):
+            if where is self.store or self.store.import_from(receipt["key"], where):
                 self._link(receipt["key"])
                 return True
         remote = None if self.session.always else self.session.remote
@@ -175,7 +175,7 @@ class _Build:
         if shared is None or os.path.lexists(shared.entry(key)):
             return
         try:
-            done = shared.take(key, self.store)
+            done = shared.import_from(key, self.store)
         except OSError:
             done = False
         if not done and self.session.report is not None:
