@@ -85,13 +85,22 @@ def rust_oldest() -> tuple[int, ...]:
 def _rust() -> Iterator[Finding]:
     yield _program("cargo", rust_oldest(), tools.CARGO_ADVICE)
     yield _program("rustc", rust_oldest(), tools.CARGO_ADVICE)
-    cc = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    mend = "" if cc else "Debian: `apt-get install gcc libc6-dev`; macOS: `xcode-select --install`."
-    yield Finding("C linker", OK if cc else MISSING, cc or "not on PATH", "cc", mend)
+    yield _linker()
     yield _wasm_target()
     ready = tools.WASM_TOOLS.is_ready()
     pins = ", ".join(f"{name} {version}" for name, version in tools.WASM_PINS.items())
     yield Finding("wasm tools", OK if ready else TO_COME, "in build/tools" if ready else "not compiled yet", pins)
+
+
+def _linker() -> Finding:
+    found = tools.linker()
+    if found is not None:
+        return Finding("C linker", OK, found, "cc")
+    packages = " ".join(tools.LINKER_PACKAGES)
+    if shutil.which("apt-get") is not None and os.geteuid() == 0:
+        return Finding("C linker", TO_COME, "not on PATH", "cc", f"The build types `apt-get install {packages}`.")
+    mend = f"Debian: `apt-get install {packages}`; macOS: `xcode-select --install`."
+    return Finding("C linker", MISSING, "not on PATH", "cc", mend)
 
 
 def _wasm_target() -> Finding:

@@ -1,8 +1,8 @@
 """The tools that the build needs, each with what it pins, how to see that it is there and how to install it.
 
 A `Setup` runs only when a stage that needs it is about to run its command: `doit export` never looks for Node. What
-can be installed without root goes to build/tools/ or .venv/; what cannot (Chromium, a Vulkan driver) is installed with
-apt-get by root on Debian, and is otherwise an error that ends with the command to type.
+can be installed without root goes to build/tools/ or .venv/; what cannot (a C linker, Chromium, a Vulkan driver) is
+installed with apt-get by root on Debian, and is otherwise an error that ends with the command to type.
 """
 
 from __future__ import annotations
@@ -162,16 +162,30 @@ WASM_TOOL_VERSIONS = (
     *(Tool(name, version=version) for name, version in WASM_PINS.items()),
     Tool("wasm-opt", version=npm_version("binaryen")),
 )
-CARGO_ADVICE = "Install Rust: https://rustup.rs, or Debian's `apt-get install cargo rustc`."
+CARGO_ADVICE = "Install Rust: https://rustup.rs."
 
 
-def _require_cargo(_run: Runner) -> None:
+LINKER_PACKAGES = ("gcc", "libc6-dev")
+
+
+def linker() -> str | None:
+    """The C compiler that rustc links with, under one of its usual names."""
+    return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+
+
+def _require_cargo(run: Runner) -> None:
     if shutil.which("cargo") is None:
         raise SetupError(f"cargo is not on PATH. {CARGO_ADVICE}")
+    if linker() is None:
+        apt_install(run, *LINKER_PACKAGES, needed_by="Rust needs a C linker")
 
 
 CARGO = Setup(
-    "cargo", "Rust's cargo, which must be on PATH.", lambda: shutil.which("cargo") is not None, _require_cargo
+    "cargo",
+    "Rust's cargo, which must be on PATH, and a C linker.",
+    lambda: shutil.which("cargo") is not None and linker() is not None,
+    _require_cargo,
+    exclusive="apt",
 )
 
 
@@ -266,17 +280,18 @@ def lavapipe_icd() -> Path | None:
     return next(iter(sorted(LAVAPIPE_ICD_DIR.glob("lvp_icd*.json"))), None)
 
 
-def apt_install(run: Runner, *packages: str) -> None:
+def apt_install(run: Runner, *packages: str, needed_by: str = "") -> None:
     """Install Debian packages as root. Raises SetupError with the command where we are not root or there is no
-    apt-get.
+    apt-get; `needed_by` is the beginning of its sentence, else it speaks of the tests.
     """
+    wanted = needed_by or f"The tests need {', '.join(packages)}"
     command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
     if sys.platform != "linux" or shutil.which("apt-get") is None:
         raise SetupError(
-            f"The tests need {', '.join(packages)}; on Debian that is `{command}`; install your system's packages."
+            f"{wanted}; on Debian that is `{command}`; install your system's packages."
         )
     if os.geteuid() != 0:
-        raise SetupError(f"The tests need {', '.join(packages)}. Type: sudo {command}")
+        raise SetupError(f"{wanted}. Type: sudo {command}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     install_with(run, ["apt-get", "update", "-qq"], env=env)
     install_with(run, command.split(), env=env, advice=f"Type it by hand to see more: {command}")

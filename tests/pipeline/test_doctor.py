@@ -38,6 +38,14 @@ def test_nothing_on_path(path: Path) -> None:
     assert doctor.exit_status(list(rust.values())) == 1
 
 
+def test_a_missing_linker_is_to_come_where_the_build_installs_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(path, "apt-get", "apt 2.6")
+    monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
+    assert doctor._linker().state == doctor.TO_COME
+    monkeypatch.setattr(doctor.os, "geteuid", lambda: 1000)
+    assert doctor._linker().state == MISSING
+
+
 def test_old_and_broken_programs(path: Path) -> None:
     program(path, "node", "v18.20.4")
     program(path, "npm", "oh dear", 1)
@@ -92,6 +100,8 @@ def test_a_browser_that_crashes_is_a_line(tmp_path: Path, monkeypatch: pytest.Mo
     assert not probes.webgpu("/no/such/browser").works
 
 
+@pytest.mark.gpu
+@pytest.mark.alone  # the doctor gives a browser so many seconds to start
 def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has just built the tests' model is ready, and its adapters have names."""
     done = subprocess.run([paths.ROOT / "doitw", "doctor", "--json"], capture_output=True, text=True, timeout=120)

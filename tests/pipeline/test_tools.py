@@ -17,6 +17,7 @@ def no_run(*_: object, **__: object) -> NoReturn:
     raise AssertionError("nothing should be installed here")
 
 
+@pytest.mark.alone
 def test_export_needs_neither_cargo_nor_node(tmp_path: Path) -> None:
     """With node, npm, cargo, rustc and wasm-pack absent from PATH, `doit export` still finds its results fresh."""
     kept = tmp_path / "bin"
@@ -46,6 +47,29 @@ def test_apt_without_root_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
     with pytest.raises(tools.SetupError, match="sudo apt-get install -y --no-install-recommends chromium"):
         tools.apt_install(no_run, "chromium")
+
+
+def test_a_missing_linker_is_installed_as_root_and_named_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cargo runs without one, and would fail minutes later at the first crate that it links."""
+    there = ("cargo", "apt-get")
+    monkeypatch.setattr(tools.shutil, "which", lambda name: f"/usr/bin/{name}" if name in there else None)
+    monkeypatch.setattr(tools.sys, "platform", "linux")
+    typed: list[str] = []
+
+    class Done:
+        status = 0
+
+    def run(words: list[str], **_: object) -> Done:
+        typed.append(" ".join(words))
+        return Done()
+
+    assert not tools.CARGO.is_ready()
+    monkeypatch.setattr(tools.os, "geteuid", lambda: 0)
+    tools.CARGO.install(run)
+    assert typed[-1].endswith("install -y --no-install-recommends gcc libc6-dev")
+    monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
+    with pytest.raises(tools.SetupError, match=r"Rust needs a C linker\. Type: sudo apt-get install .* gcc libc6-dev"):
+        tools.CARGO.install(no_run)
 
 
 def test_an_old_node_and_a_missing_one_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
