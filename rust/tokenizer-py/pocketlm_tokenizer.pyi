@@ -11,8 +11,11 @@ from typing import final
 class TokenizerError(ValueError):
     """Input that cannot be used; the message says what, where, and what was expected."""
 
-def split(text: str) -> list[str]:
-    """The pieces of GPT-2's split, within which tokens are merged; joined, they are the text."""
+def split(text: str, split: str = "gpt2") -> list[str]:
+    """The pieces of a split, within which tokens are merged; joined, they are the text.
+
+    Raises TokenizerError for a split that there is not; the message names those that there are.
+    """
 
 @final
 class Tokenizer:

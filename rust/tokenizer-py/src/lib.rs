@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pocketlm_tokenizer::split::Pieces;
+use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::{TrainConfig, WordCounts, train_from_words};
 use pocketlm_tokenizer::{TokenizerError as CoreError, Utf8Stream};
 use pyo3::create_exception;
@@ -325,10 +325,16 @@ impl DecodeStream {
     }
 }
 
-/// The pieces of GPT-2's split.
+/// The pieces of a split.
 #[pyfunction]
-fn split(text: &str) -> Vec<&str> {
-    Pieces::new(text).collect()
+#[pyo3(signature = (text, split="gpt2"))]
+fn split<'t>(text: &'t str, split: &str) -> PyResult<Vec<&'t str>> {
+    let split = Split::named(split).ok_or_else(|| {
+        to_py(CoreError::UnknownSplit {
+            name: split.to_owned(),
+        })
+    })?;
+    Ok(split.pieces(text).collect())
 }
 
 #[pymodule(name = "pocketlm_tokenizer")]

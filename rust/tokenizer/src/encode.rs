@@ -6,7 +6,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::split::piece_end;
+use crate::added::Matcher;
 use crate::tokenizer::Tokenizer;
 
 /// The longest piece that is cached, in bytes: with its length it fills a u128.
@@ -66,29 +66,63 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    /// Append the ids of `text` to `ids`; special tokens in it are ordinary text.
+    /// Append the ids of `text` to `ids`; special tokens in it are ordinary text, other added tokens become their ids.
     pub fn encode(&mut self, text: &str, ids: &mut Vec<u32>) {
-        self.grow_cache(text.len());
-        let text = text.as_bytes();
-        let mut at = 0;
-        while at < text.len() {
-            let end = piece_end(text, at);
-            self.encode_piece(text, at, end, ids);
-            at = end;
+        self.encode_added(text, false, ids);
+    }
+
+    /// Append the ids of `text` to `ids`; added tokens in it, special or not, become their own ids.
+    ///
+    /// Of tokens that begin at the same place the longest wins; what is between two is split on its own.
+    pub fn encode_with_special(&mut self, text: &str, ids: &mut Vec<u32>) {
+        self.encode_added(text, true, ids);
+    }
+
+    /// Find the added tokens that are looked for before normalising, and encode what is between them.
+    fn encode_added(&mut self, text: &str, special: bool, ids: &mut Vec<u32>) {
+        let matcher = self.tokenizer.before_normalizing.as_ref();
+        self.encode_between(matcher, text, special, ids, |this, between, ids| {
+            let normalized = this.tokenizer.parts.normalizer.apply(between);
+            let matcher = this.tokenizer.after_normalizing.as_ref();
+            this.encode_between(matcher, &normalized, special, ids, Self::encode_pieces);
+        });
+    }
+
+    /// Append the ids of the tokens that `matcher` finds, and what `encode` makes of the text between them.
+    fn encode_between(
+        &mut self,
+        matcher: Option<&Matcher>,
+        text: &str,
+        special: bool,
+        ids: &mut Vec<u32>,
+        encode: impl Fn(&mut Self, &str, &mut Vec<u32>),
+    ) {
+        let mut from = 0;
+        if let Some(matcher) = matcher.filter(|matcher| special || matcher.any_ordinary) {
+            for found in matcher.find(text, special) {
+                if from < found.start {
+                    encode(self, &text[from..found.start], ids);
+                }
+                ids.push(found.id);
+                from = found.end;
+            }
+        }
+        if from < text.len() {
+            encode(self, &text[from..], ids);
         }
     }
 
-    /// Append the ids of `text` to `ids`; special tokens in it become their own ids.
-    ///
-    /// Of special tokens that begin at the same place the longest wins; what is between two is split on its own.
-    pub fn encode_with_special(&mut self, text: &str, ids: &mut Vec<u32>) {
-        let mut from = 0;
-        while let Some((start, end, id)) = self.tokenizer.special_matcher.find(text, from) {
-            self.encode(&text[from..start], ids);
-            ids.push(id);
-            from = end;
+    /// Split `text` and append the ids of its pieces.
+    fn encode_pieces(&mut self, text: &str, ids: &mut Vec<u32>) {
+        self.grow_cache(text.len());
+        let text = text.as_bytes();
+        let split = self.tokenizer.parts.split;
+        let mut at = 0;
+        while at < text.len() {
+            let end = split.piece_end(text, at);
+            self.encode_piece(text, at, end, ids);
+            at = end;
         }
-        self.encode(&text[from..], ids);
     }
 
     /// Make the cache larger as more text comes; it starts empty again then.

@@ -4,16 +4,18 @@ use alloc::string::String;
 
 use thiserror::Error;
 
+use crate::split::Split;
+
 /// Everything that can go wrong, with what was expected, what was found and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
     /// An id that the vocabulary does not hold.
-    #[error("token id {id} is not below the vocabulary's size {vocab_size}")]
+    #[error("token id {id} is not in the vocabulary, whose ids are below {vocab_size}")]
     UnknownId {
         /// The id asked for.
         id: u32,
-        /// The number of tokens there are.
+        /// Every id is below it.
         vocab_size: u32,
     },
 
@@ -42,7 +44,9 @@ pub enum TokenizerError {
         got: [u8; 8],
     },
     /// A version of the flat form that this crate does not know.
-    #[error("tokenizer: version {got} is not supported, expected {expected}")]
+    #[error(
+        "tokenizer: version {got} of the file is not supported, expected {expected}; write it again with this version of the program"
+    )]
     BadVersion {
         /// The version of this crate.
         expected: u32,
@@ -77,19 +81,39 @@ pub enum TokenizerError {
         /// The larger id.
         second: u32,
     },
-    /// A byte that no token stands for: some texts could not be encoded.
-    #[error("tokenizer: no token stands for the byte {byte:#04x}")]
-    MissingByte {
-        /// The byte.
-        byte: u8,
-    },
-    /// The special tokens are not in ascending order.
-    #[error("tokenizer: special token {id} follows {previous}; expected ascending ids")]
-    SpecialOrder {
+    /// The added tokens are not in ascending order.
+    #[error("tokenizer: added token {id} follows {previous}; expected ascending ids")]
+    AddedOrder {
         /// The id before it.
         previous: u32,
         /// The id that is not larger.
         id: u32,
+    },
+    /// A split that this program does not have.
+    #[error(
+        "tokenizer: no split is named \"{}\"; there are {}",
+        shown(name),
+        split_names()
+    )]
+    UnknownSplit {
+        /// The name.
+        name: String,
+    },
+    /// A look-up table that is not the one of its contents.
+    #[error("tokenizer: place {place} of the {table} table: {problem}")]
+    BadTable {
+        /// "token" or "pair".
+        table: &'static str,
+        /// The place in it.
+        place: u32,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Tokens or merges that fall on the same places of a table by every hash there is: they were made to.
+    #[error("tokenizer: no hash spreads the entries of the {table} table")]
+    Crowded {
+        /// "token" or "pair".
+        table: &'static str,
     },
     /// A merge that cannot be.
     #[error("tokenizer: merge {rank} ({left}, {right}): {problem}")]
@@ -104,7 +128,7 @@ pub enum TokenizerError {
         problem: &'static str,
     },
 
-    /// A special token that cannot be one.
+    /// A special or otherwise added token that cannot be one.
     #[error("special token \"{}\": {problem}", shown(token))]
     BadSpecial {
         /// Its text.
@@ -147,4 +171,9 @@ fn shown(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// The names of all splits.
+fn split_names() -> String {
+    Split::ALL.map(Split::name).join(", ")
 }

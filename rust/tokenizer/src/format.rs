@@ -2,14 +2,21 @@
 
 use alloc::vec::Vec;
 
+use crate::added::AddedToken;
 use crate::error::TokenizerError;
-use crate::tokenizer::{MAX_VOCAB_SIZE, Tokenizer, Tokens};
+use crate::normalize::Normalizer;
+use crate::split::Split;
+use crate::table::{ATTEMPTS, places_for};
+use crate::tokenizer::{MAX_VOCAB_SIZE, Merge, MergeOrder, Parts, ReadTables, Tokenizer};
+use crate::vocabulary::Vocabulary;
 
 const MAGIC: [u8; 8] = *b"PLMTOKEN";
-const VERSION: u32 = 1;
-/// The only split there is: GPT-2's.
-const SPLIT_GPT2: u32 = 1;
-const HEADER_LEN: usize = 40;
+const VERSION: u32 = 2;
+/// The only algorithm there is: byte-level BPE.
+const BYTE_LEVEL_BPE: u32 = 1;
+const HEADER_LEN: usize = 72;
+/// The longest name of a split that a reader takes for one.
+const MAX_SPLIT_BYTES: u32 = 1 << 16;
 
 impl Tokenizer {
     /// Write the flat form.
@@ -23,112 +30,193 @@ impl Tokenizer {
     /// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
     /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
-        let counts = [
-            self.tokens.len(),
-            self.specials.len() as u32,
-            self.merges.len() as u32,
-        ];
-        let token_bytes = self.tokens.bytes.len() as u32;
-        let total = total_len(counts, token_bytes);
-        let mut out = Vec::with_capacity(total as usize);
-        out.extend_from_slice(&MAGIC);
-        for field in [
-            VERSION,
-            SPLIT_GPT2,
-            counts[0],
-            counts[1],
-            counts[2],
-            token_bytes,
-        ] {
-            out.extend_from_slice(&field.to_le_bytes());
-        }
-        out.extend_from_slice(&total.to_le_bytes());
-        let pairs = self
-            .merges
+        let Parts {
+            vocabulary,
+            added,
+            merges,
+            order,
+            split,
+            normalizer,
+            ignore_merges,
+        } = &self.parts;
+        let token_places: Vec<u32> = self.token_table.places().collect();
+        let pair_places = self
+            .pairs
+            .places(merges.iter().map(|merge| (merge.left, merge.right)));
+        let header = Header {
+            ignore_merges: *ignore_merges,
+            normalizer: *normalizer,
+            order: *order,
+            vocab_size: vocabulary.len(),
+            added_count: added.len() as u32,
+            merge_count: merges.len() as u32,
+            token_attempt: self.token_table.attempt(),
+            pair_attempt: self.pairs.attempt(),
+            token_places: token_places.len() as u32,
+            token_bytes: vocabulary.bytes.len() as u32,
+            split_bytes: split.name().len() as u32,
+        };
+        let mut out = header.to_bytes();
+        let added = added.iter().flat_map(|token| [token.id, token.flags()]);
+        let merges = merges
             .iter()
-            .flat_map(|merge| [merge.left, merge.right]);
-        for word in self
-            .tokens
-            .ends
-            .iter()
-            .chain(&self.specials)
-            .copied()
-            .chain(pairs)
-        {
+            .flat_map(|merge| [merge.left, merge.right, merge.result]);
+        let words = vocabulary.ends.iter().copied().chain(added).chain(merges);
+        for word in words.chain(token_places).chain(pair_places) {
             out.extend_from_slice(&word.to_le_bytes());
         }
-        out.extend_from_slice(&self.tokens.bytes);
+        out.extend_from_slice(&vocabulary.bytes);
+        out.extend_from_slice(split.name().as_bytes());
         out
     }
 
-    /// Read the flat form, and check all of it.
+    /// Read the flat form, and check all of it. Nothing is sorted or searched for: the file brings its look-up tables, and a pass over
+    /// each shows that it is right.
     ///
     /// Memory stays proportional to `data`, whatever its header says.
     ///
     /// # Errors
     /// Every flaw has its own: [`TokenizerError::Truncated`], [`TokenizerError::TrailingBytes`],
     /// [`TokenizerError::BadMagic`], [`TokenizerError::BadVersion`], [`TokenizerError::BadField`],
-    /// [`TokenizerError::BadTokenEnd`], [`TokenizerError::DuplicateToken`], [`TokenizerError::MissingByte`],
-    /// [`TokenizerError::SpecialOrder`], [`TokenizerError::BadSpecial`], [`TokenizerError::BadMerge`],
-    /// [`TokenizerError::UnknownId`] for a special token beyond the vocabulary.
+    /// [`TokenizerError::BadTokenEnd`], [`TokenizerError::DuplicateToken`], [`TokenizerError::AddedOrder`],
+    /// [`TokenizerError::BadSpecial`], [`TokenizerError::BadMerge`], [`TokenizerError::BadTable`],
+    /// [`TokenizerError::UnknownId`] for an added token that the vocabulary does not hold.
     pub fn from_bytes(data: &[u8]) -> Result<Self, TokenizerError> {
         let header = Header::parse(data)?;
-        let [vocab_size, special_count, merge_count] = header.counts.map(|count| count as usize);
-        let (words, token_bytes) =
-            data[HEADER_LEN..].split_at(4 * (vocab_size + special_count + 2 * merge_count));
-        let mut words = words
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&word| u32::from_le_bytes(word));
+        let mut rest = &data[HEADER_LEN..];
+        let mut words = |count: u32| -> Vec<u32> {
+            let (section, after) = rest.split_at(4 * count as usize);
+            rest = after;
+            let words = section.as_chunks::<4>().0.iter();
+            words.map(|&word| u32::from_le_bytes(word)).collect()
+        };
+        let ends = words(header.vocab_size);
+        let added = words(2 * header.added_count);
+        let merges = words(3 * header.merge_count);
+        let token_places = words(header.token_places);
+        let pair_places = words(places_for(header.merge_count as usize) as u32);
+        let (token_bytes, split_name) = rest.split_at(header.token_bytes as usize);
 
-        let ends: Vec<u32> = words.by_ref().take(vocab_size).collect();
-        let specials = words.by_ref().take(special_count).collect();
-        let rest: Vec<u32> = words.collect();
-        let pairs: Vec<_> = rest
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|&[left, right]| (left, right))
-            .collect();
-
-        let mut start = 0;
-        for (id, &end) in ends.iter().enumerate() {
-            if end <= start || end as usize > token_bytes.len() {
-                return Err(TokenizerError::BadTokenEnd {
-                    id: id as u32,
-                    start,
-                    end,
-                });
-            }
-            start = end;
-        }
-        if start as usize != token_bytes.len() {
-            return Err(bad_field(
-                "token_bytes",
-                token_bytes.len() as u64,
-                "where the last token ends",
-            ));
-        }
-        Self::from_parts(
-            Tokens {
+        check_ends(&ends, token_bytes.len())?;
+        let added = added.as_chunks::<2>().0.iter().map(|&[id, flags]| {
+            AddedToken::from_flags(id, flags).ok_or(bad_field(
+                "added flags",
+                flags.into(),
+                "a sum of 1, 2, 4, 8, 16, 32",
+            ))
+        });
+        let added = added.collect::<Result<Vec<_>, _>>()?;
+        let merges = merges.as_chunks::<3>().0.iter();
+        let parts = Parts {
+            vocabulary: Vocabulary {
                 bytes: token_bytes.to_vec(),
                 ends,
             },
-            specials,
-            &pairs,
-        )
+            added,
+            merges: merges
+                .map(|&[left, right, result]| Merge {
+                    left,
+                    right,
+                    result,
+                })
+                .collect(),
+            order: header.order,
+            split: named_split(split_name)?,
+            normalizer: header.normalizer,
+            ignore_merges: header.ignore_merges,
+        };
+        let tables = ReadTables {
+            tokens: (&token_places, header.token_attempt),
+            pairs: (&pair_places, header.pair_attempt),
+        };
+        Self::new(parts, Some(tables))
     }
+}
+
+/// Check that each token ends where it begins (an id without a token) or after, and that the last one ends with the token bytes.
+fn check_ends(ends: &[u32], token_bytes: usize) -> Result<(), TokenizerError> {
+    let mut start = 0;
+    for (id, &end) in ends.iter().enumerate() {
+        if end < start || end as usize > token_bytes {
+            return Err(TokenizerError::BadTokenEnd {
+                id: id as u32,
+                start,
+                end,
+            });
+        }
+        start = end;
+    }
+    if start as usize != token_bytes {
+        return Err(bad_field(
+            "token_bytes",
+            token_bytes as u64,
+            "where the last token ends",
+        ));
+    }
+    Ok(())
+}
+
+/// The split that the file names.
+fn named_split(name: &[u8]) -> Result<Split, TokenizerError> {
+    let name = alloc::string::String::from_utf8_lossy(name);
+    Split::named(&name).ok_or_else(|| TokenizerError::UnknownSplit {
+        name: name.into_owned(),
+    })
 }
 
 /// The header's fields that the rest is read with.
 struct Header {
-    /// vocab_size, special_count, merge_count
-    counts: [u32; 3],
+    ignore_merges: bool,
+    normalizer: Normalizer,
+    order: MergeOrder,
+    vocab_size: u32,
+    added_count: u32,
+    merge_count: u32,
+    token_attempt: u32,
+    pair_attempt: u32,
+    token_places: u32,
+    token_bytes: u32,
+    split_bytes: u32,
 }
 
 impl Header {
-    /// Check the 40 bytes and that the data has exactly the length that follows from them.
+    /// The length of the flat form in bytes; it cannot overflow.
+    fn total_len(&self) -> u64 {
+        let words = u64::from(self.vocab_size)
+            + 2 * u64::from(self.added_count)
+            + 3 * u64::from(self.merge_count)
+            + u64::from(self.token_places)
+            + places_for(self.merge_count as usize) as u64;
+        HEADER_LEN as u64 + 4 * words + u64::from(self.token_bytes) + u64::from(self.split_bytes)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let total = self.total_len();
+        let mut out = Vec::with_capacity(total as usize);
+        out.extend_from_slice(&MAGIC);
+        for field in [
+            VERSION,
+            BYTE_LEVEL_BPE,
+            u32::from(self.ignore_merges),
+            u32::from(self.normalizer == Normalizer::Nfc),
+            u32::from(self.order == MergeOrder::ByResult),
+            self.vocab_size,
+            self.added_count,
+            self.merge_count,
+            self.token_attempt,
+            self.pair_attempt,
+            self.token_places,
+            self.token_bytes,
+            self.split_bytes,
+            0, // scores
+        ] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        out.extend_from_slice(&total.to_le_bytes());
+        out
+    }
+
+    /// Check the header and that the data has exactly the length that follows from it.
     fn parse(data: &[u8]) -> Result<Self, TokenizerError> {
         let got = data.len() as u64;
         let truncated = |what, expected| TokenizerError::Truncated {
@@ -141,33 +229,51 @@ impl Header {
         {
             return Err(TokenizerError::BadMagic { got: *magic });
         }
-        let header = data
-            .get(..HEADER_LEN)
-            .ok_or_else(|| truncated("the header", HEADER_LEN as u64))?;
-        let field =
-            |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
-        if field(8) != VERSION {
+        // The version first: another one's header may be shorter.
+        let field = |at: usize| -> Option<u32> {
+            Some(u32::from_le_bytes(*data.get(at..)?.first_chunk()?))
+        };
+        if let Some(version) = field(8)
+            && version != VERSION
+        {
             return Err(TokenizerError::BadVersion {
                 expected: VERSION,
-                got: field(8),
+                got: version,
             });
         }
-        if field(12) != SPLIT_GPT2 {
-            return Err(bad_field("split", field(12).into(), "1 (GPT-2)"));
+        if data.len() < HEADER_LEN {
+            return Err(truncated("the header", HEADER_LEN as u64));
         }
-        let counts = [field(16), field(20), field(24)];
-        if !(256..=MAX_VOCAB_SIZE).contains(&counts[0]) {
-            return Err(bad_field("vocab_size", counts[0].into(), "256 to 2^24"));
-        }
-        if counts[1] > counts[0] - 256 {
+        let field = |at: usize| field(at).unwrap_or_default();
+        let one_of = |name, at, count: u32, expected| match field(at) {
+            value if value < count => Ok(value),
+            value => Err(bad_field(name, value.into(), expected)),
+        };
+        if field(12) != BYTE_LEVEL_BPE {
             return Err(bad_field(
-                "special_count",
-                counts[1].into(),
-                "at most vocab_size - 256",
+                "algorithm",
+                field(12).into(),
+                "1 (byte-level BPE)",
             ));
         }
-        let stated = u64::from(field(32)) | u64::from(field(36)) << 32;
-        let total = total_len(counts, field(28));
+        let header = Self {
+            ignore_merges: one_of("ignore_merges", 16, 2, "0 or 1")? == 1,
+            normalizer: [Normalizer::None, Normalizer::Nfc]
+                [one_of("normalizer", 20, 2, "0 (none) or 1 (NFC)")? as usize],
+            order: [MergeOrder::ByList, MergeOrder::ByResult]
+                [one_of("merge_order", 24, 2, "0 (by the list) or 1 (by the result)")? as usize],
+            vocab_size: field(28),
+            added_count: field(32),
+            merge_count: field(36),
+            token_attempt: one_of("token_attempt", 40, ATTEMPTS, "0 to 31")?,
+            pair_attempt: one_of("pair_attempt", 44, ATTEMPTS, "0 to 31")?,
+            token_places: field(48),
+            token_bytes: field(52),
+            split_bytes: field(56),
+        };
+        header.check_counts(field(60))?;
+        let stated = u64::from(field(64)) | u64::from(field(68)) << 32;
+        let total = header.total_len();
         if stated != total {
             return Err(bad_field(
                 "total_bytes",
@@ -184,14 +290,53 @@ impl Header {
                 got,
             });
         }
-        Ok(Self { counts })
+        Ok(header)
     }
-}
 
-/// The length of the flat form in bytes; it cannot overflow.
-fn total_len([vocab_size, special_count, merge_count]: [u32; 3], token_bytes: u32) -> u64 {
-    let words = u64::from(vocab_size) + u64::from(special_count) + 2 * u64::from(merge_count);
-    HEADER_LEN as u64 + 4 * words + u64::from(token_bytes)
+    /// Check that the counts can be.
+    fn check_counts(&self, score_count: u32) -> Result<(), TokenizerError> {
+        if !(1..=MAX_VOCAB_SIZE).contains(&self.vocab_size) {
+            return Err(bad_field("vocab_size", self.vocab_size.into(), "1 to 2^24"));
+        }
+        if self.added_count > self.vocab_size {
+            return Err(bad_field(
+                "added_count",
+                self.added_count.into(),
+                "at most vocab_size",
+            ));
+        }
+        // Which of the ids are in the table is known only after they are read: here its size, so that the lengths can be.
+        let most = places_for(self.vocab_size as usize) as u32;
+        if !self.token_places.is_power_of_two() || !(16..=most).contains(&self.token_places) {
+            return Err(bad_field(
+                "token_places",
+                self.token_places.into(),
+                "a power of two that fits vocab_size",
+            ));
+        }
+        if self.merge_count > 1 << 30 {
+            return Err(bad_field(
+                "merge_count",
+                self.merge_count.into(),
+                "at most 2^30",
+            ));
+        }
+        if self.split_bytes > MAX_SPLIT_BYTES {
+            return Err(bad_field(
+                "split_bytes",
+                self.split_bytes.into(),
+                "at most 2^16",
+            ));
+        }
+        if score_count != 0 {
+            return Err(bad_field(
+                "score_count",
+                score_count.into(),
+                "0: byte-level BPE has none",
+            ));
+        }
+        Ok(())
+    }
 }
 
 fn bad_field(field: &'static str, got: u64, expected: &'static str) -> TokenizerError {

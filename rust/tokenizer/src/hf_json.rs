@@ -4,13 +4,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::added::AddedToken;
 use crate::byte_level::spell;
+use crate::normalize::Normalizer;
 use crate::tokenizer::Tokenizer;
 
-/// Everything of the file that is the same for every tokenizer of ours. `tokenizers` 0.23.3 writes the same for a
-/// ByteLevel pre-tokenizer with `add_prefix_space=False` and a ByteLevel decoder.
-const PIPELINE: &str = r#""normalizer": null,
-  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+/// The pre-tokenizer of GPT-2's split, and the decoder. `tokenizers` 0.23.3 writes the same for a ByteLevel pre-tokenizer with
+/// `add_prefix_space=False` and a ByteLevel decoder.
+const PIPELINE: &str = r#""pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
   "post_processor": null,
   "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}"#;
 
@@ -19,34 +20,47 @@ impl Tokenizer {
     ///
     /// Their `encode` looks for special tokens in the text, as [`Tokenizer::encode_with_special`] does.
     pub fn to_hf_json(&self) -> String {
-        let added = self.special_tokens().map(|(id, text)| {
+        let added = self.added_tokens().map(|(token, text)| {
+            let AddedToken {
+                id,
+                special,
+                single_word,
+                lstrip,
+                rstrip,
+                normalized,
+                ..
+            } = token;
             let content = quote(text);
             format!(
-                r#"{{"id": {id}, "content": {content}, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}}"#
+                r#"{{"id": {id}, "content": {content}, "single_word": {single_word}, "lstrip": {lstrip}, "rstrip": {rstrip}, "normalized": {normalized}, "special": {special}}}"#
             )
         });
-        let spellings: Vec<String> = self
-            .tokens
-            .iter()
-            .enumerate()
-            .map(|(id, bytes)| self.hf_name(id as u32, bytes))
-            .collect();
-        let vocab = spellings
-            .iter()
-            .enumerate()
-            .map(|(id, spelling)| format!("{spelling}: {id}"));
-        let merges = self.merges().map(|(left, right, _)| {
-            format!(
-                "[{}, {}]",
-                spellings[left as usize], spellings[right as usize]
-            )
-        });
+        let name = |id| self.hf_name(id).unwrap_or_default();
+        // Their loader numbers added tokens that are not in the model's vocabulary on from the number of those that are. So those beyond
+        // the model's own are left out of it only where that gives them their ids.
+        let vocabulary = &self.parts.vocabulary;
+        let is_own = |&id: &u32| self.parts.is_in_model(id);
+        let has_gaps = !vocabulary.ids().eq(0..vocabulary.len());
+        let model_ids = match vocabulary.ids().filter(is_own).max() {
+            Some(id) if !has_gaps => id + 1,
+            _ => vocabulary.len(),
+        };
+        let ids = vocabulary.ids().take_while(|&id| id < model_ids);
+        let vocab = ids.map(|id| format!("{}: {id}", name(id)));
+        let merges = self
+            .merges()
+            .map(|(left, right, _)| format!("[{}, {}]", name(left), name(right)));
+        let normalizer = match self.parts.normalizer {
+            Normalizer::None => "null",
+            Normalizer::Nfc => r#"{"type": "NFC"}"#,
+        };
         format!(
             r#"{{
   "version": "1.0",
   "truncation": null,
   "padding": null,
   "added_tokens": [{}],
+  "normalizer": {normalizer},
   {PIPELINE},
   "model": {{
     "type": "BPE",
@@ -56,23 +70,25 @@ impl Tokenizer {
     "end_of_word_suffix": null,
     "fuse_unk": false,
     "byte_fallback": false,
-    "ignore_merges": false,
+    "ignore_merges": {},
     "vocab": {{{}}},
     "merges": [{}]
   }}
 }}
 "#,
             join_lines(added, 4),
+            self.parts.ignore_merges,
             join_lines(vocab, 6),
             join_lines(merges, 6),
         )
     }
 
-    /// The quoted name of a token in the vocabulary: a special token's text, any other's bytes in GPT-2's spelling.
-    fn hf_name(&self, id: u32, bytes: &[u8]) -> String {
+    /// The quoted name of a token in the vocabulary: an added token's text, any other's bytes in GPT-2's spelling.
+    fn hf_name(&self, id: u32) -> Option<String> {
+        let bytes = self.token_bytes(id)?;
         match core::str::from_utf8(bytes) {
-            Ok(text) if self.is_special(id) => quote(text),
-            _ => quote(&spell(bytes)),
+            Ok(text) if !self.parts.is_in_model(id) => Some(quote(text)),
+            _ => Some(quote(&spell(bytes))),
         }
     }
 }

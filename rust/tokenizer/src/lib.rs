@@ -17,7 +17,7 @@
 //! ```
 //!
 //! In the order data passes through them: [`train`] makes a [`Tokenizer`]; `format` reads and writes its flat form,
-//! `hf_json` writes Hugging Face's; [`split`] cuts text into pieces (by the classes of [`unicode`]), `encode` merges
+//! `hf_json` writes Hugging Face's; [`split`] cuts text into pieces (by the kinds of [`unicode`]), `encode` merges
 //! within each piece ([`naive`] is its slow twin), `decode` turns ids into bytes and text.
 //!
 //! # Features
@@ -30,24 +30,28 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod added;
 mod byte_level;
 mod decode;
 mod encode;
 mod error;
 mod format;
-mod hash;
 mod hf_json;
 mod merge;
 pub mod naive;
-mod special;
+mod normalize;
 pub mod split;
+mod table;
 mod tokenizer;
 #[cfg(feature = "std")]
 pub mod train;
 pub mod unicode;
 mod unicode_table;
+mod vocabulary;
 
+pub use added::AddedToken;
 pub use decode::{DecodeStream, Utf8Stream};
 pub use encode::Encoder;
 pub use error::TokenizerError;
-pub use tokenizer::{MAX_VOCAB_SIZE, Tokenizer};
+pub use normalize::Normalizer;
+pub use tokenizer::{MAX_VOCAB_SIZE, MergeOrder, Tokenizer};

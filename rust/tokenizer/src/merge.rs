@@ -1,118 +1,120 @@
 //! Merging the bytes of one piece into tokens.
 //!
-//! Merges apply by rank, the leftmost first among equals. Short pieces, nearly all of them, by repeatedly taking the
-//! smallest rank of an array (quadratic, but on a few dozen bytes the fastest); long ones with a heap over a linked
+//! Merges apply by priority, the leftmost first among equals. Short pieces, nearly all of them, by repeatedly taking the
+//! smallest of an array (quadratic, but on a few dozen bytes the fastest); long ones with a heap over a linked
 //! list, O(n log n), so that a megabyte without a space is no attack. [`crate::naive`] is what both must agree with.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use crate::tokenizer::Tokenizer;
+use crate::table::NO_MERGE;
+use crate::tokenizer::{NO_TOKEN, Tokenizer};
 
 /// Pieces up to this many bytes are merged in arrays on the stack.
 const SHORT: usize = 64;
-
-/// The rank of a pair without a merge.
-const NONE: u32 = u32::MAX;
 
 impl Tokenizer {
     /// Append the ids of one piece of the split.
     #[inline]
     pub(crate) fn merge_piece(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        match piece {
-            [byte] => ids.push(self.byte_ids[*byte as usize]),
-            _ if piece.len() <= SHORT => self.merge_short(piece, ids),
-            _ => self.merge_long(piece, ids),
+        if self.parts.ignore_merges
+            && let Some(id) = self.token_id(piece)
+        {
+            return ids.push(id);
+        }
+        if piece.len() <= SHORT {
+            self.merge_short(piece, ids);
+        } else {
+            self.merge_long(piece, ids);
         }
     }
 
-    #[inline]
-    fn rank(&self, left: u32, right: u32) -> u32 {
-        self.ranks.get(left, right).unwrap_or(NONE)
+    /// The tokens of single bytes. Bytes without one are left out, as Hugging Face does it.
+    fn bytes_as_tokens(&self, piece: &[u8]) -> impl Iterator<Item = u32> {
+        let ids = piece.iter().map(|&byte| self.byte_ids[byte as usize]);
+        ids.filter(|&id| id != NO_TOKEN)
     }
 
     /// Merge at most SHORT bytes in arrays.
     fn merge_short(&self, piece: &[u8], ids: &mut Vec<u32>) {
         let mut parts = [0; SHORT];
-        // ranks[i] is that of the pair (parts[i], parts[i + 1])
-        let mut ranks = [NONE; SHORT];
-        let mut len = piece.len();
-        for (part, &byte) in parts.iter_mut().zip(piece) {
-            *part = self.byte_ids[byte as usize];
+        // merges[i] is that of the pair (parts[i], parts[i + 1])
+        let mut merges = [NO_MERGE; SHORT];
+        let mut len = 0;
+        for id in self.bytes_as_tokens(piece) {
+            parts[len] = id;
+            len += 1;
         }
-        for (rank, pair) in ranks.iter_mut().zip(parts[..len].windows(2)) {
-            *rank = self.rank(pair[0], pair[1]);
+        for (merge, pair) in merges.iter_mut().zip(parts[..len].windows(2)) {
+            *merge = self.pairs.get(pair[0], pair[1]);
         }
         while len > 1 {
-            let (mut best, mut at) = (NONE, 0);
-            for (i, &rank) in ranks[..len - 1].iter().enumerate() {
-                if rank < best {
-                    (best, at) = (rank, i);
+            let (mut best, mut at) = (NO_MERGE, 0);
+            for (i, &merge) in merges[..len - 1].iter().enumerate() {
+                if merge < best {
+                    (best, at) = (merge, i);
                 }
             }
-            if best == NONE {
+            if best == NO_MERGE {
                 break;
             }
-            parts[at] = self.merges[best as usize].result;
+            parts[at] = best as u32; // the low half is the result
             for i in at + 1..len - 1 {
                 parts[i] = parts[i + 1];
-                ranks[i - 1] = ranks[i];
+                merges[i - 1] = merges[i];
             }
             len -= 1;
             if at > 0 {
-                ranks[at - 1] = self.rank(parts[at - 1], parts[at]);
+                merges[at - 1] = self.pairs.get(parts[at - 1], parts[at]);
             }
             if at + 1 < len {
-                ranks[at] = self.rank(parts[at], parts[at + 1]);
+                merges[at] = self.pairs.get(parts[at], parts[at + 1]);
             }
         }
         ids.extend_from_slice(&parts[..len]);
     }
 
-    /// Merge any number of bytes with a heap of (rank, place) over a linked list of parts.
+    /// Merge any number of bytes with a heap of (merge, place) over a linked list of parts.
     fn merge_long(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        let len = piece.len();
-        let mut parts: Vec<u32> = piece
-            .iter()
-            .map(|&byte| self.byte_ids[byte as usize])
-            .collect();
+        let mut parts: Vec<u32> = self.bytes_as_tokens(piece).collect();
+        let len = parts.len();
         let mut next: Vec<usize> = (1..=len).collect();
         let mut previous: Vec<usize> = (0..len).map(|i| i.wrapping_sub(1)).collect();
-        let mut ranks: Vec<u32> = parts
+        let mut merges: Vec<u64> = parts
             .windows(2)
-            .map(|pair| self.rank(pair[0], pair[1]))
+            .map(|pair| self.pairs.get(pair[0], pair[1]))
             .collect();
-        ranks.push(NONE);
-        let mut heap: BinaryHeap<Reverse<(u32, usize)>> = ranks
+        merges.push(NO_MERGE);
+        let mut heap: BinaryHeap<Reverse<(u64, usize)>> = merges
             .iter()
             .enumerate()
-            .filter(|&(_, &rank)| rank != NONE)
-            .map(|(at, &rank)| Reverse((rank, at)))
+            .filter(|&(_, &merge)| merge != NO_MERGE)
+            .map(|(at, &merge)| Reverse((merge, at)))
             .collect();
 
-        while let Some(Reverse((rank, at))) = heap.pop() {
-            if ranks[at] != rank {
+        while let Some(Reverse((merge, at))) = heap.pop() {
+            if merges[at] != merge {
                 continue; // the pair that this entry was for is gone
             }
             let removed = next[at];
             let after = next[removed];
-            parts[at] = self.merges[rank as usize].result;
+            parts[at] = merge as u32; // the low half is the result
             next[at] = after;
-            ranks[removed] = NONE;
-            ranks[at] = NONE;
+            merges[removed] = NO_MERGE;
+            merges[at] = NO_MERGE;
             if after < len {
                 previous[after] = at;
-                ranks[at] = self.rank(parts[at], parts[after]);
-                if ranks[at] != NONE {
-                    heap.push(Reverse((ranks[at], at)));
+                merges[at] = self.pairs.get(parts[at], parts[after]);
+                if merges[at] != NO_MERGE {
+                    heap.push(Reverse((merges[at], at)));
                 }
             }
             if at > 0 {
                 let before = previous[at];
-                ranks[before] = self.rank(parts[before], parts[at]);
-                if ranks[before] != NONE {
-                    heap.push(Reverse((ranks[before], before)));
+                merges[before] = self.pairs.get(parts[before], parts[at]);
+                if merges[before] != NO_MERGE {
+                    heap.push(Reverse((merges[before], before)));
                 }
             }
         }

@@ -2,10 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::split::Pieces;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{MergeOrder, NO_TOKEN, Tokenizer};
 
-/// The ids of `text`, special tokens being ordinary text: O(n² m) for a piece of n bytes and m merges.
+/// The ids of `text`, added tokens being ordinary text: O(n² m) for a piece of n bytes and m merges.
 ///
 /// ```
 /// # use pocketlm_tokenizer::{naive, train::{TrainConfig, train}};
@@ -15,22 +14,40 @@ use crate::tokenizer::Tokenizer;
 /// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
 /// ```
 pub fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    Pieces::new(text)
+    let text = tokenizer.normalizer().apply(text);
+    let pieces = tokenizer.split().pieces(&text);
+    pieces
         .flat_map(|piece| encode_piece(tokenizer, piece.as_bytes()))
         .collect()
 }
 
-/// Apply the first merge of the list that fits anywhere, at the leftmost place it fits, until none does.
+/// Apply the first merge that fits anywhere, at the leftmost place where it or an equal one fits, until none does.
 fn encode_piece(tokenizer: &Tokenizer, piece: &[u8]) -> Vec<u32> {
+    if tokenizer.ignores_merges()
+        && let Some(id) = tokenizer.token_id(piece)
+    {
+        return [id].into();
+    }
     let mut parts: Vec<u32> = piece
         .iter()
         .map(|&byte| tokenizer.byte_ids[byte as usize])
+        .filter(|&id| id != NO_TOKEN)
         .collect();
-    while let Some((at, result)) = tokenizer.merges().find_map(|(left, right, result)| {
-        let at = parts.windows(2).position(|pair| pair == [left, right])?;
-        Some((at, result))
-    }) {
+    loop {
+        let fits = tokenizer
+            .merges()
+            .enumerate()
+            .filter_map(|(place, (left, right, result))| {
+                let at = parts.windows(2).position(|pair| pair == [left, right])?;
+                let priority = match tokenizer.merge_order() {
+                    MergeOrder::ByList => place as u32,
+                    MergeOrder::ByResult => result,
+                };
+                Some((priority, at, result))
+            });
+        let Some((_, at, result)) = fits.min() else {
+            return parts;
+        };
         parts.splice(at..at + 2, [result]);
     }
-    parts
 }

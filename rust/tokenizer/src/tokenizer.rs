@@ -4,15 +4,17 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::byte_level;
+use crate::added::{self, AddedToken, Matcher};
 use crate::error::TokenizerError;
-use crate::hash::PairMap;
-use crate::special::SpecialMatcher;
+use crate::normalize::Normalizer;
+use crate::split::Split;
+use crate::table::{Flaw, PairTable, TokenTable, table_flaw, token_flaw};
+use crate::vocabulary::Vocabulary;
 
 /// The largest vocabulary: ids fit in 24 bits.
 pub const MAX_VOCAB_SIZE: u32 = 1 << 24;
 
-/// A byte-level BPE tokenizer with GPT-2's split.
+/// A byte-level BPE tokenizer.
 ///
 /// ```
 /// # use pocketlm_tokenizer::{Tokenizer, train::{TrainConfig, train}};
@@ -25,16 +27,33 @@ pub const MAX_VOCAB_SIZE: u32 = 1 << 24;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    pub(crate) tokens: Tokens,
-    /// Ids of the special tokens, ascending.
-    pub(crate) specials: Vec<u32>,
-    pub(crate) special_matcher: SpecialMatcher,
-    /// The id of each byte.
+    pub(crate) parts: Parts,
+    pub(crate) token_table: TokenTable,
+    pub(crate) pairs: PairTable,
+    /// The id of each byte; [`NO_TOKEN`] for one that no token stands for.
     pub(crate) byte_ids: [u32; 256],
-    /// By rank.
-    pub(crate) merges: Vec<Merge>,
-    /// From a pair of ids to its rank in `merges`.
-    pub(crate) ranks: PairMap<u32>,
+    /// Added tokens that are found in the text as it stands.
+    pub(crate) before_normalizing: Option<Matcher>,
+    /// Those that are found in the normalised text.
+    pub(crate) after_normalizing: Option<Matcher>,
+}
+
+/// No id.
+pub(crate) const NO_TOKEN: u32 = u32::MAX;
+
+/// What a tokenizer is made of; [`Tokenizer::new`] checks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub vocabulary: Vocabulary,
+    /// By ascending id.
+    pub added: Vec<AddedToken>,
+    /// Those that apply first stand first.
+    pub merges: Vec<Merge>,
+    pub order: MergeOrder,
+    pub split: Split,
+    pub normalizer: Normalizer,
+    /// A piece that is a token is that token, whatever the merges would make of it.
+    pub ignore_merges: bool,
 }
 
 /// `left` followed by `right` becomes `result`.
@@ -45,193 +64,110 @@ pub(crate) struct Merge {
     pub result: u32,
 }
 
-/// The bytes of every token, one after the other.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tokens {
-    pub bytes: Vec<u8>,
-    /// Where each token ends in `bytes`; it begins where the one before it ends.
-    pub ends: Vec<u32>,
+/// Which of several merges applies first. Among those that are equal, the leftmost in the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MergeOrder {
+    /// The one that stands first in the list (Hugging Face's files).
+    #[default]
+    ByList,
+    /// The one whose result has the smallest id (tiktoken's files).
+    ByResult,
 }
 
-impl Tokens {
-    /// The number of tokens.
-    pub fn len(&self) -> u32 {
-        self.ends.len() as u32
-    }
-
-    /// The bytes of token `id`.
-    #[inline]
-    pub fn get(&self, id: u32) -> Option<&[u8]> {
-        let id = id as usize;
-        let end = *self.ends.get(id)? as usize;
-        let start = if id == 0 {
-            0
-        } else {
-            self.ends[id - 1] as usize
-        };
-        Some(&self.bytes[start..end])
-    }
-
-    /// Every token's bytes, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = core::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(start, &end)| &self.bytes[start as usize..end as usize])
-    }
-}
-
-/// From a token's bytes to its id: the ids in the order of their bytes.
-///
-/// Sorted, not hashed: a file can hold any number of tokens of one hash, and reading them took a time that grew with its square (0.5 s for
-/// 20,000). This is O(bytes · log tokens) whatever they are.
-struct TokenIndex<'t> {
-    tokens: &'t Tokens,
-    ids: Vec<u32>,
-}
-
-impl<'t> TokenIndex<'t> {
-    /// Index `tokens`; an error if two of them are the same.
-    fn new(tokens: &'t Tokens) -> Result<Self, TokenizerError> {
-        let mut ids: Vec<u32> = (0..tokens.len()).collect();
-        ids.sort_by(|a, b| tokens.get(*a).cmp(&tokens.get(*b)));
-        // The sort is stable, so equal tokens stand by id; the pair with the smallest second id is named.
-        let same = ids
-            .windows(2)
-            .filter(|pair| tokens.get(pair[0]) == tokens.get(pair[1]))
-            .min_by_key(|pair| pair[1]);
-        match same {
-            Some(pair) => Err(TokenizerError::DuplicateToken {
-                first: pair[0],
-                second: pair[1],
-            }),
-            None => Ok(Self { tokens, ids }),
-        }
-    }
-
-    /// The id of the token that is `left` followed by `right`.
-    fn get_joined(&self, left: &[u8], right: &[u8]) -> Option<u32> {
-        let order = |id: &u32| {
-            let token = self.tokens.get(*id).unwrap_or_default();
-            let (start, end) = token.split_at(token.len().min(left.len()));
-            start.cmp(left).then_with(|| end.cmp(right))
-        };
-        self.ids
-            .binary_search_by(order)
-            .ok()
-            .map(|place| self.ids[place])
-    }
+/// The look-up tables of a file: (places, attempt) of the tokens and of the pairs.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadTables<'d> {
+    pub tokens: (&'d [u32], u32),
+    pub pairs: (&'d [u32], u32),
 }
 
 impl Tokenizer {
-    /// As [`Tokenizer::from_parts`], from a list of tokens.
-    #[cfg(feature = "std")]
-    pub(crate) fn from_tokens(
-        tokens: &[Vec<u8>],
-        specials: Vec<u32>,
-        pairs: &[(u32, u32)],
-    ) -> Result<Self, TokenizerError> {
-        let bytes = tokens.concat();
-        let limit = u64::from(u32::MAX);
-        if bytes.len() as u64 > limit {
-            return Err(TokenizerError::TooLarge {
-                what: "the tokens, in bytes",
-                got: bytes.len() as u64,
-                limit,
-            });
-        }
-        let mut end = 0;
-        let ends = tokens.iter().map(|token| {
-            end += token.len() as u32;
-            end
-        });
-        Self::from_parts(
-            Tokens {
-                ends: ends.collect(),
-                bytes,
-            },
-            specials,
-            pairs,
-        )
-    }
-
     /// Put a tokenizer together and check every promise that the rest of the crate relies on.
     ///
-    /// `pairs` are the merges by rank. `tokens.ends` ascend strictly and end at `tokens.bytes.len()`.
-    pub(crate) fn from_parts(
-        tokens: Tokens,
-        specials: Vec<u32>,
-        pairs: &[(u32, u32)],
-    ) -> Result<Self, TokenizerError> {
-        let special_texts = check_specials(&tokens, &specials)?;
-        let is_special = |id: u32| specials.binary_search(&id).is_ok();
-        let index = TokenIndex::new(&tokens)?;
+    /// The vocabulary's `ends` do not descend and end at the length of its bytes. `read`: a file's tables, which are checked; without them
+    /// they are made.
+    pub(crate) fn new(parts: Parts, read: Option<ReadTables<'_>>) -> Result<Self, TokenizerError> {
+        let vocabulary = &parts.vocabulary;
+        added::check(vocabulary, &parts.added)?;
+        check_added_differ(vocabulary, &parts.added)?;
+        if parts.normalizer != Normalizer::None {
+            check_added_normalized(&parts)?;
+        }
+        let in_model = |id| parts.is_in_model(id);
+        let read_tokens = read.map(|tables| tables.tokens);
+        let token_table = TokenTable::new(vocabulary, in_model, read_tokens).map_err(token_flaw)?;
 
-        let mut byte_ids = [u32::MAX; 256];
-        for (id, bytes) in tokens.iter().enumerate() {
-            if let &[byte] = bytes {
-                byte_ids[byte as usize] = id as u32;
+        let mut byte_ids = [NO_TOKEN; 256];
+        for (bytes, id) in vocabulary.iter().zip(0..) {
+            if let &[byte] = bytes
+                && in_model(id)
+            {
+                byte_ids[byte as usize] = id;
             }
         }
-        if let Some(byte) = byte_ids
-            .iter()
-            .position(|&id| id == u32::MAX || is_special(id))
-        {
-            return Err(TokenizerError::MissingByte { byte: byte as u8 });
-        }
-
-        let mut merges = Vec::with_capacity(pairs.len());
-        let mut ranks = PairMap::with_capacity(pairs.len());
-        for (rank, &(left, right)) in pairs.iter().enumerate() {
-            let rank = rank as u32;
-            let bad = |problem| TokenizerError::BadMerge {
-                rank,
-                left,
-                right,
-                problem,
-            };
-            let (Some(left_bytes), Some(right_bytes)) = (tokens.get(left), tokens.get(right))
-            else {
-                return Err(bad("a token of it is not in the vocabulary"));
-            };
-            if is_special(left) || is_special(right) {
-                return Err(bad("a token of it is special"));
-            }
-            let result = index
-                .get_joined(left_bytes, right_bytes)
-                .ok_or_else(|| bad("what it makes is not in the vocabulary"))?;
-            if is_special(result) {
-                return Err(bad("what it makes is special"));
-            }
-            if ranks.insert(left, right, rank).is_some() {
-                return Err(bad("the same pair has an earlier merge"));
-            }
-            merges.push(Merge {
-                left,
-                right,
-                result,
-            });
-        }
-        let special_matcher =
-            SpecialMatcher::new(special_texts.into_iter().zip(specials.iter().copied()));
+        let merges = check_merges(&parts)?;
+        let pairs = PairTable::new(&merges, read.map(|tables| tables.pairs))
+            .map_err(|flaw| pair_flaw(&parts, flaw))?;
+        let matcher = |normalized: bool| {
+            let tokens = parts
+                .added
+                .iter()
+                .filter(|token| token.normalized == normalized);
+            Matcher::new(
+                tokens.filter_map(|token| Some((vocabulary.get(token.id)?.to_vec(), *token))),
+            )
+        };
         Ok(Self {
-            tokens,
-            specials,
-            special_matcher,
+            before_normalizing: matcher(false)?,
+            after_normalizing: matcher(true)?,
+            token_table,
+            pairs,
             byte_ids,
-            merges,
-            ranks,
+            parts,
         })
     }
 
-    /// The number of tokens; ids are below it.
+    /// The number of ids; every id is below it. Ids may have gaps.
     pub fn vocab_size(&self) -> u32 {
-        self.tokens.len()
+        self.parts.vocabulary.len()
     }
 
-    /// The bytes that token `id` stands for (a special token: its text), or `None` for an unknown id.
+    /// The bytes that token `id` stands for (an added token: its text), or `None` for an unknown id.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        self.tokens.get(id)
+        self.parts.vocabulary.get(id)
+    }
+
+    /// The id of the model's token with these bytes. Added tokens are found by [`Tokenizer::added_tokens`].
+    pub fn token_id(&self, bytes: &[u8]) -> Option<u32> {
+        self.token_table.get(&self.parts.vocabulary, bytes)
+    }
+
+    /// How text is cut into pieces.
+    pub fn split(&self) -> Split {
+        self.parts.split
+    }
+
+    /// What is done to text before it is split.
+    pub fn normalizer(&self) -> Normalizer {
+        self.parts.normalizer
+    }
+
+    /// Whether a piece that is a token is that token, whatever the merges would make of it.
+    pub fn ignores_merges(&self) -> bool {
+        self.parts.ignore_merges
+    }
+
+    /// Which of several merges applies first.
+    pub fn merge_order(&self) -> MergeOrder {
+        self.parts.order
+    }
+
+    /// The added tokens and their texts, by ascending id.
+    pub fn added_tokens(&self) -> impl Iterator<Item = (AddedToken, &str)> {
+        self.parts.added.iter().filter_map(|token| {
+            let text = core::str::from_utf8(self.token_bytes(token.id)?).ok()?;
+            Some((*token, text))
+        })
     }
 
     /// The id of the special token `name`.
@@ -250,66 +186,137 @@ impl Tokenizer {
     /// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
     /// ```
     pub fn special_tokens(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.specials.iter().filter_map(|&id| {
-            let text = core::str::from_utf8(self.tokens.get(id)?).ok()?;
-            Some((id, text))
-        })
+        self.added_tokens()
+            .filter_map(|(token, text)| token.special.then_some((token.id, text)))
     }
 
     /// Whether `id` is a special token's.
     pub fn is_special(&self, id: u32) -> bool {
-        self.specials.binary_search(&id).is_ok()
+        self.parts.added(id).is_some_and(|token| token.special)
     }
 
-    /// The merges by rank: (left, right, result).
+    /// The merges: (left, right, result), those that apply first at the beginning.
     pub fn merges(&self) -> impl ExactSizeIterator<Item = (u32, u32, u32)> {
-        self.merges
+        self.parts
+            .merges
             .iter()
             .map(|merge| (merge.left, merge.right, merge.result))
     }
 }
 
-/// Check that `specials` ascend and name tokens that can be special; their texts.
-fn check_specials(tokens: &Tokens, specials: &[u32]) -> Result<Vec<Vec<u8>>, TokenizerError> {
-    for pair in specials.windows(2) {
-        if pair[0] >= pair[1] {
-            return Err(TokenizerError::SpecialOrder {
-                previous: pair[0],
-                id: pair[1],
+impl Parts {
+    /// The added token with this id.
+    fn added(&self, id: u32) -> Option<&AddedToken> {
+        let place = self.added.binary_search_by_key(&id, |token| token.id);
+        place.ok().map(|place| &self.added[place])
+    }
+
+    /// Whether merges may use and make `id`: it is no added token, or one that is the model's own as well.
+    pub fn is_in_model(&self, id: u32) -> bool {
+        self.added(id).is_none_or(|token| token.in_model)
+    }
+
+    /// How early the merge at `place` of the list applies: the smaller the earlier.
+    fn priority(&self, place: usize) -> u32 {
+        match self.order {
+            MergeOrder::ByList => place as u32,
+            MergeOrder::ByResult => self.merges[place].result,
+        }
+    }
+}
+
+/// Check that no two added tokens have the same text.
+fn check_added_differ(vocabulary: &Vocabulary, added: &[AddedToken]) -> Result<(), TokenizerError> {
+    let mut ids: Vec<u32> = added.iter().map(|token| token.id).collect();
+    ids.sort_by_key(|&id| vocabulary.get(id));
+    // The sort is stable, so equal ones stand by id; the pair with the smallest second id is named.
+    let same = ids
+        .windows(2)
+        .filter(|pair| vocabulary.get(pair[0]) == vocabulary.get(pair[1]))
+        .min_by_key(|pair| pair[1]);
+    same.map_or(Ok(()), |pair| {
+        Err(TokenizerError::DuplicateToken {
+            first: pair[0],
+            second: pair[1],
+        })
+    })
+}
+
+/// Check that the tokens that are looked for in normalised text can be found there.
+fn check_added_normalized(parts: &Parts) -> Result<(), TokenizerError> {
+    for token in parts.added.iter().filter(|token| token.normalized) {
+        let bytes = parts.vocabulary.get(token.id).unwrap_or_default();
+        let text = String::from_utf8_lossy(bytes);
+        if parts.normalizer.apply(&text) != text {
+            return Err(TokenizerError::BadSpecial {
+                token: text.to_string(),
+                problem: "it is looked for in normalised text, but is not normalised itself",
             });
         }
     }
-    let mut texts = Vec::with_capacity(specials.len());
-    for &id in specials {
-        let bytes = tokens.get(id).ok_or(TokenizerError::UnknownId {
-            id,
-            vocab_size: tokens.len(),
-        })?;
-        let bad = |problem| TokenizerError::BadSpecial {
-            token: String::from_utf8_lossy(bytes).into_owned(),
-            problem,
-        };
-        let text = core::str::from_utf8(bytes).map_err(|_| bad("it is not UTF-8"))?;
-        check_special_text(text)?;
-        texts.push(text.as_bytes().to_vec());
-    }
-    Ok(texts)
+    Ok(())
 }
 
-/// Whether `text` can name a special token such that Hugging Face's decoder gives the same text back.
-pub(crate) fn check_special_text(text: &str) -> Result<(), TokenizerError> {
-    let bad = |problem| {
-        Err(TokenizerError::BadSpecial {
-            token: text.to_string(),
+/// Check the merges one by one; (left, right, priority, result) of each.
+fn check_merges(parts: &Parts) -> Result<Vec<(u32, u32, u32, u32)>, TokenizerError> {
+    let mut checked = Vec::with_capacity(parts.merges.len());
+    for (
+        place,
+        &Merge {
+            left,
+            right,
+            result,
+        },
+    ) in parts.merges.iter().enumerate()
+    {
+        let bad = |problem| TokenizerError::BadMerge {
+            rank: place as u32,
+            left,
+            right,
             problem,
-        })
-    };
-    if text.is_empty() {
-        return bad("it is empty");
+        };
+        let token = |id| parts.vocabulary.get(id);
+        let (Some(left_bytes), Some(right_bytes)) = (token(left), token(right)) else {
+            return Err(bad("a token of it is not in the vocabulary"));
+        };
+        let Some(joined) = token(result) else {
+            return Err(bad("what it makes is not in the vocabulary"));
+        };
+        if ![left, right, result]
+            .iter()
+            .all(|&id| parts.is_in_model(id))
+        {
+            return Err(bad("a token of it is an added one"));
+        }
+        let (start, end) = joined.split_at(joined.len().min(left_bytes.len()));
+        if start != left_bytes || end != right_bytes {
+            return Err(bad("what it makes is not its two tokens, joined"));
+        }
+        if parts.order == MergeOrder::ByResult
+            && place > 0
+            && (parts.merges[place - 1].result, parts.merges[place - 1].left) >= (result, left)
+        {
+            return Err(bad(
+                "it does not come after the one before it by result and left token",
+            ));
+        }
+        checked.push((left, right, parts.priority(place), result));
     }
-    // Hugging Face's ByteLevel decoder takes a token whose characters all spell bytes for those bytes, special or not.
-    if !text.is_ascii() && text.chars().all(|c| byte_level::byte_of(c).is_some()) {
-        return bad("Hugging Face's decoder would read its characters as spellings of other bytes");
+    Ok(checked)
+}
+
+/// The error of the pair table's flaw.
+fn pair_flaw(parts: &Parts, flaw: Flaw) -> TokenizerError {
+    match flaw {
+        Flaw::Same(_, rank) => {
+            let Merge { left, right, .. } = parts.merges[rank as usize];
+            TokenizerError::BadMerge {
+                rank,
+                left,
+                right,
+                problem: "the same pair has an earlier merge",
+            }
+        }
+        flaw => table_flaw("pair", flaw),
     }
-    Ok(())
 }

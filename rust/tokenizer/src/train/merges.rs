@@ -15,10 +15,11 @@ use core::cmp::Reverse;
 use core::mem::take;
 use std::collections::{HashMap, HashSet};
 
+use super::hash::PairHasher;
 use super::{TrainConfig, WordCounts};
 use crate::byte_level;
 use crate::error::TokenizerError;
-use crate::hash::{PairHasher, pair_key};
+use crate::table::pair_key;
 
 /// Learn merges until `tokens` (special tokens, then the 256 bytes) has grown to the vocabulary's size or the pairs run
 /// out; the merged pairs by rank.

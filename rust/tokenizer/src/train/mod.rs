@@ -7,6 +7,7 @@
 //!
 //! Counting words is one pass over the text ([`WordCounts`]); after it only distinct words matter (`merges`).
 
+mod hash;
 mod merges;
 mod words;
 
@@ -15,9 +16,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::added::{AddedToken, check_text};
 use crate::byte_level;
 use crate::error::TokenizerError;
-use crate::tokenizer::{MAX_VOCAB_SIZE, Tokenizer, check_special_text};
+use crate::normalize::Normalizer;
+use crate::split::Split;
+use crate::tokenizer::{MAX_VOCAB_SIZE, Merge, MergeOrder, Parts, Tokenizer};
+use crate::vocabulary::Vocabulary;
 
 pub use words::WordCounts;
 
@@ -66,7 +71,7 @@ impl TrainConfig {
         }
         let mut seen = BTreeSet::new();
         for token in &self.special_tokens {
-            check_special_text(token)?;
+            check_text(token.as_bytes())?;
             let bad = |problem| {
                 Err(TokenizerError::BadSpecial {
                     token: token.clone(),
@@ -132,5 +137,49 @@ pub fn train_from_words(
     tokens.extend(byte_level::alphabet().map(|byte| vec![byte]));
 
     let pairs = merges::learn(words, &mut tokens, special_count, config)?;
-    Tokenizer::from_tokens(&tokens, (0..special_count).collect(), &pairs)
+    let first_result = special_count + 256;
+    let merges = pairs.iter().zip(first_result..);
+    let special = |id| AddedToken {
+        id,
+        special: true,
+        ..AddedToken::default()
+    };
+    let parts = Parts {
+        vocabulary: joined(&tokens)?,
+        added: (0..special_count).map(special).collect(),
+        merges: merges
+            .map(|(&(left, right), result)| Merge {
+                left,
+                right,
+                result,
+            })
+            .collect(),
+        order: MergeOrder::ByList,
+        split: Split::Gpt2,
+        normalizer: Normalizer::None,
+        ignore_merges: false,
+    };
+    Tokenizer::new(parts, None)
+}
+
+/// The tokens one after the other.
+fn joined(tokens: &[Vec<u8>]) -> Result<Vocabulary, TokenizerError> {
+    let bytes = tokens.concat();
+    let limit = u64::from(u32::MAX);
+    if bytes.len() as u64 > limit {
+        return Err(TokenizerError::TooLarge {
+            what: "the tokens, in bytes",
+            got: bytes.len() as u64,
+            limit,
+        });
+    }
+    let mut end = 0;
+    let ends = tokens.iter().map(|token| {
+        end += token.len() as u32;
+        end
+    });
+    Ok(Vocabulary {
+        ends: ends.collect(),
+        bytes,
+    })
 }

@@ -7,8 +7,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::TokenizerError;
-use crate::hash::hash_bytes;
-use crate::split::Pieces;
+use crate::split::Split;
+use crate::table::hash_bytes;
 
 /// How often each distinct piece of the split occurs.
 ///
@@ -36,7 +36,9 @@ impl WordCounts {
     /// # Errors
     /// [`TokenizerError::TooLarge`] where the distinct words pass 4 GiB.
     pub fn add(&mut self, document: &str) -> Result<(), TokenizerError> {
-        Pieces::new(document).try_for_each(|piece| self.add_word(piece.as_bytes(), 1))
+        Split::Gpt2
+            .pieces(document)
+            .try_for_each(|piece| self.add_word(piece.as_bytes(), 1))
     }
 
     /// Add all that `other` counted: text can be counted in portions, on as many threads or machines as one likes.
@@ -84,7 +86,7 @@ impl WordCounts {
         if self.ends.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let hash = hash_bytes(word);
+        let hash = hash_bytes(word, 0);
         let tag = (hash >> 32) as u32;
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
@@ -120,7 +122,7 @@ impl WordCounts {
         let size = (self.slots.len() * 2).max(1024);
         let mut slots = vec![(0, 0); size];
         for index in 0..self.ends.len() {
-            let hash = hash_bytes(self.word(index));
+            let hash = hash_bytes(self.word(index), 0);
             let mut slot = hash as usize & (size - 1);
             while slots[slot].1 != 0 {
                 slot = (slot + 1) & (size - 1);
