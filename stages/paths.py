@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from stages.graph.declare.names import OWN_FOLDERS
+
 ROOT = Path(__file__).resolve().parent.parent  # the checkout
 BUILD = Path(os.environ.get("POCKETLM_BUILD") or ROOT / "build").absolute()  # every artifact; never in git
 VENV = ROOT / ".venv"  # made by doitw
@@ -26,6 +28,7 @@ CLI = BUILD / "bin" / "pocketlm"
 
 DEFAULT_PRESET = "shakespeare"
 TEST_PRESET = "tiny"  # what `doit test` builds
+NO_PRESETS = (*OWN_FOLDERS, "bin", "shared", "tools")  # folders of build/ that are not a preset's
 
 
 def preset_dir(preset: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
     profile = words.pop("profile", None) or environ.get("POCKETLM_PROFILE") or "fast"
     if profile not in PROFILES:
         raise ValueError(f"profile={profile} is not a profile; there are {' and '.join(PROFILES)}")
+    scope = Path(preset).stem
+    if scope in paths.NO_PRESETS or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", scope):
+        raise ValueError(
+            f"preset={preset} cannot be built: build/{scope}/ is not free for its artifacts; give its file a name of "
+            f"letters, digits, '_', '.' and '-' other than {', '.join(paths.NO_PRESETS)}"
+        )
     known = ["preset", "profile", *config.names()]
     for name in words:
         if name not in known:
@@ -56,7 +63,7 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
             )
     if "data.sources" in words:  # other documents: those that the preset holds out are not among them
         words.setdefault("data.val_documents", "[]")
-    return Settings(Path(preset).stem, profile, config.load(preset, words))
+    return Settings(scope, profile, config.load(preset, words))
 
 
 def remote_store() -> str | None:

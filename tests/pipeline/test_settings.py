@@ -81,3 +81,11 @@ def test_the_graph_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["verify", "run", "store", "partial", "shared", "bin", "tools", "a b"])
+def test_a_preset_whose_folder_is_not_free(tmp_path: Path, name: str) -> None:
+    preset = tmp_path / f"{name}.toml"
+    preset.write_text((paths.ROOT / "training/presets/tiny.toml").read_text())
+    with pytest.raises(ValueError, match=f"build/{name}/ is not free for its artifacts; give its file a name"):
+        settings.resolve({"preset": str(preset)}, {})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from .names import RECEIPT
+from .names import OWN_FOLDERS, RECEIPT
 from .stage import Setup, Stage
 
 
@@ -46,6 +47,7 @@ class Plan:
                     if source is not None and source.volatile:
                         kinds.append(f"{list(source.volatile)} differ from run to run and are no input")
                     raise ValueError(f"stage {stage.name}: {what}: {'; '.join(kinds)}")
+        _check_places(self.stages.values())
         self.order = _in_order(self.stages)
 
     def needed(self, names: Collection[str]) -> set[str]:
@@ -58,6 +60,35 @@ class Plan:
                 found.add(name)
                 waiting += [output.stage for output in self.stages[name].inputs.values()]
         return found
+
+
+def _check_places(stages: Iterable[Stage]) -> None:
+    """Raises ValueError where two stages make one link, or a link or a scope stands where the engine keeps its own."""
+    makers: dict[str, str] = {}
+    for stage in stages:
+        if stage.scope in OWN_FOLDERS or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", stage.scope):
+            raise ValueError(
+                f"stage {stage.name}: its links cannot live in build/{stage.scope}/; a scope is one plain name, and "
+                f"none of {', '.join(OWN_FOLDERS)}, which hold the engine's own files"
+            )
+        for name in stage.links:
+            parts = name.rstrip("/").split("/")
+            if name.startswith("/") or parts[0] == ".current" or any(part in ("", ".", "..") for part in parts):
+                raise ValueError(f"stage {stage.name}: link {name!r} is not a plain relative name")
+            place = f"{stage.scope}/{'/'.join(parts)}"
+            other = makers.setdefault(place, stage.name)
+            if other != stage.name:
+                raise ValueError(
+                    f"stages {other} and {stage.name} both make the link build/{place}; rename one of them"
+                )
+    for place, name in makers.items():
+        folder = place
+        while "/" in folder:
+            folder = folder.rpartition("/")[0]
+            if folder in makers:
+                raise ValueError(
+                    f"stage {name} makes the link build/{place}, below build/{folder}, a link of {makers[folder]}"
+                )
 
 
 def _in_order(stages: Mapping[str, Stage]) -> list[str]:
