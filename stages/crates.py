@@ -10,13 +10,20 @@ from stages import tools, wasm_target
 from stages.graph import Stage, files
 from stages.graph.declare.sources import Files
 
+# What is left of a crate that is no longer there goes: cargo refuses a member without a manifest.
 EMPTY_MEMBERS = (
-    "for crate in rust/*/; do [ -d $crate/src ] || "
-    "{ mkdir $crate/src && : > $crate/src/lib.rs && : > $crate/src/main.rs; }; done; "
+    "for crate in rust/*/; do if [ ! -e $crate/Cargo.toml ]; then rm -r $crate; elif [ ! -d $crate/src ]; then "
+    "mkdir $crate/src && : > $crate/src/lib.rs && : > $crate/src/main.rs; fi; done; "
 )
-# Registry crates put their absolute paths into panic messages: without this the bytes differ from home to home. As a
-# TOML array, which cargo joins to .cargo/config.toml's, because RUSTFLAGS would be cut at a space in a path.
-REMAP = '[\\"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo\\", \\"--remap-path-prefix=$PWD=/pocketlm\\"]'
+# All compiler flags: this variable puts those of every configuration file out of force, a person's own too. \\037
+# stands between them, so that a path may hold spaces. Registry crates put their absolute paths into panic messages:
+# without the remapping the bytes differ from home to home.
+REMAP = (
+    "export CARGO_ENCODED_RUSTFLAGS=\"$(printf '%s\\037%s' "
+    '"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" "--remap-path-prefix=$PWD=/pocketlm")"; '
+)
+# Every browser with WebGPU has SIMD. As in .cargo/config.toml, which is for cargo's own commands.
+SIMD128 = "-Ctarget-feature=+simd128"
 
 
 def crate_sources(*patterns: str) -> Files:
@@ -33,15 +40,14 @@ def wheel_stage() -> Stage:
         run=(
             "sh",
             "-c",
-            f"{EMPTY_MEMBERS}"
-            f'"{{python}}" -m maturin build --config "build.rustflags={REMAP}" '
-            "--release --locked --quiet --manifest-path rust/tokenizer-py/Cargo.toml "
+            f"{EMPTY_MEMBERS}{REMAP}"
+            '"{python}" -m maturin build --release --locked --quiet --manifest-path rust/tokenizer-py/Cargo.toml '
             '--interpreter "{python}" --out "{out}/dist" && '
             '"{python}" -m zipfile -e "{out}"/dist/*.whl "{out}/wheel" && rm -r "{out}/dist"',
         ),
         outputs=("wheel/",),
         sources=(crate_sources("rust/tokenizer/src", "rust/tokenizer-py/src", "rust/tokenizer-py/*.*"),),
-        tools=(tools.RUSTC, tools.MATURIN),
+        tools=(tools.RUSTC, tools.MATURIN, tools.LIBC, tools.CARGO_CONFIG),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wheel"},  # of its own: flags differ from the CLI's
         needs=(tools.CARGO,),
         reads=tools.PIP_READS,  # maturin asks pip which tags this Python takes
@@ -62,8 +68,8 @@ def cli_stage() -> Stage:
         ),
         outputs=("pocketlm",),
         sources=(crate_sources("rust/tokenizer/src", "rust/inference/src", "rust/cli/src", "shaders/*.wgsl"),),
-        tools=(tools.RUSTC,),
-        set_env={"CARGO_TARGET_DIR": "{build}/run/cargo"},
+        tools=(tools.RUSTC, tools.LIBC, tools.CARGO_CONFIG),
+        set_env={"CARGO_TARGET_DIR": "{build}/run/cargo", "CARGO_ENCODED_RUSTFLAGS": ""},
         background=True,
         needs=(tools.CARGO,),
         scope="bin",
@@ -79,19 +85,20 @@ def wasm_stage() -> Stage:
         run=(
             "sh",
             "-c",
-            f"{EMPTY_MEMBERS}"
+            f"{EMPTY_MEMBERS}{REMAP}"
+            f'CARGO_ENCODED_RUSTFLAGS="$(printf \'%s\\037{SIMD128}\' "$CARGO_ENCODED_RUSTFLAGS")"; '
             'tools="{root}/build/tools"; '
-            'PATH="$(cat "$tools/wasm-path")$PATH:$tools/bin:$tools/node/node_modules/.bin"; '
+            # What is pinned goes first: its version is in the key, and the system's wasm-opt is another one.
+            'PATH="$tools/bin:$tools/node/node_modules/.bin:$(cat "$tools/wasm-path")$PATH"; '
             "wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack "
-            '--out-name pocketlm --out-dir "{out}/pkg" -- --locked '
-            f'--config "target.wasm32-unknown-unknown.rustflags={REMAP}" && '
+            '--out-name pocketlm --out-dir "{out}/pkg" -- --locked && '
             'rm -f "{out}/pkg/.gitignore"',
         ),
         outputs=("pkg/",),
         sources=(
             crate_sources("rust/tokenizer/src", "rust/inference/src", "rust/inference-web/src", "shaders/*.wgsl"),
         ),
-        tools=(wasm_target.RUSTC, *tools.WASM_TOOL_VERSIONS),
+        tools=(wasm_target.RUSTC, tools.CARGO_CONFIG, *tools.WASM_TOOL_VERSIONS),
         env=(wasm_target.FORCE,),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wasm"},
         background=True,

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages import paths
+from stages import cargo_config, paths
 from stages.graph import Runner, Setup, Tool
 
 # Newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same version.
@@ -157,6 +157,23 @@ PIP_READS = (
 # ── Rust and wasm ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 RUSTC = Tool("rustc", argv=("rustc", "-vV"))
+
+
+def _libc() -> str:
+    """The C library that native results are linked to. They run on this version of glibc and on later ones."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or "unknown"
+    except (OSError, ValueError):  # a system without glibc does not know the name
+        return "musl" if sys.platform == "linux" else os.uname().sysname
+
+
+LIBC = Tool("libc", version=_libc())
+_CARGO_FILES = cargo_config.files(f"{paths.BUILD}/run", str(paths.ROOT))
+CARGO_CONFIG = Tool(
+    "cargo configuration",
+    argv=(sys.executable, "-P", "-m", "stages.cargo_config", *_CARGO_FILES),
+    watch=_CARGO_FILES,
+)
 MATURIN = Tool("maturin", version=locked_version("maturin", "base"))
 WASM_TOOL_VERSIONS = (
     *(Tool(name, version=version) for name, version in WASM_PINS.items()),
@@ -287,9 +304,7 @@ def apt_install(run: Runner, *packages: str, needed_by: str = "") -> None:
     wanted = needed_by or f"The tests need {', '.join(packages)}"
     command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
     if sys.platform != "linux" or shutil.which("apt-get") is None:
-        raise SetupError(
-            f"{wanted}; on Debian that is `{command}`; install your system's packages."
-        )
+        raise SetupError(f"{wanted}; on Debian that is `{command}`; install your system's packages.")
     if os.geteuid() != 0:
         raise SetupError(f"{wanted}. Type: sudo {command}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}

@@ -7,8 +7,7 @@ Three ways, in this order; POCKETLM_WASM_TARGET=distro forces the last:
    server.
 
 Out, in build/tools/: wasm-target.json, {"way": "sysroot"|"rustup"|"distro", "sysroot": PATH}; wasm-path, what goes
-before PATH; wasm-rustc, the compiler. The proc-macros and the wasm must come from one compiler, so the whole wasm
-build uses that PATH.
+before PATH. The proc-macros and the wasm must come from one compiler, so the whole wasm build uses that PATH.
 """
 
 from __future__ import annotations
@@ -42,8 +41,17 @@ def wasm_target() -> dict[str, str]:
         return {}
 
 
-# The compiler of the wasm build has a name of its own, so that its version enters the key whichever way was taken.
-RUSTC = Tool("rustc", argv=(str(paths.TOOLS / "wasm-rustc"), "-vV"), watch=(str(paths.WASM_TARGET_STAMP),))
+def _compiler() -> tuple[str, ...]:
+    """How to ask the compiler of the wasm build for its version, whichever way was taken."""
+    stamp = paths.TOOLS / "wasm-path"
+    try:
+        folder = stamp.read_text(encoding="utf-8").rstrip(":")
+    except FileNotFoundError:  # nothing is set up yet, so there is no compiler either
+        return (f"{stamp.parent}/no-compiler-yet", "-vV")
+    return (f"{folder}/rustc" if folder else "rustc", "-vV")
+
+
+RUSTC = Tool("rustc", argv=_compiler)
 
 
 def is_ready() -> bool:
@@ -63,11 +71,6 @@ def _sysroot() -> str | None:
 def _stamp(way: str, sysroot: str) -> None:
     paths.TOOLS.mkdir(parents=True, exist_ok=True)
     (paths.TOOLS / "wasm-path").write_text(f"{DISTRO_BIN}:" if way == "distro" else "", encoding="utf-8")
-    compiler = paths.TOOLS / "wasm-rustc"
-    compiler.write_text(
-        f'#!/bin/sh\nexec {DISTRO_BIN / "rustc" if way == "distro" else "rustc"} "$@"\n', encoding="utf-8"
-    )
-    compiler.chmod(0o755)
     paths.WASM_TARGET_STAMP.write_text(json.dumps({"way": way, "sysroot": sysroot}), encoding="utf-8")
 
 

@@ -201,7 +201,7 @@ CHANGES = (
     ),
     # ── Tools: programs that are asked ──
     Change("rustc", "bin/rustc", "rustc 1.0", "rustc 1.1", "wheel cli"),
-    Change("rustc for wasm", "build/tools/wasm-rustc", "rustc 1.0", "rustc 1.1", "wasm"),
+    Change("rustc for wasm", "bin/wasm/rustc", "rustc 1.0", "rustc 1.1", "wasm"),
     Change("node", "bin/node", "v99.0", "v99.1", "page"),
     # ── The stages themselves ──
     Change("how provenance is written", "stages/graph/manage/lineage.py", "", "# Nothing.\n", "provenance", real=True),

@@ -29,11 +29,13 @@ class Copy:
 
     def with_standins(self) -> None:
         """Tools that answer at once with a version, in front of PATH."""
-        for name, said in (("bin/rustc", "rustc 1.0"), ("bin/node", "v99.0"), ("build/tools/wasm-rustc", "rustc 1.0")):
+        for name, said in (("bin/rustc", "rustc 1.0"), ("bin/node", "v99.0"), ("bin/wasm/rustc", "rustc 1.0")):
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"#!/bin/sh\necho {said}\n")
             path.chmod(0o755)
+        (self.root / "build/tools").mkdir(parents=True)
+        (self.root / "build/tools/wasm-path").write_text(f"{self.root / 'bin/wasm'}:")
         self.env["PATH"] = f"{self.root / 'bin'}{os.pathsep}{self.env['PATH']}"
 
     def standins(self, *typed: str, **env: str) -> list[list[str]]:

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 import pytest
 
-from stages import paths, tools, wasm_target
+from stages import crates, paths, tools, wasm_target
+from stages.graph.declare.stage import expand_placeholders
 
 
 def no_run(*_: object, **__: object) -> NoReturn:
@@ -99,3 +100,43 @@ def test_forcing_the_distribution_is_not_satisfied_by_another_way(
     assert wasm_target.wasm_target()["way"] == "sysroot" and wasm_target.is_ready()
     monkeypatch.setenv(wasm_target.FORCE, "distro")
     assert not wasm_target.is_ready()
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("prefix", ["", "/usr/bin:"])
+def test_the_pinned_wasm_opt_is_the_one_that_runs(tmp_path: Path, prefix: str) -> None:
+    """The key has the pinned version, whatever the system has; the compiler is that of the prepared target."""
+    pinned = tmp_path / "build/tools"
+    script(pinned / "bin/wasm-pack", "command -v wasm-opt; command -v wasm-bindgen")
+    script(pinned / "bin/wasm-bindgen", "")
+    script(pinned / "node/node_modules/.bin/wasm-opt", "")
+    (pinned / "wasm-path").write_text(f"{tmp_path}/system:" if prefix else "")
+    for name in ("wasm-opt", "wasm-bindgen", "wasm-pack"):
+        script(tmp_path / "system" / name, "echo the wrong one")
+    (tmp_path / "rust/a/src").mkdir(parents=True)
+    (tmp_path / "rust/a/Cargo.toml").touch()
+    values = {"root": str(tmp_path), "out": str(tmp_path / "out")}
+    argv = [expand_placeholders(word, values) for word in crates.wasm_stage().run]
+    env = {"PATH": f"{tmp_path}/system:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{pinned}/node/node_modules/.bin/wasm-opt", f"{pinned}/bin/wasm-bindgen"]
+
+
+def test_what_is_left_of_a_crate_does_not_stop_cargo(tmp_path: Path) -> None:
+    """A crate is deleted: its empty sources, which a stage made in its snapshot, are no member without a manifest."""
+    (tmp_path / "Cargo.toml").write_text('[workspace]\nmembers = ["rust/*"]\nresolver = "2"\n')
+    for crate in "ab":
+        (tmp_path / "rust" / crate).mkdir(parents=True)
+        manifest = f'[package]\nname = "{crate}"\nversion = "0.1.0"\nedition = "2021"\n'
+        (tmp_path / "rust" / crate / "Cargo.toml").write_text(manifest)
+    command = ["sh", "-ec", crates.EMPTY_MEMBERS + "cargo metadata --no-deps --offline --format-version 1"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    assert (tmp_path / "rust/b/src/lib.rs").exists()
+    (tmp_path / "rust/b/Cargo.toml").unlink()  # what the snapshot takes away: the source, not the leavings
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
