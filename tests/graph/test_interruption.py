@@ -195,6 +195,8 @@ def test_two_runs_at_once(project: Project) -> None:
         second = project.run()
         assert second.status == 75
         assert f"another run (PID {first.pid}) holds" in second.err
+        misspelt = project.run("ss")
+        assert misspelt.status == 2 and "did you mean s?" in misspelt.err
         assert second.ran == ["s"]  # the first's
         assert project.run("list").status == 0
         why = project.run("why")

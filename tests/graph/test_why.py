@@ -115,3 +115,13 @@ def test_list_status_agrees_with_why(chain: Project) -> None:
         ["two", f"{MAY_RUN}  Makes two."],
         ["three", f"{MAY_RUN}  Makes three."],
     ]
+
+
+def test_a_number_that_changes_its_kind_has_a_reason(project: Project) -> None:
+    """1 and 1.0 are equal in Python, and give two keys."""
+    for old, new in ((1, 1.0), (1, True), ([1], [1.0]), ({"a": 0}, {"a": False})):
+        project.stage("s", "echo > {out}/o.txt", params={"x": old})
+        project.doit()
+        project.stage("s", "echo > {out}/o.txt", params={"x": new})
+        state, reasons = project.why()["s"]
+        assert (state, [(r["kind"], r["name"]) for r in reasons]) == ("will run", [("parameter", "x")])

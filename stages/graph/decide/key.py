@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..declare.stage import Stage
 from ..keep.receipt import key_of
+from ..read.digest import canonical
 from ..read.sources import Expansion
 
 FORMAT = 2  # raised when the engine's own part in a result changes (the environment, the snapshot's layout)
@@ -99,7 +100,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:
     reasons = []
     for component, kind in KINDS.items():
         before, after = old.get(component), new.get(component)
-        if before == after:
+        if canonical(before) == canonical(after):  # as the key sees it: 1 and 1.0 differ
             continue
         if isinstance(before, dict) and isinstance(after, dict):
             reasons += _dict_differences(kind, "", before, after)
@@ -112,7 +113,7 @@ def _dict_differences(kind: str, prefix: str, old: Mapping[str, Any], new: Mappi
     reasons = []
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
-        if before == after and (name in old) == (name in new):
+        if canonical(before) == canonical(after) and (name in old) == (name in new):
             continue
         if kind == "external" and not prefix and isinstance(before, dict) and isinstance(after, dict):
             reasons += _dict_differences(kind, f"{name}: ", before, after)
@@ -123,8 +124,8 @@ def _dict_differences(kind: str, prefix: str, old: Mapping[str, Any], new: Mappi
 
 def _short(value: Any) -> str:
     text = "none" if value is None else value if isinstance(value, str) else repr(value)
-    digest = text.removeprefix("python:")
+    digest, space, rest = text.removeprefix("python:").partition(" ")
     if len(digest) == 64 and set(digest) <= set("0123456789abcdef"):
-        return digest[:10]
+        return digest[:10] + space + rest
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."

@@ -19,6 +19,7 @@ from ..keep.receipt import Receipt, digest_in, key_of
 from ..keep.setting import Setting
 from ..keep.store import Store
 from ..read import versions
+from ..read.digest import with_mode
 from ..read.sources import Expansion, expand
 from ..read.statcache import StatCache
 from ..read.tree import View
@@ -197,14 +198,15 @@ class Look:
             for path in paths:
                 full = os.path.join(self.plan.root, os.fspath(path))
                 try:
-                    group[full.removeprefix(f"{self.plan.root}/")] = self.cache.digest(full)
+                    st = os.stat(full)
+                    group[full.removeprefix(f"{self.plan.root}/")] = with_mode(self.cache.digest(full, st), st)
                 except OSError as error:
                     raise GraphError(f"{name}: {full} cannot be read: {error.strerror}") from error
         return found
 
     def versions(self, stage: Stage, state: State) -> dict[str, str]:
         """The version of each tool. A missing one counts as the recorded version, and is named in the state."""
-        found = {"python": versions.PYTHON} if any("{python}" in word for word in stage.run) else {}
+        found = {"python": versions.python()} if any("{python}" in word for word in stage.run) else {}
         memo = self._versions
         for tool in stage.tools:
             if tool not in memo:

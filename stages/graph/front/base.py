@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import re
 import sys
@@ -84,6 +85,9 @@ class Command(DoitCmdBase):
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit with the words after the command's name."""
         gc.set_threshold(GC_THRESHOLD)
+        for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         if "--help" in in_args or "-h" in in_args:
             print(self.help())
             return 0

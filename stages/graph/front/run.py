@@ -10,8 +10,9 @@ from types import FrameType
 from typing import Any, ClassVar, TextIO
 
 from doit import cmd_run
+from doit.control import TaskControl
 
-from ..errors import Interrupted, UsageError
+from ..errors import Interrupted, LockHeld, UsageError
 from ..show.report import Report
 from ..show.terminal import moves
 from .base import BUILD, EXIT_FAILED, Command, graph_of
@@ -83,7 +84,11 @@ class Run(Command, cmd_run.Run):
                 raise UsageError(f"{reporter!r} is not a reporter; there are: {', '.join(sorted(self.reporters))}")
         if graph is None:
             return int(super()._execute(outfile, reporter=reporter, **options))
-        graph.session.lock.acquire()
+        try:
+            graph.session.lock.acquire()
+        except LockHeld:
+            TaskControl(self.task_list).process(self.sel_tasks)  # a name that is no task is worth saying first
+            raise
         try:
             graph.look.store.sweep()
             graph.session.always = always
@@ -114,8 +119,7 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if graph.session.stopping:
-            if "processes" in vars(graph.session):
-                graph.session.processes.hurry()
+            graph.session.hurry()
             return
         graph.session.stopping = True
         if report is not None:
@@ -128,8 +132,7 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
     try:
         yield
     except Interrupted as stopped:
-        if "processes" in vars(graph.session):
-            graph.session.processes.stop_all()
+        graph.session.stop_all()
         if report is not None:
             report.close()
         name = signal.Signals(stopped.signum).name

@@ -154,7 +154,8 @@ class Store:
         log, target = f"{folder}/{LOG}", f"{folder}/{RECEIPT}"
         os.chmod(log, 0o444)
         flush(log)
-        with open(target, "w", encoding="utf-8") as file:
+        # A name of a file need not be UTF-8: JSON's own escapes hold what is not.
+        with open(target, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(receipt, file, sort_keys=True, indent=1, ensure_ascii=False)
             file.write("\n")
             file.flush()

@@ -124,7 +124,7 @@ def _read(path: str) -> Any:
 
 
 def _write(path: str, value: Any) -> None:
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:  # names need not be UTF-8
         json.dump(value, file, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 

@@ -68,8 +68,7 @@ class Verdict:
 
 def check(look: Look, names: Collection[str] = ()) -> list[Verdict]:
     """Check the named stages and all that they need, or all that is linked, in graph order. Reads every byte."""
-    look.cache.forget("")
-    look.cache.tools.clear()
+    look.cache.forget_all()
     look.invalidate()
     linked = [name for name, stage in look.plan.stages.items() if look.linked_receipt(stage)[0] is not None]
     required = look.plan.needed(names or linked)

@@ -61,6 +61,11 @@ def is_executable(st: os.stat_result) -> bool:
     return bool(st.st_mode & stat.S_IXUSR)
 
 
+def with_mode(digest: str, st: os.stat_result) -> str:
+    """What stands in a key for a file that a command may execute: its content, and that it may be executed."""
+    return f"{digest} executable" if is_executable(st) else digest
+
+
 def walk(folder: str) -> Iterator[Found]:
     """Every file below `folder`, depth first, sorted by name in each folder; one stat a file.
 

@@ -1,5 +1,5 @@
 """Python sources: modules in, the files of their first-party import closure out, and the digest of each file's syntax
-tree, without comments and docstrings.
+tree, without comments and docstrings. It is the same for every version of Python that can parse the file.
 """
 
 from __future__ import annotations
@@ -64,14 +64,13 @@ def parsed(view: View, name: str) -> tuple[str, list[tuple[int, str, str]]]:
     command will say so.
     """
     content = view.digest(name)
-    known = view.cache.parsed.get(content)
+    known = view.cache.parsed(content)
     if known is None:
         with open(f"{view.root}/{name}", "rb") as file:
             data = file.read()
         known = _parse(data)
         if bytes_digest(data) == content:
-            view.cache.parsed[content] = known
-            view.cache.dirty = True
+            view.cache.remember_parsed(content, known)
     return known[0], known[1]
 
 
@@ -88,6 +87,8 @@ def _parse(data: bytes) -> list[Any]:
             imports.update((0, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imports.update((node.level, node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.JoinedStr):  # 3.12 alone ends a format with an empty text
+            node.values = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -98,4 +99,17 @@ def _parse(data: bytes) -> list[Any]:
                 node.body = node.body[1:]
                 if not node.body and not isinstance(node, ast.Module):
                     node.body = [ast.Pass()]
-    return [bytes_digest(ast.dump(tree).encode("utf-8", "surrogatepass")), sorted(imports)]
+    return [bytes_digest(_text(tree).encode("ascii")), sorted(imports)]
+
+
+def _text(value: Any) -> str:
+    """A syntax tree as ASCII. Unlike `ast.dump` it leaves out every field that is empty: later versions of Python add
+    fields, such as type_params in 3.12, and dump the empty ones or not.
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    fields = getattr(value, "_fields", None)
+    if fields is None:
+        return ascii(value)
+    given = ((name, getattr(value, name, None)) for name in sorted(fields))
+    return f"{type(value).__name__}({','.join(f'{k}={_text(v)}' for k, v in given if v is not None and v != [])})"

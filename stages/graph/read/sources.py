@@ -1,7 +1,7 @@
 """Sources: declarations and a `View` of the tree in, every file with its digests out.
 
-What enters the key and the digest of the content differ for Python, whose key digest is that of its syntax tree; the
-snapshot always gets the real file.
+What enters the key is the content and whether it may be executed; for Python it is the syntax tree. The snapshot always
+gets the real file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..declare.sources import Files, PythonSources, Source
 from ..errors import GraphError
+from .digest import with_mode
 from .python import closure, parsed
 from .tree import View, match
 
@@ -48,6 +49,7 @@ def expand(sources: Sequence[Source], view: View) -> Expansion:
         if isinstance(source, Files):
             for pattern in source.patterns:
                 for name in match(pattern, source.exclude, view):
-                    content = view.digest(name)
-                    found[name] = Digests(content, content)
+                    content, st = view.digest(name), view.stat(name)
+                    assert st is not None, "a file that was hashed is there"
+                    found[name] = Digests(with_mode(content, st), content)
     return found

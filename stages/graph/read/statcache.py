@@ -9,7 +9,8 @@ again with equal content just refreshes its entry, so a `touch` costs one readin
 What is worth remembering of a receipt is kept by the same rule: a no-op would spend most of its time on opening and
 parsing those (a third, with 1,000 stages).
 
-Kept in one JSON file, loaded and saved once a run, by rename. A corrupt or lost file costs time only.
+Kept in one JSON file, loaded and saved once a run, by rename. A corrupt or lost file costs time only. With `-n` several
+threads use one cache: whatever changes a table or goes through it holds the lock, a single look-up needs none.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 from typing import Any
 
-from .digest import bytes_digest
-
-VERSION = 4  # raised when an entry, or the summary of a receipt, changes its form
+VERSION = 5  # raised when an entry, or the summary of a receipt, changes its form
 FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
 COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
+PARSER = f"{sys.version_info.major}.{sys.version_info.minor}"  # what one Python cannot parse the next one may
 
 
 class StatCache:
@@ -36,20 +37,23 @@ class StatCache:
         self.path = path
         self.dirty = False
         self._saved_s = float("-inf")  # monotonic time of the last save
+        self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
-        self.parsed: dict[str, Any] = {}  # content digest of a Python source -> see sources.py
-        self.tools: dict[str, Any] = {}  # see tools.py
+        self._parsed: dict[str, Any] = {}  # content digest of a Python source -> see python.py
+        self._tools: dict[str, Any] = {}  # how a tool is asked -> [stamps of its files, what it said]
         self._receipts: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, its summary]
         try:
             with open(path, "rb") as file:
                 data = json.loads(file.read())
             if data["version"] == VERSION:
-                self._files, self.parsed, self.tools, self._receipts = (
+                self._files, self._parsed, self._tools, self._receipts = (
                     data[name] for name in ("files", "parsed", "tools", "receipts")
                 )
+                if data["parser"] != PARSER:
+                    self._parsed = {}
         except (OSError, ValueError, KeyError, TypeError):
-            self._files, self.parsed, self.tools, self._receipts = {}, {}, {}, {}
+            self._files, self._parsed, self._tools, self._receipts = {}, {}, {}, {}
 
     def digest(self, path: str, st: os.stat_result | None = None) -> str:
         """SHA-256 of the file at `path`; `st` is its stat where the caller has it.
@@ -74,9 +78,25 @@ class StatCache:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             after = os.fstat(file.fileno())
         if stamp(before) == stamp(after):
-            self._files[path] = [*stamp(before), hashed_at, digest]
-            self.dirty = True
+            self._keep(self._files, path, [*stamp(before), hashed_at, digest])
         return digest
+
+    def parsed(self, content: str) -> Any:
+        """What `remember_parsed` was told about a source of this content digest, or None."""
+        return self._parsed.get(content)
+
+    def remember_parsed(self, content: str, found: Any) -> None:
+        """Keep what was found in a Python source."""
+        self._keep(self._parsed, content, found)
+
+    def tool(self, question: str, stamps: list[Any]) -> str | None:
+        """What a tool answered when its files had these stamps, or None."""
+        known = self._tools.get(question)
+        return known[1] if known is not None and known[0] == stamps else None
+
+    def remember_tool(self, question: str, stamps: list[Any], said: str) -> None:
+        """Keep the answer of a tool."""
+        self._keep(self._tools, question, [stamps, said])
 
     def receipt(self, path: str) -> Any:
         """What `remember_receipt` was told about the file at `path`; None if it may have changed since."""
@@ -92,20 +112,33 @@ class StatCache:
         """Keep what is worth knowing of a receipt that was read at `read_at_ns`, and whose stat was `st` before and
         after.
         """
-        self._receipts[path] = [*stamp(st), read_at_ns, summary]
-        self.dirty = True
+        self._keep(self._receipts, path, [*stamp(st), read_at_ns, summary])
+
+    def _keep(self, table: dict[str, Any], name: str, value: Any) -> None:
+        with self._lock:
+            table[name] = value
+            self.dirty = True
 
     def forget(self, prefix: str) -> None:
-        """Drop every entry whose path begins with `prefix`."""
-        for path in [path for path in self._files if path.startswith(prefix)]:
-            del self._files[path]
+        """Drop the digest of every file whose path begins with `prefix`."""
+        with self._lock:
+            for path in [path for path in self._files if path.startswith(prefix)]:
+                del self._files[path]
+                self.dirty = True
+
+    def forget_all(self) -> None:
+        """Drop all that was believed by the stat of a file: digests and versions of tools."""
+        with self._lock:
+            self._files.clear()
+            self._tools.clear()
             self.dirty = True
 
     def move(self, prefix: str, to: str) -> None:
         """A folder was renamed: its files keep their stats, so their entries stay good under the new path."""
-        for path in [path for path in self._files if path.startswith(prefix)]:
-            self._files[to + path[len(prefix) :]] = self._files.pop(path)
-            self.dirty = True
+        with self._lock:
+            for path in [path for path in self._files if path.startswith(prefix)]:
+                self._files[to + path[len(prefix) :]] = self._files.pop(path)
+                self.dirty = True
 
     def save(self, every_s: float = 0.0) -> None:
         """Write the cache if anything changed and the last time is `every_s` ago: all of it after each of many stages
@@ -114,16 +147,18 @@ class StatCache:
         if not self.dirty or time.monotonic() < self._saved_s + every_s:
             return
         with self._saving, contextlib.suppress(OSError):
-            self.dirty, self._saved_s = False, time.monotonic()
-            while len(self.parsed) > MAX_PARSED:
-                del self.parsed[next(iter(self.parsed))]
-            data = {
-                "version": VERSION,
-                "files": dict(self._files),
-                "parsed": self.parsed,
-                "tools": self.tools,
-                "receipts": dict(self._receipts),
-            }
+            with self._lock:
+                self.dirty, self._saved_s = False, time.monotonic()
+                while len(self._parsed) > MAX_PARSED:
+                    del self._parsed[next(iter(self._parsed))]
+                data = {
+                    "version": VERSION,
+                    "parser": PARSER,
+                    "files": dict(self._files),
+                    "parsed": dict(self._parsed),
+                    "tools": dict(self._tools),
+                    "receipts": dict(self._receipts),
+                }
             temporary = f"{self.path}.{os.getpid()}"
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             try:
@@ -145,8 +180,3 @@ def settled(entry: list[Any]) -> bool:
     changed = max(entry[1], entry[2])
     tick = FINE_TICK_NS if changed % 1_000_000_000 else COARSE_TICK_NS
     return bool(entry[4] - changed > tick)
-
-
-def content_digest(data: bytes) -> str:
-    """The digest that `StatCache.digest` gives for a file of these bytes."""
-    return bytes_digest(data)

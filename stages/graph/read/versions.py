@@ -2,7 +2,8 @@
 not change.
 
 `rustc -vV` takes 14 ms, `npm -v` 107: too long for a no-op. Under rustup every tool is one small proxy that an
-update leaves alone, so there the toolchains' own files are watched too.
+update leaves alone, so there the toolchains' own files are watched too. What other version managers put on PATH is
+asked each time: a script, or a link to a program of another name, may start something else tomorrow.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from ..declare.stage import Tool
 from .statcache import StatCache
 
 PROBE_TIMEOUT_S = 60
-PYTHON = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"  # bug-fix releases keep results
 RUSTUP_WATCH = ("settings.toml", "toolchains", "update-hashes")
+
+
+def python() -> str:
+    """The Python that runs: bug-fix releases keep results, free-threaded and debug builds (abiflags) do not."""
+    return f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}"
 
 
 def version(tool: Tool, cwd: str, path: Sequence[str], cache: StatCache) -> str | None:
@@ -29,15 +34,14 @@ def version(tool: Tool, cwd: str, path: Sequence[str], cache: StatCache) -> str 
         return None
     selecting = {name: os.environ[name] for name in ("RUSTUP_TOOLCHAIN", "RUSTUP_HOME") if name in os.environ}
     memo = "\0".join([program, *argv[1:], *(f"{name}={value}" for name, value in sorted(selecting.items()))])
-    stamps = [_stamp(watched) for watched in (program, *_rustup_files(program, cwd), *tool.watch)]
-    known = cache.tools.get(memo)
-    if known is not None and known[0] == stamps:
-        remembered: str = known[1]
-        return remembered
+    rustup = _rustup_files(program, cwd)
+    stamps = [_stamp(watched) for watched in (program, *rustup, *tool.watch)]
+    known = cache.tool(memo, stamps)
+    if known is not None:
+        return known
     said = _ask([program, *argv[1:]], cwd, path)
-    if said is not None:
-        cache.tools[memo] = [stamps, said]
-        cache.dirty = True
+    if said is not None and (rustup or not _is_shim(program)):
+        cache.remember_tool(memo, stamps, said)
     return said
 
 
@@ -77,6 +81,15 @@ def _stamp(path: str) -> list[int] | None:
     except OSError:
         return None
     return [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino]
+
+
+def _is_shim(program: str) -> bool:
+    """Whether a program may start another one without its own file changing: a script, or a link to something else."""
+    real = os.path.realpath(program)
+    if os.path.basename(program) not in os.path.basename(real):
+        return True
+    with open(real, "rb") as file:
+        return file.read(2) == b"#!"
 
 
 def _rustup_files(program: str, cwd: str) -> list[str]:

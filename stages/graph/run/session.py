@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..decide.look import Look
@@ -32,19 +31,38 @@ class Session:
         self.report: Report | None = None
         self.setup_guards: dict[str, threading.Lock] = {}  # Setup.exclusive -> held while one is installed
         self._remote_url = remote
+        self._guard = threading.Lock()  # of what is made when it is first asked for, by whichever thread does
+        self._processes: Processes | None = None
+        self._remote: list[Remote | None] = []
 
-    @cached_property
+    @property
     def processes(self) -> Processes:
-        """The commands that run now."""
+        """The commands that run now. One for all threads: a signal must reach every command."""
         from .process import Processes  # only what really runs pays for it
 
-        return Processes(self.grace_s, lambda: self.stopping)
+        with self._guard:
+            if self._processes is None:
+                self._processes = Processes(self.grace_s, lambda: self.stopping)
+            return self._processes
 
-    @cached_property
+    @property
     def remote(self) -> Remote | None:
-        """The remote store of this run, if there is one."""
-        url = self._remote_url()
-        return self.remote_at(url) if url else None
+        """The remote store of this run, if there is one. One for all threads: what is down is left alone by all."""
+        with self._guard:
+            if not self._remote:
+                url = self._remote_url()
+                self._remote.append(self.remote_at(url) if url else None)
+            return self._remote[0]
+
+    def hurry(self) -> None:
+        """A signal came again: the commands that are being stopped get no more time."""
+        if self._processes is not None:
+            self._processes.hurry()
+
+    def stop_all(self) -> None:
+        """End every command that runs, by group."""
+        if self._processes is not None:
+            self._processes.stop_all()
 
     def remote_at(self, url: str) -> Remote:
         """The remote store at a URL; what it has to say goes to the report."""
