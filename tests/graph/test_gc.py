@@ -138,7 +138,7 @@ def test_scratch_folders_of_stages_that_are_gone(project: Project) -> None:
     old = time.time() - 10 * 86_400
     for name in ("gone", "cargo"):
         project.write(f"build/run/{name}/src/x", "x")
-    project.write("build/run/gone/src.json", "[]")
+    project.write("build/run/gone/params.json", "{}")
     for path in [*(project.build / "run").rglob("*")]:
         os.utime(path, (old, old))
     project.doit("gc", "--keep", "10GB")

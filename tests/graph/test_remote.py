@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from stages.graph.keep import remote as remotes
 from stages.graph.keep.remote import without_secrets
@@ -314,3 +316,44 @@ def test_upload_to_a_folder_that_is_cut_short_leaves_nothing(
     assert result.status == 0 and "pulled the plug" in result.out
     assert seen and not any(path.endswith(".tar") for path in seen)
     assert list((tmp_path / "remote").iterdir()) == []
+
+
+class _Trickle(MemoryFileSystem):
+    """A slow file system that tells nothing before the end, as fsspec's sftp does."""
+
+    protocol = "trickle"
+    pause_s = 0.1
+
+    def get_file(self, rpath: str, lpath: str, **_: object) -> None:
+        data = self.cat_file(rpath)
+        with open(lpath, "wb", buffering=0) as out:
+            for at in range(0, len(data), 512):
+                out.write(data[at : at + 512])
+                time.sleep(self.pause_s)
+
+    def put_file(self, *_: object, **__: object) -> None:
+        time.sleep(2)
+
+    def _open(self, path: str, mode: str = "rb", **options: object) -> object:
+        file = super()._open(path, mode, **options)
+        if mode == "wb":
+            write = file.write
+            file.write = lambda data: time.sleep(self.pause_s) or write(data)
+        return file
+
+
+def test_slow_transfer_goes_on_as_long_as_something_moves(
+    here: Project, there: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+
+    fsspec.register_implementation("trickle", _Trickle, clobber=True)
+    monkeypatch.setattr(remotes, "STALLED_S", 0.6)
+    monkeypatch.setattr(remotes, "CHUNK_BYTES", 512)
+    here.remote = there.remote = f"trickle://{tmp_path.name}"
+    result = here.doit("one")
+    assert result.ran == ["one"] and lines_about(here, result.out) == []
+    assert there.doit("one").ran == []
+    monkeypatch.setattr(_Trickle, "pause_s", 3.0)
+    result = there.doit("run", "-a", "one")
+    assert "nothing moved for 1 s" in result.out

@@ -211,7 +211,7 @@ def test_rebuild_reports_files_that_are_there_once(project: Project) -> None:
 
 def test_keep_leaves_the_folder(chain: Project) -> None:
     verify(chain, "--rebuild", "--keep")
-    kept = chain.build / "verify/shared/.current/three/o.txt"
+    kept = chain.build / "verify/again/shared/.current/three/o.txt"
     assert kept.read_text() == "HELLO\n"
     verify(chain, "--rebuild")
     assert not (chain.build / "verify").exists()

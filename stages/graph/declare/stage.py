@@ -88,7 +88,9 @@ class Setup:
     doc: str
     is_ready: Callable[[], bool]
     install: Callable[[Runner], None]
-    exclusive: str = ""  # setups with the same word here are never installed at once: they share a folder
+    # Setups with the same word here are never installed at once: a folder below the root that they share, or
+    # something of the machine's, such as "apt".
+    exclusive: str = ""
 
 
 @dataclass(frozen=True, eq=False)

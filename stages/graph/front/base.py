@@ -181,9 +181,12 @@ class Command(DoitCmdBase):
 
 @contextlib.contextmanager
 def locked(graph: Graph) -> Iterator[None]:
-    """Hold the lock of the build folder; what was hashed meanwhile is kept."""
+    """Hold the lock of the build folder, without what killed runs left; what was hashed meanwhile is kept."""
     graph.session.lock.acquire()
     try:
+        for store in (graph.look.store, graph.look.shared):
+            if store is not None:
+                store.sweep()
         yield
     finally:
         graph.look.cache.save()

@@ -27,7 +27,6 @@ class _Transfer(Command):
 
         graph.session.report = Report(self.outstream)
         with locked(graph):
-            graph.look.store.sweep()
             remote = graph.session.remote_at(url) if url else graph.session.remote
             if remote is None:
                 raise UsageError(
@@ -147,8 +146,6 @@ class Gc(Command):
         older_s = parse_age(older) if older else None
         graph = self.graph()
         with locked(graph):
-            if not dryrun:
-                graph.look.store.sweep()
             chosen = gc.plan(graph.look, keep_bytes, older_s)
             if not dryrun:
                 gc.remove(graph.look, chosen)

@@ -94,7 +94,6 @@ class Accept(Command):
             raise UsageError("accept takes one stage")
         graph = self.graph()
         with locked(graph):
-            graph.look.store.sweep()
             differences = accept(graph.look, graph.plan.stages[names[0]], reason or None)
         self.outstream.write(f"accepted {names[0]}: its result stays, although\n")
         for each in differences:

@@ -15,7 +15,7 @@ from doit.control import TaskControl
 from ..errors import Interrupted, LockHeld, UsageError
 from ..show.report import Report
 from ..show.terminal import moves
-from .base import BUILD, EXIT_FAILED, Command, graph_of
+from .base import BUILD, EXIT_FAILED, Command, graph_of, locked
 from .tasks import Graph
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -85,22 +85,18 @@ class Run(Command, cmd_run.Run):
         if graph is None:
             return int(super()._execute(outfile, reporter=reporter, **options))
         try:
-            graph.session.lock.acquire()
+            with locked(graph):
+                graph.session.always = always
+                report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
+                graph.session.report = report
+                with catching_signals(graph, report):
+                    result = super()._execute(outfile, reporter=report or reporter, **options)
+                return EXIT_FAILED if result else 0
         except LockHeld:
             TaskControl(self.task_list).process(self.sel_tasks)  # a name that is no task is worth saying first
             raise
-        try:
-            graph.look.store.sweep()
-            graph.session.always = always
-            report = graph.session.report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
-            with catching_signals(graph, report):
-                result = super()._execute(outfile, reporter=report or reporter, **options)
-            return EXIT_FAILED if result else 0
         except Interrupted as stopped:
             return 128 + stopped.signum
-        finally:
-            graph.look.cache.save()
-            graph.session.lock.release()
 
 
 def report_for(stream: TextIO, quiet: bool) -> Report:

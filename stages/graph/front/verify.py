@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Collection
 from typing import Any
@@ -28,7 +29,7 @@ class Verify(Run):
     doc_description = (
         "Without a name: every linked result. Reads every byte. Exit status 0 if all is well, else 1. "
         "--rebuild first brings the stages up to date, then builds them and what they need again in a folder of its "
-        "own (build/verify), with no store, while the build folder stays locked."
+        "own (build/verify/again), with no store, while the build folder stays locked."
     )
     shown_options = None
     cmd_options = tuple(
@@ -57,16 +58,17 @@ class Verify(Run):
                 status = self._run(graph, names)
                 if status != 0:
                     return status
-            verdicts = verify.check(graph.look, names)
-            if not any(verdict.required for verdict in verdicts):
-                raise GraphError("nothing is built, so nothing can be verified; run `doit` first")
-            if rebuild and not any(verdict.failed for verdict in verdicts):
-                try:
-                    status = self._rebuild(graph, verdicts, keep)
-                except Interrupted as stopped:
-                    status = 128 + stopped.signum
-                if status != 0:
-                    return status
+            with locked(graph):
+                verdicts = verify.check(graph.look, names)
+                if not any(verdict.required for verdict in verdicts):
+                    raise GraphError("nothing is built, so nothing can be verified; run `doit` first")
+                if rebuild and not any(verdict.failed for verdict in verdicts):
+                    try:
+                        status = self._rebuild(graph, verdicts, keep)
+                    except Interrupted as stopped:
+                        status = 128 + stopped.signum
+                    if status != 0:
+                        return status
         update = update_lock and not any(verdict.failed for verdict in verdicts)
         verify.compare_with_lock(graph.look, verdicts, lock, update)
         if json:
@@ -82,16 +84,22 @@ class Verify(Run):
         return EXIT_FAILED if any(verdict.failed for verdict in verdicts) else 0
 
     def _rebuild(self, graph: Graph, verdicts: Collection[Any], keep: bool) -> int:
-        """Build in a folder of its own what can come out alike, and compare; returns the status of the build."""
+        """Build in a folder of its own what can come out alike, and compare; returns the status of the build.
+
+        The folder lies in build/verify, which may be a link to a larger disk: nothing else there is touched.
+        """
         from ..manage import verification as verify
 
         wanted = [v.stage for v in verdicts if verify.not_alike(graph.look, v.stage) is None]
-        with locked(graph), catching_signals(graph, None):
-            other = elsewhere(graph, f"{graph.plan.build}/verify")
+        place = f"{graph.plan.build}/verify"
+        with catching_signals(graph, None):
+            other = elsewhere(graph, f"{place}/again")
             try:
                 other.session.lock.acquire()  # waits for what a killed one left running
                 other.session.lock.release()
                 remove_tree(other.plan.build)
+                if os.path.lexists(other.plan.build):
+                    raise GraphError(f"{other.plan.build} cannot be removed; see to it and run again")
                 print(f"\nbuilding again, cold, in {other.plan.build}", flush=True)
                 verify.seed_accepted(graph.look, other.look, [verdict.stage for verdict in verdicts])
                 status = self._run(other, wanted) if wanted else 0
@@ -101,6 +109,8 @@ class Verify(Run):
             finally:
                 if not keep:
                     remove_tree(other.plan.build)
+                    with contextlib.suppress(OSError):  # a link stays, and so does what others have put there
+                        os.rmdir(place)
                     print(f"removed {other.plan.build}", flush=True)
 
     def _run(self, graph: Graph, names: list[str]) -> int:

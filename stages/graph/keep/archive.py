@@ -4,8 +4,8 @@ In: an entry's folder. Out: a tar archive (receipt.json, log.txt, then the outpu
 that stands before it as 64 hexadecimal digits and a newline. One object appears whole or not at all where uploads
 are atomic; the digest at its end tells where they are not. `tar tf` reads it.
 
-Not compressed: weights hardly shrink, and nothing that unpacks is larger than what was fetched. Reading takes plain
-files only, one header block at a time (`tarfile` itself would read an extended header of any size into memory).
+Not compressed: weights hardly shrink, and nothing that unpacks is larger than what was fetched. The digest is checked
+before anything is unpacked, and only plain files that the receipt names are.
 """
 
 from __future__ import annotations
@@ -15,30 +15,22 @@ import io
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import IO
 
 from ..declare.names import RECEIPT
 from ..errors import GraphError
-from ..read.digest import BYTECODE, is_executable, walk
+from ..read.digest import BYTECODE, FOREIGN, is_executable, walk
 from .receipt import Receipt, belongs, read_receipt
-from .store import flush
+from .store import CHUNK_BYTES, write_file
 
 TRAILER_BYTES = 65
-MAX_NAME_BYTES = 4096  # PATH_MAX of Linux
 MAX_RECEIPT_BYTES = 64 << 20
-CHUNK_BYTES = 1 << 20
 END = bytes(2 * tarfile.BLOCKSIZE)
 ENCODING = ("utf-8", "surrogateescape")
 
 
 class BadArchive(GraphError):
     """An archive that is not what it should be; the text says how."""
-
-
-class _Member(NamedTuple):
-    name: str
-    size_bytes: int
-    executable: bool
 
 
 def pack(folder: str, receipt: Receipt, path: str) -> bytes:
@@ -79,91 +71,72 @@ def unpack(path: str, folder: str, key: str) -> None:
     The outputs' digests are left for the caller to compare. Raises BadArchive for what is cut off, corrupt, of another
     key, or would write anything but the receipt's own outputs; OSError where it cannot be read or written.
     """
-    with open(path, "rb") as file:
+    with _Bounded(io.FileIO(path)) as file:
         size = os.fstat(file.fileno()).st_size - TRAILER_BYTES
         if size < 0:
             raise BadArchive("cut off")
         digest = hashlib.sha256()
         for chunk in _chunks(file, size):
             digest.update(chunk)
-        if file.read() != f"{digest.hexdigest()}\n".encode():
+        if file.read(TRAILER_BYTES) != f"{digest.hexdigest()}\n".encode():
             raise BadArchive("cut off or corrupt: it does not end with its digest")
         file.seek(0)
-        receipt = None
-        seen: set[str] = set()
-        for member in _members(file, size):
-            if receipt is None:
-                receipt = _receipt(file, member, key)
-            if not _is_part(member.name, receipt["outputs"]) or member.name in seen:
-                raise BadArchive(f"{member.name!r} does not belong to it, or comes twice")
-            seen.add(member.name)
-            _write(f"{folder}/{member.name}", _chunks(file, member.size_bytes), member.executable)
-        if receipt is None:
-            raise BadArchive("empty")
-    for output in receipt["outputs"]:
-        if output.endswith("/"):  # an empty folder has no member of its own
-            os.makedirs(f"{folder}/{output}", exist_ok=True)
-
-
-def _members(file: BinaryIO, size: int) -> Iterator[_Member]:
-    """Each file of the archive in the first `size` bytes; between two steps the caller may read its content."""
-    position, long_name = 0, None
-    while True:
-        file.seek(position)
-        block = file.read(tarfile.BLOCKSIZE)
-        if not any(block):
-            break
         try:
-            info = tarfile.TarInfo.frombuf(block, *ENCODING)
-        except tarfile.TarError as error:
+            with tarfile.open(fileobj=file, mode="r:", encoding=ENCODING[0], errors=ENCODING[1]) as tar:
+                _extract(tar, folder, key)
+                file.seek(tar.offset)
+                if file.read(len(END) + TRAILER_BYTES + 1)[:-TRAILER_BYTES] != END:
+                    raise BadArchive("it does not end where it should")
+        except (tarfile.TarError, ValueError, LookupError, EOFError, ArithmeticError) as error:
             raise BadArchive(f"not a tar archive: {error}") from error
-        position += tarfile.BLOCKSIZE
-        if not 0 <= info.size <= size - position:
-            raise BadArchive(f"{info.name!r} says that it has {info.size} bytes, which are not there")
-        if info.type == tarfile.GNUTYPE_LONGNAME and info.size <= MAX_NAME_BYTES:
-            long_name = file.read(info.size).rstrip(b"\0").decode(*ENCODING)
-        elif info.type == tarfile.REGTYPE:
-            yield _Member(long_name or info.name, info.size, bool(info.mode & 0o100))
-            long_name = None
-        else:
+
+
+class _Bounded(io.BufferedReader):
+    """A file for `tarfile`, which would read an extended header of any size into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raises BadArchive for more at once than is ever needed."""
+        if size is None or not 0 <= size <= CHUNK_BYTES:
+            raise BadArchive(f"a header of it says that it has {size} bytes")
+        return super().read(size)
+
+
+def _extract(tar: tarfile.TarFile, folder: str, key: str) -> None:
+    """Write the members, which are the receipt and then plain files that it names. Python's own extraction also makes
+    links, folders and devices, and sets times and owners: none of that belongs into a result.
+    """
+    receipt = None
+    seen: set[str] = set()
+    for info in tar:
+        if info.type != tarfile.REGTYPE or info.sparse is not None or info.size < 0:
             raise BadArchive(f"{info.name!r} is not a plain file")
-        position += info.size + -info.size % tarfile.BLOCKSIZE
-    file.seek(position)
-    if long_name is not None or size - position != len(END) or file.read(len(END)) != END:
-        raise BadArchive("its archive does not end where it should")
-
-
-def _receipt(file: BinaryIO, member: _Member, key: str) -> Receipt:
-    """The receipt, which comes first. Leaves `file` where it was."""
-    if member.name != RECEIPT or member.size_bytes > MAX_RECEIPT_BYTES:
-        raise BadArchive("it does not begin with its receipt")
-    start = file.tell()
-    receipt = read_receipt(b"".join(_chunks(file, member.size_bytes)), key)
-    file.seek(start)
-    if receipt is None or not belongs(receipt):
-        raise BadArchive("its receipt cannot be read, or is of another key")
-    return receipt
+        data = tar.extractfile(info)
+        assert data is not None
+        if receipt is None:
+            if info.name != RECEIPT or info.size > MAX_RECEIPT_BYTES:
+                raise BadArchive("it does not begin with its receipt")
+            receipt = read_receipt(b"".join(_chunks(data, info.size)), key)
+            if receipt is None or not belongs(receipt):
+                raise BadArchive("its receipt cannot be read, or is of another key")
+            data.seek(0)
+        if not _is_part(info.name, receipt["outputs"]) or info.name in seen:
+            raise BadArchive(f"{info.name!r} does not belong to it, or comes twice")
+        seen.add(info.name)
+        write_file(f"{folder}/{info.name}", _chunks(data, info.size), bool(info.mode & 0o100))
+    if receipt is None:
+        raise BadArchive("empty")
 
 
 def _is_part(name: str, outputs: Iterable[str]) -> bool:
     """Whether a file of this name belongs into an entry with these outputs, and its name cannot lead elsewhere."""
-    if any(part in ("", ".", "..", BYTECODE) for part in name.split("/")) or "\0" in name:
+    if any(part in ("", ".", "..", BYTECODE, *FOREIGN) for part in name.split("/")) or "\0" in name:
         return False
     return name in (RECEIPT, "log.txt", *outputs) or any(
         output.endswith("/") and name.startswith(output) for output in outputs
     )
 
 
-def _write(path: str, chunks: Iterable[bytes], executable: bool) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "xb") as out:  # "x": never through something that is there, be it another name of the same file
-        for chunk in chunks:
-            out.write(chunk)
-    os.chmod(path, 0o555 if executable else 0o444)
-    flush(path)
-
-
-def _chunks(file: BinaryIO | io.BufferedReader, size: int) -> Iterator[bytes]:
+def _chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
     """The next `size` bytes, a little at a time. Raises BadArchive where the file ends before."""
     while size > 0:
         chunk = file.read(min(size, CHUNK_BYTES))

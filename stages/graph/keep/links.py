@@ -36,6 +36,12 @@ def link(build: str, scope: str, stage: str, key: str, links: Mapping[str, str])
         _replace_link(f"{up}.current/{stage}/{path}".rstrip("/"), f"{build}/{scope}/{name}".rstrip("/"))
 
 
+def check_free(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None:
+    """Raises GraphError where a link of a stage would take the place of something that is no link."""
+    for name in (*links, f".current/{stage}"):
+        _check_free(f"{build}/{scope}/{name}".rstrip("/"))
+
+
 def unlink(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None:
     """Take a stage's link away, and those that people open."""
     for name in (*links, f".current/{stage}"):
@@ -75,18 +81,20 @@ def public_links_good(build: str, scope: str, stage: str, links: Mapping[str, st
     return wrong
 
 
-def _replace_link(target: str, path: str) -> None:
-    """Make `path` a link to `target` in one step.
+def _check_free(path: str) -> None:
+    if os.path.lexists(path) and not os.path.islink(path):
+        kind = "folder" if os.path.isdir(path) else "file"
+        raise GraphError(f"{path} is a {kind} where a link to a result belongs; move it away and run again")
 
-    Raises GraphError if a real folder lies there.
-    """
+
+def _replace_link(target: str, path: str) -> None:
+    """Make `path` a link to `target` in one step. Raises GraphError if anything but a link lies there."""
     with contextlib.suppress(OSError):
         if os.readlink(path) == target:
             return
-    if os.path.isdir(path) and not os.path.islink(path):
-        raise GraphError(f"{path} is a folder where a link belongs; move it away and run again")
+    _check_free(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.tmp"
+    temporary = f"{os.path.dirname(path)}/.tmp-{os.path.basename(path)}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     os.symlink(target, temporary)

@@ -25,10 +25,10 @@ from urllib.parse import unquote
 
 from ..errors import GraphError, StageFailed
 from . import archive
-from .store import Store, remove_tree
+from .store import CHUNK_BYTES, Store, remove_tree
 
 STALLED_S = 30.0  # no byte moved for so long: the remote counts as down
-SLOWEST_BYTES_PER_S = 200_000  # some backends tell of progress only at the end; that much patience a byte
+SLOWEST_BYTES_PER_S = 200_000  # some backends tell of an upload only at the end; that much patience a byte
 ATTEMPTS = 2
 RETRY_AFTER_S = 1.0
 CONNECT_S = 10
@@ -56,7 +56,10 @@ class Remote:
         os.makedirs(store.path, exist_ok=True)
         try:
             try:
-                self._patiently(lambda callback: self._fs.get_file(self._place(key), temporary, callback=callback))
+                self._patiently(
+                    lambda callback: self._fs.get_file(self._place(key), temporary, callback=callback),
+                    moved=lambda: os.path.getsize(temporary) if os.path.exists(temporary) else 0,
+                )
             except FileNotFoundError:
                 return None
             except StageFailed:  # stopped
@@ -87,7 +90,7 @@ class Remote:
             size = os.path.getsize(temporary)
             if unless_there and self._has(key, size, trailer):
                 return False, size
-            self._patiently(lambda callback: self._put(temporary, self._place(key), callback), size)
+            self._patiently(lambda callback: self._put(temporary, self._place(key), callback), size=size)
             return True, size
         except StageFailed:  # stopped
             raise
@@ -128,8 +131,14 @@ class Remote:
                 _remove(beside)
         elif self._protocol in ("http", "https"):
             self._fs.put_file(path, place, callback=callback, method="put")
-        else:
+        elif self._fs.async_impl:  # these tell of their progress
             self._fs.put_file(path, place, callback=callback)
+        else:  # sftp and others tell nothing before the end
+            self._fs.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(path, "rb") as file, self._fs.open(place, "wb") as out:
+                while chunk := file.read(CHUNK_BYTES):
+                    out.write(chunk)
+                    callback.relative_update(len(chunk))
 
     # ── The connection ──
 
@@ -162,13 +171,14 @@ class Remote:
         with self._guard:
             return f"{self._fs_and_path[1]}/{key}.tar"
 
-    def _patiently(self, work: Callable[[Any], Any], size: int = 0) -> Any:
-        """The value of `work(callback)`, tried twice. Raises what it raises, TimeoutError once nothing moves any
-        more, StageFailed when this run is to end.
+    def _patiently(self, work: Callable[[Any], Any], *, size: int = 0, moved: Callable[[], int] = lambda: 0) -> Any:
+        """The value of `work(callback)`, tried twice. `moved`: how many bytes came so far, for backends that do not
+        call back. Raises what `work` raises, TimeoutError once nothing moves any more, StageFailed when this run is
+        to end.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._watched(work, STALLED_S + size / SLOWEST_BYTES_PER_S)
+                return self._watched(work, STALLED_S + size / SLOWEST_BYTES_PER_S, moved)
             except (TimeoutError, ImportError, ValueError, GraphError):
                 raise
             except Exception as error:
@@ -177,17 +187,17 @@ class Remote:
                 time.sleep(RETRY_AFTER_S)
         raise AssertionError("unreachable")
 
-    def _watched(self, work: Callable[[Any], Any], patience_s: float) -> Any:
+    def _watched(self, work: Callable[[Any], Any], patience_s: float, moved: Callable[[], int]) -> Any:
         """Run `work` in a thread that can be left behind: not every backend has time limits of its own."""
         from fsspec.callbacks import Callback
 
-        moved = [time.monotonic()]
+        last_s, seen = [time.monotonic()], 0
         ended: list[tuple[Any, BaseException | None]] = []
         done = threading.Event()
 
         class Watch(Callback):
             def call(self, *_: Any, **__: Any) -> None:
-                moved[0] = time.monotonic()
+                last_s[0] = time.monotonic()
 
         def run() -> None:
             try:
@@ -200,7 +210,9 @@ class Remote:
         while not done.wait(0.1):
             if self._stopping():
                 raise StageFailed("was stopped")
-            if time.monotonic() - moved[0] > patience_s:
+            if (now := moved()) != seen:
+                seen, last_s[0] = now, time.monotonic()
+            if time.monotonic() - last_s[0] > patience_s:
                 raise TimeoutError(f"nothing moved for {patience_s:.0f} s")
         value, error = ended[0]
         if error is not None:

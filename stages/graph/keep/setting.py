@@ -29,4 +29,4 @@ def read_setting(text: str | None = None) -> Setting:
     scheme, colon, rest = text.partition(":")
     if colon and scheme.isalnum():
         raise UsageError(f"{STORE_VARIABLE}={text} is neither off, a folder nor a URL; as a URL: {scheme}://{rest}")
-    return Setting(given=True, shared=os.path.abspath(text))
+    return Setting(given=True, shared=os.path.abspath(os.path.expanduser(text)))

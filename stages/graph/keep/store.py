@@ -2,6 +2,7 @@
 
     build/store/<key>/     the outputs, receipt.json, log.txt; files read-only, folders not: those could not be renamed
     build/store/.tmp-*/    being made; left-overs go when the lock is next taken
+    build/store/.replaced-<key>/   an entry that makes way for a new one; comes back if a kill left no other
     build/<scope>/.current/<stage> -> ../../store/<key>
 
 A receipt holds what the key was made from, what came out, and beside it how the run went. Nothing in it is believed
@@ -12,20 +13,24 @@ digest.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..declare.names import LOG, RECEIPT
 from ..errors import GraphError, StageFailed
-from ..read.digest import BYTECODE, is_executable, tree_digest, walk
+from ..read.digest import BYTECODE, FOREIGN, is_executable, tree_digest, walk
 from ..read.statcache import StatCache, stamp
 from .links import linked_key
 from .receipt import Receipt, belongs, read_receipt, summary
+
+TEMPORARY, REPLACED = ".tmp-", ".replaced-"
+CHUNK_BYTES = 1 << 20
 
 
 class Store:
@@ -71,12 +76,15 @@ class Store:
         except OSError:
             return key, None
 
-    def problems(self, key: str, receipt: Receipt) -> list[tuple[str, str, str]]:
-        """What is wrong with the outputs of an entry, as (output, expected, found); empty if all have their digests."""
+    def problems(self, key: str, receipt: Receipt, folder: str | None = None) -> list[tuple[str, str, str]]:
+        """What is wrong with the outputs of an entry, as (output, expected, found); empty if all have their digests.
+        `folder`: where its files lie, if not in the store yet.
+        """
         found = []
+        folder = folder or self.entry(key)
         for name, expected in receipt["outputs"].items():
             try:
-                actual = self._measure(f"{self.path}/{key}/{name}", name)
+                actual = self._measure(f"{folder}/{name}", name)
             except (OSError, GraphError) as error:
                 what = "missing" if isinstance(error, FileNotFoundError) else str(error)
                 found.append((name, expected["digest"], what))
@@ -109,7 +117,7 @@ class Store:
         Always of the same name: a path that leaks into an output does not differ from run to run. The lock keeps
         others out.
         """
-        folder = f"{self.path}/.tmp-{stage}"
+        folder = f"{self.path}/{TEMPORARY}{stage}"
         if os.path.lexists(folder):
             remove_tree(folder)
         self.cache.forget(f"{folder}/")
@@ -132,15 +140,16 @@ class Store:
             if name.endswith("/") and not os.path.isdir(path):
                 raise StageFailed(f"output {name} is not a folder")
         _keep_only(folder, outputs)
-        for path, folders, _ in os.walk(folder):
+        for path, folders, files in os.walk(folder):
             if BYTECODE in folders:
                 remove_tree(f"{path}/{BYTECODE}")
+            for name in FOREIGN.intersection(files if path != folder else ()):
+                os.unlink(f"{path}/{name}")
         try:
             for file in walk(folder):
                 if file.stat.st_nlink > 1:
                     _unshare(file.path)
-                os.chmod(file.path, stat.S_IMODE(file.stat.st_mode) & ~0o222)
-                flush(file.path)
+                flush(file.path, stat.S_IMODE(file.stat.st_mode) & ~0o222)
             for path, _, _ in os.walk(folder):
                 flush(path)
             return {name: self._measure(f"{folder}/{name}", name) for name in outputs}
@@ -151,9 +160,8 @@ class Store:
         """Write the receipt beside outputs and log, and rename the folder to its key, in place of an entry that is
         there.
         """
-        log, target = f"{folder}/{LOG}", f"{folder}/{RECEIPT}"
-        os.chmod(log, 0o444)
-        flush(log)
+        target = f"{folder}/{RECEIPT}"
+        flush(f"{folder}/{LOG}", 0o444)
         # A name of a file need not be UTF-8: JSON's own escapes hold what is not.
         with open(target, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(receipt, file, sort_keys=True, indent=1, ensure_ascii=False)
@@ -162,10 +170,7 @@ class Store:
             os.fchmod(file.fileno(), 0o444)
             os.fsync(file.fileno())
         flush(folder)
-        self.remove(key)
-        os.rename(folder, self.entry(key))
-        flush(self.path)
-        self.cache.move(f"{folder}/", f"{self.entry(key)}/")
+        self._put_in_place(folder, key)
 
     def import_from(self, key: str, source: Store) -> bool:
         """Copy an entry of another store, checked on arrival. False if there is none, or it is not what its key says.
@@ -177,16 +182,12 @@ class Store:
 
         def copy(folder: str) -> None:
             for file in walk(source.entry(key)):
-                target = f"{folder}/{file.name}"
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                shutil.copyfile(file.path, target, follow_symlinks=False)
-                os.chmod(target, stat.S_IMODE(file.stat.st_mode) & 0o555)
-                flush(target)
+                copy_file(file.path, f"{folder}/{file.name}")
 
         try:
             self.import_entry(key, copy)
         except (OSError, GraphError):
-            return False
+            return self.good(key) is not None  # another run may have been faster
         return True
 
     def import_entry(self, key: str, fill: Callable[[str], None]) -> None:
@@ -194,33 +195,84 @@ class Store:
 
         Raises GraphError, and leaves no entry, unless all of it is what the key says; and whatever `fill` raises.
         """
-        folder = self.new_folder(f"{key[:16]}-{os.getpid()}")
+        with self._in_use():
+            folder = self.new_folder(f"{key[:16]}-{os.getpid()}")
+            try:
+                fill(folder)
+                with open(f"{folder}/{RECEIPT}", "rb") as file:
+                    receipt = read_receipt(file.read(), key)
+                if receipt is None or not belongs(receipt):
+                    raise GraphError("its receipt cannot be read, or is of another key")
+                for name in receipt["outputs"]:
+                    if name.endswith("/"):  # an empty folder holds no file that would have brought it along
+                        os.makedirs(f"{folder}/{name}", exist_ok=True)
+                if self.problems(key, receipt, folder):
+                    raise GraphError("its content is not what its receipt says")
+                self._put_in_place(folder, key)
+            finally:
+                if os.path.lexists(folder):
+                    remove_tree(folder)
+
+    def _put_in_place(self, folder: str, key: str) -> None:
+        """Rename a finished folder to its key. An entry that is there stays until then: were this run to die between
+        the two renames, the next sweep would bring it back.
+        """
+        old = f"{self.path}/{REPLACED}{key}"
+        self._settle(key)
         try:
-            fill(folder)
-            self.remove(key)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self.entry(key), old)
+            self.cache.forget(f"{self.entry(key)}/")
             os.rename(folder, self.entry(key))
+            flush(self.path)
+            self.cache.move(f"{folder}/", f"{self.entry(key)}/")
         finally:
-            if os.path.lexists(folder):
-                remove_tree(folder)
-        if self.good(key) is None:
-            self.remove(key)
-            raise GraphError("its content is not what its receipt says")
+            self._settle(key)
+
+    def _settle(self, key: str) -> None:
+        """Remove what an entry was replaced with, or put it back where nothing came in its place."""
+        old = f"{self.path}/{REPLACED}{key}"
+        if not os.path.lexists(old):
+            return
+        if os.path.lexists(self.entry(key)):
+            remove_tree(old)
+        else:
+            os.rename(old, self.entry(key))
+
+    @contextlib.contextmanager
+    def _in_use(self, how: int = fcntl.LOCK_SH) -> Iterator[None]:
+        """Keep others from sweeping a store that several build folders share while something is made in it."""
+        os.makedirs(self.path, exist_ok=True)
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
 
     def remove(self, key: str) -> None:
         """Take an entry away, by a rename first: it is never seen half deleted."""
         if os.path.lexists(self.entry(key)):
-            aside = f"{self.path}/.tmp-removed-{key}-{os.getpid()}"
+            aside = f"{self.path}/{TEMPORARY}removed-{key}-{os.getpid()}"
             os.rename(self.entry(key), aside)
             remove_tree(aside)
             self.cache.forget(f"{self.entry(key)}/")
 
     def sweep(self) -> None:
-        """Remove what killed runs left. Only for the holder of the lock."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self.path):
-                if name.startswith(".tmp-"):
-                    remove_tree(f"{self.path}/{name}")
-                    self.cache.forget(f"{self.path}/{name}/")
+        """Remove what killed runs left, unless another run is making something here right now. The build folder's
+        own store is swept by the holder of its lock alone.
+        """
+        with contextlib.suppress(OSError):  # not there yet, in use, or on a file system that locks no folder
+            left = [name for name in os.listdir(self.path) if name.startswith((TEMPORARY, REPLACED))]
+            if not left:
+                return
+            with self._in_use(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                for name in left:
+                    if name.startswith(REPLACED):
+                        self._settle(name.removeprefix(REPLACED))
+                    else:
+                        remove_tree(f"{self.path}/{name}")
+                        self.cache.forget(f"{self.path}/{name}/")
 
     def _measure(self, path: str, name: str) -> dict[str, Any]:
         """Digest and size of an output file or folder."""
@@ -240,7 +292,7 @@ class Store:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder, also one that a command made read-only."""
+    """Remove a folder, also one that a command made read-only. What cannot be removed stays, without an error."""
     for folder, _, _ in os.walk(path):
         with contextlib.suppress(OSError):
             os.chmod(folder, 0o700)
@@ -269,10 +321,31 @@ def _unshare(path: str) -> None:
     os.replace(temporary, path)
 
 
-def flush(path: str) -> None:
-    """Make a file or a folder durable."""
-    fd = os.open(path, os.O_RDONLY)
+def write_file(path: str, chunks: Iterable[bytes], executable: bool) -> None:
+    """Write a new read-only file, durable, and the folders that it lies in. Raises FileExistsError where anything has
+    that name: nothing is ever written through a link.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "xb") as out:
+        for chunk in chunks:
+            out.write(chunk)
+        out.flush()
+        os.fchmod(out.fileno(), 0o555 if executable else 0o444)
+        os.fsync(out.fileno())
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy a file as `write_file` writes it. Raises OSError where `source` is a symbolic link."""
+    with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        write_file(target, iter(lambda: file.read(CHUNK_BYTES), b""), is_executable(os.fstat(file.fileno())))
+
+
+def flush(path: str, mode: int | None = None) -> None:
+    """Make a file or a folder durable; `mode`: its new permissions, never through a symbolic link (OSError)."""
+    fd = os.open(path, os.O_RDONLY | (0 if mode is None else os.O_NOFOLLOW))
     try:
+        if mode is not None:
+            os.fchmod(fd, mode)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -81,8 +81,6 @@ def _acceptable(look: Look, stage: Stage, state: State) -> Receipt:
 
 def _link_files(entry: str, folder: str) -> None:
     """The files of an entry but its receipt, as hard links; as copies where the file system has none."""
-    import shutil
-
     for file in walk(entry):
         if file.name == RECEIPT:
             continue
@@ -91,8 +89,7 @@ def _link_files(entry: str, folder: str) -> None:
         try:
             os.link(file.path, target)
         except OSError:
-            shutil.copy2(file.path, target)
-            stores.flush(target)
+            stores.copy_file(file.path, target)
     for path, folders, _ in os.walk(entry):
         for each in folders:
             os.makedirs(os.path.join(folder, os.path.relpath(f"{path}/{each}", entry)), exist_ok=True)

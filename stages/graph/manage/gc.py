@@ -22,6 +22,7 @@ from ..keep.receipt import Receipt, digest_in
 
 PARTIAL_S = 7 * 86_400.0  # what a stage keeps to resume from, and scratch folders, are kept so long
 KEY = re.compile(r"[0-9a-f]{64}")
+REMOVED = ".removed-"  # before the names of folders that are being removed: a kill may leave them half there
 
 
 @dataclass
@@ -79,9 +80,9 @@ def remove(look: Look, chosen: Plan) -> None:
     """Do it. For the lock's holder."""
     for entry, _ in chosen.entries:
         look.store.remove(entry.key)
-    for number, (path, _) in enumerate(chosen.folders):
-        aside = f"{look.store.path}/.tmp-removed-{number}-{os.getpid()}"
-        os.makedirs(look.store.path, exist_ok=True)
+    for path, _ in chosen.folders:
+        folder, name = os.path.split(path)
+        aside = f"{folder}/{REMOVED}{name.removeprefix(REMOVED)}"
         os.rename(path, aside)
         stores.remove_tree(aside)
         look.cache.forget(f"{path}/")
@@ -140,7 +141,8 @@ def _scratch(look: Look) -> list[tuple[str, float, int]]:
         if name not in today:
             found.append(f"{partial}/{name}")
     for name in os.listdir(run) if os.path.isdir(run) else ():
-        if name not in look.plan.stages and os.path.isfile(f"{run}/{name}/src.json"):  # a snapshot: the engine's own
+        gone = name not in look.plan.stages and os.path.isfile(f"{run}/{name}/params.json")  # where a command ran
+        if gone or name.startswith(REMOVED):
             found.append(f"{run}/{name}")
     return [(path, changed_s, sum(inodes.values())) for path in sorted(found) for inodes, changed_s in [_measure(path)]]
 

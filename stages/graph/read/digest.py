@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..errors import GraphError
 
 BYTECODE = "__pycache__"
-
+FOREIGN = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # left by whoever looks into a folder with a mouse
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -69,7 +69,8 @@ def with_mode(digest: str, st: os.stat_result) -> str:
 def walk(folder: str) -> Iterator[Found]:
     """Every file below `folder`, depth first, sorted by name in each folder; one stat a file.
 
-    Without Python's bytecode: whoever imports a module from a result may leave some beside it.
+    Without Python's bytecode, which whoever imports a module from a result may leave beside it, and without what
+    file managers leave.
 
     Raises GraphError at a symbolic link, a socket or the like (its content would not be covered), OSError where
     `folder` cannot be read.
@@ -82,7 +83,7 @@ def walk(folder: str) -> Iterator[Found]:
         folders = []
         for entry in found:
             st = entry.stat(follow_symlinks=False)
-            if entry.name == BYTECODE:
+            if entry.name == BYTECODE or entry.name in FOREIGN:
                 continue
             if stat.S_ISDIR(st.st_mode):
                 folders.append((entry.path, f"{prefix}{entry.name}/"))

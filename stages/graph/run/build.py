@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from typing import Any
 
 from ..decide.key import partial_name
 from ..decide.look import State
+from ..declare.names import LOG
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
 from ..errors import GraphError, StageFailed
 from ..keep import links, store
@@ -53,6 +55,7 @@ class _Build:
         self.log = f"{self.folder}/log.txt"
 
     def run(self) -> str:
+        links.check_free(self.look.plan.build, self.stage.scope, self.stage.name, self.stage.links)
         inputs = self._inputs()
         sources = snapshot.take(self.stage.sources, self.look.new_view, self.snapshot, self.look.cache)
         state = self._evaluate(inputs, sources)
@@ -142,7 +145,7 @@ class _Build:
             self._check_unmoved(state, sources)
             audit.check(look, stage, self.folder)
             outputs = self.store.seal(out, stage.name, stage.outputs)
-            os.replace(self.log, f"{out}/log.txt")
+            shutil.copyfile(self.log, f"{out}/{LOG}")  # not a rename: the store may be on another file system
             receipt = {
                 "version": RECEIPT_VERSION,
                 "key": state.key,

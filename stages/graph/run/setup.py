@@ -7,11 +7,14 @@ make enters no key.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..declare.stage import Ended, Setup
 from ..errors import StageFailed
@@ -22,11 +25,16 @@ INSTALLED = "installed"
 
 def ensure(session: Session, setup: Setup, background: bool = False) -> bool:
     """Install a setup unless it is ready; returns whether it had to be. Setups that share a folder wait for each
-    other. background: beside what matters more.
+    other, in this run and in those of other build folders. background: beside what matters more.
 
     Raises StageFailed with the installer's message, and the last lines of the command that failed.
     """
-    with session.setup_guards.setdefault(setup.exclusive or setup.name, threading.Lock()):
+    if setup.is_ready():
+        return False
+    with (
+        session.setup_guards.setdefault(setup.exclusive or setup.name, threading.Lock()),
+        _alone(session, setup) if setup.exclusive else contextlib.nullcontext(),
+    ):
         if setup.is_ready():
             return False
         report, name, started = session.report, f"setup:{setup.name}", time.monotonic()
@@ -49,6 +57,36 @@ def ensure(session: Session, setup: Setup, background: bool = False) -> bool:
             if report is not None:
                 report.ended(name, outcome, time.monotonic() - started)
         return True
+
+
+@contextlib.contextmanager
+def _alone(session: Session, setup: Setup) -> Iterator[None]:
+    """Hold a kernel lock that belongs to what is installed: two build folders may share one .venv.
+
+    Raises StageFailed where the run is stopped while it waits.
+    """
+    folder = f"{session.plan.root}/{setup.exclusive}"
+    if os.path.isdir(folder):
+        path = f"{folder}/.install-lock"
+    else:  # something of the machine's, such as apt
+        path = f"{tempfile.gettempdir()}/install-{setup.exclusive.replace('/', '-')}.lock"
+    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        told = False
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if session.stopping:
+                    raise StageFailed(f"setup {setup.name} was stopped") from None
+                if not told and session.report is not None:
+                    session.report.note(f"setup:{setup.name}: waiting for another run to install in {setup.exclusive}")
+                told = True
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(fd)
 
 
 class _Runner:

@@ -2,24 +2,25 @@
 is harmless.
 
 In: an expansion of the live tree. Out: the same files below the snapshot folder, and the expansion that was really
-copied. Only content that differs is written, with fresh times (cargo and make trust times). What is no source any
-more goes; other files there stay, such as cargo's target folder.
+copied. Only content that differs is written, with fresh times (cargo and make trust times). Everything else there
+goes before the command runs: what an earlier run left would reach the next one. Only the folders in which build
+tools keep what makes them quick stay.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 
 from ..errors import GraphError
+from ..keep.store import remove_tree
 from ..read.digest import bytes_digest, is_executable
 from ..read.sources import Expansion, Source, View, expand
 from ..read.statcache import StatCache
 
 ATTEMPTS = 5
+KEPT = ("target", "node_modules")  # cargo's and npm's: never sources (read/tree.py ignores them)
 
 
 def take(sources: Sequence[Source], new_view: Callable[[], View], dest: str, cache: StatCache) -> Expansion:
@@ -54,17 +55,9 @@ def changed(expansion: Expansion, dest: str, cache: StatCache) -> list[str]:
 
 
 def _sync(wanted: Expansion, root: str, dest: str, cache: StatCache) -> bool:
-    """Make `dest` hold `wanted`. False if a file of the tree moved meanwhile."""
-    manifest = f"{dest}.json"
-    before = _read_manifest(manifest)
-    if before is None:
-        shutil.rmtree(dest, ignore_errors=True)
-        before = set()
+    """Make `dest` hold `wanted` and nothing else. False if a file of the tree moved meanwhile."""
     os.makedirs(dest, exist_ok=True)
-    if before != set(wanted):
-        _write_manifest(manifest, before | set(wanted))
-    for name in sorted(before - set(wanted)):
-        _remove(dest, name)
+    _sweep(dest, wanted)
     for name, digests in wanted.items():
         target = f"{dest}/{name}"
         try:
@@ -79,46 +72,33 @@ def _sync(wanted: Expansion, root: str, dest: str, cache: StatCache) -> bool:
         if bytes_digest(data) != digests.content:
             return False
         _write(target, data, executable, f"{dest}.new")
-    if before != set(wanted):
-        _write_manifest(manifest, set(wanted))
     return True
+
+
+def _sweep(dest: str, wanted: Expansion) -> None:
+    """Remove what is no source, folders that hold none included."""
+    folders = {"", *(name[:at] for name in wanted for at, letter in enumerate(name) if letter == "/")}
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(f"{dest}/{folder}") as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if entry.name in KEPT and is_folder:
+                    continue
+                if is_folder and name in folders:
+                    waiting.append(name)
+                elif is_folder:
+                    remove_tree(entry.path)
+                elif name not in wanted or entry.is_symlink():
+                    os.unlink(entry.path)
 
 
 def _write(target: str, data: bytes, executable: bool, temporary: str) -> None:
     """Write a file in one step. `temporary` lies outside the snapshot: half a file must not be a source."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.isdir(target) and not os.path.islink(target):
-        shutil.rmtree(target)
     with open(temporary, "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), 0o755 if executable else 0o644)
     os.replace(temporary, target)
-
-
-def _remove(dest: str, name: str) -> None:
-    """Remove a file and the folders that it leaves empty."""
-    with contextlib.suppress(OSError):
-        os.unlink(f"{dest}/{name}")
-    folder = os.path.dirname(name)
-    while folder:
-        try:
-            os.rmdir(f"{dest}/{folder}")
-        except OSError:
-            return
-        folder = os.path.dirname(folder)
-
-
-def _read_manifest(path: str) -> set[str] | None:
-    try:
-        with open(path, "rb") as file:
-            return set(json.loads(file.read()))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_manifest(path: str, names: set[str]) -> None:
-    temporary = f"{path}.tmp"
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(sorted(names), file)
-    os.replace(temporary, path)
