@@ -18,7 +18,7 @@ class PythonSources(NamedTuple):
 
 
 class Files(NamedTuple):
-    """Files, folders and globs (`*` within a folder, `**` across folders), less those that match an exclude pattern."""
+    """Files, folders and globs, less those that match an exclude pattern. Both are written as in gitignore files."""
 
     patterns: tuple[str, ...]
     exclude: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ import threading
 import time
 from typing import Any
 
-VERSION = 5  # raised when an entry, or the summary of a receipt, changes its form
+VERSION = 6  # raised when an entry, or the summary of a receipt, changes its form
 FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
 COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
@@ -42,18 +42,19 @@ class StatCache:
         self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
         self._parsed: dict[str, Any] = {}  # content digest of a Python source -> see python.py
         self._tools: dict[str, Any] = {}  # how a tool is asked -> [stamps of its files, what it said]
+        self._patterns: dict[str, str] = {}  # patterns of gitignore files -> see tree.py
         self._receipts: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, its summary]
         try:
             with open(path, "rb") as file:
                 data = json.loads(file.read())
             if data["version"] == VERSION:
-                self._files, self._parsed, self._tools, self._receipts = (
-                    data[name] for name in ("files", "parsed", "tools", "receipts")
+                self._files, self._parsed, self._tools, self._patterns, self._receipts = (
+                    data[name] for name in ("files", "parsed", "tools", "patterns", "receipts")
                 )
                 if data["parser"] != PARSER:
                     self._parsed = {}
         except (OSError, ValueError, KeyError, TypeError):
-            self._files, self._parsed, self._tools, self._receipts = {}, {}, {}, {}
+            self._files, self._parsed, self._tools, self._patterns, self._receipts = {}, {}, {}, {}, {}
 
     def digest(self, path: str, st: os.stat_result | None = None) -> str:
         """SHA-256 of the file at `path`; `st` is its stat where the caller has it.
@@ -97,6 +98,14 @@ class StatCache:
     def remember_tool(self, question: str, stamps: list[Any], said: str) -> None:
         """Keep the answer of a tool."""
         self._keep(self._tools, question, [stamps, said])
+
+    def pattern(self, patterns: str) -> str | None:
+        """The regular expression that stands for these patterns, or None."""
+        return self._patterns.get(patterns)
+
+    def remember_pattern(self, patterns: str, regex: str) -> None:
+        """Keep the regular expression that stands for patterns."""
+        self._keep(self._patterns, patterns, regex)
 
     def receipt(self, path: str) -> Any:
         """What `remember_receipt` was told about the file at `path`; None if it may have changed since."""
@@ -157,6 +166,7 @@ class StatCache:
                     "files": dict(self._files),
                     "parsed": dict(self._parsed),
                     "tools": dict(self._tools),
+                    "patterns": dict(self._patterns),
                     "receipts": dict(self._receipts),
                 }
             temporary = f"{self.path}.{os.getpid()}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
 
 from ..errors import GraphError
 from .statcache import StatCache
 
 # Never sources: caches, what tools install beside the sources, and editors' temporary files.
-IGNORED = ("__pycache__", "*.pyc", ".git", "node_modules", "target", "*~", ".*.sw?", ".#*", "#*#", ".DS_Store")
+IGNORED = ("__pycache__", "*.pyc", ".git", "node_modules", "target", "*~", ".*.sw?", ".#*", "\\#*#", ".DS_Store")
+Matcher = Callable[[str], object]
 LINK = "\0"  # ends the name of a link to a folder
 
 
@@ -29,6 +29,7 @@ class View:
         self._entries: dict[str, list[tuple[str, bool]]] = {}
         self._listings: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         self._names: dict[str, set[str]] = {}
+        self._matchers: dict[tuple[str, ...], Matcher] = {}
 
     def stat(self, name: str) -> os.stat_result | None:
         """The stat of a file or folder below the root, or None."""
@@ -65,6 +66,20 @@ class View:
             self._names[folder] = found
         return found
 
+    def matcher(self, *patterns: str) -> Matcher:
+        """A function that says whether a name below the root matches one of these patterns of gitignore files."""
+        found = self._matchers.get(patterns)
+        if found is None:
+            text = self.cache.pattern("\n".join(patterns))
+            if text is None:  # pathspec takes 20 ms to import: what it makes of a pattern is remembered
+                from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
+
+                regexes = (GitIgnoreBasicPattern.pattern_to_regex(pattern)[0] for pattern in patterns)
+                text = "|".join(map(str, regexes)) or r"(?!)"
+                self.cache.remember_pattern("\n".join(patterns), text)
+            found = self._matchers[patterns] = re.compile(text).match
+        return found
+
     def entries(self, folder: str) -> list[tuple[str, bool]]:
         """What lies in a folder (relative to the root), sorted: (name below the root, whether it is a folder).
 
@@ -73,12 +88,13 @@ class View:
         found = self._entries.get(folder)
         if found is None:
             prefix = f"{folder}/" if folder else ""
+            ignored = self.matcher(*IGNORED)
             found = self._entries[folder] = []
             with os.scandir(f"{self.root}/{folder}") as entries:
                 for entry in entries:
-                    name = prefix + entry.name
-                    if _ignored(name):
+                    if ignored(entry.name):
                         continue
+                    name = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
                         found.append((name, True))
                     elif entry.is_file():
@@ -95,7 +111,7 @@ class View:
         """
         key = (folder, exclude)
         if key not in self._listings:
-            excluded = _matcher(exclude)
+            excluded = self.matcher(*exclude)
             found: list[str] = []
             waiting = [folder]
             while waiting:
@@ -113,15 +129,15 @@ class View:
 
     def glob(self, pattern: str, exclude: tuple[str, ...]) -> list[str]:
         """Names of the files that match. Looks only into folders that may hold one."""
-        excluded = _matcher(exclude)
+        excluded = self.matcher(*exclude)
         matches = [""]
         parts = pattern.split("/")
         for depth, part in enumerate(parts):
             if part == "**":
-                wanted = _matcher((pattern,))
+                wanted = self.matcher(f"/{pattern}")
                 return [name for folder in matches for name in self.listing(folder, exclude) if wanted(name)]
             last = depth == len(parts) - 1
-            fits = re.compile(_regex(part)).fullmatch
+            fits = self.matcher(f"/{part}")
             found = []
             for folder in matches:
                 try:
@@ -148,34 +164,3 @@ def match(pattern: str, exclude: tuple[str, ...], view: View) -> list[str]:
     if not names:
         raise GraphError(f"source {pattern} matches no file of {view.root}")
     return names
-
-
-@lru_cache(maxsize=256)
-def _matcher(patterns: tuple[str, ...]) -> Any:
-    """A function that says whether a name matches one of the patterns, as a whole or in its last part."""
-    whole = [_regex(p) for p in patterns if "/" in p]
-    last = [_regex(p) for p in patterns if "/" not in p]
-    whole_match = re.compile("|".join(whole) or r"(?!)").fullmatch
-    last_match = re.compile("|".join(last) or r"(?!)").fullmatch
-    return lambda name: bool(last_match(name.rpartition("/")[2]) or whole_match(name))
-
-
-def _ignored(name: str) -> bool:
-    return bool(_matcher(IGNORED)(name))
-
-
-def _regex(pattern: str) -> str:
-    """`**/` any folders or none, `/**` everything below (and the folder itself), `*` and `?` within one name."""
-    out, i = "", 0
-    while i < len(pattern):
-        if pattern.startswith("**/", i):
-            out, i = out + r"(?:.*/)?", i + 3
-        elif pattern[i:] == "/**":
-            out, i = out + r"(?:/.*)?", i + 3
-        elif pattern.startswith("**", i):
-            out, i = out + r".*", i + 2
-        elif pattern[i] in "*?":
-            out, i = out + (r"[^/]*" if pattern[i] == "*" else r"[^/]"), i + 1
-        else:
-            out, i = out + re.escape(pattern[i]), i + 1
-    return f"(?:{out})"
