@@ -8,9 +8,9 @@ down (tests/checks/test_graph_rooms.py):
     read/     what is on disk: trees, Python closures, digests behind a cache, versions of tools
     keep/     what is kept: the store, links, receipts, archives, the remote store
     decide/   what is stale, and why; only looks
+    manage/   what is done with results: verify, accept, gc, push and pull, their origin
     show/     what a person sees: reports, tables, drawings
     run/      one run: session, snapshot, setups, build, audit, processes
-    manage/   what is done with results: verify, accept, gc, push and pull, their origin
     front/    doit's side: tasks and commands
 """
 

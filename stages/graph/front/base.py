@@ -63,6 +63,12 @@ class _Backends(dict[str, Any]):
         return self[name]
 
 
+def option(name: str, long: str, text: str, metavar: str = "", short: str = "") -> dict[str, Any]:
+    """An option as doit wants it: a text where it has a `metavar`, else a switch."""
+    kind = {"metavar": metavar, "type": str, "default": ""} if metavar else {"type": bool, "default": False}
+    return {"name": name, "short": short, "long": long, "help": text, **kind}
+
+
 class Command(DoitCmdBase):
     """What the commands here share: errors as one clear line, our exit statuses, and the graph."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..keep.setting import STORE_VARIABLE
-from .base import EXIT_FAILED, RESULTS, Command, locked
+from .base import EXIT_FAILED, RESULTS, Command, locked, option
 from .tasks import Graph
 
 STATE_WIDTH = 15
@@ -52,17 +52,7 @@ class Push(_Transfer):
     doc_purpose = "copy the results of stages to the remote store"
     doc_usage = "[STAGE ...] [--to URL]"
     doc_description = "With all that they need; without a name: of every stage."
-    cmd_options = (
-        {
-            "name": "to",
-            "short": "",
-            "long": "to",
-            "metavar": "URL",
-            "type": str,
-            "default": "",
-            "help": "instead of the configured one",
-        },
-    )
+    cmd_options = (option("to", "to", "instead of the configured one", metavar="URL"),)
     moved = "pushed"
 
     def _execute(self, to: str, pos_args: Any = None) -> int:
@@ -77,17 +67,7 @@ class Pull(_Transfer):
     doc_purpose = "fetch what would otherwise be built from the remote store"
     doc_usage = "[STAGE ...] [--from URL]"
     doc_description = "With all that they need; without a name: of every stage. Nothing is built."
-    cmd_options = (
-        {
-            "name": "source",
-            "short": "",
-            "long": "from",
-            "metavar": "URL",
-            "type": str,
-            "default": "",
-            "help": "instead of the configured one",
-        },
-    )
+    cmd_options = (option("source", "from", "instead of the configured one", metavar="URL"),)
     moved = "pulled"
 
     def _execute(self, source: str, pos_args: Any = None) -> int:
@@ -106,32 +86,9 @@ class Gc(Command):
         "stopped stages keep to resume from goes after 7 days, or after AGE, unless it is of today's key."
     )
     cmd_options = (
-        {
-            "name": "keep",
-            "short": "",
-            "long": "keep",
-            "metavar": "SIZE",
-            "type": str,
-            "default": "",
-            "help": "such as 10GB, 500MB, 0",
-        },
-        {
-            "name": "older",
-            "short": "",
-            "long": "older-than",
-            "metavar": "AGE",
-            "type": str,
-            "default": "",
-            "help": "such as 30d, 12h",
-        },
-        {
-            "name": "dryrun",
-            "short": "n",
-            "long": "dry-run",
-            "type": bool,
-            "default": False,
-            "help": "only say what would go",
-        },
+        option("keep", "keep", "such as 10GB, 500MB, 0", metavar="SIZE"),
+        option("older", "older-than", "such as 30d, 12h", metavar="AGE"),
+        option("dryrun", "dry-run", "only say what would go", short="n"),
     )
 
     def _execute(self, keep: str, older: str, dryrun: bool, pos_args: Any = None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..keep.links import links_to, unlink
-from .base import EXIT_USAGE, NOWHERE, RESULTS, Command, locked
+from .base import EXIT_USAGE, NOWHERE, RESULTS, Command, locked, option
 
 
 class Clean(Command):
@@ -23,16 +23,7 @@ class Clean(Command):
         "Without a name: of every stage. Results under other keys stay in the store, and so does one that another "
         "preset uses too: only the link to it goes."
     )
-    cmd_options = (
-        {
-            "name": "dryrun",
-            "short": "n",
-            "long": "dry-run",
-            "type": bool,
-            "default": False,
-            "help": "only say what would go",
-        },
-    )
+    cmd_options = (option("dryrun", "dry-run", "only say what would go", short="n"),)
 
     def _execute(self, dryrun: bool, pos_args: Any = None) -> int:
         graph = self.graph()
@@ -74,17 +65,7 @@ class Accept(Command):
         "Today's key gets the outputs of the linked result. Its receipt says so for ever, and so do why, info, verify "
         "and the provenance. `doit -a -s STAGE` really makes it again."
     )
-    cmd_options = (
-        {
-            "name": "reason",
-            "short": "",
-            "long": "reason",
-            "metavar": "TEXT",
-            "type": str,
-            "default": "",
-            "help": "why it may stay",
-        },
-    )
+    cmd_options = (option("reason", "reason", "why it may stay", metavar="TEXT"),)
 
     def _execute(self, reason: str, pos_args: Any = None) -> int:
         from ..manage.accept import accept
@@ -102,45 +83,41 @@ class Accept(Command):
 
 
 class _Refused(Command):
-    """A command of doit's that means nothing here: says what to use instead."""
+    """A command of doit's that means nothing here: says what to use instead, with exit status 2."""
 
     section = NOWHERE
     instead = ""
 
     def parse_execute(self, in_args: list[str]) -> int:
-        """Exit status 2, and a sentence."""
+        """Called by doit."""
         print(f"doit: {self.instead}", file=sys.stderr)
         return EXIT_USAGE
 
 
-class Forget(_Refused):
-    """doit's forget."""
+def _refused(name: str, purpose: str, instead: str) -> type[_Refused]:
+    return type(name, (_Refused,), {"name": name, "doc_purpose": f"not here: {purpose}", "instead": instead})
 
-    name = "forget"
-    doc_purpose = "not here: use `clean STAGE`, or `run -a -s STAGE`"
-    instead = (
-        "there is no record of runs to forget: results are found by what they were made from. "
-        "`doit -a -s STAGE` makes one again, `doit clean STAGE` removes it"
+
+Forget, Ignore, ResetDep = (
+    _refused(*row)
+    for row in (
+        (
+            "forget",
+            "use `clean STAGE`, or `run -a -s STAGE`",
+            "there is no record of runs to forget: results are found by what they were made from. "
+            "`doit -a -s STAGE` makes one again, `doit clean STAGE` removes it",
+        ),
+        (
+            "ignore",
+            "name the stages that you want",
+            "a stage cannot be ignored, for what comes after it would be made from the wrong inputs; "
+            "name the stages that you want: `doit STAGE`",
+        ),
+        (
+            "reset-dep",
+            "nothing is recorded that could be reset",
+            "nothing is recorded that could be reset: `doit why` compares with what is there now, "
+            "`doit -a -s STAGE` makes a result again",
+        ),
     )
-
-
-class Ignore(_Refused):
-    """doit's ignore."""
-
-    name = "ignore"
-    doc_purpose = "not here: name the stages that you want"
-    instead = (
-        "a stage cannot be ignored, for what comes after it would be made from the wrong inputs; "
-        "name the stages that you want: `doit STAGE`"
-    )
-
-
-class ResetDep(_Refused):
-    """doit's reset-dep."""
-
-    name = "reset-dep"
-    doc_purpose = "not here: nothing is recorded that could be reset"
-    instead = (
-        "nothing is recorded that could be reset: `doit why` compares with what is there now, "
-        "`doit -a -s STAGE` makes a result again"
-    )
+)

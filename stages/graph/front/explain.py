@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import UsageError
-from .base import LOOK, Command
+from .base import LOOK, Command, option
 
 
 class Why(Command):
@@ -17,9 +17,7 @@ class Why(Command):
     doc_purpose = "say what is stale, why, and what follows"
     doc_usage = "[STAGE ...] [--json]"
     doc_description = "Costs no more than a run in which nothing is stale, needs no lock and changes no result."
-    cmd_options = (
-        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
-    )
+    cmd_options = (option("json", "json", "for programs"),)
 
     def _execute(self, json: bool, pos_args: Any = None) -> int:
         from ..decide.why import as_text, explain
@@ -87,9 +85,7 @@ class Inspect(Command):
         "PATH: an artifact, a file in one, a copy of one wherever it lies (it is known by its digest), "
         "or a bundle from elsewhere that holds a provenance.json."
     )
-    cmd_options = (
-        {"name": "json", "short": "", "long": "json", "type": bool, "default": False, "help": "for programs"},
-    )
+    cmd_options = (option("json", "json", "for programs"),)
 
     def _execute(self, json: bool, pos_args: Any = None) -> int:
         from ..manage.origin import inspect
@@ -107,7 +103,7 @@ class Inspect(Command):
         else:
             from shutil import get_terminal_size
 
-            from ..manage.origin_text import as_text
+            from ..show.origin_text import as_text
 
             text = as_text(found, get_terminal_size((120, 24)).columns)
         self.outstream.write(text + "\n")

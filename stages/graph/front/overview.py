@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from doit.cmd_base import check_tasks_exist
 
-from ..errors import UsageError
 from ..show.terminal import coloured, moves, shows_unicode
-from .base import LOOK, Command, graph_of
+from .base import LOOK, Command, graph_of, option
 
 
 class List(Command):
@@ -78,45 +76,31 @@ class GraphCommand(Command):
     doc_purpose = "draw the graph with each stage's state"
     doc_usage = "[STAGE ...]"
     doc_description = (
-        "Named stages and all that they need; every stage without a name. In the terminal; with --svg FILE or "
-        "--mermaid for a page. Edges that follow from others are left out. Like why, it needs no lock and changes "
+        "Named stages and all that they need; every stage without a name. In the terminal; with --mermaid for a "
+        "page. Edges that follow from others are left out. Like why, it needs no lock and changes "
         "no result."
     )
     cmd_options = (
-        {
-            "name": "svg",
-            "short": "",
-            "long": "svg",
-            "metavar": "FILE",
-            "type": str,
-            "default": "",
-            "help": "write a picture to this file",
-        },
-        {"name": "mermaid", "short": "", "long": "mermaid", "type": bool, "default": False, "help": "as Mermaid text"},
-        {"name": "every", "short": "", "long": "all", "type": bool, "default": False, "help": "draw every edge"},
-        {"name": "plain", "short": "", "long": "plain", "type": bool, "default": False, "help": "without the states"},
+        option("mermaid", "mermaid", "as Mermaid text"),
+        option("every", "all", "draw every edge"),
+        option("plain", "plain", "without the states"),
     )
 
-    def _execute(self, svg: str, mermaid: bool, every: bool, plain: bool, pos_args: Any = None) -> int:
+    def _execute(self, mermaid: bool, every: bool, plain: bool, pos_args: Any = None) -> int:
         from ..decide.why import explain
-        from ..show.draw import Node, as_mermaid, as_svg, as_text
+        from ..show.draw import Node, as_mermaid, as_text
 
         graph = self.graph()
         names = self.stage_names(pos_args)
-        if svg and mermaid:
-            raise UsageError("--svg and --mermaid are two pictures; choose one")
         wanted = graph.plan.needed(names or graph.plan.order)
         states = {} if plain else {each.stage: each.state for each in explain(graph.look, names)}
         graph.look.cache.save()
         nodes = [
-            Node(name, stage.doc, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))
+            Node(name, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))
             for name in graph.plan.order
             if name in wanted and (stage := graph.plan.stages[name])
         ]
-        if svg:
-            with open(svg, "w", encoding="utf-8") as file:
-                file.write(as_svg(nodes, f"The stages of {os.path.basename(graph.plan.root)}", every))
-        elif mermaid:
+        if mermaid:
             self.outstream.write(as_mermaid(nodes, every))
         else:
             self.outstream.write(as_text(nodes, every, coloured(self.outstream), not shows_unicode(self.outstream)))

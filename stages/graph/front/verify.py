@@ -76,7 +76,9 @@ class Verify(Run):
 
             text = dumps(verify.as_json(verdicts), indent=1, ensure_ascii=False)
         else:
-            text = verify.as_text(verdicts)
+            from ..show.verdict_text import as_text
+
+            text = as_text(verdicts)
         sys.stdout.write(text + "\n")
         if update_lock:
             said = "was not written: see above" if not update else "written" if lock.save() else "is as it was"

@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass
-class Plan:
+class Removal:
     """What is to go."""
 
     entries: list[tuple[Entry, int]] = field(default_factory=list)  # with the bytes that each frees
@@ -46,7 +46,7 @@ class Plan:
     needed_bytes: int = 0  # of the kept ones, those that links need
 
 
-def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Plan:
+def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Removal:
     """Choose what goes: until the store holds `keep_bytes`, and whatever was not used for `older_than_s` seconds."""
     now = time.time()
     entries = {entry.key: entry for entry in _entries(look)}
@@ -56,7 +56,7 @@ def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Plan
         for inode in entry.inodes:
             owners[inode] = owners.get(inode, 0) + 1
     sizes = {inode: size for entry in entries.values() for inode, size in entry.inodes.items()}
-    found = Plan(kept_bytes=sum(sizes.values()), kept=len(entries))
+    found = Removal(kept_bytes=sum(sizes.values()), kept=len(entries))
     found.needed_bytes = sum({i: s for key in needed for i, s in entries[key].inodes.items()}.values())
     others = [entry for entry in entries.values() if entry.key not in needed]
     for entry in sorted(others, key=lambda each: (each.receipt is not None, each.used_s)):
@@ -76,7 +76,7 @@ def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Plan
     return found
 
 
-def remove(look: Look, chosen: Plan) -> None:
+def remove(look: Look, chosen: Removal) -> None:
     """Do it. For the lock's holder."""
     for entry, _ in chosen.entries:
         look.store.remove(entry.key)

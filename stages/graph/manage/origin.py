@@ -23,7 +23,7 @@ PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class Origin:
     """An artifact and what made it."""
 
     what: str  # what it is, for a person
@@ -50,7 +50,7 @@ class Step:
         }
 
 
-def inspect(look: Look, name: str) -> Found:
+def inspect(look: Look, name: str) -> Origin:
     """The chain behind `name`: a stage, or the path of an artifact, of a part of one or of a copy.
 
     Raises GraphError where there is no such thing, or nothing tells how it was made.
@@ -60,7 +60,7 @@ def inspect(look: Look, name: str) -> Found:
         receipt = look.linked_receipt(look.plan.stages[name])[1]
         if receipt is None:
             raise GraphError(f"stage {name} has no result; run `doit {name}`")
-        return Found(f"the result of {name}", _chain(look, stores, receipt))
+        return Origin(f"the result of {name}", _chain(look, stores, receipt))
     path = os.path.realpath(name)
     if not os.path.exists(path):
         raise GraphError(f"{name} is neither a stage nor a file; `doit list` shows the stages")
@@ -70,7 +70,7 @@ def inspect(look: Look, name: str) -> Found:
         if receipt is not None:
             part = "/".join(inside[1:])
             _check(name, store.entry(inside[0]), part, receipt)
-            return Found(f"{part or 'the result'} of {receipt['stage']}", _chain(look, stores, receipt))
+            return Origin(f"{part or 'the result'} of {receipt['stage']}", _chain(look, stores, receipt))
     digest = _digest(path)
     for match in (_same_output, _same_part):  # a copy of model.bin is export's, though a bundle holds it too
         for store in stores:
@@ -78,7 +78,7 @@ def inspect(look: Look, name: str) -> Found:
                 output = match(path, digest, store, receipt)
                 if output is not None:
                     what = f"a copy of {output or 'all'} of {receipt['stage']}"
-                    return Found(what, _chain(look, stores, receipt))
+                    return Origin(what, _chain(look, stores, receipt))
     told = _told(path)
     if told is None:
         raise GraphError(f"{name} (SHA-256 {digest}) is nothing that a result in {look.store.path} holds")
@@ -201,7 +201,7 @@ def _changed(look: Look, receipt: Receipt) -> list[str] | None:
 # ── The chain by a provenance.json ──
 
 
-def _told(path: str) -> Found | None:
+def _told(path: str) -> Origin | None:
     """The chain that a provenance.json tells, be it `path` itself or in the folder `path`."""
     file = f"{path}/{PROVENANCE}" if os.path.isdir(path) else path
     try:
@@ -218,7 +218,7 @@ def _told(path: str) -> Found | None:
                 if os.path.isfile(f"{path}/{output}"):
                     same = _digest(f"{path}/{output}") == made["digest"]
                     what += f"; {output} {'is' if same else 'is NOT'} the one that it names"
-    return Found(what, steps)
+    return Origin(what, steps)
 
 
 def _step_told(name: str, stages: Mapping[str, Any]) -> Step:

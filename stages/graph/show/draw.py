@@ -1,17 +1,15 @@
-"""Drawing a graph: nodes with their states in, text for the terminal, SVG or Mermaid out.
+"""Drawing a graph: nodes with their states in, text for the terminal or Mermaid out.
 
-Edges that follow from others are left out (layout.reduced) unless all are asked for. Equal graphs give equal bytes.
+Edges that follow from others are left out unless all are asked for. Equal graphs give equal bytes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
 
 from ..decide.why import FRESH, FROM_STORE, MAY_RUN, WILL_RUN
-from .layout import Point, lay_out, reduced
 
 
 @dataclass(frozen=True)
@@ -19,18 +17,17 @@ class Node:
     """One stage of a drawing."""
 
     name: str
-    doc: str
     state: str  # one of why's; "" to draw none
     inputs: tuple[str, ...]  # names of nodes that come before it
 
 
-# state -> (unicode mark, ASCII mark, terminal colour, CSS class)
+# state -> (unicode mark, ASCII mark, terminal colour)
 LOOKS = {
-    FRESH: ("●", "*", "32", "fresh"),
-    FROM_STORE: ("◉", "@", "36", "store"),
-    MAY_RUN: ("◐", "?", "33", "may"),
-    WILL_RUN: ("○", "o", "33", "run"),
-    "": ("●", "*", "0", "plain"),
+    FRESH: ("●", "*", "32"),
+    FROM_STORE: ("◉", "@", "36"),
+    MAY_RUN: ("◐", "?", "33"),
+    WILL_RUN: ("○", "o", "33"),
+    "": ("●", "*", "0"),
 }
 SHORT = {MAY_RUN: "may run"}
 # What a line looks like where it meets others, by (up, down, left, right).
@@ -42,6 +39,17 @@ def edges_of(nodes: Sequence[Node], every: bool) -> dict[str, list[str]]:
     """node -> the nodes that it is drawn behind."""
     inputs = {node.name: list(dict.fromkeys(node.inputs)) for node in nodes}
     return inputs if every else reduced(inputs)
+
+
+def reduced(inputs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Without the edges that follow from others: a -> c where there is a -> b -> c."""
+    above: dict[str, set[str]] = {}
+    for node, needed in inputs.items():
+        above[node] = set(needed).union(*(above[each] for each in needed))
+    return {
+        node: [each for each in dict.fromkeys(needed) if not any(each in above[other] for other in needed)]
+        for node, needed in inputs.items()
+    }
 
 
 # ── Text ──
@@ -113,77 +121,3 @@ def as_mermaid(nodes: Sequence[Node], every: bool = False) -> str:
         lines.append(f'  {number[node.name]}["{node.name}{below}"]')
     lines += [f"  {number[needed]} --> {number[name]}" for name in inputs for needed in inputs[name]]
     return "\n".join(lines) + "\n"
-
-
-# ── SVG ──
-
-CHARACTER = 8.0  # width of a character of the names, in px: 0.6 em of the widest fonts named below, and a little
-BOX_HEIGHT, ROW, GAP, MARGIN, PADDING = 44, 66, 46, 16, 12
-STYLE = """
-  text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1f2328 }
-  .state { font-size: 11px; fill: #59636e }
-  rect { fill: #ffffff; stroke: #818b98; stroke-width: 1.5 }
-  path { fill: none; stroke: #818b98; stroke-width: 1.5 }
-  marker path { fill: #818b98; stroke: none }
-  .fresh rect { stroke: #1a7f37 } .store rect { stroke: #0969da }
-  .may rect { stroke: #9a6700; stroke-dasharray: 5 3 } .run rect { stroke: #9a6700 }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #f0f6fc } .state { fill: #9198a1 }
-    rect { fill: #161b22; stroke: #656c76 } path { stroke: #656c76 } marker path { fill: #656c76 }
-    .fresh rect { stroke: #3fb950 } .store rect { stroke: #4493f8 }
-    .may rect { stroke: #d29922 } .run rect { stroke: #d29922 }
-  }
-"""
-
-
-def as_svg(nodes: Sequence[Node], title: str, every: bool = False) -> str:
-    """A picture that needs no other file and suits light and dark pages. Layers go from left to right."""
-    layout = lay_out(edges_of(nodes, every))
-    widths = [0.0] * layout.layers
-    for node in nodes:
-        layer = int(layout.places[node.name][0])
-        longest = max(len(node.name), len(SHORT.get(node.state, node.state)) * 11 / 13)
-        widths[layer] = max(widths[layer], longest * CHARACTER + 2 * PADDING)
-    lefts = [MARGIN + sum(widths[:layer]) + GAP * layer for layer in range(layout.layers)]
-    width = (lefts[-1] + widths[-1] if lefts else MARGIN) + MARGIN
-    height = (layout.rows - 1) * ROW + BOX_HEIGHT + 2 * MARGIN
-
-    def middle(point: Point) -> float:
-        return MARGIN + point[1] * ROW + BOX_HEIGHT / 2
-
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" '
-        f'height="{_n(height)}" role="img" aria-label={quoteattr(title)}>',
-        f"<title>{escape(title)}</title>",
-        f"<style>{STYLE}</style>",
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
-    ]
-    for (source, target), points in layout.edges.items():
-        layer, y = int(points[0][0]), middle(points[0])
-        course = [f"M{_n(lefts[layer] + widths[layer])},{_n(y)}"]
-        for point in points[1:]:
-            layer, before, y = int(point[0]), y, middle(point)
-            bend = lefts[layer] - GAP / 2
-            course.append(f"C{_n(bend)},{_n(before)} {_n(bend)},{_n(y)} {_n(lefts[layer])},{_n(y)}")
-            if point is not points[-1]:
-                course.append(f"H{_n(lefts[layer] + widths[layer])}")
-        lines.append(f'<path d="{" ".join(course)}" marker-end="url(#arrow)"><title>{source} → {target}</title></path>')
-    for node in nodes:
-        layer, top = int(layout.places[node.name][0]), middle(layout.places[node.name]) - BOX_HEIGHT / 2
-        centre = lefts[layer] + widths[layer] / 2
-        baseline = top + (19 if node.state else 26)
-        lines.append(f'<g class="{LOOKS[node.state][3]}"><title>{escape(f"{node.name}: {node.doc}")}</title>')
-        lines.append(
-            f'<rect x="{_n(lefts[layer])}" y="{_n(top)}" width="{_n(widths[layer])}" height="{BOX_HEIGHT}" rx="7"/>'
-            f'<text x="{_n(centre)}" y="{_n(baseline)}" text-anchor="middle">{escape(node.name)}</text>'
-        )
-        if node.state:
-            state = escape(SHORT.get(node.state, node.state))
-            lines.append(f'<text class="state" x="{_n(centre)}" y="{_n(top + 35)}" text-anchor="middle">{state}</text>')
-        lines.append("</g>")
-    return "\n".join([*lines, "</svg>"]) + "\n"
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

@@ -7,12 +7,12 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping
 
-from .origin import Found, Step
+from ..manage.origin import Origin, Step
 
 AS_TODAY, DIFFERS = "as in the tree today", "differ from the tree today"
 
 
-def as_text(found: Found, width: int = 120) -> str:
+def as_text(found: Origin, width: int = 120) -> str:
     """The chain as a tree: a stage, what is known of it, and below it what it was made from. Each stage once."""
     steps = {step.key: step for step in found.chain}
     lines = [found.what]
