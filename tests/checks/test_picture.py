@@ -13,5 +13,3 @@ def test_the_graph_in_the_documentation_is_the_real_one() -> None:
     text = (paths.ROOT / "docs/ARCHITECTURE.md").read_text(encoding="utf-8")
     advice = "put what `./doitw graph --mermaid --plain` prints into docs/ARCHITECTURE.md"
     assert f"```mermaid\n{drawn}```" in text, advice
-        "put what `./doitw graph --mermaid --plain` prints into docs/ARCHITECTURE.md"
-    )
