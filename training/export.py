@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from training import command, config
+from training.format.dtypes import Dtype, Stored, as_stored
+from training.format.families import expected_tensors
+from training.format.file import Golden, write_model
 from training.model import Llama
-from training.model_file import Dtype, Golden, as_stored, expected_tensors, write_model
 from training.tokenizer_file import FLAT_NAME, separator_of
 from training.tokenizer_file import load as load_tokenizer
 
@@ -45,13 +45,13 @@ RUN = (
 )  # of summary.json: what equal builds share
 
 
-def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mapping[str, NDArray[Any]]) -> Golden:
-    """torch's f32 logits of the last of ids, on one thread. weights: as they are stored; f16 is widened here."""
+def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mapping[str, Stored]) -> Golden:
+    """torch's f32 logits of the last of ids, on one thread. weights: as they are stored."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         llama = Llama(model, vocab_size)
-        llama.load_state_dict({name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.items()})
+        llama.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
         with torch.no_grad():
             logits = llama(torch.tensor([ids]))[0, -1]
     finally:
@@ -102,9 +102,8 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
         "run": {name: summary[name] for name in RUN},
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
-    return write_model(
-        out, settings, flat, None, stored, golden(shape, tokenizer.vocab_size, ids, stored), provenance, dtype
-    )
+    answer = golden(shape, tokenizer.vocab_size, ids, stored)
+    return write_model(out, settings, flat, stored, answer, provenance, dtype)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

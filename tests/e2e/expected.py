@@ -2,7 +2,7 @@
 
     python -m tests.e2e.expected MODEL.BIN EXPECTED.JSON [--n-ids 256] [--n-greedy 64]
 
-Reads the model file with `training.model_file` and runs `training.model` on the CPU, in f32 for the logits and in f64
+Reads the model file with `training.format.file` and runs `training.model` on the CPU, in f32 for the logits and in f64
 for the greedy tokens.
 
 The JSON: {ids, logits (base64 of little-endian f32, (T, V)), tolerance, greedy: {prompt, ids, margins}}.
@@ -20,8 +20,8 @@ import torch
 from pocketlm_tokenizer import Tokenizer
 
 from training.config import Model
+from training.format.file import ModelFile, read_model
 from training.model import Llama
-from training.model_file import ModelFile, read_model
 
 
 def load(file: ModelFile, dtype: torch.dtype) -> Llama:
@@ -29,7 +29,7 @@ def load(file: ModelFile, dtype: torch.dtype) -> Llama:
     not_shape = {"vocab_size", "bos_token_id", "eos_token_id"}
     shape = {key: value for key, value in file.config.items() if key not in not_shape}
     llama = Llama(Model(**shape), file.config["vocab_size"])
-    llama.load_state_dict({name: torch.from_numpy(values.astype(np.float32)) for name, values in file.tensors.items()})
+    llama.load_state_dict({name: torch.from_numpy(values) for name, values in file.tensors.items()})
     return llama.to(dtype).eval()
 
 

@@ -18,7 +18,8 @@ from pocketlm_tokenizer import Tokenizer
 
 from tests import oracles
 from tests.parity.models import config
-from training.model_file import Golden, expected_tensors, write_model
+from training.format.families import expected_tensors
+from training.format.file import Golden, write_model
 
 MARKUP = (
     "<img src=x onerror=\"document.title='taken'\">",
@@ -47,7 +48,7 @@ def main(out: Path) -> None:
     ids = tokenizer.encode("no words")
     logits = oracles.llama(shape, {name: torch.from_numpy(values) for name, values in tensors.items()}, ids)[-1]
     provenance = {"preset": MARKUP[0], "sample_prompts": list(MARKUP)}
-    write_model(out, shape, tokenizer.to_bytes(), None, tensors, Golden(ids, logits.numpy()), provenance)
+    write_model(out, shape, tokenizer.to_bytes(), tensors, Golden(ids, logits.numpy()), provenance)
 
 
 if __name__ == "__main__":

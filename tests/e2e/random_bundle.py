@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.parity.models import config, write_random_model
-from training.model_file import read_model
+from training.format.file import read_model
 
 # No size is a multiple of another, of 4 or of a workgroup where it need not be; GQA 3 and 1; d_head 16 to 128.
 SHAPES: tuple[dict[str, Any], ...] = (

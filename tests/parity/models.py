@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from tests import oracles
-from training.model_file import Dtype, Golden, as_stored, expected_tensors, write_model
+from training.format.dtypes import Dtype, Stored, as_stored
+from training.format.families import expected_tensors
+from training.format.file import Golden, Section, write_model
 
 # A tokenizer is opaque to the engine: `logits`, `inspect` and `bench` never open it.
 TOKENIZER = b"no tokenizer in a random model"
@@ -52,19 +54,26 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def write_random_model(
-    path: Path, config: dict[str, Any], seed: int, dtype: Dtype = "f32", tokenizer: bytes = TOKENIZER
+    path: Path,
+    config: dict[str, Any],
+    seed: int,
+    dtype: Dtype = "f32",
+    tokenizer: bytes = TOKENIZER,
+    sections: dict[str, Section] | None = None,
 ) -> RandomModel:
     """Write a model with weights of a size at which every layer matters and logits spread (sd about 1)."""
     rng = np.random.default_rng(seed)
-    stored: dict[str, np.ndarray[Any, Any]] = {}
+    stored: dict[str, Stored] = {}
     for spec in expected_tensors(config):
         if spec.f32_always:
             values = 1 + 0.2 * rng.standard_normal(spec.shape)
         else:
             values = rng.standard_normal(spec.shape) / np.sqrt(spec.shape[1])
         stored[spec.name] = as_stored(spec, values, dtype)
-    weights = {name: torch.from_numpy(values.astype(np.float32)) for name, values in stored.items()}
+    weights = {name: torch.from_numpy(tensor.values()) for name, tensor in stored.items()}
     ids = rng.integers(config["vocab_size"], size=min(9, config["ctx_len"])).tolist()
     golden = Golden(ids, oracles.llama(config, weights, ids)[-1].numpy())
-    write_model(path, config, tokenizer, None, stored, golden, {"test": "random weights", "seed": seed}, dtype)
+    write_model(
+        path, config, tokenizer, stored, golden, {"test": "random weights", "seed": seed}, dtype, "llama", sections
+    )
     return RandomModel(path, config, weights)

@@ -11,7 +11,7 @@ import torch
 from tests import oracles
 from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity
 from tests.parity.conftest import BUILD
-from training.model_file import ModelFile, read_model
+from training.format.file import ModelFile, read_model
 
 # `tiny` is there after `./doitw test`'s build: where it is not, the test fails and says so.
 PRESETS = sorted({"tiny", *(path.parent.name for path in BUILD.glob("*/model.bin"))})
@@ -25,7 +25,7 @@ def load(preset: str) -> tuple[Path, ModelFile]:
 
 
 def torch_logits(model: ModelFile, ids: list[int], dtype: torch.dtype) -> np.ndarray:
-    weights = {name: torch.from_numpy(values.astype(np.float32)).to(dtype) for name, values in model.tensors.items()}
+    weights = {name: torch.from_numpy(values).to(dtype) for name, values in model.tensors.items()}
     return oracles.llama(model.config, weights, ids).numpy()
 
 

@@ -14,7 +14,7 @@ import torch
 
 from tests.parity.conftest import Run
 from tests.parity.models import RandomModel, config, write_random_model
-from training import model_file
+from training.format.file import read_model
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer. " * 3
 
@@ -53,7 +53,7 @@ def test_generate_is_greedy_at_temperature_0(cli: Run, talking: RandomModel) -> 
     """The text is the decoded greedy continuation that `logits` gives, token by token."""
     from pocketlm_tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.from_bytes(model_file.read_model(talking.path).tokenizer_bytes)
+    tokenizer = Tokenizer.from_bytes(read_model(talking.path).tokenizer_bytes)
     ids = tokenizer.encode("To be")
     prompt = len(ids)
     for _ in range(12):
@@ -69,7 +69,7 @@ def test_generation_goes_on_past_the_end_of_the_context(cli: Run, talking: Rando
     """Three contexts long, greedy: when the context is full, its last half is read again; torch does the same."""
     from pocketlm_tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.from_bytes(model_file.read_model(talking.path).tokenizer_bytes)
+    tokenizer = Tokenizer.from_bytes(read_model(talking.path).tokenizer_bytes)
     window, said = tokenizer.encode(TEXT[:60]), []
     ctx_len = talking.config["ctx_len"]
     for _ in range(3 * ctx_len):
@@ -99,7 +99,7 @@ def test_auto_says_why_it_does_not_take_a_software_gpu(cli: Run, talking: Random
 
 def test_inspect_and_bench(cli: Run, talking: RandomModel) -> None:
     header = json.loads(cli("inspect", talking.path, "--json").stdout)
-    assert header == model_file.read_model(talking.path).header
+    assert header == read_model(talking.path).header
     text = cli("inspect", talking.path).stdout.decode()
     assert "model.layers.1.mlp.down_proj.weight" in text and "vocab_size" in text
     figures = json.loads(cli("bench", talking.path, "--json", "--runs", 1, "--device", "cpu").stdout)
@@ -123,6 +123,8 @@ def test_clear_failures(cli: Run, talking: RandomModel, tmp_path: Path) -> None:
     if os.geteuid() != 0:  # root reads everything
         empty.chmod(0)
         expect_failure(cli("inspect", empty), 1, "Permission denied")
+    quantised = write_random_model(tmp_path / "q8.bin", config(d_ff=64), 1, "q8_0").path
+    expect_failure(cli("logits", quantised, "--ids", "1", *cpu), 1, "does not run", "embed_tokens", "q8_0", "newer")
     random_tokenizer = write_random_model(tmp_path / "random.bin", config(), 1).path
     expect_failure(cli("generate", random_tokenizer, "--prompt", "x", *cpu), 1, "tokenizer")
 

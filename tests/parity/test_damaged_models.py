@@ -20,17 +20,41 @@ from hypothesis import strategies as st
 
 from tests.parity.conftest import Run
 from tests.parity.models import config, write_random_model
-from training import model_file as mf
+from training.format import file as mf
+from training.format.errors import ModelFileError
+from training.format.file import Section
 
 SHAPE = config(n_layer=1, n_head=1, n_kv_head=1, d_model=6, d_head=4, d_ff=5, vocab_size=9)
 SIZES = [0, 1, 2, 3, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 62, 1 << 63, (1 << 64) - 1, 1 << 64, 10**400, -1, -1 << 63]
-WORDS = ["", "f16", "q8_0", "x" * 64, "0" * 64, "é", "\ud800", "\x1b[2J", "model.norm.weight"]
+WORDS = [
+    "",
+    "f16",
+    "q8_0",
+    "bf16",
+    "qwen2",
+    "chat_template",
+    "x" * 64,
+    "0" * 64,
+    "é",
+    "\ud800",
+    "\x1b[2J",
+    "model.norm.weight",
+]
 VALUES: list[Any] = [*SIZES, *WORDS, True, None, 1.5, 1e308, [], {}, [1], [[1 << 63]], {"a": 1}]
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_random_model(tmp_path_factory.mktemp("good") / "m.bin", SHAPE, 4).path.read_bytes()
+
+
+@pytest.fixture(scope="module", params=["q8_0", "q4_0"])
+def quantised(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file in blocks, with an optional section of each kind: known, required, unknown."""
+    shape = {**SHAPE, "n_head": 2, "n_kv_head": 2, "d_model": 32, "d_head": 16, "d_ff": 32}
+    sections = {"chat_template": Section("{{é}}".encode(), required=True), "zzz": Section(b"\xff" * 300)}
+    path = tmp_path_factory.mktemp("quantised") / "m.bin"
+    return write_random_model(path, shape, 4, request.param, sections=sections).path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +69,7 @@ def check(cli: Run, path: Path, data: bytes) -> str:
     said = done.stderr.decode()
     try:
         read = mf.read_model(path)
-    except mf.ModelFileError as error:
+    except ModelFileError as error:
         name = type(error).__name__
         assert (done.returncode, done.stdout) == (1, b"") and said.count("\n") == 1, f"{error}\nRust: {said or 'reads'}"
         assert f"m.bin: {name}: " in said, f"{error}\nRust: {said}"
@@ -67,12 +91,12 @@ def with_header(data: bytes, header: object) -> bytes:
     _, _, _, old_offset, old_nbytes, _ = mf.PREFIX.unpack(data[:64])
     offset = (64 + len(text) + 255) // 256 * 256
     digest = hashlib.sha256(text).digest()
-    prefix = mf.PREFIX.pack(mf.MAGIC, 1, len(text), offset, old_nbytes - old_offset + offset, digest)
+    prefix = mf.PREFIX.pack(mf.MAGIC, mf.VERSION, len(text), offset, old_nbytes - old_offset + offset, digest)
     return (prefix + text).ljust(offset, b"\0") + data[old_offset:]
 
 
 def sections(header: dict[str, Any]) -> list[dict[str, Any]]:
-    return [header["tokenizer"], header["golden"]["logits"], *header["tensors"]]
+    return [header["tokenizer"], header["golden"]["logits"], *header["sections"], *header["tensors"]]
 
 
 def containers(value: Any) -> Iterator[Any]:
@@ -107,11 +131,35 @@ def test_sizes_of_the_prefix(cli: Run, place: Path, good: bytes) -> None:
                 assert name in {"UnsupportedVersion", "BadLength", "Truncated"}
 
 
+def test_blocks_and_sections(cli: Run, place: Path, quantised: bytes) -> None:
+    """Scales that are not finite, a template that is not UTF-8, rows that are no whole blocks, new sections."""
+    assert check(cli, place, quantised) == ""
+    for index, section in enumerate(sections(header_of(quantised))):
+        header, data = header_of(quantised), bytearray(quantised)
+        start, end = section["offset"], section["offset"] + section["nbytes"]
+        data[end - 2 : end] = b"\xff\x7c"  # NaN in f16; in f32 a number below 1e38
+        sections(header)[index]["sha256"] = hashlib.sha256(data[start:end]).hexdigest()
+        expected = "BadSection" if section.get("name") == "chat_template" else ""
+        expected = "NotFinite" if section.get("dtype", "f32") != "f32" else expected
+        assert check(cli, place, with_header(bytes(data), header)) == expected, section
+    header = header_of(quantised)
+    header["sections"][1]["required"] = True
+    assert check(cli, place, with_header(quantised, header)) == "Unsupported"
+    header["sections"][1]["name"] = "samples"
+    assert check(cli, place, with_header(quantised, header)) == ""
+    header["config"]["d_ff"] = header["tensors"][7]["shape"][0] = header["tensors"][8]["shape"][0] = 33
+    header["tensors"][9]["shape"][1] = 33
+    assert check(cli, place, with_header(quantised, header)) == "BadConfig"
+
+
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_a_header_with_repaired_checksums(cli: Run, place: Path, good: bytes, data: st.DataObject) -> None:
+def test_a_header_with_repaired_checksums(
+    cli: Run, place: Path, good: bytes, quantised: bytes, data: st.DataObject
+) -> None:
     """One or two values anywhere replaced, taken out or put in twice."""
-    header = header_of(good)
+    start = data.draw(st.sampled_from([good, quantised]))
+    header = header_of(start)
     for _ in range(data.draw(st.integers(1, 2))):
         holder = data.draw(st.sampled_from(list(containers(header))))
         key = data.draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder))))
@@ -124,7 +172,7 @@ def test_a_header_with_repaired_checksums(cli: Run, place: Path, good: bytes, da
             holder.append(holder[key])
         else:
             holder[f"{key}s"] = holder[key]
-    check(cli, place, with_header(good, header))
+    check(cli, place, with_header(start, header))
 
 
 @pytest.mark.parametrize("depth", [1, 29, 30, 31, 32, 33, 900, 100_000])
@@ -137,7 +185,9 @@ def test_nesting(cli: Run, place: Path, good: bytes, depth: int, mark: str) -> N
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).replace('"SEED"', value).encode()
     offset = (64 + len(text) + 255) // 256 * 256
     old = mf.PREFIX.unpack(good[:64])[3]
-    prefix = mf.PREFIX.pack(mf.MAGIC, 1, len(text), offset, len(good) - old + offset, hashlib.sha256(text).digest())
+    prefix = mf.PREFIX.pack(
+        mf.MAGIC, mf.VERSION, len(text), offset, len(good) - old + offset, hashlib.sha256(text).digest()
+    )
     name = check(cli, place, (prefix + text).ljust(offset, b"\0") + good[old:])
     assert (name == "BadHeader") is (depth > 30)
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity, tolerance
 from tests.parity.models import RandomModel, config, write_random_model
-from training.model_file import Dtype
+from training.format.dtypes import Dtype
 
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},

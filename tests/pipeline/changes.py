@@ -81,9 +81,13 @@ MODULES: dict[str, str] = {
     "documents": "corpus tokenizer shards",
     "evaluate": "train",
     "export": "export",
+    "format/__init__": "export",
+    "format/dtypes": "export",
+    "format/errors": "export",
+    "format/families": "export",
+    "format/file": "export",
+    "format/header": "export",
     "model": "train export",
-    "model_file": "export",
-    "model_header": "export",
     "parts": "corpus tokenizer shards",
     "plot": "train",
     "progress": "train",
@@ -118,7 +122,7 @@ CHANGES = (
     # ── Python ──
     Change("the loss curve's size", "training/plot.py", "= 720, 400", "= 720, 410", "train", real=True),
     Change("how documents are cleaned", "training/clean.py", "", "_Y = 1\n", "corpus", real=True),
-    Change("how model.bin is written", "training/model_file.py", "", "_Y = 1\n", "export", real=True),
+    Change("how model.bin is written", "training/format/file.py", "", "_Y = 1\n", "export", real=True),
     # ── Rust ──
     Change(
         "a comment in the tokenizer crate",

@@ -287,7 +287,7 @@ def test_a_journal_that_lost_lines(tmp_path: Path) -> None:
 @pytest.fixture
 def trained(tiny: Path, tmp_path: Path) -> Path:
     """What export reads of a training run, with random weights."""
-    from training.model_file import expected_tensors
+    from training.format.families import expected_tensors
 
     tokenizer = tokenizer_file.load(tiny / "tokenizer")
     shape = {**params()["params"]["model"], "vocab_size": tokenizer.vocab_size}

@@ -229,7 +229,7 @@ def test_errors(train: Callable[..., Path], overrides: dict[str, str], profile: 
 
 def test_the_commands_from_text_to_model(tmp_path: Path) -> None:
     """The thin path as it is typed: a parameter file or a preset, one process a step."""
-    from training.model_file import read_model
+    from training.format.file import read_model
 
     given = ("--preset", "tiny", "--set", "train.steps=12", "--set", "train.sample_tokens=4")
     corpus, tokenizer = tmp_path / "corpus", tmp_path / "tokenizer"

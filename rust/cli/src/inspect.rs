@@ -60,7 +60,7 @@ fn describe(model: &Model) -> anyhow::Result<String> {
     writeln!(
         text,
         "KV cache: {} bytes a token",
-        cache_floats * Dtype::F32.nbytes()
+        Dtype::F32.nbytes(cache_floats)
     )?;
     for part in ["config", "provenance"] {
         writeln!(text, "\n{part}")?;

@@ -1,11 +1,32 @@
 //! The first inputs of each corpus, made in code: no such file is in git.
 
+use pocketlm_inference::format::Dtype;
 use pocketlm_tokenizer::train::{TrainConfig, train};
 use serde_json::json;
 
 use crate::model_writer::{File, Shape};
 
 const TEXT: &str = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer é ß 日本 🙂 2026";
+
+/// A small model in a block format, with optional sections of every kind.
+pub fn quantised_file(dtype: Dtype) -> File {
+    let mut file = File::random(
+        Shape {
+            n_layer: 1,
+            n_head: 1,
+            n_kv_head: 1,
+            d_model: 32,
+            d_head: 32,
+            d_ff: 32,
+            dtype,
+            ..Shape::TINY
+        },
+        3,
+    );
+    file.add_section("chat_template", true, "{{é}}".as_bytes());
+    file.add_section("zzz", false, &[0xff; 40]);
+    file
+}
 
 /// A small model whose header is followed by much padding, so that a longer header moves no section.
 pub fn model_file() -> File {
@@ -16,6 +37,7 @@ pub fn model_file() -> File {
         },
         1,
     );
+    file.add_section("chat_template", false, b"{{x}}");
     let mut padding = String::new();
     loop {
         let bytes = file.bytes();
@@ -55,13 +77,15 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             File::random(
                 Shape {
                     tie_embeddings: false,
-                    f16: true,
+                    dtype: Dtype::F16,
                     eos_token_id: Some(3),
                     ..Shape::TINY
                 },
                 2,
             )
             .bytes(),
+            quantised_file(Dtype::Q8_0).bytes(),
+            quantised_file(Dtype::Q4_0).bytes(),
         ],
         "model_header" => {
             let bytes = model_file().bytes();

@@ -10,13 +10,11 @@ use alloc::vec::Vec;
 
 use crate::cpu::CpuEngine;
 use crate::error::EngineError;
-use crate::format::Model;
 #[cfg(feature = "gpu")]
 use crate::gpu::{GpuEngine, Phase};
+use crate::limits::PREFILL_CHUNK;
+use crate::model::Model;
 use crate::sampling::Sampling;
-
-/// Tokens of a prompt that are read at once. A caller that wants to be able to stop gives prompts in pieces of this size.
-pub const PREFILL_CHUNK: usize = 64;
 
 /// A loaded model, ready to run on one backend.
 #[allow(
@@ -32,7 +30,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Tokens of a prompt that are read at once.
+    /// Tokens of a prompt that are read at once. A caller that wants to be able to stop gives prompts in pieces of this size.
     pub const PREFILL_CHUNK: usize = PREFILL_CHUNK;
 
     /// Run `model` on the CPU.
@@ -98,7 +96,7 @@ impl Engine {
         }
     }
 
-    /// Read tokens into the cache and compute the logits of the last one, in chunks of [`PREFILL_CHUNK`].
+    /// Read tokens into the cache and compute the logits of the last one, in chunks of [`PREFILL_CHUNK`](Self::PREFILL_CHUNK).
     ///
     /// # Errors
     /// [`EngineError::TokenOutOfRange`] and [`EngineError::ContextFull`] before anything is read; the GPU's errors.

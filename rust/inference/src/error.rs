@@ -1,6 +1,6 @@
 //! Every way in which the engine can fail, as data: what, where, expected, got, and advice.
 //!
-//! [`FormatError`] has exactly the names of `training/FORMAT.md` §4; Python's `training.model_file` raises the same ones.
+//! [`FormatError`] has exactly the names of `training/FORMAT.md` §4; Python's `training.format` raises the same ones.
 
 use alloc::string::String;
 
@@ -23,7 +23,7 @@ pub enum FormatError {
         /// The first eight bytes.
         got: [u8; 8],
     },
-    /// The version reads as 1 when its bytes are swapped: a big-endian writer.
+    /// The version reads as a known one when its bytes are swapped: a big-endian writer.
     #[error("wrong byte order: the version reads as {got:#010x}; model.bin is little-endian")]
     ByteOrder {
         /// The version as read.
@@ -65,6 +65,16 @@ pub enum FormatError {
         /// What stands there.
         got: String,
     },
+    /// A sound file that needs a newer reader: an architecture, a dtype or a required section that this one does not know.
+    #[error("{path}: this engine reads {expected}, got {got}")]
+    Unsupported {
+        /// The field, as `architecture` or `tensors[3].dtype`.
+        path: String,
+        /// What is read.
+        expected: String,
+        /// What the file asks for.
+        got: String,
+    },
     /// A field out of its bounds, or a tensor list other than the one that the configuration asks for.
     #[error("{path}: expected {expected}, got {got}")]
     BadConfig {
@@ -96,7 +106,7 @@ pub enum FormatError {
     /// SHA-256 of a section.
     #[error("{section} should have the SHA-256 {expected}, it has {got}")]
     SectionChecksum {
-        /// `tokenizer`, `golden.logits` or a tensor's name.
+        /// `tokenizer`, `golden.logits`, `section NAME` or a tensor's name.
         section: String,
         /// The digest of the header, hexadecimal.
         expected: String,
@@ -112,6 +122,16 @@ pub enum FormatError {
         index: u64,
         /// The value.
         got: f32,
+    },
+    /// A known optional section whose content is not what its name promises.
+    #[error("{section}: expected {expected}, got {got}")]
+    BadSection {
+        /// `section NAME`.
+        section: String,
+        /// What it should hold.
+        expected: String,
+        /// What it holds.
+        got: String,
     },
     /// The file is larger than what can be held in memory.
     #[error("{what} needs {needed_bytes} bytes")]
@@ -139,11 +159,13 @@ impl FormatError {
             Self::BadLength { .. } => "BadLength",
             Self::HeaderChecksum { .. } => "HeaderChecksum",
             Self::BadHeader { .. } => "BadHeader",
+            Self::Unsupported { .. } => "Unsupported",
             Self::BadConfig { .. } => "BadConfig",
             Self::BadOffset { .. } => "BadOffset",
             Self::NonZeroPadding { .. } => "NonZeroPadding",
             Self::SectionChecksum { .. } => "SectionChecksum",
             Self::NotFinite { .. } => "NotFinite",
+            Self::BadSection { .. } => "BadSection",
             Self::OutOfMemory { .. } => "OutOfMemory",
         }
     }
@@ -155,6 +177,12 @@ pub enum EngineError {
     /// The model file is broken.
     #[error("{name}: {0}", name = .0.name())]
     Format(FormatError),
+    /// The file is sound, but the engine cannot run such a model.
+    #[error("this engine does not run {what}")]
+    Unsupported {
+        /// What is missing, as "the architecture qwen2".
+        what: String,
+    },
     /// A buffer could not be allocated.
     #[error("out of memory: {what} needs {needed_bytes} bytes")]
     OutOfMemory {
@@ -283,7 +311,7 @@ impl EngineError {
             Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
                 "out-of-memory"
             }
-            Self::Format(_) | Self::BadLogits { .. } => "bad-model",
+            Self::Format(_) | Self::Unsupported { .. } | Self::BadLogits { .. } => "bad-model",
             Self::NoAdapter { .. } | Self::Gpu { .. } => "no-engine",
             Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => "wrong-numbers",
             Self::DeviceLost { .. } => "device-lost",
@@ -311,7 +339,10 @@ impl EngineError {
                 "Give the model.bin that `doit export` writes."
             }
             Self::Format(FormatError::UnsupportedVersion { .. }) => {
-                "Export the model again with the version of PocketLM that runs it."
+                "Export the model again with the version of PocketLM that runs it (`doit export`)."
+            }
+            Self::Format(FormatError::Unsupported { .. }) | Self::Unsupported { .. } => {
+                "Use a newer PocketLM, or export the model again in a form that this one runs."
             }
             Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
                 "Use a smaller model or a shorter context, or free some memory."

@@ -6,8 +6,9 @@
 use alloc::vec::Vec;
 
 use crate::cursor::check_vocabulary;
-use crate::engine::{Engine, PREFILL_CHUNK};
+use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::limits::PREFILL_CHUNK;
 use crate::sampling::{Sampling, random_u32};
 
 /// Why a generation ended.

@@ -4,15 +4,19 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`format`] | parses `model.bin` with every check of `training/FORMAT.md`; [`Model`] owns the bytes |
+//! | [`error`], [`limits`], `memory` | failures as data; constants that several rooms share; large buffers without aborts |
+//! | [`mod@format`] | parses `model.bin` with every check of `training/FORMAT.md` |
+//! | [`model`] | [`Model`]: which tensor plays which part, by architecture |
 //! | [`weights`] | a matrix as it lies in the file, f32 or f16 |
 //! | [`rope`] | the tables of cosines and sines that both backends read |
+//! | [`sampling`] | temperature, top-k, top-p and the counter-based random numbers |
 //! | `cursor` | where a backend stands in its cache, and what does not fit there |
 //! | [`cpu`] | the CPU backend: one plain function a GPU kernel, the same names, the oracle of the GPU's |
 //! | `gpu` | the wgpu backend (feature `gpu`), kernels in `shaders/` |
-//! | [`sampling`] | temperature, top-k, top-p and the counter-based random numbers |
 //! | [`engine`] | [`Engine`]: one face for both backends |
 //! | [`generate`] | [`Generator`]: the loop that the command line and the browser share |
+//!
+//! Imports only point up in this list.
 //!
 //! `#![no_std]` + alloc: no files, no threads, no clock. Shapes are named by letters: `T` tokens of this call, `C` `d_model`,
 //! `H` heads, `D` `d_head`, `F` `d_ff`, `V` `vocab_size`, `S` positions of the KV cache.
@@ -33,14 +37,17 @@ pub mod format;
 pub mod generate;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod limits;
 mod memory;
+pub mod model;
 pub mod rope;
 pub mod sampling;
 pub mod weights;
 
 pub use engine::Engine;
 pub use error::{EngineError, FormatError};
-pub use format::{Config, Model};
+pub use format::Config;
 pub use generate::Generator;
+pub use model::Model;
 pub use sampling::Sampling;
 pub use weights::Weights;

@@ -7,7 +7,7 @@ mod model_writer;
 use model_writer::{Random, f16_bits};
 use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
-use pocketlm_inference::format::Config;
+use pocketlm_inference::format::{Architecture, Config};
 use pocketlm_inference::rope::RopeTable;
 use proptest::prelude::*;
 
@@ -100,6 +100,7 @@ fn heads() -> impl Strategy<Value = Heads> {
 
 fn rope(heads: Heads, theta: f64) -> RopeTable {
     RopeTable::new(&Config {
+        architecture: Architecture::Llama,
         n_layer: 1,
         n_head: heads.n_head as u32,
         n_kv_head: heads.n_kv_head as u32,

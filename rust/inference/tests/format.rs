@@ -3,8 +3,9 @@
 mod model_writer;
 
 use model_writer::{File, Shape, assemble_text};
-use pocketlm_inference::Weights;
-use pocketlm_inference::{FormatError, Model};
+use pocketlm_inference::format::Dtype;
+use pocketlm_inference::weights::LayerWeights;
+use pocketlm_inference::{FormatError, Model, Weights};
 use serde_json::{Value, json};
 
 /// A file whose header is followed by much padding, so that a change of the header moves no section.
@@ -41,7 +42,7 @@ fn reads_back_what_was_written() {
         Shape::TINY,
         Shape {
             tie_embeddings: false,
-            f16: true,
+            dtype: Dtype::F16,
             eos_token_id: Some(3),
             ..Shape::TINY
         },
@@ -49,7 +50,8 @@ fn reads_back_what_was_written() {
         let mut file = File::random(shape, 7);
         let logits: Vec<f32> = (0..11).map(|i| i as f32 / 8.0).collect();
         file.set_golden(&logits);
-        file.header["tokenizer"]["chat_template"] = json!("{{x}}");
+        file.add_section("chat_template", false, b"{{x}}");
+        file.add_section("notes", false, b"what this reader does not know");
         let bytes = file.bytes();
         let model = Model::parse(bytes.clone()).unwrap();
         assert_eq!(
@@ -58,22 +60,29 @@ fn reads_back_what_was_written() {
         );
         assert_eq!(model.tokenizer_bytes(), b"tokenizer");
         assert_eq!(model.chat_template(), Some("{{x}}"));
-        assert_eq!(model.file_nbytes(), bytes.len());
+        assert_eq!(
+            model.section("notes"),
+            Some(&b"what this reader does not know"[..])
+        );
+        assert_eq!(model.file_nbytes(), bytes.len() as u64);
         let header: Value = serde_json::from_str(model.header_json()).unwrap();
         assert_eq!(header["config"], file.header["config"]);
         assert_eq!(
             (model.config().n_kv_head, model.config().eos_token_id),
             (2, shape.eos_token_id)
         );
-        assert_eq!(model.tensors().len(), file.sections.len() - 2);
-        for (tensor, section) in model.tensors().zip(&file.sections[2..]) {
+        assert_eq!(model.tensors().len(), file.sections.len() - 4);
+        for (tensor, section) in model.tensors().zip(&file.sections[4..]) {
             assert_eq!(tensor.bytes, section, "{}", tensor.name);
         }
         let down = model.tensor("model.layers.1.mlp.down_proj.weight").unwrap();
-        assert_eq!((down.shape, down.weights().len()), (&[5, 7][..], 35));
+        assert_eq!((down.shape, Weights::of(down).len()), (&[5, 7][..], 35));
         assert!(model.tensor("lm_head.weight").is_some() != shape.tie_embeddings);
         let same = |a: Weights<'_>, b: Weights<'_>| (0..a.len()).all(|i| a.get(i) == b.get(i));
-        assert!(same(model.layer(1).down_proj, down.weights()));
+        assert!(same(
+            LayerWeights::of(&model, 1).down_proj,
+            Weights::of(down)
+        ));
     }
 }
 
@@ -83,7 +92,7 @@ fn f16_weights_have_the_values_of_the_f32_ones() {
         File::random(Shape::TINY, 3),
         File::random(
             Shape {
-                f16: true,
+                dtype: Dtype::F16,
                 ..Shape::TINY
             },
             3,
@@ -94,8 +103,9 @@ fn f16_weights_have_the_values_of_the_f32_ones() {
         Model::parse(narrow.bytes()).unwrap(),
     );
     for (a, b) in wide.tensors().zip(narrow.tensors()) {
-        for i in 0..a.weights().len() {
-            assert_eq!(a.weights().get(i), b.weights().get(i), "{}[{i}]", a.name);
+        let (name, a, b) = (a.name, Weights::of(a), Weights::of(b));
+        for i in 0..a.len() {
+            assert_eq!(a.get(i), b.get(i), "{name}[{i}]");
         }
     }
 }
@@ -140,8 +150,10 @@ fn each_field_of_the_prefix() {
     assert_eq!(with(0, b"POCKETLN").name(), "BadMagic");
     assert_eq!(with(0, b"GGUF").name(), "BadMagic");
     assert_eq!(with(8, &1u32.to_be_bytes()).name(), "ByteOrder");
+    assert_eq!(with(8, &2u32.to_be_bytes()).name(), "ByteOrder");
     assert_eq!(with(8, &0u32.to_le_bytes()).name(), "UnsupportedVersion");
-    assert_eq!(with(8, &2u32.to_le_bytes()).name(), "UnsupportedVersion");
+    assert_eq!(with(8, &1u32.to_le_bytes()).name(), "UnsupportedVersion");
+    assert_eq!(with(8, &3u32.to_le_bytes()).name(), "UnsupportedVersion");
     assert_eq!(with(12, &u32::MAX.to_le_bytes()).name(), "BadLength");
     assert_eq!(with(12, &0u32.to_le_bytes()).name(), "BadLength");
     assert_eq!(with(16, &0u64.to_le_bytes()).name(), "BadLength");
@@ -153,11 +165,19 @@ fn each_field_of_the_prefix() {
     assert_eq!(with(32, &[0; 32]).name(), "HeaderChecksum");
 }
 
+/// An entry of `sections` that must not be skipped.
+fn section(name: &str) -> Value {
+    json!({"name": name, "nbytes": 0, "offset": 0, "required": true, "sha256": "0".repeat(64)})
+}
+
 /// Each change of the header, its checksum repaired: the pointer to the field, the new value, the error, the path it names.
 #[test]
 fn each_field_of_the_header() {
     #[rustfmt::skip]
     let cases = [
+        ("/architecture", json!("mamba"), "Unsupported", "architecture"),
+        ("/architecture", json!(1), "BadHeader", "architecture"),
+        ("/architecture", json!("qwen2"), "BadConfig", "tensors"),
         ("/config/n_layer", json!(0), "BadConfig", "config.n_layer"),
         ("/config/n_layer", json!(1025), "BadConfig", "config.n_layer"),
         ("/config/n_layer", json!(2), "BadConfig", "tensors"),
@@ -185,8 +205,8 @@ fn each_field_of_the_header() {
         ("/config/tie_embeddings", json!(false), "BadConfig", "tensors"),
         ("/config/tie_embeddings", json!(1), "BadHeader", "config.tie_embeddings"),
         ("/config/bos_token_id", json!(11), "BadConfig", "config.bos_token_id"),
-        ("/config/eos_token_id", json!(11), "BadConfig", "config.eos_token_id"),
-        ("/config/eos_token_id", json!(true), "BadHeader", "config.eos_token_id"),
+        ("/config/bos_token_id", json!(null), "BadHeader", "config.bos_token_id"),
+        ("/config/bos_token_id", json!(true), "BadHeader", "config.bos_token_id"),
         ("/config", json!([]), "BadHeader", "config"),
         ("/golden/ids", json!([]), "BadConfig", "golden.ids"),
         ("/golden/ids", json!(vec![0; 25]), "BadConfig", "golden.ids"),
@@ -200,12 +220,22 @@ fn each_field_of_the_header() {
         ("/provenance", json!({"x": "y".repeat(1 << 20)}), "BadHeader", "provenance"),
         ("/tensors", json!([]), "BadConfig", "tensors"),
         ("/tensors", json!({}), "BadHeader", "tensors"),
+        ("/sections", json!({}), "BadHeader", "sections"),
+        ("/sections", json!([1]), "BadHeader", "sections[0]"),
+        ("/sections", json!(vec![section("a"); 65]), "BadHeader", "sections"),
+        ("/sections", json!([section("a"), section("a")]), "BadHeader", "sections[1].name"),
+        ("/sections", json!([section("b"), section("a")]), "BadHeader", "sections[1].name"),
+        ("/sections", json!([section("")]), "BadHeader", "sections[0].name"),
+        ("/sections", json!([section("A")]), "BadHeader", "sections[0].name"),
+        ("/sections", json!([section(&"a".repeat(65))]), "BadHeader", "sections[0].name"),
+        ("/sections", json!([section("a")]), "Unsupported", "sections[0].name"),
+        ("/sections", json!([section("samples")]), "BadOffset", "sections[0].offset"),
         ("/tensors/0/dtype", json!("q8_0"), "BadConfig", "tensors[0].dtype"),
         ("/tensors/0/dtype", json!("q4_0"), "BadConfig", "tensors[0].dtype"),
-        ("/tensors/0/dtype", json!("bf16"), "BadConfig", "tensors[0].dtype"),
-        ("/tensors/0/dtype", json!("f16"), "BadConfig", "tensors[2].dtype"),
+        ("/tensors/0/dtype", json!("bf16"), "Unsupported", "tensors[0].dtype"),
+        ("/tensors/0/dtype", json!("f16"), "BadOffset", "tensors[0].nbytes"),
         ("/tensors/1/dtype", json!("f16"), "BadConfig", "tensors[1].dtype"),
-        ("/tensors/3/dtype", json!("f16"), "BadConfig", "tensors[3].dtype"),
+        ("/tensors/1/dtype", json!("q8_0"), "BadConfig", "tensors[1].dtype"),
         ("/tensors/3/name", json!("x"), "BadConfig", "tensors[3].name"),
         ("/tensors/3/shape", json!([12]), "BadConfig", "tensors[3].shape"),
         ("/tensors/3/shape", json!([5, 12]), "BadConfig", "tensors[3].shape"),
@@ -220,7 +250,6 @@ fn each_field_of_the_header() {
         ("/tokenizer/offset", json!(0), "BadOffset", "tokenizer.offset"),
         ("/tokenizer/nbytes", json!(u64::MAX), "BadOffset", "tokenizer.nbytes"),
         ("/tokenizer/nbytes", json!(1u64 << 40), "BadOffset", "tokenizer.nbytes"),
-        ("/tokenizer/chat_template", json!(0), "BadHeader", "tokenizer.chat_template"),
         ("/tokenizer/sha256", json!("0".repeat(64)), "SectionChecksum", "tokenizer"),
     ];
     for (pointer, value, name, path) in cases {
@@ -244,7 +273,7 @@ fn missing_and_unknown_keys() {
         ("/golden", "ids"),
         ("/golden/logits", "nbytes"),
         ("/tensors/1", "shape"),
-        ("/tokenizer", "chat_template"),
+        ("/tokenizer", "sha256"),
     ] {
         let object = |header: &mut Value, change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
             change(header.pointer_mut(parent).unwrap().as_object_mut().unwrap());
@@ -274,7 +303,7 @@ fn a_header_that_is_not_canonical() {
     let text = String::from_utf8(good[64..64 + header_nbytes(&good)].to_vec()).unwrap();
     assert!(Model::parse(assemble_text(text.as_bytes(), &file.sections)).is_ok());
     for (from, to) in [
-        ("{\"config\"", "{ \"config\""),
+        ("{\"architecture\"", "{ \"architecture\""),
         ("\"made by\":\"a test\"", "\"made by\":\"a tést\""),
         (
             "\"made by\":\"a test\"",
@@ -344,7 +373,7 @@ fn not_finite_values_are_named_with_their_index() {
         let file = File::random(
             Shape {
                 n_layer: 1,
-                f16,
+                dtype: if f16 { Dtype::F16 } else { Dtype::F32 },
                 ..Shape::TINY
             },
             1,

@@ -7,8 +7,8 @@ mod model_writer;
 use std::sync::Arc;
 
 use model_writer::{File, Random, Shape};
-use pocketlm_inference::engine::PREFILL_CHUNK;
 use pocketlm_inference::generate::FinishReason;
+use pocketlm_inference::limits::PREFILL_CHUNK;
 use pocketlm_inference::{Engine, EngineError, Generator, Model, Sampling};
 use pollster::block_on;
 

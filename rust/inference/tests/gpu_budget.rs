@@ -8,7 +8,8 @@ mod gpu_support;
 
 use gpu_support::{SHAPES, gpu_engine, model};
 use pocketlm_inference::Sampling;
-use pocketlm_inference::gpu::{Counts, GpuEngine, RING};
+use pocketlm_inference::gpu::{Counts, GpuEngine};
+use pocketlm_inference::limits::RING;
 use pollster::block_on;
 
 const SAMPLING: Sampling = Sampling {

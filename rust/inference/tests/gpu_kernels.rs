@@ -13,7 +13,7 @@ use kernel::Gpu;
 use pocketlm_inference::Config;
 use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::gpu::{Step, constants};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::sampling::Sampling;
@@ -31,6 +31,7 @@ fn configs() -> [Config; 3] {
     ]
     .map(
         |(d_model, n_head, n_kv_head, d_head, d_ff, vocab_size)| Config {
+            architecture: Architecture::Llama,
             n_layer: 1,
             n_head,
             n_kv_head,

@@ -6,7 +6,7 @@ use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
-use pocketlm_inference::format::{Config, Dtype};
+use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::gpu::{Binding, KERNELS, Kernel, Split, Step, Tuning, constants};
 
 /// `unpack2x16float` is core WGSL; naga has a capability for it because old OpenGL lacks it. Nothing else: no f16, no subgroups.
@@ -25,6 +25,7 @@ fn parse(kernel: Kernel) -> Module {
 /// The constants of every variant that the engine compiles, and the corners.
 fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
     let config = |d_model, n_head, n_kv_head, d_head, vocab_size| Config {
+        architecture: Architecture::Llama,
         n_layer: 1,
         n_head,
         n_kv_head,

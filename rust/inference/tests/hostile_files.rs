@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model_writer::{File, Random, Shape, assemble_text};
+use pocketlm_inference::format::Dtype;
 use pocketlm_inference::{Engine, EngineError, FormatError, Model};
 use pollster::block_on;
 use proptest::prelude::*;
@@ -24,6 +25,26 @@ fn tiny() -> File {
         },
         1,
     )
+}
+
+/// A file in a block format, with optional sections of every kind.
+fn in_blocks(dtype: Dtype) -> File {
+    let mut file = File::random(
+        Shape {
+            n_layer: 1,
+            n_head: 1,
+            n_kv_head: 1,
+            d_model: 32,
+            d_head: 32,
+            d_ff: 32,
+            dtype,
+            ..Shape::TINY
+        },
+        3,
+    );
+    file.add_section("chat_template", true, "{{é}}".as_bytes());
+    file.add_section("zzz", false, &[0xff; 40]);
+    file
 }
 
 fn error(bytes: Vec<u8>) -> FormatError {
@@ -71,13 +92,15 @@ fn mutations_are_named_errors_or_models_that_run() {
         File::random(
             Shape {
                 tie_embeddings: false,
-                f16: true,
+                dtype: Dtype::F16,
                 eos_token_id: Some(3),
                 ..Shape::TINY
             },
             2,
         )
         .bytes(),
+        in_blocks(Dtype::Q8_0).bytes(),
+        in_blocks(Dtype::Q4_0).bytes(),
     ];
     let random = &mut Random(1);
     let (mut names, mut accepted) = (std::collections::BTreeMap::new(), 0);
@@ -105,8 +128,10 @@ fn mutations_are_named_errors_or_models_that_run() {
         "BadHeader",
         "BadConfig",
         "BadOffset",
+        "BadSection",
         "NonZeroPadding",
         "NotFinite",
+        "Unsupported",
     ] {
         assert!(
             names.contains_key(name),
@@ -156,7 +181,7 @@ fn a_header_longer_than_4_mib_is_refused_before_it_is_parsed() {
     }
     // Just below the limit: refused for what it says, not for its length.
     let long = json!("x".repeat((4 << 20) - 20_000));
-    let bytes = file.bytes_with_header(|header| header["tokenizer"]["chat_template"] = long);
+    let bytes = file.bytes_with_header(|header| header["tensors"][0]["name"] = long);
     assert_ne!(error(bytes).name(), "BadHeader");
 }
 
@@ -313,11 +338,16 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(
         free in free_form(), template in prop::option::of("[ -~]{0,40}"), ctx_len in 3u32..2000, theta in 1e-3f64..1e6, seed: u64, f16: bool,
-        tie_embeddings: bool,
+        tie_embeddings: bool, skipped: bool,
     ) {
-        let mut file = File::random(Shape { ctx_len, f16, tie_embeddings, ..Shape::TINY }, seed);
+        let mut file = File::random(Shape { ctx_len, dtype: if f16 { Dtype::F16 } else { Dtype::F32 }, tie_embeddings, ..Shape::TINY }, seed);
         file.header["provenance"]["free"] = free;
-        file.header["tokenizer"]["chat_template"] = json!(template);
+        if let Some(template) = &template {
+            file.add_section("chat_template", true, template.as_bytes());
+        }
+        if skipped {
+            file.add_section("zzz", false, &[0xff; 300]);
+        }
         file.header["config"]["rope_theta"] = json!(theta);
         let bytes = file.bytes();
         let model = hostile::read(bytes.clone()).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -327,7 +357,8 @@ proptest! {
         prop_assert_eq!((model.config().ctx_len, model.config().rope_theta), (ctx_len, theta));
         // What was read, written again from its parts, is the same file.
         let sections: Vec<Vec<u8>> = [model.tokenizer_bytes().to_vec(), bytemuck::cast_slice(model.golden().logits).to_vec()]
-            .into_iter().chain(model.tensors().map(|tensor| tensor.bytes.to_vec())).collect();
+            .into_iter().chain(["chat_template", "zzz"].iter().filter_map(|name| model.section(name)).map(<[u8]>::to_vec))
+            .chain(model.tensors().map(|tensor| tensor.bytes.to_vec())).collect();
         prop_assert_eq!(assemble_text(model.header_json().as_bytes(), &sections), bytes);
     }
 

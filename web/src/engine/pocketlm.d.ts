@@ -39,8 +39,8 @@ export interface ModelConfig {
     rope_theta: number;
     norm_eps: number;
     tie_embeddings: boolean;
-    bos_token_id: number | null;
-    eos_token_id: number | null;
+    bos_token_id?: number;
+    eos_token_id?: number;
 }
 
 /** The header of model.bin, as far as a page shows it. `provenance` is free in form. */

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use pocketlm_inference::format::Dtype;
 use pocketlm_inference::{Engine, Model};
 use pocketlm_tokenizer::Tokenizer;
 use pocketlm_tokenizer::train::{TrainConfig, train};
@@ -64,11 +65,19 @@ pub fn bytes(options: &Options) -> Vec<u8> {
         ctx_len: 32,
         tie_embeddings: true,
         eos_token_id: None,
-        f16: false,
+        dtype: Dtype::F32,
     };
     let mut file = File::random(shape, 1);
     file.sections[0] = tokenizer(options.tokens).to_bytes();
-    file.header["config"]["bos_token_id"] = json!(options.bos);
+    match options.bos {
+        Some(id) => file.header["config"]["bos_token_id"] = json!(id),
+        None => drop(
+            file.header["config"]
+                .as_object_mut()
+                .expect("an object")
+                .remove("bos_token_id"),
+        ),
+    }
     file.header["golden"]["ids"] = json!(options.golden_ids);
     file.bytes()
 }

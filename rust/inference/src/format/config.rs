@@ -3,11 +3,14 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use super::family::Architecture;
 use crate::error::FormatError;
 
-/// The architecture of a Llama: everything that fixes the shape of its tensors and of its cache.
+/// Everything that fixes the shape of a model's tensors and of its cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The family.
+    pub architecture: Architecture,
     /// Decoder layers.
     pub n_layer: u32,
     /// Query heads.
@@ -30,9 +33,9 @@ pub struct Config {
     pub norm_eps: f64,
     /// The output projection is the embedding.
     pub tie_embeddings: bool,
-    /// The token that begins a document.
+    /// The token that begins a document; optional in the file.
     pub bos_token_id: Option<u32>,
-    /// The token that ends a document.
+    /// The token that ends a document; optional in the file.
     pub eos_token_id: Option<u32>,
 }
 

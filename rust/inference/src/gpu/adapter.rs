@@ -5,7 +5,7 @@ use alloc::string::ToString;
 
 use super::buffers::largest_binding;
 use crate::error::EngineError;
-use crate::format::Model;
+use crate::model::Model;
 
 /// A device that can hold a model, and where it is.
 pub struct Adapter {

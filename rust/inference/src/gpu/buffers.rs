@@ -5,12 +5,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::context::Context;
-use super::{RING, Step};
-use crate::engine::PREFILL_CHUNK;
+use super::step::Step;
 use crate::error::EngineError;
-use crate::format::{Config, Dtype, Model};
+use crate::format::{Config, Dtype};
+use crate::limits::{PREFILL_CHUNK, RING};
+use crate::model::Model;
 use crate::rope::RopeTable;
-use crate::weights::Weights;
+use crate::weights::{LayerWeights, Weights, gain};
 
 /// Memory for logits of several positions at once: all of a chunk for small vocabularies, at least one row for large ones.
 const LOGITS_BYTES: u64 = 16 << 20;
@@ -81,7 +82,7 @@ fn row_bytes(n: u32) -> u64 {
 
 /// Bytes of a row of weights, padded to whole vec4<u32>s.
 fn weight_row_bytes(n: u32, dtype: Dtype) -> u64 {
-    (u64::from(n) * dtype.nbytes()).next_multiple_of(16)
+    dtype.nbytes(u64::from(n)).next_multiple_of(16)
 }
 
 impl Sizes {
@@ -249,7 +250,7 @@ impl Buffers {
         let rows = |buffer: &wgpu::Buffer, offset: u64, weights: Weights<'_>, width: u32| {
             context.write(buffer, offset, &padded(weights, width as usize));
         };
-        let gain = |buffer: &wgpu::Buffer, values: &[f32]| {
+        let norm = |buffer: &wgpu::Buffer, values: &[f32]| {
             rows(buffer, 0, Weights::F32(values), config.d_model)
         };
 
@@ -261,17 +262,17 @@ impl Buffers {
             .map(|(cos, sin)| [cos, sin])
             .collect();
         context.write(&self.rope, 0, bytemuck::cast_slice(&pairs));
-        rows(&self.embedding, 0, model.embedding(), config.d_model);
-        let (output_gain, output) = model.output();
-        gain(&self.output_gain, output_gain);
+        let embedding = Weights::of(model.embedding());
+        rows(&self.embedding, 0, embedding, config.d_model);
+        norm(&self.output_gain, gain(model.output_norm()));
         if let Some(buffer) = &self.w_output {
-            rows(buffer, 0, output, config.d_model);
+            rows(buffer, 0, Weights::of(model.output()), config.d_model);
         }
         let row = weight_row_bytes(config.d_model, dtype);
         for (index, layer) in self.layers.iter().enumerate() {
             progress(index as f32 / self.layers.len() as f32);
-            let weights = model.layer(index);
-            gain(&layer.input_gain, weights.input_layernorm);
+            let weights = LayerWeights::of(model, index);
+            norm(&layer.input_gain, weights.input_layernorm);
             rows(&layer.w_qkv, 0, weights.q_proj, config.d_model);
             rows(
                 &layer.w_qkv,
@@ -286,7 +287,7 @@ impl Buffers {
                 config.d_model,
             );
             rows(&layer.w_out, 0, weights.o_proj, config.q_width());
-            gain(&layer.post_attention_gain, weights.post_attention_layernorm);
+            norm(&layer.post_attention_gain, weights.post_attention_layernorm);
             rows(&layer.w_gate, 0, weights.gate_proj, config.d_model);
             rows(&layer.w_up, 0, weights.up_proj, config.d_model);
             rows(&layer.w_down, 0, weights.down_proj, config.d_ff);

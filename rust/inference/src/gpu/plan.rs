@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::buffers::Buffers;
 use super::context::{Context, Pass};
-use super::kernels::{Compiled, Matvec, Pipelines, attention_grid, embed_grid};
+use super::pipelines::{Compiled, Matvec, Pipelines, attention_grid, embed_grid};
 use crate::format::Config;
 
 /// The five dispatches of a layer.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{self, Adapter, GpuEngine};
 use pocketlm_inference::{Engine, Model};
 use serde_json::json;
@@ -30,7 +31,7 @@ pub const SHAPES: [Shape; 4] = [
         ctx_len: 3,
         tie_embeddings: true,
         eos_token_id: None,
-        f16: false,
+        dtype: Dtype::F32,
     },
     Shape {
         n_layer: 3,
@@ -43,7 +44,7 @@ pub const SHAPES: [Shape; 4] = [
         ctx_len: 90,
         tie_embeddings: false,
         eos_token_id: None,
-        f16: false,
+        dtype: Dtype::F32,
     },
     Shape {
         n_layer: 2,
@@ -56,7 +57,7 @@ pub const SHAPES: [Shape; 4] = [
         ctx_len: 150,
         tie_embeddings: true,
         eos_token_id: None,
-        f16: false,
+        dtype: Dtype::F32,
     },
     Shape {
         n_layer: 2,
@@ -69,7 +70,7 @@ pub const SHAPES: [Shape; 4] = [
         ctx_len: 100,
         tie_embeddings: false,
         eos_token_id: None,
-        f16: true,
+        dtype: Dtype::F16,
     },
 ];
 

@@ -2,6 +2,7 @@
 //! point while the checksums stay right.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use pocketlm_inference::format::Dtype;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,8 @@ pub struct Shape {
     pub ctx_len: u32,
     pub tie_embeddings: bool,
     pub eos_token_id: Option<u32>,
-    pub f16: bool,
+    /// Of the matrices; a block format wants widths of a multiple of 32.
+    pub dtype: Dtype,
 }
 
 impl Shape {
@@ -34,7 +36,7 @@ impl Shape {
         ctx_len: 24,
         tie_embeddings: true,
         eos_token_id: None,
-        f16: false,
+        dtype: Dtype::F32,
     };
 }
 
@@ -84,7 +86,7 @@ impl Random {
 #[derive(Clone)]
 pub struct File {
     pub header: Value,
-    /// Tokenizer, golden logits, tensors.
+    /// Tokenizer, golden logits, optional sections, tensors.
     pub sections: Vec<Vec<u8>>,
 }
 
@@ -144,34 +146,41 @@ impl File {
         let mut tensors = Vec::new();
         for (name, sizes) in specs {
             let values = values(&name, &sizes);
-            let f16 = s.f16 && sizes.len() == 2;
-            sections.push(if f16 {
-                values
-                    .iter()
-                    .flat_map(|value| f16_bits(towards_zero(*value)).to_le_bytes())
-                    .collect()
+            let dtype = if sizes.len() == 2 {
+                s.dtype
             } else {
-                values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect()
-            });
-            let dtype = if f16 { "f16" } else { "f32" };
-            tensors.push(json!({"dtype": dtype, "name": format!("{name}.weight"), "shape": sizes}));
+                Dtype::F32
+            };
+            sections.push(stored(&values, dtype));
+            tensors.push(
+                json!({"dtype": dtype.name(), "name": format!("{name}.weight"), "shape": sizes}),
+            );
         }
-        let header = json!({
+        let mut header = json!({
+            "architecture": "llama",
             "config": {
                 "bos_token_id": 0, "ctx_len": s.ctx_len, "d_ff": s.d_ff, "d_head": s.d_head, "d_model": s.d_model,
-                "eos_token_id": s.eos_token_id, "n_head": s.n_head, "n_kv_head": s.n_kv_head, "n_layer": s.n_layer,
+                "n_head": s.n_head, "n_kv_head": s.n_kv_head, "n_layer": s.n_layer,
                 "norm_eps": 1e-5, "rope_theta": 10000.0, "tie_embeddings": s.tie_embeddings,
                 "vocab_size": s.vocab_size,
             },
             "golden": {"ids": [1, 2, 3], "logits": {}},
             "provenance": {"made by": "a test"},
+            "sections": [],
             "tensors": tensors,
-            "tokenizer": {"chat_template": null},
+            "tokenizer": {},
         });
+        if let Some(id) = s.eos_token_id {
+            header["config"]["eos_token_id"] = json!(id);
+        }
         Self { header, sections }
+    }
+
+    /// Add an optional section, which must come after those that are there by its name.
+    pub fn add_section(&mut self, name: &str, required: bool, content: &[u8]) {
+        let sections = self.header["sections"].as_array_mut().unwrap();
+        self.sections.insert(2 + sections.len(), content.to_vec());
+        sections.push(json!({"name": name, "required": required}));
     }
 
     /// The golden answer.
@@ -189,7 +198,8 @@ impl File {
             .iter()
             .position(|tensor| tensor["name"] == name)
             .expect("the tensor");
-        for chunk in self.sections[2 + index].chunks_exact_mut(value.len()) {
+        let first = 2 + self.header["sections"].as_array().unwrap().len();
+        for chunk in self.sections[first + index].chunks_exact_mut(value.len()) {
             chunk.copy_from_slice(value);
         }
     }
@@ -236,10 +246,12 @@ impl File {
 
 fn entries(header: &mut Value) -> Vec<&mut Value> {
     let header = header.as_object_mut().unwrap();
-    let (mut golden, mut tensors, mut tokenizer) = (None, Vec::new(), None);
+    let (mut golden, mut sections, mut tensors, mut tokenizer) =
+        (None, Vec::new(), Vec::new(), None);
     for (key, value) in header.iter_mut() {
         match key.as_str() {
             "golden" => golden = Some(&mut value["logits"]),
+            "sections" => sections = value.as_array_mut().unwrap().iter_mut().collect(),
             "tensors" => tensors = value.as_array_mut().unwrap().iter_mut().collect(),
             "tokenizer" => tokenizer = Some(value),
             _ => {}
@@ -247,6 +259,7 @@ fn entries(header: &mut Value) -> Vec<&mut Value> {
     }
     [tokenizer.unwrap(), golden.unwrap()]
         .into_iter()
+        .chain(sections)
         .chain(tensors)
         .collect()
 }
@@ -265,20 +278,67 @@ pub fn assemble_text(text: &[u8], sections: &[Vec<u8>]) -> Vec<u8> {
         body.extend_from_slice(section);
     }
     body.resize(body.len().next_multiple_of(256), 0);
-    let mut bytes = b"POCKETLM".to_vec();
-    bytes.extend(1u32.to_le_bytes());
-    bytes.extend((text.len() as u32).to_le_bytes());
-    bytes.extend((data_offset as u64).to_le_bytes());
-    bytes.extend(((data_offset + body.len()) as u64).to_le_bytes());
-    bytes.extend(Sha256::digest(text));
+    let mut bytes = prefix(text, (data_offset + body.len()) as u64);
     bytes.extend_from_slice(text);
     bytes.resize(data_offset, 0);
     bytes.extend(body);
     bytes
 }
 
+/// The first 64 bytes of a file of `file_nbytes` bytes with this header.
+pub fn prefix(text: &[u8], file_nbytes: u64) -> Vec<u8> {
+    let mut bytes = b"POCKETLM".to_vec();
+    bytes.extend(2u32.to_le_bytes());
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend(((64 + text.len()).next_multiple_of(256) as u64).to_le_bytes());
+    bytes.extend(file_nbytes.to_le_bytes());
+    bytes.extend(Sha256::digest(text));
+    bytes
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The section of a tensor with these values, or with values near them.
+pub fn stored(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    let f16 = |value: f32| f16_bits(towards_zero(value)).to_le_bytes();
+    let (mut quants, mut scales) = (Vec::new(), Vec::new());
+    match dtype {
+        Dtype::F32 => {
+            return values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+        }
+        Dtype::F16 => return values.iter().flat_map(|value| f16(*value)).collect(),
+        Dtype::Q8_0 | Dtype::Q4_0 => assert!(values.len().is_multiple_of(32)),
+    }
+    for block in values.chunks_exact(32) {
+        let largest = block
+            .iter()
+            .fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let steps = if dtype == Dtype::Q8_0 { 127.0 } else { 7.0 };
+        let scale = towards_zero(largest / steps);
+        let quant = |value: &f32| {
+            if scale == 0.0 {
+                0
+            } else {
+                (value / scale).round().clamp(-steps, steps) as i8
+            }
+        };
+        let block: Vec<i8> = block.iter().map(quant).collect();
+        scales.extend(f16(scale));
+        match dtype {
+            Dtype::Q8_0 => quants.extend(block.iter().map(|quant| *quant as u8)),
+            _ => quants.extend((0..16).map(|j| {
+                let [low, high] = [block[j], block[j + 16]].map(|quant| (quant + 8) as u8);
+                low | high << 4
+            })),
+        }
+    }
+    quants.extend(scales);
+    quants
 }
 
 /// The nearest value towards zero that binary16 holds as a normal number, or zero. Which rounding a test's weights had does not

@@ -1,133 +1,29 @@
-"""The JSON header of model.bin: its errors, its canonical form, its fields and their bounds (training/FORMAT.md §1–§4).
+"""The JSON header of model.bin: its canonical form, its fields and their types (training/FORMAT.md §1–§3).
 
 In:  the header's bytes, or the values that are to become one.
-Out: checked values, the list of tensors that a configuration asks for, or a ModelFileError that says what is wrong.
-
-The exceptions carry the names of FORMAT.md §4; Rust's `FormatError` has the same ones. Standard library only.
+Out: checked values, or a ModelFileError that says what is wrong. Standard library only.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import sys
-from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Mapping, Set
+from typing import Any, NoReturn
+
+from training.format.dtypes import DTYPES, check_blocks
+from training.format.errors import BadConfig, BadHeader, Unsupported
+from training.format.families import BOUNDS, FAMILIES, TensorSpec
 
 MAX_HEADER_BYTES = 4 << 20
 MAX_PROVENANCE_BYTES = 1 << 20
 MAX_GOLDEN_IDS = 64
 MAX_DEPTH = 32
-DTYPES = ("f32", "f16")
-
-# Bounds of FORMAT.md §2, in its order. n_kv_head must also divide n_head, and d_head be even.
-BOUNDS: dict[str, tuple[int, int]] = {
-    "n_layer": (1, 1024),
-    "n_head": (1, 1024),
-    "n_kv_head": (1, 1024),
-    "d_model": (1, 65536),
-    "d_head": (2, 1024),
-    "d_ff": (1, 262144),
-    "vocab_size": (1, 1048576),
-    "ctx_len": (1, 1048576),
-}
-CONFIG_KEYS = {*BOUNDS, "rope_theta", "norm_eps", "tie_embeddings", "bos_token_id", "eos_token_id"}
-
-
-class ModelFileError(ValueError):
-    """Something is wrong with a model.bin. `where`, `expected` and `got` say what; the class says which check."""
-
-    def __init__(self, where: str, expected: object, got: object) -> None:
-        super().__init__(f"{type(self).__name__}: {where}: expected {expected}, got {got}")
-        self.where, self.expected, self.got = where, expected, got
-
-
-class Truncated(ModelFileError):
-    """Fewer bytes than the prefix, the header or `file_nbytes` need."""
-
-
-class BadMagic(ModelFileError):
-    """The first eight bytes are not POCKETLM."""
-
-
-class ByteOrder(ModelFileError):
-    """The version reads as 1 when its bytes are swapped."""
-
-
-class UnsupportedVersion(ModelFileError):
-    """The version is not 1."""
-
-
-class BadLength(ModelFileError):
-    """Lengths that disagree with each other or with the file."""
-
-
-class HeaderChecksum(ModelFileError):
-    """SHA-256 of the header."""
-
-
-class BadHeader(ModelFileError):
-    """The header is not JSON, not canonical, or has wrong or missing keys or types."""
-
-
-class BadConfig(ModelFileError):
-    """A field out of its bounds, or a tensor list other than the one that the configuration asks for."""
-
-
-class BadOffset(ModelFileError):
-    """An offset or a length that differs from the computed one."""
-
-
-class NonZeroPadding(ModelFileError):
-    """A padding byte that is not zero."""
-
-
-class SectionChecksum(ModelFileError):
-    """SHA-256 of a section."""
-
-
-class NotFinite(ModelFileError):
-    """A NaN or an infinity in a tensor or in the golden logits."""
-
-
-class OutOfMemory(ModelFileError):
-    """The file is larger than what can be held."""
-
-
-class TensorSpec(NamedTuple):
-    """A tensor that a configuration asks for."""
-
-    name: str
-    shape: tuple[int, ...]
-    f32_always: bool  # RMSNorm's gains are f32 in every file
-
-    def dtype(self, matrices: str) -> str:
-        """The dtype of this tensor in a file whose matrices have the dtype `matrices`."""
-        return "f32" if self.f32_always else matrices
-
-
-def expected_tensors(config: Mapping[str, Any]) -> list[TensorSpec]:
-    """All tensors of a configuration, in the file's order (FORMAT.md §3)."""
-    c, f, v = config["d_model"], config["d_ff"], config["vocab_size"]
-    q, kv = config["n_head"] * config["d_head"], config["n_kv_head"] * config["d_head"]
-    specs = [TensorSpec("model.embed_tokens.weight", (v, c), False)]
-    for i in range(config["n_layer"]):
-        layer = f"model.layers.{i}"
-        specs += [
-            TensorSpec(f"{layer}.input_layernorm.weight", (c,), True),
-            TensorSpec(f"{layer}.self_attn.q_proj.weight", (q, c), False),
-            TensorSpec(f"{layer}.self_attn.k_proj.weight", (kv, c), False),
-            TensorSpec(f"{layer}.self_attn.v_proj.weight", (kv, c), False),
-            TensorSpec(f"{layer}.self_attn.o_proj.weight", (c, q), False),
-            TensorSpec(f"{layer}.post_attention_layernorm.weight", (c,), True),
-            TensorSpec(f"{layer}.mlp.gate_proj.weight", (f, c), False),
-            TensorSpec(f"{layer}.mlp.up_proj.weight", (f, c), False),
-            TensorSpec(f"{layer}.mlp.down_proj.weight", (c, f), False),
-        ]
-    specs.append(TensorSpec("model.norm.weight", (c,), True))
-    if not config["tie_embeddings"]:
-        specs.append(TensorSpec("lm_head.weight", (v, c), False))
-    return specs
+MAX_SECTIONS = 64
+SECTION_NAME = re.compile(r"[a-z0-9_]{1,64}")
+KNOWN_SECTIONS = ("chat_template", "evaluation", "samples")  # FORMAT.md §2
 
 
 def canonical_json(value: object) -> bytes:
@@ -177,16 +73,11 @@ def _check_values(value: object, depth: int) -> None:
 
 def check_header(header: object) -> None:
     """Keys and types; bounds are `check_config`'s."""
-    root = check_keys("header", header, {"config", "golden", "provenance", "tensors", "tokenizer"})
-    config = check_keys("config", root["config"], CONFIG_KEYS)
-    for field in BOUNDS:
-        _integer(f"config.{field}", config[field], 32)
-    for field in ("rope_theta", "norm_eps"):
-        _typed(f"config.{field}", config[field], (int, float), "a number")
-    _typed("config.tie_embeddings", config["tie_embeddings"], bool, "true or false")
-    for field in ("bos_token_id", "eos_token_id"):
-        if config[field] is not None:
-            _integer(f"config.{field}", config[field], 32)
+    keys = {"architecture", "config", "golden", "provenance", "sections", "tensors", "tokenizer"}
+    root = check_keys("header", header, keys)
+    _typed("architecture", root["architecture"], str, "a string")
+    check_architecture(root["architecture"])
+    check_config_keys(root["config"], root["architecture"])
     golden = check_keys("golden", root["golden"], {"ids", "logits"})
     _typed("golden.ids", golden["ids"], list, "an array")
     for i, token in enumerate(golden["ids"]):
@@ -196,6 +87,7 @@ def check_header(header: object) -> None:
     _check_values(root["provenance"], 1)
     if (nbytes := len(canonical_json(root["provenance"]))) > MAX_PROVENANCE_BYTES:
         raise BadHeader("provenance", f"at most {MAX_PROVENANCE_BYTES} bytes", nbytes)
+    _check_sections(root["sections"])
     _typed("tensors", root["tensors"], list, "an array")
     for i, value in enumerate(root["tensors"]):
         entry = check_keys(f"tensors[{i}]", value, {"dtype", "name", "nbytes", "offset", "sha256", "shape"})
@@ -205,9 +97,49 @@ def check_header(header: object) -> None:
         for j, size in enumerate(entry["shape"]):
             _integer(f"tensors[{i}].shape[{j}]", size, 64)
         _check_section(f"tensors[{i}]", entry)
-    tokenizer = check_keys("tokenizer", root["tokenizer"], {"chat_template", "nbytes", "offset", "sha256"})
-    _typed("tokenizer.chat_template", tokenizer["chat_template"], (str, type(None)), "a string or null")
-    _check_section("tokenizer", tokenizer)
+    _check_section("tokenizer", check_keys("tokenizer", root["tokenizer"], {"nbytes", "offset", "sha256"}))
+
+
+def check_architecture(name: str) -> None:
+    """Raise Unsupported for a family that is not in the table."""
+    if name not in FAMILIES:
+        raise Unsupported("architecture", ", ".join(sorted(FAMILIES)), f"{name!r:.80}")
+
+
+def check_config_keys(config: object, architecture: str) -> None:
+    """Keys and types of a configuration of this family."""
+    family = FAMILIES[architecture]
+    fields = check_keys("config", config, family.required, family.optional)
+    for field in (*BOUNDS, *(family.optional & set(fields))):
+        _integer(f"config.{field}", fields[field], 32)
+    for field in ("rope_theta", "norm_eps"):
+        _typed(f"config.{field}", fields[field], (int, float), "a number")
+    _typed("config.tie_embeddings", fields["tie_embeddings"], bool, "true or false")
+
+
+def _check_sections(sections: object) -> None:
+    """Names in increasing order, each once; whether one may be skipped is its writer's word."""
+    _typed("sections", sections, list, "an array")
+    assert isinstance(sections, list)
+    if len(sections) > MAX_SECTIONS:
+        raise BadHeader("sections", f"at most {MAX_SECTIONS}", len(sections))
+    before = ""
+    for i, value in enumerate(sections):
+        entry = check_keys(f"sections[{i}]", value, {"name", "nbytes", "offset", "required", "sha256"})
+        _typed(f"sections[{i}].name", entry["name"], str, "a string")
+        if not SECTION_NAME.fullmatch(entry["name"]) or entry["name"] <= before:
+            expected = "1 to 64 of a-z, 0-9 and _, in increasing order"
+            raise BadHeader(f"sections[{i}].name", expected, f"{entry['name']!r:.80}")
+        before = entry["name"]
+        _typed(f"sections[{i}].required", entry["required"], bool, "true or false")
+        _check_section(f"sections[{i}]", entry)
+
+
+def check_known_sections(sections: list[dict[str, Any]]) -> None:
+    """Raise Unsupported where a section that must not be skipped is one that this reader does not know."""
+    for i, entry in enumerate(sections):
+        if entry["required"] and entry["name"] not in KNOWN_SECTIONS:
+            raise Unsupported(f"sections[{i}].name", ", ".join(KNOWN_SECTIONS), f"{entry['name']!r}, which is required")
 
 
 def _check_section(path: str, section: dict[str, Any]) -> None:
@@ -218,14 +150,14 @@ def _check_section(path: str, section: dict[str, Any]) -> None:
         raise BadHeader(f"{path}.sha256", "64 lower-case hexadecimal digits", repr(digest))
 
 
-def check_keys(path: str, value: object, keys: set[str]) -> dict[str, Any]:
-    """`value`, which must be an object with exactly these keys. Raises BadHeader."""
+def check_keys(path: str, value: object, keys: Set[str], optional: Set[str] = frozenset()) -> dict[str, Any]:
+    """`value`, which must be an object with all of `keys`, any of `optional`, and no other. Raises BadHeader."""
     if not isinstance(value, dict):
         raise BadHeader(path, "an object", repr(value)[:80])
     if missing := sorted(keys - set(value)):
         raise BadHeader(f"{path}.{missing[0]}", "a value", "nothing: the key is missing")
-    if unknown := sorted(set(value) - keys):
-        raise BadHeader(f"{path}.{unknown[0]}", f"only the keys {', '.join(sorted(keys))}", "an unknown key")
+    if unknown := sorted(set(value) - keys - optional):
+        raise BadHeader(f"{path}.{unknown[0]}", f"only the keys {', '.join(sorted(keys | optional))}", "an unknown key")
     return value
 
 
@@ -256,7 +188,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     if not 0 < config["norm_eps"] < 1:
         raise BadConfig("config.norm_eps", "a number > 0 and < 1", config["norm_eps"])
     for field in ("bos_token_id", "eos_token_id"):
-        if config[field] is not None and config[field] >= config["vocab_size"]:
+        if field in config and config[field] >= config["vocab_size"]:
             raise BadConfig(f"config.{field}", f"an id < vocab_size = {config['vocab_size']}", config[field])
 
 
@@ -271,16 +203,16 @@ def check_golden_ids(header: dict[str, Any]) -> None:
 
 
 def check_tensor_list(entries: list[dict[str, Any]], specs: list[TensorSpec]) -> None:
+    """The tensors of the configuration, in the file's order; each matrix in a known dtype, gains and biases in f32."""
     if len(entries) != len(specs):
         raise BadConfig("tensors", f"{len(specs)} tensors", len(entries))
     for i, (entry, spec) in enumerate(zip(entries, specs, strict=True)):
         if entry["name"] != spec.name:
             raise BadConfig(f"tensors[{i}].name", spec.name, entry["name"])
         if entry["dtype"] not in DTYPES:
-            reserved = ", which is reserved and not read by version 1" if entry["dtype"] in ("q8_0", "q4_0") else ""
-            raise BadConfig(f"tensors[{i}].dtype", "f32 or f16", f"{entry['dtype']}{reserved}")
-        expected = spec.dtype(entries[0]["dtype"])
-        if entry["dtype"] != expected:
-            raise BadConfig(f"tensors[{i}].dtype", expected, entry["dtype"])
+            raise Unsupported(f"tensors[{i}].dtype", ", ".join(DTYPES), f"{entry['dtype']!r:.80}")
+        if entry["dtype"] != spec.dtype(entry["dtype"]):
+            raise BadConfig(f"tensors[{i}].dtype", "f32", entry["dtype"])
         if entry["shape"] != list(spec.shape):
             raise BadConfig(f"tensors[{i}].shape", list(spec.shape), entry["shape"])
+        check_blocks(f"tensors[{i}].dtype", entry["dtype"], spec.shape)

@@ -1,0 +1,249 @@
+//! [`CpuEngine`]: a model, its cache and its activations, and the order in which the operations run.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::ops::{self, Heads, Norm};
+use crate::cursor::Cursor;
+use crate::error::EngineError;
+use crate::limits::PREFILL_CHUNK;
+use crate::memory::{product, zeros};
+use crate::model::Model;
+use crate::rope::RopeTable;
+use crate::sampling::Sampling;
+use crate::weights::{LayerWeights, Weights, check_supported, gain};
+
+/// A model, its cache and its activations, run by plain loops.
+pub struct CpuEngine {
+    model: Arc<Model>,
+    heads: Heads,
+    rope: RopeTable,
+    cursor: Cursor,
+    /// (L, G, S, D)
+    k_cache: Vec<f32>,
+    /// (L, G, S, D)
+    v_cache: Vec<f32>,
+    /// (T, C), the residual stream.
+    x: Vec<f32>,
+    /// (T, C), x after RMSNorm.
+    normed: Vec<f32>,
+    /// (T, H·D)
+    q: Vec<f32>,
+    /// (T, H·D), what attention gives.
+    attended: Vec<f32>,
+    /// (S), attention scores of one query.
+    scores: Vec<f32>,
+    /// (T, F)
+    hidden: Vec<f32>,
+    /// (V), of the last position.
+    logits: Vec<f32>,
+    /// (V), scratch of sampling.
+    sample_weights: Vec<f32>,
+}
+
+impl CpuEngine {
+    /// Allocate the cache and the activations for a model.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`]; [`EngineError::OutOfMemory`] with the buffer that did not fit.
+    pub fn new(model: Arc<Model>) -> Result<Self, EngineError> {
+        check_supported(&model)?;
+        let config = model.config();
+        let [c, f, v, s] = [
+            config.d_model,
+            config.d_ff,
+            config.vocab_size,
+            config.ctx_len,
+        ]
+        .map(|n| n as usize);
+        let (q_width, kv_width) = (config.q_width() as usize, config.kv_width() as usize);
+        let tokens = PREFILL_CHUNK.min(s);
+        let cache_len = product("KV cache", &[config.n_layer as usize, kv_width, s])?;
+        Ok(Self {
+            heads: Heads {
+                n_head: config.n_head as usize,
+                n_kv_head: config.n_kv_head as usize,
+                d_head: config.d_head as usize,
+                ctx_len: s,
+            },
+            cursor: Cursor::new(config),
+            k_cache: zeros("KV cache", cache_len)?,
+            v_cache: zeros("KV cache", cache_len)?,
+            rope: RopeTable::empty(config)?,
+            x: zeros("activations", tokens * c)?,
+            normed: zeros("activations", tokens * c)?,
+            q: zeros("activations", tokens * q_width)?,
+            attended: zeros("activations", tokens * q_width)?,
+            scores: zeros("activations", s)?,
+            hidden: zeros("activations", tokens * f)?,
+            logits: zeros("logits", v)?,
+            sample_weights: zeros("logits", v)?,
+            model,
+        })
+    }
+
+    /// The model that runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Positions of the cache in use.
+    pub fn position(&self) -> u32 {
+        self.cursor.position()
+    }
+
+    /// Forget all positions from `position` on.
+    ///
+    /// # Errors
+    /// [`EngineError::BadRewind`] when fewer positions are in use.
+    pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
+        self.cursor.rewind(position)
+    }
+
+    /// Read tokens into the cache and compute the logits of the last one. All or nothing: a bad id is found before any is read.
+    ///
+    /// # Errors
+    /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`].
+    pub fn prefill(&mut self, ids: &[u32]) -> Result<(), EngineError> {
+        self.cursor.check_ids(ids)?;
+        let mut chunks = ids.chunks(PREFILL_CHUNK).peekable();
+        while let Some(chunk) = chunks.next() {
+            self.forward(chunk);
+            let is_last = chunks.peek().is_none();
+            if is_last {
+                self.last_row_logits(chunk.len());
+            }
+            self.cursor.advance(chunk.len() as u32, is_last);
+        }
+        Ok(())
+    }
+
+    /// Read tokens like [`prefill`](Self::prefill) and return the logits of each: (T, V).
+    ///
+    /// # Errors
+    /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`], [`EngineError::OutOfMemory`].
+    pub fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
+        self.cursor.check_ids(ids)?;
+        let v = self.logits.len();
+        let mut all = zeros(
+            "logits of all positions",
+            product("logits of all positions", &[ids.len(), v])?,
+        )?;
+        let width = self.model.config().d_model as usize;
+        for (chunk, rows) in ids
+            .chunks(PREFILL_CHUNK)
+            .zip(all.chunks_mut(PREFILL_CHUNK * v))
+        {
+            self.forward(chunk);
+            let len = chunk.len() * width;
+            let (norm, output) = output(&self.model);
+            ops::norm_logits(&self.x[..len], norm, output, &mut self.normed[..len], rows);
+            self.logits.copy_from_slice(&rows[rows.len() - v..]);
+            self.cursor.advance(chunk.len() as u32, true);
+        }
+        Ok(all)
+    }
+
+    /// The logits of the last position: (V).
+    ///
+    /// # Errors
+    /// [`EngineError::NoLogits`] before the first token and right after a rewind.
+    pub fn last_logits(&self) -> Result<&[f32], EngineError> {
+        self.cursor.check_logits()?;
+        Ok(&self.logits)
+    }
+
+    /// Sample `n` tokens; each is read into the cache, so that the next call goes on from there.
+    ///
+    /// # Errors
+    /// [`EngineError::NoLogits`], [`EngineError::BadSampling`], [`EngineError::BadLogits`], [`EngineError::ContextFull`].
+    pub fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
+        sampling.check()?;
+        self.cursor.check_logits()?;
+        self.cursor.check_room(n as usize)?;
+        let mut ids = Vec::with_capacity(n as usize);
+        for _ in 0..n {
+            let id = ops::sample(
+                &self.logits,
+                sampling,
+                self.cursor.position(),
+                &mut self.sample_weights,
+            )?;
+            self.forward(&[id]);
+            self.last_row_logits(1);
+            self.cursor.advance(1, true);
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// Run all layers over at most [`PREFILL_CHUNK`] tokens: writes `x` and the cache. The caller moves the cursor.
+    fn forward(&mut self, ids: &[u32]) {
+        let config = self.model.config();
+        let eps = config.norm_eps as f32;
+        let tokens = ids.len();
+        let width = config.d_model as usize;
+        let q_len = tokens * config.q_width() as usize;
+        let cache_len = self.k_cache.len() / config.n_layer as usize;
+        self.rope.grow(self.cursor.position() + tokens as u32);
+        let position = self.cursor.position() as usize;
+        let x = &mut self.x[..tokens * width];
+        let normed = &mut self.normed[..tokens * width];
+        let (q, attended) = (&mut self.q[..q_len], &mut self.attended[..q_len]);
+        let hidden = &mut self.hidden[..tokens * config.d_ff as usize];
+
+        ops::embed(ids, Weights::of(self.model.embedding()), x);
+        for layer in 0..config.n_layer as usize {
+            let weights = LayerWeights::of(&self.model, layer);
+            let cache = layer * cache_len..(layer + 1) * cache_len;
+            let (k_cache, v_cache) = (&mut self.k_cache[cache.clone()], &mut self.v_cache[cache]);
+            let norm = Norm {
+                weight: weights.input_layernorm,
+                eps,
+            };
+            let (wq, wk, wv) = (weights.q_proj, weights.k_proj, weights.v_proj);
+            ops::norm_qkv_rope(
+                self.heads, x, norm, wq, wk, wv, &self.rope, position, normed, q, k_cache, v_cache,
+            );
+            ops::attention(
+                self.heads,
+                q,
+                k_cache,
+                v_cache,
+                position,
+                &mut self.scores,
+                attended,
+            );
+            ops::matmul_residual(attended, weights.o_proj, width, x);
+            let norm = Norm {
+                weight: weights.post_attention_layernorm,
+                eps,
+            };
+            ops::norm_gate_up_silu(x, norm, weights.gate_proj, weights.up_proj, normed, hidden);
+            ops::matmul_residual(hidden, weights.down_proj, width, x);
+        }
+    }
+
+    /// Logits of the last of the `tokens` rows that [`forward`](Self::forward) left in `x`.
+    fn last_row_logits(&mut self, tokens: usize) {
+        let width = self.model.config().d_model as usize;
+        let (norm, output) = output(&self.model);
+        let row = &self.x[(tokens - 1) * width..tokens * width];
+        ops::norm_logits(
+            row,
+            norm,
+            output,
+            &mut self.normed[..width],
+            &mut self.logits,
+        );
+    }
+}
+
+/// The last norm and the output projection.
+fn output(model: &Model) -> (Norm<'_>, Weights<'_>) {
+    let norm = Norm {
+        weight: gain(model.output_norm()),
+        eps: model.config().norm_eps as f32,
+    };
+    (norm, Weights::of(model.output()))
+}

@@ -1,0 +1,298 @@
+//! [`GpuEngine`]: a model on a device, and what is submitted for a prompt and for new tokens.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::buffers::Buffers;
+use super::context::{Context, Counts, Pass};
+use super::pipelines::Pipelines;
+use super::plan::Plan;
+use super::step::Step;
+use crate::cursor::Cursor;
+use crate::error::EngineError;
+use crate::format::Config;
+use crate::limits::RING;
+use crate::memory::{product, with_capacity};
+use crate::model::Model;
+use crate::sampling::Sampling;
+use crate::weights::check_supported;
+
+/// In the ring instead of an id, with the index of the first NaN or infinity among the logits: see `shaders/sample.wgsl`.
+const BAD_LOGIT: u32 = 0x8000_0000;
+
+/// What [`GpuEngine::new`] is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Compiling the kernels.
+    Compile,
+    /// Writing the weights to the GPU, and a first run of every kernel.
+    WarmUp,
+}
+
+impl Phase {
+    /// The name that the page's protocol uses.
+    ///
+    /// ```
+    /// assert_eq!(pocketlm_inference::gpu::Phase::WarmUp.name(), "warm-up");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compile => "compile",
+            Self::WarmUp => "warm-up",
+        }
+    }
+}
+
+/// A model on a GPU.
+pub struct GpuEngine {
+    model: Arc<Model>,
+    context: Context,
+    buffers: Buffers,
+    plan: Plan,
+    /// It has logits where row 0 of the buffer is that of the last position.
+    cursor: Cursor,
+}
+
+impl GpuEngine {
+    /// Put a model on a device. `progress` is told the phase and the fraction of it that is done.
+    ///
+    /// The device belongs to the engine from now on: its error callbacks are replaced.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`], [`EngineError::NoAdapter`] where the device's limits are too small, [`EngineError::OutOfMemory`], [`EngineError::Gpu`] with the
+    /// kernel that does not compile, [`EngineError::DeviceLost`].
+    pub async fn new(
+        model: Arc<Model>,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        mut progress: impl FnMut(Phase, f32),
+    ) -> Result<Self, EngineError> {
+        check_supported(&model)?;
+        let context = Context::new(device, queue);
+        let config = model.config();
+        let compiling = |fraction| progress(Phase::Compile, fraction);
+        let pipelines =
+            Pipelines::compile(&context, config, model.weight_dtype(), compiling).await?;
+        let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
+        let buffers = Buffers::new(&context, &model, uploading).await?;
+        let plan = Plan::new(&context, pipelines, &buffers);
+        let mut engine = Self {
+            cursor: Cursor::new(model.config()),
+            model,
+            context,
+            buffers,
+            plan,
+        };
+        progress(Phase::WarmUp, 0.5);
+        engine.warm_up().await?;
+        progress(Phase::WarmUp, 1.0);
+        Ok(engine)
+    }
+
+    /// Run every pipeline once: drivers compile at the first use. What it leaves in the cache is overwritten before it is read.
+    async fn warm_up(&mut self) -> Result<(), EngineError> {
+        let chunk = self.buffers.chunk.min(2);
+        let zeros = [0; 2];
+        self.prefill(&zeros[..chunk as usize]).await?;
+        self.rewind(0)?;
+        self.logits(&zeros[..chunk as usize]).await?;
+        self.rewind(0)?;
+        self.prefill(&zeros[..1]).await?;
+        if self.config().ctx_len > 1 {
+            self.decode(
+                &Sampling {
+                    temperature: 1.0,
+                    top_k: 2,
+                    top_p: 0.9,
+                    seed: 0,
+                },
+                1,
+            )
+            .await?;
+        }
+        self.rewind(0)
+    }
+
+    fn config(&self) -> &Config {
+        self.model.config()
+    }
+
+    /// The model that runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Where it runs.
+    pub fn adapter_info(&self) -> wgpu::AdapterInfo {
+        self.context.adapter_info()
+    }
+
+    /// What was asked of the device so far: dispatches, passes, submissions, created objects.
+    pub fn counts(&self) -> Counts {
+        self.context.counts()
+    }
+
+    /// Positions of the cache in use.
+    pub fn position(&self) -> u32 {
+        self.cursor.position()
+    }
+
+    /// Forget all positions from `position` on.
+    ///
+    /// # Errors
+    /// [`EngineError::BadRewind`] when fewer positions are in use.
+    pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
+        self.cursor.rewind(position)
+    }
+
+    /// Read tokens into the cache and compute the logits of the last one; waits until the GPU is done.
+    ///
+    /// # Errors
+    /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`], [`EngineError::DeviceLost`], [`EngineError::Gpu`].
+    pub async fn prefill(&mut self, ids: &[u32]) -> Result<(), EngineError> {
+        self.cursor.check_ids(ids)?;
+        let mut chunks = ids.chunks(self.buffers.chunk as usize).peekable();
+        while let Some(chunk) = chunks.next() {
+            let logits_rows = u32::from(chunks.peek().is_none());
+            self.submit_chunk(chunk, logits_rows, None)?;
+        }
+        if ids.is_empty() {
+            Ok(())
+        } else {
+            self.context.finish().await
+        }
+    }
+
+    /// Read tokens like [`prefill`](Self::prefill) and return the logits of each: (T, V).
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill), and [`EngineError::OutOfMemory`].
+    pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
+        self.cursor.check_ids(ids)?;
+        let vocab_size = self.config().vocab_size as usize;
+        let what = "logits of all positions";
+        let mut all = with_capacity(what, product(what, &[ids.len(), vocab_size])?)?;
+        for chunk in ids.chunks(self.buffers.logits_rows as usize) {
+            let rows = chunk.len() as u32;
+            let bytes = u64::from(rows) * vocab_size as u64 * 4;
+            self.submit_chunk(chunk, rows, Some(bytes))?;
+            // The kernel writes the last token's row first.
+            let in_order = |bytes: &[u8]| {
+                for row in bytemuck::cast_slice::<u8, f32>(bytes)
+                    .chunks_exact(vocab_size)
+                    .rev()
+                {
+                    all.extend_from_slice(row);
+                }
+            };
+            self.context
+                .read(&self.buffers.readback, bytes, in_order)
+                .await?;
+        }
+        Ok(all)
+    }
+
+    /// The logits of the last position: (V).
+    ///
+    /// # Errors
+    /// [`EngineError::NoLogits`] before the first token and right after a rewind; [`EngineError::DeviceLost`].
+    pub async fn last_logits(&mut self) -> Result<Vec<f32>, EngineError> {
+        self.cursor.check_logits()?;
+        let bytes = u64::from(self.config().vocab_size) * 4;
+        self.context
+            .copy(&self.buffers.logits, &self.buffers.readback, bytes);
+        self.context
+            .read(&self.buffers.readback, bytes, |bytes| {
+                bytemuck::cast_slice(bytes).to_vec()
+            })
+            .await
+    }
+
+    /// Sample `n` tokens, each of which is read into the cache; up to [`RING`] in one submission.
+    ///
+    /// # Errors
+    /// [`EngineError::NoLogits`], [`EngineError::BadSampling`], [`EngineError::BadLogits`], [`EngineError::ContextFull`],
+    /// [`EngineError::DeviceLost`], [`EngineError::Gpu`].
+    pub async fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
+        sampling.check()?;
+        self.cursor.check_logits()?;
+        self.cursor.check_room(n as usize)?;
+        let mut ids = Vec::with_capacity(n as usize);
+        while ids.len() < n as usize {
+            let batch = RING.min(n - ids.len() as u32);
+            self.submit_decode(sampling, batch)?;
+            let bytes = u64::from(batch) * 4;
+            let take = |bytes: &[u8]| ids.extend_from_slice(bytemuck::cast_slice(bytes));
+            self.context
+                .read(&self.buffers.readback, bytes, take)
+                .await?;
+            let first = ids.len() - batch as usize;
+            if let Some(place) = ids[first..].iter().position(|id| id & BAD_LOGIT != 0) {
+                // The tokens before it stand in the cache; those after it are of no use, and neither are the logits.
+                self.cursor.rewind(self.position() - batch + place as u32)?;
+                return Err(EngineError::BadLogits {
+                    index: (ids[first + place] & !BAD_LOGIT) as usize,
+                });
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Submit one chunk of given tokens: `logits_rows` of the last ones' logits, and those copied to be read where `copy_bytes` is.
+    fn submit_chunk(
+        &mut self,
+        ids: &[u32],
+        logits_rows: u32,
+        copy_bytes: Option<u64>,
+    ) -> Result<(), EngineError> {
+        self.context.check("run")?;
+        let n_tokens = ids.len() as u32;
+        let step = Step {
+            position: self.position(),
+            n_tokens,
+            ..Step::default()
+        };
+        self.context
+            .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
+        self.context
+            .write(&self.buffers.ids, 0, bytemuck::cast_slice(ids));
+        let copy = copy_bytes.map(|bytes| (&self.buffers.logits, &self.buffers.readback, bytes));
+        let config = self.model.config();
+        self.context.submit(
+            |pass| self.plan.forward(pass, config, n_tokens, logits_rows),
+            copy,
+        );
+        self.cursor.advance(n_tokens, logits_rows > 0);
+        Ok(())
+    }
+
+    /// Submit `n` times sample and forward, and the copy of the ids.
+    fn submit_decode(&mut self, sampling: &Sampling, n: u32) -> Result<(), EngineError> {
+        self.context.check("run")?;
+        // `sample` counts up to the position of the token it samples; there are logits, so at least one position is in use.
+        let step = Step {
+            position: self.position() - 1,
+            n_tokens: 1,
+            top_k: sampling.top_k,
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            seed: sampling.seed,
+            ..Step::default()
+        };
+        self.context
+            .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
+        let config = self.model.config();
+        let record = |pass: &mut Pass<'_>| {
+            for _ in 0..n {
+                self.plan.sample(pass);
+                self.plan.forward(pass, config, 1, 1);
+            }
+        };
+        self.context.submit(
+            record,
+            Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)),
+        );
+        self.cursor.advance(n, true);
+        Ok(())
+    }
+}

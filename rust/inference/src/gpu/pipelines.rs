@@ -1,0 +1,175 @@
+//! The compiled kernels, and the grids that they are dispatched over.
+
+use super::context::Context;
+use super::kernels::{
+    ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU, NORM_LOGITS,
+    NORM_QKV_ROPE, SAMPLE, constants,
+};
+use super::tuning::{Split, Tuning};
+use crate::error::EngineError;
+use crate::format::{Config, Dtype};
+
+/// Threads a workgroup of `embed`.
+const EMBED_THREADS: u32 = 64;
+
+/// The most workgroups in one dimension of a grid under WebGPU's default limits.
+const MAX_GRID: u32 = 65_535;
+
+/// Tokens that share one reading of the weights in the tiled pipelines.
+const TILE: u32 = 4;
+
+/// A kernel that multiplies by weights, compiled for one token and for tiles of [`TILE`].
+pub(super) struct Matvec {
+    single: wgpu::ComputePipeline,
+    tiled: wgpu::ComputePipeline,
+    /// Workgroups over all pairs of rows.
+    blocks: u32,
+}
+
+impl Matvec {
+    /// The pipeline and the grid for so many tokens.
+    pub fn for_tokens(&self, tokens: u32) -> (&wgpu::ComputePipeline, Grid) {
+        let y = self.blocks.div_ceil(MAX_GRID);
+        let x = self.blocks.div_ceil(y);
+        if tokens == 1 {
+            (&self.single, [x, y, 1])
+        } else {
+            (&self.tiled, [x, y, tokens.div_ceil(TILE)])
+        }
+    }
+}
+
+/// Every pipeline that a model needs, and the layouts of their bind groups.
+pub(super) struct Pipelines {
+    pub embed: Compiled,
+    pub norm_qkv_rope: Compiled<Matvec>,
+    pub attention: Compiled,
+    /// Threads a workgroup of `attention`.
+    pub attention_threads: u32,
+    /// The output projection of attention.
+    pub attention_out: Compiled<Matvec>,
+    pub norm_gate_up_silu: Compiled<Matvec>,
+    /// The output projection of the SwiGLU layer.
+    pub down: Compiled<Matvec>,
+    pub norm_logits: Compiled<Matvec>,
+    pub sample: Compiled,
+}
+
+/// A compiled kernel and the layout of its bind groups.
+pub(super) struct Compiled<P = wgpu::ComputePipeline> {
+    pub pipeline: P,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+impl Pipelines {
+    /// Kernels to compile; `progress` is called before each and at the end.
+    pub const COUNT: u32 = 8;
+
+    /// Compile everything once.
+    ///
+    /// # Errors
+    /// [`EngineError::Gpu`] with the kernel's name and the driver's words.
+    pub async fn compile(
+        context: &Context,
+        config: &Config,
+        dtype: Dtype,
+        mut progress: impl FnMut(f32),
+    ) -> Result<Self, EngineError> {
+        let tuning = Tuning::new(context.device_type());
+        let base = constants(config, dtype);
+        let mut done = 0;
+        let mut step = || {
+            progress(done as f32 / Self::COUNT as f32);
+            done += 1;
+        };
+        let mut matvec = async |kernel: Kernel, pairs: u32, width_in: Option<u32>| {
+            step();
+            Self::matvec(context, kernel, &base, tuning.split(pairs), pairs, width_in).await
+        };
+        let half_pairs = (config.n_head + 2 * config.n_kv_head) * (config.d_head / 2);
+        let norm_qkv_rope = matvec(NORM_QKV_ROPE, half_pairs, None).await?;
+        let model_pairs = config.d_model.div_ceil(2);
+        let attention_out = matvec(MATMUL_RESIDUAL, model_pairs, Some(config.q_width())).await?;
+        let norm_gate_up_silu = matvec(NORM_GATE_UP_SILU, config.d_ff, None).await?;
+        let down = matvec(MATMUL_RESIDUAL, model_pairs, Some(config.d_ff)).await?;
+        let norm_logits = matvec(NORM_LOGITS, config.vocab_size.div_ceil(2), None).await?;
+        let mut plain = async |kernel: Kernel, threads: Option<u32>| {
+            step();
+            let mut constants = base.clone();
+            constants.extend(threads.map(|threads| ("THREADS", f64::from(threads))));
+            let layout = context.create_bind_group_layout(kernel);
+            let pipeline = context.create_pipeline(kernel, &layout, &constants).await?;
+            Ok::<_, EngineError>(Compiled { pipeline, layout })
+        };
+        let attention_threads = tuning.attention_threads();
+        let embed = plain(EMBED, None).await?;
+        let attention = plain(ATTENTION, Some(attention_threads)).await?;
+        let sample = plain(SAMPLE, Some(tuning.sample_threads())).await?;
+        progress(1.0);
+        Ok(Self {
+            embed,
+            norm_qkv_rope,
+            attention,
+            attention_threads,
+            attention_out,
+            norm_gate_up_silu,
+            down,
+            norm_logits,
+            sample,
+        })
+    }
+
+    async fn matvec(
+        context: &Context,
+        kernel: Kernel,
+        base: &Constants,
+        split: Split,
+        pairs: u32,
+        width_in: Option<u32>,
+    ) -> Result<Compiled<Matvec>, EngineError> {
+        let layout = context.create_bind_group_layout(kernel);
+        let variant = |tile: u32| {
+            let mut constants = base.clone();
+            constants.extend([
+                ("WORKGROUP", f64::from(split.workgroup)),
+                ("LANES", f64::from(split.lanes)),
+                ("TILE", f64::from(tile)),
+            ]);
+            constants.extend(width_in.map(|width| ("WIDTH_IN", f64::from(width))));
+            constants
+        };
+        let single = context
+            .create_pipeline(kernel, &layout, &variant(1))
+            .await?;
+        let tiled = context
+            .create_pipeline(kernel, &layout, &variant(TILE))
+            .await?;
+        let blocks = pairs.div_ceil(split.workgroup / split.lanes);
+        Ok(Compiled {
+            pipeline: Matvec {
+                single,
+                tiled,
+                blocks,
+            },
+            layout,
+        })
+    }
+}
+
+/// `embed`'s grid.
+pub(super) fn embed_grid(config: &Config, tokens: u32) -> Grid {
+    [
+        config.d_model.div_ceil(4).div_ceil(EMBED_THREADS),
+        tokens,
+        1,
+    ]
+}
+
+/// `attention`'s grid.
+pub(super) fn attention_grid(config: &Config, tokens: u32, threads: u32) -> Grid {
+    [
+        config.n_head,
+        tokens,
+        config.d_head.div_ceil(4).div_ceil(threads),
+    ]
+}
