@@ -123,8 +123,6 @@ def test_clear_failures(cli: Run, talking: RandomModel, tmp_path: Path) -> None:
     if os.geteuid() != 0:  # root reads everything
         empty.chmod(0)
         expect_failure(cli("inspect", empty), 1, "Permission denied")
-    quantised = write_random_model(tmp_path / "q8.bin", config(d_ff=64), 1, "q8_0").path
-    expect_failure(cli("logits", quantised, "--ids", "1", *cpu), 1, "does not run", "embed_tokens", "q8_0", "newer")
     random_tokenizer = write_random_model(tmp_path / "random.bin", config(), 1).path
     expect_failure(cli("generate", random_tokenizer, "--prompt", "x", *cpu), 1, "tokenizer")
 

@@ -11,4 +11,4 @@ pub mod hostile_tokenizer;
 pub mod model_writer;
 
 pub use memory::bounded;
-pub use seeds::{model_file, seeds};
+pub use seeds::{model_file, quantised_file, seeds};

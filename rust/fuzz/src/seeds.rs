@@ -23,7 +23,7 @@ pub fn quantised_file(dtype: Dtype) -> File {
         },
         3,
     );
-    file.add_section("chat_template", true, "{{é}}".as_bytes());
+    file.add_section("chat_template", true, "é".repeat(300).as_bytes());
     file.add_section("zzz", false, &[0xff; 40]);
     file
 }

@@ -4,42 +4,52 @@
 
 mod model_writer;
 
-use model_writer::{Random, f16_bits};
+use model_writer::{Random, stored};
 use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
-use pocketlm_inference::format::{Architecture, Config};
+use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::rope::RopeTable;
 use proptest::prelude::*;
 
-/// A matrix in the dtype under test, and its values in f64.
+/// A matrix in the dtype under test. Its bytes begin at a multiple of 4, as a file's sections do.
 struct Matrix {
-    f32_values: Vec<f32>,
-    f16_values: Vec<u16>,
-    f16: bool,
+    dtype: Dtype,
+    words: Vec<u32>,
+    nbytes: usize,
 }
 
 impl Matrix {
-    fn random(random: &mut Random, len: usize, f16: bool) -> Self {
-        let f32_values = random.vec(len);
-        let f16_values = f32_values.iter().map(|value| f16_bits(*value)).collect();
+    fn random(random: &mut Random, len: usize, dtype: Dtype) -> Self {
+        let mut bytes = stored(&random.vec(len), dtype);
+        let nbytes = bytes.len();
+        bytes.resize(nbytes.next_multiple_of(4), 0);
         Self {
-            f32_values,
-            f16_values,
-            f16,
+            dtype,
+            words: bytemuck::pod_collect_to_vec(&bytes),
+            nbytes,
         }
     }
 
     fn weights(&self) -> Weights<'_> {
-        if self.f16 {
-            Weights::F16(&self.f16_values)
-        } else {
-            Weights::F32(&self.f32_values)
-        }
+        let bytes = &bytemuck::cast_slice(&self.words)[..self.nbytes];
+        Weights::of_bytes(self.dtype, bytes)
     }
 
     fn f64(&self) -> Vec<f64> {
-        wide(&self.f32_values)
+        let weights = self.weights();
+        let values = (0..weights.len()).map(|index| weights.get(index));
+        values.map(f64::from).collect()
     }
+}
+
+/// Any dtype.
+fn dtype() -> impl Strategy<Value = Dtype> {
+    prop::sample::select(Dtype::ALL.to_vec())
+}
+
+/// A width that this dtype can have: whole blocks in a block format.
+fn fit(width: usize, dtype: Dtype) -> usize {
+    width.next_multiple_of(dtype.block() as usize)
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -148,25 +158,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn embed(seed: u64, tokens in 1usize..7, width in 1usize..40, f16: bool) {
+    fn embed(seed: u64, tokens in 1usize..7, width in 1usize..40, dtype in dtype()) {
         let random = &mut Random(seed);
-        let table = Matrix::random(random, 13 * width, f16);
+        let width = fit(width, dtype);
+        let table = Matrix::random(random, 13 * width, dtype);
         let ids = random.ids(tokens, 13);
         let mut x = vec![0.0; tokens * width];
         ops::embed(&ids, table.weights(), &mut x);
-        let expected: Vec<f32> = ids.iter().flat_map(|id| &table.f32_values[*id as usize * width..][..width]).copied().collect();
+        let table = table.weights();
+        let expected: Vec<f32> = ids.iter().flat_map(|id| (0..width).map(|i| table.get(*id as usize * width + i))).collect();
         prop_assert_eq!(x, expected);
     }
 
     #[test]
-    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, f16: bool) {
-        let random = &mut Random(seed);
+    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype()) {
+        let (random, width) = (&mut Random(seed), fit(width, dtype));
         let theta = 10_000.0;
         let (q_width, kv_width) = (heads.n_head * heads.d_head, heads.n_kv_head * heads.d_head);
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
-        let wq = Matrix::random(random, q_width * width, f16);
-        let wk = Matrix::random(random, kv_width * width, f16);
-        let wv = Matrix::random(random, kv_width * width, f16);
+        let wq = Matrix::random(random, q_width * width, dtype);
+        let wk = Matrix::random(random, kv_width * width, dtype);
+        let wv = Matrix::random(random, kv_width * width, dtype);
         let (mut normed, mut q) = (vec![0.0; x.len()], vec![0.0; tokens * q_width]);
         let mut k_cache = vec![7.0; kv_width * heads.ctx_len];
         let mut v_cache = k_cache.clone();
@@ -218,9 +230,9 @@ proptest! {
     }
 
     #[test]
-    fn matmul_residual(seed: u64, tokens in 1usize..14, width in 1usize..40, k in 1usize..90, f16: bool) {
-        let random = &mut Random(seed);
-        let (x, w, residual) = (random.vec(tokens * k), Matrix::random(random, width * k, f16), random.vec(tokens * width));
+    fn matmul_residual(seed: u64, tokens in 1usize..14, width in 1usize..40, k in 1usize..90, dtype in dtype()) {
+        let (random, k) = (&mut Random(seed), fit(k, dtype));
+        let (x, w, residual) = (random.vec(tokens * k), Matrix::random(random, width * k, dtype), random.vec(tokens * width));
         let mut got = residual.clone();
         ops::matmul_residual(&x, w.weights(), width, &mut got);
         let added = matmul(&wide(&x), &w.f64(), k);
@@ -229,10 +241,10 @@ proptest! {
     }
 
     #[test]
-    fn norm_gate_up_silu(seed: u64, tokens in 1usize..14, width in 1usize..60, d_ff in 1usize..40, f16: bool) {
-        let random = &mut Random(seed);
+    fn norm_gate_up_silu(seed: u64, tokens in 1usize..14, width in 1usize..60, d_ff in 1usize..40, dtype in dtype()) {
+        let (random, width) = (&mut Random(seed), fit(width, dtype));
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
-        let (gate, up) = (Matrix::random(random, d_ff * width, f16), Matrix::random(random, d_ff * width, f16));
+        let (gate, up) = (Matrix::random(random, d_ff * width, dtype), Matrix::random(random, d_ff * width, dtype));
         let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
         let norm = Norm { weight: &gain, eps: 1e-2 };
         ops::norm_gate_up_silu(&x, norm, gate.weights(), up.weights(), &mut normed, &mut hidden);
@@ -243,10 +255,10 @@ proptest! {
     }
 
     #[test]
-    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, f16: bool) {
-        let random = &mut Random(seed);
+    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, dtype in dtype()) {
+        let (random, width) = (&mut Random(seed), fit(width, dtype));
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
-        let w = Matrix::random(random, vocab_size * width, f16);
+        let w = Matrix::random(random, vocab_size * width, dtype);
         let (mut normed, mut logits) = (vec![0.0; x.len()], vec![0.0; tokens * vocab_size]);
         ops::norm_logits(&x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), &mut normed, &mut logits);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
@@ -261,7 +273,7 @@ fn long_f16_rows() {
     let (k, width, tokens) = (2051, 5, 9);
     let (x, w) = (
         random.vec(tokens * k),
-        Matrix::random(random, width * k, true),
+        Matrix::random(random, width * k, Dtype::F16),
     );
     let mut got = vec![0.0; tokens * width];
     ops::matmul_residual(&x, w.weights(), width, &mut got);

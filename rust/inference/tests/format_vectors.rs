@@ -5,8 +5,8 @@
 mod model_writer;
 
 use model_writer::prefix;
-use pocketlm_inference::FormatError;
 use pocketlm_inference::format::{Architecture, Config, Dtype, Layout, expected_tensors};
+use pocketlm_inference::{FormatError, Weights};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -76,6 +76,34 @@ fn sizes() {
                 "{dtype:?}"
             );
         }
+    }
+}
+
+#[test]
+fn blocks_widen_to_their_values() {
+    for vector in list(&vectors(), "blocks") {
+        let dtype = Dtype::ALL
+            .into_iter()
+            .find(|dtype| vector["dtype"] == dtype.name());
+        let hex = vector["stored"].as_str().expect("a string");
+        let mut bytes: Vec<u8> = (0..hex.len() / 2)
+            .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hexadecimal"))
+            .collect();
+        let nbytes = bytes.len();
+        bytes.resize(nbytes.next_multiple_of(4), 0);
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
+        let weights = Weights::of_bytes(
+            dtype.expect("known"),
+            &bytemuck::cast_slice(&words)[..nbytes],
+        );
+        let values: Vec<f64> = list(vector, "values")
+            .iter()
+            .map(|value| value.as_f64().unwrap())
+            .collect();
+        let widened: Vec<f64> = (0..weights.len())
+            .map(|i| f64::from(weights.get(i)))
+            .collect();
+        assert_eq!(widened, values, "{}", vector["dtype"]);
     }
 }
 

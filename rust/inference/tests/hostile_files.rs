@@ -42,7 +42,7 @@ fn in_blocks(dtype: Dtype) -> File {
         },
         3,
     );
-    file.add_section("chat_template", true, "{{é}}".as_bytes());
+    file.add_section("chat_template", true, "é".repeat(300).as_bytes());
     file.add_section("zzz", false, &[0xff; 40]);
     file
 }

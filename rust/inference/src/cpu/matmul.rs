@@ -1,6 +1,7 @@
 //! Dot products of stored weights with f32 activations.
 
-use crate::weights::Weight;
+use crate::format::BLOCK;
+use crate::weights::{Blocks, Quant, Weight};
 
 /// Dot products of R weight rows with N activation rows, all of length `k`: every value is loaded once for R or N products.
 ///
@@ -140,5 +141,61 @@ fn tiles(x: &[f32], k: usize, mut f: impl FnMut(usize, [&[f32]; TOKENS])) {
             tile * TOKENS,
             core::array::from_fn(|i| &x[i * k..(i + 1) * k]),
         );
+    }
+}
+
+/// Partial sums of a product of blocks: 8 SSE or wasm registers for two rows and two tokens.
+const BLOCK_LANES: usize = 8;
+
+/// Dot products of R rows of blocks with N activation rows of length `x.len()`. A block is widened once for all tokens.
+#[inline(always)]
+fn block_dots<const R: usize, const N: usize, Q: Quant>(
+    rows: [Blocks<'_, Q>; R],
+    xs: [&[f32]; N],
+) -> [[f32; N]; R] {
+    let blocks = rows[0].scales.len();
+    let xs = xs.map(|x| &x.as_chunks::<BLOCK>().0[..blocks]);
+    let mut sums = [[[0.0f32; BLOCK_LANES]; N]; R];
+    for block in 0..blocks {
+        for (sums, row) in sums.iter_mut().zip(&rows) {
+            let weights = row.widen(block);
+            for (sums, x) in sums.iter_mut().zip(&xs) {
+                for (weights, x) in weights
+                    .as_chunks::<BLOCK_LANES>()
+                    .0
+                    .iter()
+                    .zip(x[block].as_chunks::<BLOCK_LANES>().0)
+                {
+                    for ((sum, weight), x) in sums.iter_mut().zip(weights).zip(x) {
+                        *sum += weight * x;
+                    }
+                }
+            }
+        }
+    }
+    sums.map(|sums| sums.map(|[a, b, c, d, e, f, g, h]| ((a + e) + (c + g)) + ((b + f) + (d + h))))
+}
+
+/// [`matmul`] for a block format. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`].
+#[inline(always)]
+pub(crate) fn matmul_blocks<Q: Quant>(
+    x: &[f32],
+    w: Blocks<'_, Q>,
+    k: usize,
+    mut emit: impl FnMut(usize, usize, f32),
+) {
+    let (tokens, blocks) = (x.len() / k, k / BLOCK);
+    let in_tiles = tokens - tokens % TOKENS;
+    let (tiled, single) = x.split_at(in_tiles * k);
+    for n in 0..w.scales.len() / blocks {
+        let row = w.part(n * blocks, blocks);
+        tiles(tiled, k, |t, xs| {
+            for (i, value) in block_dots([row], xs)[0].into_iter().enumerate() {
+                emit(t + i, n, value);
+            }
+        });
+        for (t, x) in single.chunks_exact(k).enumerate() {
+            emit(in_tiles + t, n, block_dots([row], [x])[0][0]);
+        }
     }
 }

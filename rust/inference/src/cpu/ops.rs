@@ -7,9 +7,10 @@
 //! Shapes: T tokens, C `d_model`, H query heads, G key/value heads, D `d_head`, F `d_ff`, V `vocab_size`, S cache positions.
 
 use super::exp::exp;
-use super::matmul::{dot, matmul};
+use super::matmul::{dot, matmul, matmul_blocks};
+use crate::format::BLOCK;
 use crate::rope::RopeTable;
-use crate::weights::{Weight, Weights};
+use crate::weights::{Blocks, Quant, Weight, Weights};
 
 pub use super::sample::sample;
 
@@ -35,28 +36,41 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
-/// Call `$body` with `$name` bound to the slice inside a [`Weights`], whatever its dtype.
-macro_rules! with_weights {
-    ($weights:expr, $name:ident => $body:expr) => {
-        match $weights {
-            Weights::F32($name) => $body,
-            Weights::F16($name) => $body,
-        }
-    };
+/// `emit(t, n, x[t] · w[n])` for every token t and row n, whatever the dtype. x: (T, K); w: (N, K). Each weight is read once.
+#[inline(always)]
+fn project(x: &[f32], w: Weights<'_>, k: usize, emit: impl FnMut(usize, usize, f32)) {
+    match w {
+        Weights::F32(w) => matmul(x, w, k, emit),
+        Weights::F16(w) => matmul(x, w, k, emit),
+        Weights::Q8_0(w) => matmul_blocks(x, w, k, emit),
+        Weights::Q4_0(w) => matmul_blocks(x, w, k, emit),
+    }
 }
 
 /// Look up the embedding's rows. ids: (T); embedding: (V, C); x: (T, C), written.
 pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
+    fn widen<W: Weight>(row: &[W], out: &mut [f32]) {
+        for (out, weight) in out.iter_mut().zip(row) {
+            *out = weight.widen();
+        }
+    }
+    fn widen_blocks<Q: Quant>(row: Blocks<'_, Q>, out: &mut [f32]) {
+        for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+            out.copy_from_slice(&row.widen(block));
+        }
+    }
     let width = x.len() / ids.len().max(1);
     assert_eq!(x.len(), ids.len() * width);
-    with_weights!(embedding, table => {
-        for (id, row) in ids.iter().zip(x.chunks_exact_mut(width)) {
-            let start = *id as usize * width;
-            for (out, weight) in row.iter_mut().zip(&table[start..start + width]) {
-                *out = weight.widen();
-            }
+    let blocks = width / BLOCK;
+    for (id, out) in ids.iter().zip(x.chunks_exact_mut(width)) {
+        let id = *id as usize;
+        match embedding {
+            Weights::F32(table) => widen(&table[id * width..(id + 1) * width], out),
+            Weights::F16(table) => widen(&table[id * width..(id + 1) * width], out),
+            Weights::Q8_0(table) => widen_blocks(table.part(id * blocks, blocks), out),
+            Weights::Q4_0(table) => widen_blocks(table.part(id * blocks, blocks), out),
         }
-    });
+    }
 }
 
 /// RMSNorm, then the three projections, then RoPE on q and k; k and v go into the layer's cache.
@@ -102,11 +116,15 @@ pub fn norm_qkv_rope(
     assert!(position + tokens <= ctx_len);
 
     rms_norm(x, norm, normed);
-    with_weights!(wq, w => matmul(normed, w, width, |t, n, value| q[t * q_width + n] = value));
+    project(normed, wq, width, |t, n, value| q[t * q_width + n] = value);
     let cache_index =
         |t: usize, n: usize| ((n / d_head) * ctx_len + position + t) * d_head + n % d_head;
-    with_weights!(wk, w => matmul(normed, w, width, |t, n, value| k_cache[cache_index(t, n)] = value));
-    with_weights!(wv, w => matmul(normed, w, width, |t, n, value| v_cache[cache_index(t, n)] = value));
+    project(normed, wk, width, |t, n, value| {
+        k_cache[cache_index(t, n)] = value
+    });
+    project(normed, wv, width, |t, n, value| {
+        v_cache[cache_index(t, n)] = value
+    });
 
     for t in 0..tokens {
         for head in q[t * q_width..(t + 1) * q_width].chunks_exact_mut(d_head) {
@@ -203,7 +221,7 @@ fn weighted_sum(weights: &[f32], values: &[f32], out: &mut [f32]) {
 pub fn matmul_residual(x: &[f32], w: Weights<'_>, width: usize, residual: &mut [f32]) {
     let k = w.len() / width;
     assert_eq!(x.len() / k, residual.len() / width);
-    with_weights!(w, w => matmul(x, w, k, |t, n, value| residual[t * width + n] += value));
+    project(x, w, k, |t, n, value| residual[t * width + n] += value);
 }
 
 /// RMSNorm, then `silu(x · gateᵀ) ⊙ (x · upᵀ)`, where silu(z) = z / (1 + e^−z).
@@ -223,10 +241,10 @@ pub fn norm_gate_up_silu(
     assert_eq!(w_gate.len(), w_up.len());
     assert_eq!(hidden.len() / d_ff, x.len() / width);
     rms_norm(x, norm, normed);
-    with_weights!(w_gate, w => matmul(normed, w, width, |t, n, gate| {
+    project(normed, w_gate, width, |t, n, gate| {
         hidden[t * d_ff + n] = gate / (1.0 + exp(-gate));
-    }));
-    with_weights!(w_up, w => matmul(normed, w, width, |t, n, up| hidden[t * d_ff + n] *= up));
+    });
+    project(normed, w_up, width, |t, n, up| hidden[t * d_ff + n] *= up);
 }
 
 /// RMSNorm, then the output projection.
@@ -243,7 +261,9 @@ pub fn norm_logits(
     let vocab_size = w.len() / width;
     assert_eq!(logits.len() / vocab_size, x.len() / width);
     rms_norm(x, norm, normed);
-    with_weights!(w, w => matmul(normed, w, width, |t, n, value| logits[t * vocab_size + n] = value));
+    project(normed, w, width, |t, n, value| {
+        logits[t * vocab_size + n] = value
+    });
 }
 
 /// Scale each row of x to unit RMS, then by the gain. x, out: (T, C).

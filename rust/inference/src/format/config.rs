@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::family::Architecture;
+use super::architecture::Architecture;
 use crate::error::FormatError;
 
 /// Everything that fixes the shape of a model's tensors and of its cache.

@@ -1,4 +1,4 @@
-//! The families of models and their tensors (`training/FORMAT.md` §2 and §3).
+//! The tensors of each family of models (`training/FORMAT.md` §3).
 //!
 //! Python has the same table in `training/format/families.py`; `tests/vectors/model_format.json` holds both to it.
 
@@ -6,18 +6,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::architecture::Architecture;
 use super::config::Config;
-
-/// A family of models: which fields a configuration has, and which tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// RMSNorm, RoPE, grouped queries, SwiGLU.
-    Llama,
-    /// Qwen 2 and 2.5: Llama with a bias on q, k and v.
-    Qwen2,
-    /// Qwen 3: Llama with an RMSNorm of each head's query and key before RoPE.
-    Qwen3,
-}
 
 /// A size of a tensor.
 #[derive(Debug, Clone, Copy)]
@@ -61,27 +51,6 @@ const UP: Row = ("mlp.up_proj.weight", &[F, C]);
 const DOWN: Row = ("mlp.down_proj.weight", &[C, F]);
 
 impl Architecture {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
-
-    /// The name in the header.
-    ///
-    /// ```
-    /// assert_eq!(pocketlm_inference::format::Architecture::Qwen3.name(), "qwen3");
-    /// ```
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-
-    /// The family of this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.name() == name)
-    }
-
     /// The tensors of a layer, in the file's order.
     const fn layer(self) -> &'static [Row] {
         match self {

@@ -115,7 +115,7 @@ impl File {
         let bytes = self.bytes.as_slice();
         let mut end = self.layout.header.end as usize;
         let sections = self.layout.places().map(|(_, place)| range(place));
-        for section in sections.chain([bytes.len()..bytes.len()]) {
+        for section in sections.chain(core::iter::once(bytes.len()..bytes.len())) {
             let padding = &bytes[end..section.start];
             if let Some(index) = padding.iter().position(|byte| *byte != 0) {
                 return Err(FormatError::NonZeroPadding {

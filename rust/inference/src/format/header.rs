@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use serde_json::Value;
 
+use super::architecture::Architecture;
 use super::canonical;
 use super::config::Config;
-use super::family::Architecture;
 use super::field::{Field, Object, at_most, shown};
 use crate::error::FormatError;
 

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `prefix.rs` | the first 64 bytes |
 //! | `canonical.rs`, `field.rs`, `header.rs` | the JSON header: its spelling, its types |
-//! | `config.rs`, `family.rs`, `dtype.rs` | hyperparameters and bounds; tensors of each architecture; how weights are stored |
+//! | `architecture.rs`, `config.rs`, `family.rs`, `dtype.rs` | families; hyperparameters and bounds; tensors of each family; how weights are stored |
 //! | `layout.rs` | [`Layout`]: where everything lies, from the header alone, in files of any size |
 //! | `bytes.rs`, `digest.rs`, `file.rs` | [`File`]: a whole file in memory, every byte checked |
 //!
 //! Checks are made in the order of the specification's §4, and nothing is allocated from a size that was not compared with the
 //! file's length.
 
+mod architecture;
 mod bytes;
 mod canonical;
 mod config;
@@ -23,9 +24,10 @@ mod header;
 mod layout;
 mod prefix;
 
+pub use architecture::Architecture;
 pub use config::Config;
 pub use dtype::{BLOCK, Dtype};
-pub use family::{Architecture, ExpectedTensor, expected_tensors};
+pub use family::{ExpectedTensor, expected_tensors};
 pub use file::{File, TensorView};
 pub use header::Place;
 pub use layout::{Layout, TensorPlace};

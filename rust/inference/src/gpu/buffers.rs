@@ -302,6 +302,7 @@ fn padded(weights: Weights<'_>, width: usize) -> Cow<'_, [u8]> {
     let (bytes, row): (&[u8], usize) = match weights {
         Weights::F32(values) => (bytemuck::cast_slice(values), width * 4),
         Weights::F16(values) => (bytemuck::cast_slice(values), width * 2),
+        Weights::Q8_0(_) | Weights::Q4_0(_) => unreachable!("refused when the engine was made"),
     };
     if row.is_multiple_of(16) {
         return Cow::Borrowed(bytes);

@@ -1,5 +1,6 @@
 //! [`GpuEngine`]: a model on a device, and what is submitted for a prompt and for new tokens.
 
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,7 +11,7 @@ use super::plan::Plan;
 use super::step::Step;
 use crate::cursor::Cursor;
 use crate::error::EngineError;
-use crate::format::Config;
+use crate::format::{Config, TensorView};
 use crate::limits::RING;
 use crate::memory::{product, with_capacity};
 use crate::model::Model;
@@ -68,6 +69,7 @@ impl GpuEngine {
         mut progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
         check_supported(&model)?;
+        check_dtypes(&model)?;
         let context = Context::new(device, queue);
         let config = model.config();
         let compiling = |fraction| progress(Phase::Compile, fraction);
@@ -294,5 +296,19 @@ impl GpuEngine {
         );
         self.cursor.advance(n, true);
         Ok(())
+    }
+}
+
+/// The kernels read matrices that are all f32 or all f16.
+fn check_dtypes(model: &Model) -> Result<(), EngineError> {
+    let dtype = model.weight_dtype();
+    let is_read = |tensor: &TensorView<'_>| {
+        tensor.shape.len() == 1 || (tensor.dtype == dtype && dtype.block() == 1)
+    };
+    match model.tensors().find(|tensor| !is_read(tensor)) {
+        Some(tensor) => Err(EngineError::Unsupported {
+            what: format!("{} in {} on the GPU", tensor.name, tensor.dtype.name()),
+        }),
+        None => Ok(()),
     }
 }

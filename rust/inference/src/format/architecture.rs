@@ -1,0 +1,35 @@
+//! The families of models by name (`training/FORMAT.md` §2).
+
+/// A family of models: which fields a configuration has, and which tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// RMSNorm, RoPE, grouped queries, SwiGLU.
+    Llama,
+    /// Qwen 2 and 2.5: Llama with a bias on q, k and v.
+    Qwen2,
+    /// Qwen 3: Llama with an RMSNorm of each head's query and key before RoPE.
+    Qwen3,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
+
+    /// The name in the header.
+    ///
+    /// ```
+    /// assert_eq!(pocketlm_inference::format::Architecture::Qwen3.name(), "qwen3");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+
+    /// The family of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+}

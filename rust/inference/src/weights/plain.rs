@@ -1,0 +1,32 @@
+//! f32 and f16: one value after another.
+
+/// A stored weight that widens to f32.
+pub trait Weight: Copy {
+    /// Whether widening costs nothing.
+    const IS_F32: bool;
+
+    /// The value as f32, exactly.
+    fn widen(self) -> f32;
+}
+
+impl Weight for f32 {
+    const IS_F32: bool = true;
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+}
+
+impl Weight for u16 {
+    const IS_F32: bool = false;
+
+    /// Finite binary16 bits to f32, subnormals included: the exponent and mantissa move up by 13 bits, and a multiplication by
+    /// 2^112 corrects the bias. Branch-free, so loops over it vectorise. (NaN and infinity were refused when the file was read.)
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        let magnitude =
+            f32::from_bits(u32::from(self & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+        f32::from_bits(magnitude.to_bits() | (u32::from(self & 0x8000) << 16))
+    }
+}
