@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-PROBE_S = 20.0  # a machine under load; a quiet one takes less than two
+PROBE_S = 60.0  # a machine under load; a quiet one takes less than two
 WEBGPU_FLAGS = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 
 

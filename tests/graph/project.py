@@ -24,6 +24,7 @@ from stages.graph import Graph, Setup, Stage
 from tests.graph.run_doit import CONFIG
 
 RUN_DOIT = Path(__file__).with_name("run_doit.py")
+HANGS_S = 300.0  # nothing is measured by it: it only ends what would never end
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Project:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         return subprocess.Popen([sys.executable, str(RUN_DOIT), *words], cwd=self.root, **options)
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 30) -> Result:
+    def finish(self, process: subprocess.Popen[str], timeout: float = HANGS_S) -> Result:
         out, err = process.communicate(timeout=timeout)
         return Result(process.returncode, out, err, self.ran())
 
@@ -121,7 +122,7 @@ class Project:
         return (self.build / scope / ".current" / stage).resolve()
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 10.0, what: str = "it") -> None:
+def wait_until(true: Callable[[], Any], seconds: float = HANGS_S, what: str = "it") -> None:
     """Wait for a condition. Fails the test after `seconds`."""
     end = time.monotonic() + seconds
     while not true():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.build.projects import STOCK_DOIT
+from tests.graph.project import HANGS_S
 
 DODO = """
 DOIT_CONFIG = {{"backend": {backend!r}, "dep_file": {dep_file!r}}}
@@ -72,7 +73,7 @@ class Stock:
         return self.finish(self.start(*words))
 
     def finish(self, process: subprocess.Popen[str]) -> Done:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=HANGS_S)
         return Done(process.returncode, out, self.ran())
 
     def kill(self, process: subprocess.Popen[str]) -> None:

@@ -12,7 +12,7 @@ import termios
 import threading
 
 from stages.graph.run.screen import Screen
-from tests.graph.project import Project
+from tests.graph.project import HANGS_S, Project
 
 SHOW, HIDE = b"\x1b[?25h", b"\x1b[?25l"
 
@@ -50,7 +50,7 @@ class Terminal:
 
     def wait(self) -> tuple[int, list[str]]:
         """(exit status, the lines that are left on the screen)."""
-        status = self.process.wait(timeout=60)
+        status = self.process.wait(timeout=HANGS_S)
         assert termios.tcgetattr(self._theirs) == self._mode
         os.close(self._theirs)
         self._reader.join(10)  # to the end of what was written

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Graph, Output, Runner, Setup, Stage, Tool, UsageError, files
-from tests.graph.project import Project, wait_until
+from tests.graph.project import HANGS_S, Project, wait_until
 
 
 def test_list_is_one_sentence_a_task_in_graph_order(chain: Project) -> None:
@@ -272,7 +272,7 @@ def test_reader_that_goes_away_does_not_end_the_build(project: Project) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    process.wait(timeout=30)
+    process.wait(timeout=HANGS_S)
     wait_until(lambda: (project.build / "shared/.current/s").exists(), what="the result")
 
 

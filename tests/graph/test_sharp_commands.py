@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stages.graph import Output, files, python_sources
-from tests.graph.project import RUN_DOIT, Project
+from tests.graph.project import HANGS_S, RUN_DOIT, Project
 from tests.graph.stock import Stock
 
 
@@ -109,7 +109,7 @@ def on_a_terminal(start: Callable[..., Any]) -> str:
         if not data:
             break
         seen += data
-    process.wait(timeout=30)
+    process.wait(timeout=HANGS_S)
     os.close(ours)
     return seen.decode(errors="replace")
 

@@ -35,7 +35,7 @@ def address(tmp_path: Path) -> Iterator[tuple[str, int]]:
 def ask(
     address: tuple[str, int], path: str = "/", method: str = "GET", host: str | None = "localhost"
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection = http.client.HTTPConnection(*address, timeout=120)
     connection.putrequest(method, path, skip_host=True)
     if host is not None:
         connection.putheader("Host", host)
