@@ -1,5 +1,5 @@
 /** The graphics device goes away in the middle of a generation: the page builds it anew and the text goes on by itself. */
-import { FAST_GPU, losesDevices } from "./faults";
+import { FAST_GPU, losesDevices, readingWaits } from "./faults";
 import { expect, type Reader, test } from "./fixtures";
 
 /** A run with a seed of its own. */
@@ -17,15 +17,20 @@ test("a lost device is built anew, and the text is what it would have been", asy
   browser,
 }) => {
   await reader.open(site.address("?device=gpu"));
-  // Past the end of the context, and long enough for the crash to come in the middle.
+  // Past the end of the context.
   await setUp(reader, 1000);
   const undisturbed = await reader.write();
 
+  // The run stands still while the GPU process dies under it, as after a driver's reset.
+  site.inject(readingWaits(20));
+  await reader.open(site.address("?device=gpu"));
+  await setUp(reader, 1000);
   const session = await browser.newBrowserCDPSession();
   await reader.generate.click();
+  await site.gateReached();
   await expect(reader.output).not.toHaveText("");
-  // The GPU process dies under the model, as after a driver's reset.
   await session.send("Browser.crashGpuProcess");
+  site.openGate();
   const interruption = page.getByRole("status", { name: "Interruption" });
   await expect(interruption).toContainText("The graphics device went away");
   await expect(reader.generate).toBeEnabled();

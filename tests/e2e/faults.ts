@@ -3,6 +3,7 @@
  *
  * They change what the browser offers, never the product: the page that is tested is the one that is shipped.
  */
+import { GATE, RECEIVED } from "./site";
 
 /** An adapter that gives no device. */
 export const NO_DEVICE = `
@@ -58,6 +59,18 @@ export const FAST_GPU = `
   };
 `;
 
+/** Each submission takes a second longer than it does, so that "auto" finds the GPU slower than any CPU. */
+export const SLOW_GPU = `
+  const { submit } = GPUQueue.prototype;
+  const now = performance.now.bind(performance);
+  let added = 0;
+  GPUQueue.prototype.submit = function (commands) {
+    added += 1000;
+    submit.call(this, commands);
+  };
+  performance.now = () => now() + added;
+`;
+
 /** Each device is lost after so many submissions of kernels: the first one, and every later one. */
 export function losesDevices(first: number, later: number): string {
   return `
@@ -96,6 +109,55 @@ export function panics(step: number): string {
     };
   `;
 }
+
+/** The engine's step number `step` waits for the site's gate: what the test does until it opens comes in mid-run. */
+export function stepWaits(step: number): string {
+  return `
+    const { instantiateStreaming } = WebAssembly;
+    WebAssembly.instantiateStreaming = async (...given) => {
+      const { instance, module } = await instantiateStreaming.apply(WebAssembly, given);
+      let steps = 0;
+      const engine_step = async (...words) => {
+        steps += 1;
+        if (steps === ${step}) await fetch(${JSON.stringify(GATE)});
+        return await instance.exports.engine_step(...words);
+      };
+      return { instance: { exports: { ...instance.exports, engine_step } }, module };
+    };
+  `;
+}
+
+/** As `stepWaits`, at what is read from the graphics device for the `read`th time. */
+export function readingWaits(read: number): string {
+  return `
+    const { mapAsync } = GPUBuffer.prototype;
+    let reads = 0;
+    GPUBuffer.prototype.mapAsync = async function (...given) {
+      reads += 1;
+      if (reads === ${read}) await fetch(${JSON.stringify(GATE)});
+      return await mapAsync.apply(this, given);
+    };
+  `;
+}
+
+/** The site is told how many bytes of a transfer the page has read, 0 when it begins to read. */
+export const TELLS_WHAT_IT_READ = `
+  const { read } = ReadableStreamDefaultReader.prototype;
+  const bytes = new WeakMap();
+  const tell = count => fetch(${JSON.stringify(RECEIVED)} + count).catch(() => undefined);
+  ReadableStreamDefaultReader.prototype.read = async function () {
+    if (!bytes.has(this)) {
+      bytes.set(this, 0);
+      tell(0);
+    }
+    const part = await read.call(this);
+    if (!part.done) {
+      bytes.set(this, bytes.get(this) + part.value.length);
+      tell(bytes.get(this));
+    }
+    return part;
+  };
+`;
 
 const MEMORY_SECTION = 5;
 

@@ -1,4 +1,5 @@
 /** What the page promises to those who use it by name: every control, once, in sight; keys; themes; no markup from text. */
+import { stepWaits } from "./faults";
 import { expect, test } from "./fixtures";
 
 const NAMES = ["Prompt", "Output", "Engine", "Temperature", "Top-k", "Top-p", "Seed", "Max tokens"];
@@ -22,13 +23,16 @@ for (const viewport of [
 }
 
 test("keys: Ctrl+Enter generates, Esc stops", async ({ site, reader, page }) => {
+  site.inject(stepWaits(5));
   await reader.open(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("100000");
   await reader.field("Temperature").fill("0");
   await reader.prompt.press("Control+Enter");
+  await site.gateReached();
   await expect(reader.stop).toBeEnabled();
   await page.keyboard.press("Escape");
   await expect(reader.stop).toBeDisabled();
+  site.openGate();
   await expect(page.getByText("stopped")).toBeVisible();
 });
 

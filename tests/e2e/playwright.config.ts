@@ -25,9 +25,9 @@ export default defineConfig({
   workers: 2,
   fullyParallel: true,
   forbidOnly: true,
-  // A machine that does other things at the same time compiles kernels for a software adapter slowly.
-  timeout: 120_000,
-  expect: { timeout: 40_000 },
+  // Nothing is measured by these: they only end what hangs. A busy machine compiles kernels for a software adapter slowly.
+  timeout: 600_000,
+  expect: { timeout: 180_000 },
   reporter: [["list"]],
   use: { screenshot: "only-on-failure" },
   projects: [

@@ -7,6 +7,10 @@ import { bundle } from "./environment";
 const SUB_PATH = "/somewhere/below/";
 const ETAG = '"the-bundle"';
 
+/** What faults ask for (faults.ts): answered when the test opens it; and what the page has read of a transfer. */
+export const GATE = "/gate";
+export const RECEIVED = "/received/";
+
 const TYPES: Record<string, string> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -18,7 +22,8 @@ const TYPES: Record<string, string> = {
 /**
  * Instead of the bundle's model.bin: other bytes, or nothing; or its bytes, where each transfer ends at the next of
  * these places in the file, and one that starts beyond the last is whole, or, for good, gets nothing. What is answered
- * goes by what was asked alone: a request that the browser makes twice changes nothing.
+ * goes by what was asked alone: a request that the browser makes twice changes nothing. Goes with the fault
+ * `TELLS_WHAT_IT_READ`: no transfer breaks before the page has read what came of it.
  */
 export type ModelAnswer =
   | { kind: "as it is" }
@@ -32,6 +37,14 @@ export type Change = {
   to: (content: Buffer) => { content: Buffer; type?: string } | null;
 };
 
+/** Something that happens once, and can be waited for before and after. */
+class Signal {
+  give: () => void = () => undefined;
+  readonly given = new Promise<void>(resolve => {
+    this.give = resolve;
+  });
+}
+
 export class Site {
   readonly #server: Server;
   readonly #folder = bundle();
@@ -42,6 +55,11 @@ export class Site {
   /** Sent with every answer. */
   headers: Record<string, string> = {};
   model: ModelAnswer = { kind: "as it is" };
+  /** Settled when the gate is first asked for, and when the test opens it. */
+  readonly #reached = new Signal();
+  readonly #opened = new Signal();
+  /** Transfers that break as soon as the page has read so many bytes of them. */
+  readonly #breaking: { response: ServerResponse; bytes: number }[] = [];
 
   constructor() {
     this.#server = createServer((request, response) => {
@@ -58,6 +76,16 @@ export class Site {
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise(resolve => this.#server.close(resolve));
+  }
+
+  /** Wait until a fault waits at the gate. */
+  async gateReached(): Promise<void> {
+    await this.#reached.given;
+  }
+
+  /** Let whatever waits at the gate, or will, go on. */
+  openGate(): void {
+    this.#opened.give();
   }
 
   /** The page's address, with a query such as "?device=cpu". */
@@ -85,6 +113,17 @@ export class Site {
 
   #answer(path: string, request: IncomingMessage, response: ServerResponse): void {
     for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
+    if (path === GATE) {
+      this.#reached.give();
+      void this.#opened.given.then(() => response.writeHead(204).end());
+      return;
+    }
+    if (path.startsWith(RECEIVED)) {
+      response.writeHead(204).end();
+      const bytes = Number(path.slice(RECEIVED.length));
+      for (const transfer of this.#breaking) if (transfer.bytes === bytes) transfer.response.destroy();
+      return;
+    }
     const inside = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
     const file =
       inside === null || inside.startsWith("..") ? null : join(this.#folder, inside === "." ? "index.html" : inside);
@@ -146,9 +185,8 @@ export class Site {
     } else {
       response.flushHeaders();
       response.write(content.subarray(start, end));
-      // Chromium drops what has not reached the page yet when a connection breaks. That costs a try, not the test's
-      // sense: the next transfer is cut at the same place.
-      setTimeout(() => response.destroy(), 200);
+      // Chromium drops what has not reached the page yet when a connection breaks: so the page tells when it has it.
+      this.#breaking.push({ response, bytes: end - start });
     }
   }
 }
