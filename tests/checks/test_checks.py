@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import check, paths
+from stages import check, paths, tools
 from stages.graph.manage.artifacts import ArtifactsLock
 
 
@@ -175,3 +175,28 @@ def test_workflows_finds_a_misspelt_key(tmp_path: Path) -> None:
     workflow = tmp_path / ".github" / "workflows" / "ci.yml"
     workflow.write_text(workflow.read_text().replace("runs-on:", "run-on:"))
     assert any("ci.yml" in line for line in check.workflows(tmp_path))
+
+
+def test_every_check_gets_its_line_and_failures_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sound(_: Path) -> list[str]:
+        """All is well."""
+        return []
+
+    def broken(_: Path) -> list[str]:
+        """All is not."""
+        return [f"wrong {number}" for number in range(70)]
+
+    table = {"rusty": (broken, (tools.CARGO,)), "plain": (sound, ()), "other": (broken, ())}
+    monkeypatch.setattr(check, "CHECKS", table)
+    assert check.run_checks([]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[:2] for line in lines if "All is" in line) == [
+        ["FAIL", "other"],
+        ["FAIL", "rusty"],
+        ["ok", "plain"],
+    ]
+    begin = next(number for number, line in enumerate(lines) if "rusty" in line)
+    assert lines[begin + 1 : begin + 62] == [*(f"      wrong {n}" for n in range(60)), "      … and 10 lines more"]
+    assert check.run_checks(["plain"]) == 0
