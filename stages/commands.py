@@ -156,7 +156,7 @@ class Test(_BuildThen):
 
     name = "test"
     doc_purpose = "build the tests' model, then run every check and test"
-    doc_usage = "[SUITE ...] [--slow]"
+    doc_usage = "[SUITE ...] [--slow] [--no-gpu]"
     cmd_options = (
         {
             "name": "slow",
@@ -165,6 +165,14 @@ class Test(_BuildThen):
             "type": bool,
             "default": False,
             "help": "also the tests that take minutes: real builds that are killed, and changed piece by piece",
+        },
+        {
+            "name": "no_gpu",
+            "short": "",
+            "long": "no-gpu",
+            "type": bool,
+            "default": False,
+            "help": "without the tests that want a graphics driver, if only a software one: those and e2e",
         },
     )
     tasks = ("web", "cli")
@@ -177,12 +185,14 @@ class Test(_BuildThen):
         doit_cmd.set_var("profile", "fast")
         return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
 
-    def _execute(self, slow: bool, pos_args: Any = None) -> int:  # type: ignore[override]
-        from stages.suites import SUITES, run_suites
+    def _execute(self, slow: bool, no_gpu: bool, pos_args: Any = None) -> int:  # type: ignore[override]
+        from stages.suites import SUITES, Chosen, run_suites
 
         _known(pos_args, SUITES, "suite")
+        if no_gpu and "e2e" in (pos_args or ()):
+            raise UsageError("e2e wants a browser with WebGPU: leave it out, or leave out --no-gpu")
         status = self.build()
-        return status or (1 if run_suites(pos_args or [], slow) else 0)
+        return status or (1 if run_suites(pos_args or [], Chosen(slow, not no_gpu)) else 0)
 
 
 def _known(names: list[str] | None, table: dict[str, Any], kind: str) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages import check, paths, tools
@@ -19,8 +20,17 @@ from stages.graph import Setup
 from stages.graph.run.setup import ensure
 from stages.project import GRAPH
 
+MOST_WORKERS = 4  # of pytest: each holds a torch of its own
 RANDOM_BUNDLES = 2  # tests/e2e/random_bundle.py has as many shapes
 PARITY_ALONE = ["parity.spec.ts"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is run of each suite."""
+
+    slow: bool = False  # also the tests that take minutes
+    gpu: bool = True  # also those that want a graphics driver, if only a software one
 
 
 def environment() -> dict[str, str]:
@@ -48,30 +58,47 @@ def _run(argv: Sequence[str | Path], cwd: Path, env: dict[str, str] | None = Non
     )
 
 
-def checks() -> bool:
+def checks(_: Chosen) -> bool:
     """The checks of the sources (doit check)."""
     return check.run_checks([]) == 0
 
 
-def pytest(slow: bool = False) -> bool:
+def pytest(chosen: Chosen) -> bool:
     """pytest: stage engine, tokenizer, training, shaders, parity."""
-    # Small tensors on two threads that spin are slower than on one, and the suites' own children use the other core.
+    # Small tensors on two threads that spin are slower than on one, and another worker uses the other core.
+    env = {"OMP_NUM_THREADS": "1"}
     command: list[str | Path] = [paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"]
-    command += ["--slow"] if slow else []
-    return _run(command, paths.ROOT, {"OMP_NUM_THREADS": "1"})
+    command += ["--slow"] if chosen.slow else []
+    but = "" if chosen.gpu else " and not gpu"
+    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    side_by_side = [f"--numprocesses={workers}", "--dist=worksteal", "-m", f"not alone{but}"]
+    passed = _run([*command, *side_by_side], paths.ROOT, env)
+    return _run([*command, "-m", f"alone{but}"], paths.ROOT, env) and passed
 
 
-def cargo() -> bool:
+def cargo(chosen: Chosen) -> bool:
     """cargo test: tokenizer core, model format, CPU backend, WebGPU backend on a software driver."""
-    return _run(["cargo", "test", "--quiet", "--release", "--workspace", "--locked"], paths.ROOT)
+    command = ["cargo", "test", "--quiet", "--release", "--locked"]
+    if chosen.gpu:
+        return _run([*command, "--workspace"], paths.ROOT)
+    engine = "pocketlm-inference"
+    named = [word for name in cpu_tests(paths.ROOT / "rust" / "inference") for word in ("--test", name)]
+    others = _run([*command, "--workspace", "--exclude", engine], paths.ROOT)
+    return _run([*command, "--package", engine, "--lib", *named], paths.ROOT) and others
 
 
-def vitest() -> bool:
+def cpu_tests(crate: Path) -> list[str]:
+    """The names of a crate's integration tests that want no adapter: all but gpu_*.rs."""
+    found = sorted(path.stem for path in (crate / "tests").glob("*.rs"))
+    return [name for name in found if not name.startswith("gpu_")]
+
+
+def vitest(_: Chosen) -> bool:
     """Vitest: the page's state machine, protocol and components."""
     return _run(["npm", "run", "--silent", "test"], check.web_copy(paths.ROOT))
 
 
-def e2e() -> bool:
+def e2e(_: Chosen) -> bool:
     """Playwright: the page in real Chromium, on WebGPU and on the CPU; its logits against torch's."""
     python = paths.VENV / "bin" / "python"
     trained = paths.preset_dir(paths.TEST_PRESET) / "web"
@@ -107,7 +134,8 @@ def e2e() -> bool:
     return True
 
 
-SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
+NEEDED_BY_GPU_TESTS = (tools.VULKAN, tools.BROWSER)
+SUITES: dict[str, tuple[Callable[[Chosen], bool], tuple[Setup, ...]]] = {
     "check": (checks, ()),
     "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.VULKAN, tools.BROWSER)),
     "cargo": (cargo, (tools.CARGO, tools.VULKAN)),
@@ -116,19 +144,26 @@ SUITES: dict[str, tuple[Callable[[], bool], tuple[Setup, ...]]] = {
 }
 
 
-def run_suites(names: Sequence[str], slow: bool = False) -> int:
-    """Run suites by name (all where none is named), with pytest's slow tests or without; returns how many failed.
+def needs(names: Sequence[str], chosen: Chosen) -> list[Setup]:
+    """Whatever any of the suites needs, each once."""
+    found = dict.fromkeys(setup for name in names for setup in SUITES[name][1])
+    return [setup for setup in found if chosen.gpu or setup not in NEEDED_BY_GPU_TESTS]
+
+
+def run_suites(names: Sequence[str], chosen: Chosen) -> int:
+    """Run suites by name (all where none is named; without a GPU all but e2e); returns how many failed.
 
     Whatever any of them needs is installed before the first begins: no suite leans on what an earlier one left.
     """
     results: list[tuple[str, bool, float, str]] = []
-    for setup in dict.fromkeys(setup for name in names or SUITES for setup in SUITES[name][1]):
+    names = names or [name for name in SUITES if chosen.gpu or name != "e2e"]
+    for setup in needs(names, chosen):
         ensure(GRAPH.session, setup)
-    for name in names or SUITES:
+    for name in names:
         suite = SUITES[name][0]
         print(f"\n── {name}: {suite.__doc__}", flush=True)
         began = time.monotonic()
-        passed = pytest(slow) if suite is pytest else suite()
+        passed = suite(chosen)
         results.append((name, passed, time.monotonic() - began, suite.__doc__ or ""))
     print(flush=True)
     for name, passed, seconds, doc in results:

@@ -29,14 +29,26 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests only where they are asked for; and the shaders last.
+    """Slow tests only where they are asked for; and the shaders last. Marks what runs on a graphics device.
 
     The software Vulkan driver and triton, which torch.optim imports, hold LLVMs of their own.
     Importing triton after the driver was loaded ended the process with a segmentation fault.
     """
+    for item in items:
+        shaders = "shaders" in item.path.parts
+        if shaders or (isinstance(item, pytest.Function) and _device(item) == "gpu"):
+            item.add_marker(pytest.mark.gpu)
+        if shaders:
+            item.add_marker(pytest.mark.alone)
     if not config.getoption("--slow"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
     items.sort(key=lambda item: "shaders" in item.path.parts)
+
+
+def _device(test: pytest.Function) -> object:
+    """The parameter `device` of a test that has one."""
+    return test.callspec.params.get("device") if hasattr(test, "callspec") else None

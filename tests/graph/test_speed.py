@@ -17,6 +17,8 @@ from tests.bench.build.__main__ import best
 from tests.bench.build.projects import STOCK_DOIT, TOOLS
 from tests.graph.project import RUN_DOIT, Project
 
+pytestmark = pytest.mark.alone
+
 STAGES, FILES_EACH = 14, 20
 ALLOWED = 1.15
 ALLOWED_1000 = 1.5

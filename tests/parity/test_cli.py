@@ -91,6 +91,7 @@ def test_the_same_seed_gives_the_same_text_on_every_device(cli: Run, talking: Ra
     assert done.stdout == expected.stdout != b""
 
 
+@pytest.mark.gpu
 def test_auto_says_why_it_does_not_take_a_software_gpu(cli: Run, talking: RandomModel) -> None:
     done = cli("generate", talking.path, "--prompt", "a", "--max-tokens", 1)
     assert done.returncode == 0

@@ -55,6 +55,7 @@ def test_help_names_doit_and_our_commands() -> None:
     assert "  doctor " in done.stdout and "main.py" not in done.stdout
 
 
+@pytest.mark.alone
 def test_a_noop_of_the_whole_graph_costs_about_what_plain_doit_costs(tmp_path: Path) -> None:
     """Beside a plain doit graph of as many tasks with the same source files, in CPU time."""
     env = {"POCKETLM_PRESET": paths.TEST_PRESET, "POCKETLM_BUILD": str(paths.BUILD)}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from stages import suites, tools
+from stages import paths, suites, tools
 from stages.graph import Setup
+from stages.suites import Chosen
 
 Seen = list[str]
 
@@ -20,8 +24,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     def setup(name: str) -> Setup:
         return Setup(name, name, lambda: True, lambda run: None)
 
-    def suite(name: str, passes: bool) -> Callable[[], bool]:
-        def run() -> bool:
+    def suite(name: str, passes: bool) -> Callable[[Chosen], bool]:
+        def run(_: Chosen) -> bool:
             """A suite."""
             happened.append(name)
             return passes
@@ -37,14 +41,54 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def test_everything_is_installed_once_before_the_first_suite(seen: Seen) -> None:
-    assert suites.run_suites([]) == 1
+    assert suites.run_suites([], Chosen()) == 1
     assert seen == ["install python", "install browser", "one", "two"]
 
 
 def test_a_named_suite_installs_its_own_needs_alone(seen: Seen) -> None:
-    assert suites.run_suites(["one"]) == 0
+    assert suites.run_suites(["one"], Chosen()) == 0
     assert seen == ["install python", "one"]
 
 
 def test_pytest_has_the_browser_that_test_doctor_asks_for() -> None:
     assert {tools.BROWSER, tools.VULKAN} <= set(suites.SUITES["pytest"][1])
+
+
+def test_without_a_gpu_neither_driver_nor_browser_is_installed() -> None:
+    assert suites.needs(["pytest", "cargo"], Chosen(gpu=False)) == [tools.TORCH, tools.TEST_PYTHON, tools.CARGO]
+
+
+def test_without_a_gpu_every_suite_but_e2e_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    table = {name: (lambda _, name=name: not ran.append(name), ()) for name in suites.SUITES}
+    monkeypatch.setattr(suites, "SUITES", table)
+    assert suites.run_suites([], Chosen(gpu=False)) == 0
+    assert ran == ["check", "pytest", "cargo", "vitest"]
+
+
+def test_cargo_without_a_gpu_names_the_tests_that_want_none(tmp_path: Path) -> None:
+    (tmp_path / "tests" / "shared").mkdir(parents=True)
+    for name in ("format", "gpu_engine", "cpu_ops"):
+        (tmp_path / "tests" / f"{name}.rs").touch()
+    assert suites.cpu_tests(tmp_path) == ["cpu_ops", "format"]
+
+
+def test_what_asks_for_an_adapter_is_a_gpu_test() -> None:
+    """Rust's by their file's name, which is what --no-gpu goes by."""
+    crate = paths.ROOT / "rust" / "inference" / "tests"
+    asking = {path.stem for path in crate.glob("*.rs") if "gpu_support" in path.read_text(encoding="utf-8")}
+    assert asking and {name for name in asking if not name.startswith("gpu_")} == set()
+
+
+def test_pytest_knows_its_gpu_tests() -> None:
+    """All of the shaders', and of the parity tests those with the device `gpu`: no more, no fewer."""
+    words = ["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/shaders", "tests/parity"]
+
+    def collected(*more: str) -> list[str]:
+        done = subprocess.run([sys.executable, *words, *more], cwd=paths.ROOT, capture_output=True, text=True)
+        return [line for line in done.stdout.splitlines() if "::" in line]
+
+    without = collected("-m", "not gpu")
+    assert len(without) > 50
+    assert [name for name in without if "shaders" in name or "gpu" in name.partition("[")[2]] == []
+    assert [name for name in collected("-m", "gpu") if "cpu" in name.partition("[")[2]] == []
