@@ -7,12 +7,13 @@ runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 from ..declare.names import RECEIPT
 from ..declare.plan import Plan
-from ..declare.stage import Output, Stage, Tool
+from ..declare.stage import Stage, Tool
 from ..errors import GraphError
 from ..keep import links
 from ..keep.receipt import Receipt, digest_in, key_of
@@ -27,6 +28,13 @@ from . import key as keys
 from .key import Components, Reason
 
 
+class Input(NamedTuple):
+    """What an input of a stage is now."""
+
+    key: str | None  # of the result that it comes from
+    digest: str | None  # None where there is no such result
+
+
 class State:
     """What one look found out about a stage."""
 
@@ -37,6 +45,7 @@ class State:
         self.summary = summary  # of the linked result's receipt, see Store.linked
         self.reasons: list[Reason] = []  # empty: fresh
         self.missing_tools: list[str] = []
+        self.sources: tuple[Expansion, View] | None = None  # those of the tree, and the look that found them
         self._store = store
 
     @cached_property
@@ -81,17 +90,22 @@ class Look:
         """The state of a stage as of this look."""
         known = self._states.get(stage.name)
         if known is None:
-            known = self.evaluate(stage, self.linked_inputs(stage))
+            known = self.evaluate(stage, self.inputs(stage))
             self._states[stage.name] = known
         return known
 
-    def linked_inputs(self, stage: Stage) -> dict[str, str | None]:
-        """The digest of each input, by the receipts of the linked results; None where there is none."""
-        return {name: self.linked_digest(output) for name, output in stage.inputs.items()}
+    def seen(self, stage: Stage) -> tuple[Expansion, View] | None:
+        """The sources of a stage as this look has found them, if it has."""
+        known = self._states.get(stage.name)
+        return None if known is None else known.sources
 
-    def linked_digest(self, output: Output) -> str | None:
-        """The digest of another stage's output, by the receipt of its linked result."""
-        return digest_in(self._linked(self.plan.stages[output.stage])[1], output.path)
+    def inputs(self, stage: Stage) -> dict[str, Input]:
+        """Every input of a stage, by the receipts of the linked results."""
+        found = {}
+        for name, output in stage.inputs.items():
+            key, summary = self.linked(self.plan.stages[output.stage])
+            found[name] = Input(key, digest_in(summary, output.path))
+        return found
 
     def linked_receipt(self, stage: Stage) -> tuple[str | None, Receipt | None]:
         """(key, receipt) of the result that a stage's link names."""
@@ -101,40 +115,41 @@ class Look:
         linked = links.linked_key(self.plan.build, stage.scope, stage.name)
         return linked, None if linked is None else self.store.receipt(linked)
 
-    def _linked(self, stage: Stage) -> tuple[str | None, Receipt | None]:
+    def linked(self, stage: Stage) -> tuple[str | None, Receipt | None]:
         """(key, summary of the receipt) of the result that a stage's link names."""
         known = self._states.get(stage.name)
         if known is not None:
             return known.linked, known.summary
         return self.store.linked(self.plan.build, stage.scope, stage.name)
 
-    def evaluate(self, stage: Stage, inputs: Mapping[str, str | None], sources: Expansion | None = None) -> State:
-        """Compare a stage, given its inputs' digests, with its linked result. `sources`: those of a snapshot
-        instead of the tree's.
+    def evaluate(self, stage: Stage, inputs: Mapping[str, Input], sources: Expansion | None = None) -> State:
+        """Compare a stage, given its inputs, with its linked result. `sources`: those of a snapshot instead of the
+        tree's.
         """
-        state = State(self.store, *self._linked(stage))
+        state = State(self.store, *self.linked(stage))
         try:
             if sources is None:
                 view = self._view = (
                     self._view or self.new_view()
                 )  # `invalidate` in another thread may clear it meanwhile
                 sources = expand(stage.sources, view)
+                state.sources = sources, view
             external = self.external(stage)
         except GraphError as error:
             state.reasons.append(Reason("error", str(error), None, None))
             return state
         found_versions = self.versions(stage, state)
-        known = {name: digest for name, digest in inputs.items() if digest is not None}
+        known = {name: given.digest for name, given in inputs.items() if given.digest is not None}
         env = {name: os.environ.get(name) for name in stage.env}
         components = keys.components(stage, known, sources, external, found_versions, env)
         state.components = components
         if len(known) == len(inputs) and all(tool.name in found_versions for tool in stage.tools):
             state.key = key_of(components)
-        self._compare(stage, state, components, inputs)
+        self._compare(stage, state, components, inputs.keys() - known.keys())
         return state
 
-    def _compare(self, stage: Stage, state: State, components: Components, inputs: Mapping[str, str | None]) -> None:
-        """Add to `state.reasons` whatever keeps the linked result from being today's."""
+    def _compare(self, stage: Stage, state: State, components: Components, unknown: Collection[str]) -> None:
+        """Add to `state.reasons` whatever keeps the linked result from being today's. unknown: inputs not there yet."""
         reasons = state.reasons
         if state.linked is None:
             reasons.append(Reason("never built", stage.name, None, None))
@@ -142,7 +157,6 @@ class Look:
             reasons.append(Reason("receipt", RECEIPT, state.linked, "missing or corrupt"))
         elif state.key != state.linked:
             found = keys.differences(state.recorded(), components)
-            unknown = {name for name, digest in inputs.items() if digest is None}
             reasons += [reason for reason in found if not (reason.kind == "input" and reason.name in unknown)]
             reasons += [Reason("upstream", stage.inputs[name].stage, None, None) for name in sorted(unknown)]
             reasons += [

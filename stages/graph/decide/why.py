@@ -13,7 +13,7 @@ from typing import Any
 
 from ..keep.receipt import Receipt, digest_in
 from .key import Reason
-from .look import Look
+from .look import Input, Look
 
 FRESH = "fresh"
 WILL_RUN = "will run"
@@ -43,12 +43,15 @@ def explain(look: Look, names: Collection[str] = ()) -> list[Explanation]:
         if name not in wanted:
             continue
         stage = look.plan.stages[name]
-        inputs = {n: digest_in(receipts[output.stage], output.path) for n, output in stage.inputs.items()}
+        inputs = {}
+        for label, output in stage.inputs.items():
+            made = receipts[output.stage]
+            inputs[label] = Input(None if made is None else made["key"], digest_in(made, output.path))
         state = look.evaluate(stage, inputs)
         receipt = None
         if state.fresh:
             verdict, receipt = FRESH, state.summary
-        elif None in inputs.values():
+        elif any(given.digest is None for given in inputs.values()):
             verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
         else:
             found_result = look.reusable(stage, state)

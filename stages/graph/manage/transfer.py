@@ -94,8 +94,7 @@ def _unknown(look: Look, name: str) -> str:
     """Why the key of a stage cannot be told."""
     stage = look.plan.stages[name]
     state = look.state(stage)
-    inputs = look.linked_inputs(stage)
-    lacking = sorted({stage.inputs[each].stage for each, digest in inputs.items() if digest is None})
+    lacking = sorted({stage.inputs[name].stage for name, each in look.inputs(stage).items() if each.digest is None})
     if lacking:
         return f"it needs {', '.join(lacking)} first"
     if state.missing_tools:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 
 from ..errors import GraphError
-from .statcache import StatCache
+from .statcache import StatCache, stamp
 
 # Never sources: caches, what tools install beside the sources, and editors' temporary files.
 IGNORED = ("__pycache__", "*.pyc", ".git", "node_modules", "target", "*~", ".*.sw?", ".#*", "\\#*#", ".DS_Store")
@@ -66,6 +66,24 @@ class View:
             self._names[folder] = found
         return found
 
+    def moved(self) -> bool:
+        """Whether anything that was asked for has another answer now."""
+        now = View(self.root, self.cache)
+        try:
+            return (
+                any(now.digest(name) != digest for name, digest in self._digests.copy().items())
+                or any(now.stamp(name) != self.stamp(name) for name in self._stats.copy())
+                or any(now.names(folder) != names for folder, names in self._names.copy().items())
+                or any(now.entries(folder) != entries for folder, entries in self._entries.copy().items())
+            )
+        except (GraphError, OSError):  # what was there is gone
+            return True
+
+    def stamp(self, name: str) -> list[int] | None:
+        """What tells whether a file or folder below the root has changed; None where there is none."""
+        st = self.stat(name)
+        return None if st is None else stamp(st)
+
     def matcher(self, *patterns: str) -> Matcher:
         """A function that says whether a name below the root matches one of these patterns of gitignore files."""
         found = self._matchers.get(patterns)
@@ -89,7 +107,7 @@ class View:
         if found is None:
             prefix = f"{folder}/" if folder else ""
             ignored = self.matcher(*IGNORED)
-            found = self._entries[folder] = []
+            found = []
             with os.scandir(f"{self.root}/{folder}") as entries:
                 for entry in entries:
                     if ignored(entry.name):
@@ -102,6 +120,7 @@ class View:
                     elif entry.is_dir():
                         found.append((name + LINK, True))
             found.sort()
+            self._entries[folder] = found
         return found
 
     def listing(self, folder: str, exclude: tuple[str, ...]) -> list[str]:

@@ -14,15 +14,15 @@ import time
 from typing import Any
 
 from ..decide.key import partial_name
-from ..decide.look import State
+from ..decide.look import Input, State
 from ..declare.names import LOG
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
 from ..errors import GraphError, StageFailed
 from ..keep import links, store
 from ..keep.receipt import VERSION as RECEIPT_VERSION
-from ..keep.receipt import digest_in
 from ..read import environment
 from ..read.sources import Expansion
+from ..read.tree import View
 from . import audit, disk, snapshot
 from .session import Session
 from .setup import ensure
@@ -37,9 +37,10 @@ def bring_up_to_date(session: Session, stage: Stage) -> str:
     Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
     disk and the like.
     """
+    seen = session.look.seen(stage)
     session.look.invalidate()
     try:
-        return _Build(session, stage).run()
+        return _Build(session, stage).run(seen)
     finally:
         session.look.invalidate()
         session.look.cache.save(SAVE_EVERY_S)
@@ -53,18 +54,20 @@ class _Build:
         self.folder = f"{session.plan.build}/run/{stage.name}"
         self.snapshot = f"{self.folder}/src"
         self.log = f"{self.folder}/log.txt"
+        self.inputs: dict[str, Input] = {}
 
-    def run(self) -> str:
+    def run(self, seen: tuple[Expansion, View] | None) -> str:
+        """`seen`: the sources as an earlier look has found them."""
         links.check_free(self.look.plan.build, self.stage.scope, self.stage.name, self.stage.links)
-        inputs = self._inputs()
-        sources = snapshot.take(self.stage.sources, self.look.new_view, self.snapshot, self.look.cache)
-        state = self._evaluate(inputs, sources)
+        self.inputs = self._inputs()
+        sources = snapshot.take(self.stage.sources, seen, self.look.new_view, self.snapshot, self.look.cache)
+        state = self._evaluate(sources)
         if self._reuse(state):
             return FROM_STORE
         installed = [ensure(self.session, setup, self.stage.background) for setup in self.stage.needs]
         if any(installed) or state.missing_tools:
             self.look.invalidate()
-            state = self._evaluate(inputs, sources)
+            state = self._evaluate(sources)
             if state.missing_tools:
                 raise StageFailed(f"not found on PATH: {', '.join(state.missing_tools)}")
             if self._reuse(state):
@@ -72,36 +75,29 @@ class _Build:
         self._execute(state, sources)
         return BUILT
 
-    def _inputs(self) -> dict[str, str]:
-        """The digest of each input; the files themselves are checked against it."""
-        found = {}
+    def _inputs(self) -> dict[str, Input]:
+        """Each input; its files are checked against its digest."""
+        found = self.look.inputs(self.stage)
         for name, output in self.stage.inputs.items():
-            upstream = self.look.plan.stages[output.stage]
-            key, receipt = self.look.linked_receipt(upstream)
-            digest = digest_in(receipt, output.path)
-            if key is None or receipt is None or digest is None:
+            key, receipt = self.look.linked(self.look.plan.stages[output.stage])
+            if key is None or receipt is None or found[name].digest is None:
                 missing = f"its input {name} is {output.path or 'what'} of {output.stage}, which has no result"
                 raise StageFailed(f"{missing}; run `doit {output.stage}`")
             for wrong, expected, actual in self.store.problems(key, receipt):
                 if output.path in (wrong, ""):
                     damage = f"{wrong} of {output.stage}, is corrupt: {expected[:10]} → {actual[:10]}"
                     raise StageFailed(f"its input {name}, {damage}; run `doit {output.stage}`")
-            found[name] = digest
         return found
 
     def _origins(self) -> dict[str, dict[str, str | None]]:
         """Where each input came from, this time: under another key upstream may make the same."""
         return {
-            name: {
-                "stage": output.stage,
-                "output": output.path,
-                "key": self.look.linked_receipt(self.look.plan.stages[output.stage])[0],
-            }
+            name: {"stage": output.stage, "output": output.path, "key": self.inputs[name].key}
             for name, output in self.stage.inputs.items()
         }
 
-    def _evaluate(self, inputs: dict[str, str], sources: Expansion) -> State:
-        state = self.look.evaluate(self.stage, inputs, sources)
+    def _evaluate(self, sources: Expansion) -> State:
+        state = self.look.evaluate(self.stage, self.inputs, sources)
         for reason in state.reasons:
             if reason.kind == "error":
                 raise GraphError(reason.name)
@@ -214,9 +210,7 @@ class _Build:
             "python": sys.executable,
         }
         for name, output in self.stage.inputs.items():
-            key = look.linked_receipt(look.plan.stages[output.stage])[0]
-            assert key is not None
-            values[f"in.{name}"] = f"{self.store.entry(key)}/{output.path}".rstrip("/")
+            values[f"in.{name}"] = f"{self.store.entry(str(self.inputs[name].key))}/{output.path}".rstrip("/")
         return values
 
     def _parameters(self) -> dict[str, Any]:
@@ -235,7 +229,8 @@ class _Build:
             raise StageFailed(f"the command changed its own sources: {names}; its result is not what the key says")
         if self.look.external(self.stage) != state.components["external"]:
             raise StageFailed("an external input changed while the command ran; nothing was published, run again")
-        self._inputs()
+        if self._inputs() != self.inputs:
+            raise StageFailed("an input changed while the command ran; nothing was published, run again")
 
     def _link(self, key: str) -> None:
         links.link(self.look.plan.build, self.stage.scope, self.stage.name, key, self.stage.links)

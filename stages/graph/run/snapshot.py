@@ -23,21 +23,26 @@ ATTEMPTS = 5
 KEPT = ("target", "node_modules")  # cargo's and npm's: never sources (read/tree.py ignores them)
 
 
-def take(sources: Sequence[Source], new_view: Callable[[], View], dest: str, cache: StatCache) -> Expansion:
-    """Copy the sources to `dest`; returns what was copied, as one consistent state of the tree.
+def take(
+    sources: Sequence[Source],
+    seen: tuple[Expansion, View] | None,
+    new_view: Callable[[], View],
+    dest: str,
+    cache: StatCache,
+) -> Expansion:
+    """Copy the sources to `dest`; returns what was copied, as one consistent state of the tree. `seen`: what an earlier
+    look found, which holds as long as nothing that it looked at has moved.
 
     Raises GraphError where a source is missing, or the tree changes faster than it can be copied.
     """
-    wanted = expand(sources, new_view())
     for _ in range(ATTEMPTS):
-        view = new_view()
-        if _sync(wanted, view.root, dest, cache):
-            again = expand(sources, view)
-            if again == wanted:
-                return wanted
-            wanted = again
-        else:
-            wanted = expand(sources, new_view())
+        if seen is None:
+            view = new_view()
+            seen = expand(sources, view), view
+        wanted, view = seen
+        if _sync(wanted, view.root, dest, cache) and not view.moved():
+            return wanted
+        seen = None
     raise GraphError("the sources keep changing while they are copied; try again when they rest")
 
 
