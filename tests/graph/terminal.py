@@ -11,8 +11,8 @@ import subprocess
 import termios
 import threading
 
-from stages.graph.run.screen import Screen
 from tests.graph.project import HANGS_S, Project
+from tests.graph.screen import Screen
 
 SHOW, HIDE = b"\x1b[?25h", b"\x1b[?25l"
 

@@ -17,7 +17,8 @@ from stages.graph.read.digest import bytes_digest, canonical, tree_digest
 from stages.graph.read.sources import expand
 from stages.graph.read.statcache import StatCache, settled
 from stages.graph.read.tree import View
-from stages.graph.run.screen import Screen
+from stages.graph.run.lines import Lines
+from tests.graph.screen import Screen
 
 # ── Stat cache ──
 
@@ -194,33 +195,57 @@ def test_python_digest_sees_code_and_only_code(tmp_path: Path) -> None:
     assert python_digest(tmp_path, "def f(:\n") != python_digest(tmp_path, "def g(:\n")  # no syntax: by its bytes
 
 
-# ── Screen ──
+# ── Lines of output ──
 
 
-def shown(*chunks: bytes, rewrites: bool = True) -> list[str]:
-    screen = Screen(rewrites)
-    lines = [line for chunk in chunks for line in screen.feed(chunk)]
-    return lines + screen.finish()
+def shown(*chunks: bytes, reader: type[Lines] | type[Screen] = Lines) -> list[str]:
+    output = reader(rewrites=True)
+    lines = [line for chunk in chunks for line in output.feed(chunk)]
+    return lines + output.finish()
 
 
-def test_screen_keeps_what_a_person_would_see() -> None:
+def test_lines_are_what_a_person_would_see() -> None:
     assert shown(b"a\nb\n") == ["a", "b"]
     assert shown(b"1%\r2%\r100%\nnext\n") == ["100%", "next"]
     assert shown(b"long text\rab\x1b[K\n") == ["ab"]
     assert shown(b"\x1b[31mred\x1b[0m\n") == ["red"]
     assert shown(b"one\ntwo\n\x1b[2A\x1b[2KONE\n\x1b[2KTWO\n") == ["ONE", "TWO"]
-    assert shown(b"abc\b\bX\n") == ["aXc"]
+    assert shown(b"|\b/\b-\bdone\n") == ["done"]
+    assert shown(b"bar 1\nbar 2\r\x1b[2K\x1b[1A\x1b[2Kbar 3\nbar 4\r\x1b[2K\x1b[1A\x1b[2Kend\n") == ["end"]
     assert shown(b"\x1b]0;title\x07text\n") == ["text"]
     assert shown(b"no newline") == ["no newline"]
     assert shown("é".encode()[:1], "é".encode()[1:] + b"\n") == ["é"]
     assert shown(b"\xff\n") == ["�"]
 
 
-def test_screen_without_a_terminal_gives_lines_at_once() -> None:
-    screen = Screen(rewrites=False)
-    assert screen.feed(b"a\nb\nc") == ["a", "b"]
-    assert screen.last() == "c"
-    assert screen.finish() == ["c"]
+def test_lines_without_a_terminal_come_at_once() -> None:
+    output = Lines(rewrites=False)
+    assert output.feed(b"a\nb\nc") == ["a", "b"]
+    assert output.last() == "c"
+    assert output.finish() == ["c"]
+
+
+def test_a_long_bar_takes_no_memory() -> None:
+    output = Lines(rewrites=True)
+    for number in range(1000):
+        assert output.feed(f"\r{number} ".encode() + b"x" * 100) == []
+        assert output.last() == f"{number} {'x' * 100}"
+    assert len(output._open) < 300
+
+
+ROWS = st.lists(st.text("ab é", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=4)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=6))
+@settings(max_examples=100, deadline=None)
+def test_bars_of_several_lines_are_shown_as_on_a_real_screen(frames: list[list[str]]) -> None:
+    """Each frame moves up to where the last one began and writes every row again, as cargo, uv and rich do."""
+    data, above = "before\n", 0
+    for rows in frames:
+        data += (f"\x1b[{above}A" if above else "") + "\x1b[J" + "".join(f"\r\x1b[2K{row}\n" for row in rows)
+        above = len(rows)
+    data += "after\n"
+    assert shown(data.encode()) == shown(data.encode(), reader=Screen) == ["before", *frames[-1], "after"]
 
 
 @given(
@@ -231,7 +256,7 @@ def test_screen_without_a_terminal_gives_lines_at_once() -> None:
     st.randoms(),
 )
 @settings(max_examples=150, deadline=None)
-def test_screen_does_not_depend_on_chunks(pieces: list[str], generator: random.Random) -> None:
+def test_lines_do_not_depend_on_chunks(pieces: list[str], generator: random.Random) -> None:
     data = "".join(pieces).encode()
     cuts = sorted(generator.sample(range(len(data) + 1), min(4, len(data))))
     chunks = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from ..declare.stage import Ended
-from .screen import Screen
+from .lines import Lines
 
 TAIL_LINES = 30
 SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
@@ -51,7 +51,7 @@ class Processes:
         """
         started = time.monotonic()
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        screen = Screen(rewrites=terminal)
+        said = Lines(rewrites=terminal)
         source, output = _open_terminal() if terminal else os.pipe()
         with open(log, "a", encoding="utf-8", errors="replace") as file, os.fdopen(source, "rb", buffering=0):
 
@@ -59,7 +59,7 @@ class Processes:
                 for line in lines:
                     file.write(line + "\n")
                     tail.append(line)
-                    on_line(line, screen.last())
+                    on_line(line, said.last())
                 file.flush()
 
             try:
@@ -68,14 +68,14 @@ class Processes:
                 os.close(output)
             try:
                 while data := _read(source):
-                    lines = screen.feed(data)
+                    lines = said.feed(data)
                     keep(lines)
                     if not lines:
-                        on_line("", screen.last())
+                        on_line("", said.last())
                 status = supervisor.wait()
             finally:
                 self._end(supervisor)
-            keep(screen.finish())
+            keep(said.finish())
         return Ended(status, list(tail), time.monotonic() - started)
 
     def stop_all(self) -> None:

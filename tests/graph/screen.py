@@ -1,4 +1,5 @@
-"""A screen of text lines: a command's terminal output in, the lines that a person would see out.
+"""A screen of text lines: a command's terminal output in, the lines that a person would see out. The tests look at
+`doit` through it, and compare stages/graph/run/lines.py with it.
 
 Progress bars rewrite their lines with carriage returns and cursor movements. This keeps the last rows as a terminal
 would and gives away a line for good once it has scrolled out of reach, so that a log holds each line once, in its
