@@ -68,9 +68,14 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
 
 def remote_store() -> str | None:
     """The URL of the results that this project shares: `store.remote` of [tool.pocketlm] in pyproject.toml, or None."""
+    text = (paths.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    if (
+        "[tool.pocketlm" not in text and "[tool]" not in text
+    ):  # so most projects need no tomllib, which takes 5 ms to import
+        return None
     import tomllib
 
-    table = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"].get("pocketlm", {})
+    table = tomllib.loads(text)["tool"].get("pocketlm", {})
     return str(table.get("store", {}).get("remote") or "") or None
 
 

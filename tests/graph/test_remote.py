@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from stages.graph import Output
 from stages.graph.keep import remote as remotes
 from stages.graph.keep.remote import without_secrets
 from stages.graph.keep.store import remove_tree
@@ -41,6 +45,54 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 # ── What one machine built, another takes ──
+
+
+def test_why_asks_the_remote(here: Project, there: Project, url: str) -> None:
+    """What the remote has does not have to run, nor what is made from it; and nothing is fetched for saying so."""
+    here.remote = there.remote = url
+    here.doit()
+    assert {state for state, _ in there.why().values()} == {"comes from the remote store"}
+    assert not (there.build / "store").exists()
+    there.stage("three", "cat {in.two} > {out}/o.txt", inputs={"two": Output("two", "o.txt")})
+    states = {name: state for name, (state, _) in there.why().items()}
+    assert states == {**dict.fromkeys(CHAIN, "comes from the remote store"), "three": "will run"}
+    assert "comes from the remote store" in there.doit("list", "--status").out
+    assert "one" in there.doit("graph").out
+    assert there.doit().ran == ["three"]
+
+
+def test_why_does_not_wait_for_a_silent_remote(there: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remotes, "ASK_S", 0.3)
+    with silent_server() as port:
+        there.remote = f"http://127.0.0.1:{port}/"
+        result = there.doit("why")
+    assert result.out.count("will run") == 3
+    assert result.err.count("is left alone for this run: reading failed (TimeoutError: nothing moved for 0 s)") == 1
+
+
+def test_why_stops_asking_a_slow_remote(there: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remotes, "ASK_ALL_S", 0.0)
+    there.stages["apart"] = dataclasses.replace(there.stages["one"], name="apart")
+    there.remote = "memory://nothing-there"
+    result = there.doit("why")
+    assert result.status == 0 and result.err.count("is slow: what it has of the other stages was not asked") == 1
+
+
+def test_why_needs_nothing_where_no_remote_is_configured(there: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> NoReturn:
+        raise AssertionError("no remote is configured")
+
+    monkeypatch.setattr(remotes.Remote, "__init__", never)
+    assert there.why()["one"][0] == "will run"
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
 
 
 def test_automatic(here: Project, there: Project, url: str) -> None:

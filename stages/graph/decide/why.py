@@ -1,13 +1,13 @@
 """`doit why`: for each stage, whether it is fresh and if not, what changed and what follows. The dry run too; it
 writes nothing.
 
-Exact as long as every result upstream is linked or in the store, for receipts tell the digests of outputs. Beyond
-that a stage may run: what it needs is made again, and if that comes out equal, the stage is fresh.
+Exact as long as every result upstream is linked, in the store or at the remote, for receipts tell the digests of
+outputs. Beyond that a stage may run: what it needs is made again, and if that comes out equal, the stage is fresh.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ FRESH = "fresh"
 WILL_RUN = "will run"
 MAY_RUN = "may run: cut off if unchanged"
 FROM_STORE = "comes from the store"
+FROM_REMOTE = "comes from the remote store"
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,12 @@ class Explanation:
         return {"stage": self.stage, "state": self.state, "reasons": [reason._asdict() for reason in self.reasons]}
 
 
-def explain(look: Look, names: Collection[str] = ()) -> list[Explanation]:
-    """Explain the named stages and all that they need, in graph order; every stage if none is named."""
+def explain(
+    look: Look, names: Collection[str] = (), at_remote: Callable[[str], Receipt | None] = lambda key: None
+) -> list[Explanation]:
+    """Explain the named stages and all that they need, in graph order; every stage if none is named. `at_remote`: the
+    receipt that the remote store has for a key; asked only for what would have to run.
+    """
     wanted = look.plan.needed(names or look.plan.order)
     found = []
     receipts: dict[str, Receipt | None] = {}  # of the results that there will be; None where that is not known
@@ -55,7 +60,11 @@ def explain(look: Look, names: Collection[str] = ()) -> list[Explanation]:
             verdict = MAY_RUN if all(reason.kind == "upstream" for reason in state.reasons) else WILL_RUN
         else:
             found_result = look.reusable(stage, state)
-            verdict, receipt = (WILL_RUN, None) if found_result is None else (FROM_STORE, found_result[1])
+            if found_result is not None:
+                verdict, receipt = FROM_STORE, found_result[1]
+            else:
+                receipt = None if state.key is None else at_remote(state.key)
+                verdict = WILL_RUN if receipt is None else FROM_REMOTE
         receipts[name] = receipt
         found.append(Explanation(name, verdict, [*state.reasons, *accepted(receipt)]))
     return found

@@ -16,14 +16,17 @@ class Why(Command):
     section = LOOK
     doc_purpose = "say what is stale, why, and what follows"
     doc_usage = "[STAGE ...] [--json]"
-    doc_description = "Costs no more than a run in which nothing is stale, needs no lock and changes no result."
+    doc_description = (
+        "Costs no more than a run in which nothing is stale, needs no lock and changes no result. Where a remote store "
+        "is configured, it is asked for what would have to run, ten seconds at most."
+    )
     cmd_options = (option("json", "json", "for programs"),)
 
     def _execute(self, json: bool, pos_args: Any = None) -> int:
         from ..decide.why import as_text, explain
 
         graph = self.graph()
-        explanations = explain(graph.look, self.stage_names(pos_args))
+        explanations = explain(graph.look, self.stage_names(pos_args), graph.receipt_at_remote)
         graph.look.cache.save()
         if json:
             from json import dumps
@@ -51,7 +54,7 @@ class Info(Command):
             raise UsageError("info takes one stage")
         graph = self.graph()
         stage = graph.plan.stages[names[0]]
-        explanation = explain(graph.look, names)[-1]
+        explanation = explain(graph.look, names, graph.receipt_at_remote)[-1]
         key, receipt = graph.look.linked_receipt(stage)
         rows = [
             ("stage", f"{stage.name}: {stage.doc}"),

@@ -46,7 +46,8 @@ class List(Command):
 
             graph = self.graph()
             stages = [task.name for task in shown if task.name in graph.plan.stages]
-            states = {each.stage: each.state for each in explain(graph.look, stages)} if stages else {}
+            told = explain(graph.look, stages, graph.receipt_at_remote) if stages else []
+            states = {each.stage: each.state for each in told}
             graph.look.cache.save()
         if quiet:
             self.outstream.write("".join(f"{task.name}\n" for task in shown))
@@ -93,7 +94,8 @@ class GraphCommand(Command):
         graph = self.graph()
         names = self.stage_names(pos_args)
         wanted = graph.plan.needed(names or graph.plan.order)
-        states = {} if plain else {each.stage: each.state for each in explain(graph.look, names)}
+        told = [] if plain else explain(graph.look, names, graph.receipt_at_remote)
+        states = {each.stage: each.state for each in told}
         graph.look.cache.save()
         nodes = [
             Node(name, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from inspect import Signature
@@ -15,6 +16,7 @@ from ..decide.look import Look
 from ..declare.plan import Plan
 from ..declare.stage import Setup, Stage
 from ..errors import GraphError
+from ..keep.receipt import Receipt
 from ..keep.setting import read_setting
 from ..run.session import Session
 
@@ -70,6 +72,17 @@ class Graph:
                 "io": {"capture": False},
                 "meta": {"graph": self, "setup": setup.name},
             }
+
+    def receipt_at_remote(self, key: str) -> Receipt | None:
+        """The receipt that the remote store has for a key, for `why`. What goes wrong there is told on stderr."""
+        remote = self.session.remote
+        if remote is None:
+            return None
+        if self.session.report is None:
+            from ..show.report import Report
+
+            self.session.report = Report(sys.stderr)
+        return remote.receipt(key)
 
     def doit_config(self) -> dict[str, Any]:
         """What DOIT_CONFIG must hold: no state file (the store is the truth), threads for `-n`."""

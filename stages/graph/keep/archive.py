@@ -15,7 +15,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, BinaryIO
 
 from ..declare.names import RECEIPT
 from ..errors import GraphError
@@ -89,6 +89,18 @@ def unpack(path: str, folder: str, key: str) -> None:
                     raise BadArchive("it does not end where it should")
         except (tarfile.TarError, ValueError, LookupError, EOFError, ArithmeticError) as error:
             raise BadArchive(f"not a tar archive: {error}") from error
+
+
+def receipt_at(file: BinaryIO, key: str) -> Receipt | None:
+    """The receipt at the beginning of an archive; None where that is not one of `key`. Reads no more than that."""
+    try:
+        info = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), *ENCODING)
+    except tarfile.TarError:
+        return None
+    if info.name != RECEIPT or not 0 <= info.size <= MAX_RECEIPT_BYTES:
+        return None
+    receipt = read_receipt(file.read(info.size), key)
+    return receipt if receipt is not None and belongs(receipt) else None
 
 
 class _Bounded(io.BufferedReader):

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 from ..errors import GraphError, StageFailed
 from . import archive
+from .receipt import Receipt
 from .store import CHUNK_BYTES, Store, remove_tree
 
 STALLED_S = 30.0  # no byte moved for so long: the remote counts as down
@@ -32,6 +33,7 @@ SLOWEST_BYTES_PER_S = 200_000  # some backends tell of an upload only at the end
 ATTEMPTS = 2
 RETRY_AFTER_S = 1.0
 CONNECT_S = 10
+ASK_S, ASK_ALL_S = 4.0, 10.0  # how long `doit why` waits for one answer, and for all of them
 REFUSALS = (401, 403, 404, 405, 501)  # HTTP's ways of saying that nothing may be written there
 URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://).*", re.IGNORECASE)
 
@@ -47,6 +49,7 @@ class Remote:
         self._readable = self._writable = True
         self._note, self._stopping = note, stopping
         self._guard = threading.Lock()
+        self._asked_s = 0.0  # spent on asking for receipts
 
     def fetch(self, key: str, store: Store) -> int | None:
         """Bring the result of `key` into `store`; returns the size of its archive in bytes, None for a miss."""
@@ -75,6 +78,34 @@ class Remote:
                 return None
         finally:
             _remove(temporary)
+
+    def receipt(self, key: str) -> Receipt | None:
+        """What the remote's archive of `key` says of itself; None where there is none, or it cannot be told soon.
+
+        For a person who waits: a remote that does not answer within ASK_S is left alone, and after ASK_ALL_S in all
+        nothing more is asked.
+        """
+        if not self._readable or self._asked_s > ASK_ALL_S:
+            return None
+
+        def read(_: Any) -> Receipt | None:
+            # block_size: one stream, whose rest is never asked for, from a server that sends whole objects only, too
+            with self._fs.open(self._place(key), "rb", cache_type="none", block_size=0) as file:
+                return archive.receipt_at(file, key)
+
+        began = time.monotonic()
+        try:
+            found: Receipt | None = self._watched(read, ASK_S, lambda: 0)
+            return found
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # every backend has its own kinds
+            self._give_up("reading", error)
+            return None
+        finally:
+            self._asked_s += time.monotonic() - began
+            if self._asked_s > ASK_ALL_S:
+                self._note(f"{self.shown} is slow: what it has of the other stages was not asked")
 
     def send(self, key: str, store: Store, unless_there: bool = False) -> tuple[bool, int] | None:
         """Copy the entry of `key`, which must be good; returns whether it was sent and its size in bytes, None where

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..decide.why import FRESH, FROM_STORE, MAY_RUN, WILL_RUN
+from ..decide.why import FRESH, FROM_REMOTE, FROM_STORE, MAY_RUN, WILL_RUN
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Node:
 LOOKS = {
     FRESH: ("●", "*", "32"),
     FROM_STORE: ("◉", "@", "36"),
+    FROM_REMOTE: ("◉", "@", "36"),
     MAY_RUN: ("◐", "?", "33"),
     WILL_RUN: ("○", "o", "33"),
     "": ("●", "*", "0"),
