@@ -5,7 +5,6 @@ Each runs in a process of its own with a time limit: a broken driver may crash o
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import subprocess
@@ -40,67 +39,54 @@ def answers(argv: tuple[str, ...]) -> bool:
 
 # ── Vulkan ──
 
-_DEVICE_KINDS = ("other", "integrated GPU", "discrete GPU", "virtual GPU", "CPU")
+VULKANINFO = ("vulkaninfo", "--summary")
+# In Python, for machines without vulkaninfo: the tests' wgpu-py, where it is installed.
+WGPU = """
+import wgpu
+for adapter in wgpu.gpu.enumerate_adapters_sync():
+    if adapter.info["backend_type"] == "Vulkan":
+        print("deviceType =", adapter.info["adapter_type"])
+        print("deviceName =", adapter.info["device"])
+"""
 
 
 def vulkan() -> Probe:
-    """The adapters that the Vulkan loader finds."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", __file__], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PROBE_S
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return Probe(False, "the loader does not answer")
-    if done.returncode != 0 or not done.stdout.strip():
-        return Probe(False, (done.stderr.strip().splitlines() or ["the driver crashed"])[-1])
-    return Probe(True, done.stdout.strip().replace("\n", ", "))
-
-
-class _InstanceCreateInfo(ctypes.Structure):
-    """VkInstanceCreateInfo with nothing asked for."""
-
-    _fields_ = (
-        ("sType", ctypes.c_int),
-        ("pNext", ctypes.c_void_p),
-        ("flags", ctypes.c_uint32),
-        ("pApplicationInfo", ctypes.c_void_p),
-        ("enabledLayerCount", ctypes.c_uint32),
-        ("ppEnabledLayerNames", ctypes.c_void_p),
-        ("enabledExtensionCount", ctypes.c_uint32),
-        ("ppEnabledExtensionNames", ctypes.c_void_p),
-    )
-
-
-def _print_adapters() -> int:
-    """In the probe's own process: a line for each physical device."""
-    library = None
-    for name in ("libvulkan.so.1", "libvulkan.so", "libvulkan.dylib", "libMoltenVK.dylib"):
+    """The adapters that the Vulkan loader finds, by vulkaninfo or by the tests' wgpu-py."""
+    for argv in (VULKANINFO, (sys.executable, "-I", "-c", WGPU)):
         try:
-            library = ctypes.CDLL(name)
-            break
-        except OSError:
+            done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PROBE_S)
+        except FileNotFoundError:
             continue
-    if library is None:
-        print("no Vulkan loader", file=sys.stderr)
-        return 1
-    instance, info = ctypes.c_void_p(), _InstanceCreateInfo(sType=1)
-    if library.vkCreateInstance(ctypes.byref(info), None, ctypes.byref(instance)) != 0:
-        print("no Vulkan driver", file=sys.stderr)
-        return 1
-    count = ctypes.c_uint32()
-    library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
-    devices = (ctypes.c_void_p * count.value)()
-    library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), devices)
-    if not count.value:
-        print("a Vulkan loader without an adapter", file=sys.stderr)
-        return 1
-    for device in devices:
-        properties = (ctypes.c_uint8 * 4096)()  # VkPhysicalDeviceProperties, 824 bytes
-        library.vkGetPhysicalDeviceProperties(ctypes.c_void_p(device), properties)
-        kind = int.from_bytes(bytes(properties[16:20]), sys.byteorder)
-        device_name = bytes(properties[20:276]).split(b"\0")[0].decode("utf-8", "replace")
-        print(f"{device_name} ({_DEVICE_KINDS[kind] if kind < len(_DEVICE_KINDS) else 'unknown'})")
-    return 0
+        except (OSError, subprocess.TimeoutExpired):
+            return Probe(False, "the loader does not answer")
+        if "ModuleNotFoundError" not in done.stderr:
+            adapters = vulkan_adapters(done.stdout)
+            why = (
+                "no adapter"
+                if done.returncode == 0
+                else (done.stderr.strip().splitlines() or ["the driver crashed"])[-1]
+            )
+            return Probe(bool(adapters), ", ".join(adapters) or why)
+    return Probe(False, "not looked at: neither vulkaninfo nor the test packages are installed")
+
+
+def vulkan_adapters(summary: str) -> list[str]:
+    """ "NAME (kind)" of each adapter in what `vulkaninfo --summary` prints."""
+    found: list[str] = []
+    kind = ""
+    for line in summary.splitlines():
+        name, _, value = (part.strip() for part in line.partition("="))
+        if name == "deviceType":
+            kind = (
+                value.removeprefix("PHYSICAL_DEVICE_TYPE_")
+                .replace("_", " ")
+                .lower()
+                .replace("gpu", "GPU")
+                .replace("cpu", "CPU")
+            )
+        elif name == "deviceName":
+            found.append(f"{value} ({kind})")
+    return found
 
 
 # ── WebGPU ──
@@ -196,7 +182,3 @@ def _end(browser: subprocess.Popen[bytes]) -> None:
     except OSError:
         browser.kill()
     browser.wait()
-
-
-if __name__ == "__main__":
-    sys.exit(_print_adapters())

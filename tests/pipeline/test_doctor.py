@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,39 @@ def test_no_browser_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(doctor._graphics())
     assert [finding.state for finding in found] == [doctor.FOR_TESTS, doctor.FOR_TESTS]
     assert doctor.exit_status(found) == 0
+
+
+SUMMARY = """
+Devices:
+========
+GPU0:
+	apiVersion         = 1.3.239
+	deviceType         = PHYSICAL_DEVICE_TYPE_DISCRETE_GPU
+	deviceName         = AMD Radeon RX 6600 (RADV NAVI23)
+GPU1:
+	deviceType         = PHYSICAL_DEVICE_TYPE_CPU
+	deviceName         = llvmpipe (LLVM 15.0.6, 256 bits)
+"""
+
+
+def test_vulkan_adapters_are_those_that_vulkaninfo_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "vulkaninfo"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{SUMMARY}END\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    names = "AMD Radeon RX 6600 (RADV NAVI23) (discrete GPU), llvmpipe (LLVM 15.0.6, 256 bits) (CPU)"
+    assert probes.vulkan() == probes.Probe(True, names)
+    program.write_text("#!/bin/sh\necho 'ERROR: no driver' >&2\nexit 1\n")
+    assert probes.vulkan() == probes.Probe(False, "ERROR: no driver")
+
+
+def test_vulkan_without_vulkaninfo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' wgpu-py says what is there; without that too, nothing is claimed."""
+    monkeypatch.setattr(probes, "VULKANINFO", ("no-such-program",))
+    monkeypatch.setattr(probes, "WGPU", "print('deviceType = CPU'); print('deviceName = a driver')")
+    assert probes.vulkan() == probes.Probe(True, "a driver (CPU)")
+    monkeypatch.setattr(probes, "WGPU", "import no_such_package")
+    assert probes.vulkan().text == "not looked at: neither vulkaninfo nor the test packages are installed"
 
 
 def test_network_is_asked_only_where_something_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
