@@ -121,7 +121,7 @@ class Stage:
     reproducible: bool = True  # False: the same sources and tools need not give the same bytes, and nobody says so
     resumable: bool = False  # {partial} is kept from an interrupted run to the next one of the same key
     # Component and name, such as ("params", "train.steps"): a run may go on from one that differs in these alone. They
-    # do not enter the name of {partial}, and what the command leaves there at its end stays.
+    # do not enter the name of {partial}. Of what a command leaves there only {partial}/done goes with its result.
     resumes_over: Sequence[tuple[str, str]] = ()
     cwd: str = "{snapshot}"
     background: bool = False  # outside the key: beside others (`-n 2`) it takes what they leave of the processor

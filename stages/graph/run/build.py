@@ -7,6 +7,7 @@ harmless. A crash at any point leaves the old result or the new one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -163,8 +164,10 @@ class _Build:
                 store.remove_tree(out)
         self._link(state.key)
         self._share(state.key)
-        if stage.resumable and not (stage.resumes_over and os.listdir(partial)):
-            store.remove_tree(partial)
+        if stage.resumable:
+            store.remove_tree(f"{partial}/done" if stage.resumes_over else partial)
+            with contextlib.suppress(OSError):  # something is kept, or nothing was
+                os.rmdir(partial)
 
     def _share(self, key: str) -> None:
         """Copy the result to the remote or the shared store. That this does not work is worth a line, not a failure."""
