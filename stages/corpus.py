@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from stages import paths, tools
 from stages.graph import Stage, python_sources
 from stages.settings import Settings
+from training.config.local_files import local_files
 
 
-def searched_folders(uris: list[str]) -> list[str]:
+def searched_folders(uris: Sequence[str]) -> list[str]:
     """Where the command looks for what `file:` sources name: a glob passes by files that it does not match."""
     patterns = [uri.removeprefix("file:") for uri in uris if uri.startswith("file:")]
     return [os.path.dirname(re.split(r"[*?\[]", pattern)[0]) for pattern in patterns]
@@ -18,17 +20,17 @@ def searched_folders(uris: list[str]) -> list[str]:
 
 def stage(settings: Settings) -> Stage:
     """The stage `corpus` of one preset."""
-    sources = settings.config.data.sources
+    uris = [source["uri"] for source in settings.values["data.sources"]]
     return Stage(
         name="corpus",
         doc="Fetch the documents, clean them to plain text and hold some out for validation.",
         run=("{python}", "-m", "training.corpus", "--params", "{params}", "--root", "{root}", "--out", "{out}"),
         outputs=("corpus/",),
         sources=(python_sources("training.corpus"),),
-        external={"documents": [path for source in sources for path in source.local_files(paths.ROOT)]},
+        external={"documents": [path for uri in uris for path in local_files(uri, paths.ROOT)]},
         params=settings.section("data"),
         scope=settings.preset,
         pythonpath=("{snapshot}",),
         reads=tools.PIP_READS,
-        lists=searched_folders([source.uri for source in sources]),
+        lists=searched_folders(uris),
     )

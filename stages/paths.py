@@ -12,6 +12,8 @@ BUILD = Path(os.environ.get("POCKETLM_BUILD") or ROOT / "build").absolute()  # e
 VENV = ROOT / ".venv"  # made by doitw
 LOCKS = ROOT / "locks"  # hash-pinned Python dependencies, one file an extra
 WEB = ROOT / "web"
+PRESETS = ROOT / "training" / "presets"
+CONFIG = ROOT / "training" / "config"  # the code that checks them
 
 TOOLS = ROOT / "build" / "tools"  # what stages/tools.py installs; one set for every build folder
 TOOLS_BIN = TOOLS / "bin"  # wasm-pack, wasm-bindgen

@@ -1,6 +1,7 @@
 """The whole graph of one choice of preset, profile and parameters. `GRAPH` and `DOIT_CONFIG` are what dodo.py hands
 to doit.
 
+                                  ┌─► sample, report
 corpus ─► tokenizer ─► shards ─► train ─► export ─┐
              ▲                                    ├─► web          cli
            wheel               wasm ─► page ──────┤
@@ -25,22 +26,22 @@ SETUPS: tuple[Setup, ...] = (
     tools.BROWSER,
     tools.VULKAN,
 )
-DEFAULT_TASKS = ["web", "cli"]
+DEFAULT_TASKS = ["web", "cli", "sample", "report"]
 
 
 def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     """The whole graph of one choice, in the order in which data passes through it."""
-    chain = (
+    model = (
         corpus.stage(chosen),
         crates.wheel_stage(),
         tokenizer.stage(chosen),
         train.shards_stage(chosen),
         train.stage(chosen),
-        export.stage(chosen),
-        crates.wasm_stage(),
-        web.page_stage(),
     )
-    return (*chain, provenance.stage(chosen, chain), web.stage(chosen), crates.cli_stage())
+    looked_at = (train.sample_stage(chosen), train.report_stage(chosen))  # nothing is made from them
+    bundle = (export.stage(chosen), crates.wasm_stage(), web.page_stage())
+    chain = (*model, *bundle)
+    return (*model, *looked_at, *bundle, provenance.stage(chosen, chain), web.stage(chosen), crates.cli_stage())
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})

@@ -1,4 +1,4 @@
-"""shards and train: tokens on disk, then the model."""
+"""shards, train, sample and report: tokens on disk, then the model, and what one sees of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ PINNED_ISA = {
     "MKL_NUM_THREADS": "1",
 }
 
-LOGS = ("metrics.jsonl", "loss.svg", "timings.json")  # how a training went: equal weights are equal without them
+# A run may go on after these have changed: training/resume.py sees whether the learning rates so far are the same, and
+# in the profile repro whether PyTorch is.
+RESUMES_OVER = (("params", "train.steps"), *(("tools", name) for name in ("torch", "numpy", "safetensors")))
+
+# The display and the texts shown on the way are run beside the training, and what it makes is the same without them.
+SHOWN_ONLY = ("training/progress.py", "training/sample.py", "training/config/sample.py")
 
 
 def torch_tools() -> tuple[Tool, ...]:
@@ -80,11 +85,12 @@ def stage(settings: Settings) -> Stage:
             "--resume",
             "{partial}",
         ),
-        outputs=("model.safetensors", "samples.txt", "summary.json", *LOGS),
-        volatile=LOGS,
+        outputs=("model.safetensors", "metrics.jsonl", "summary.json", "timings.json"),
+        volatile=("timings.json",),
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
-        sources=(python_sources("training.train"),),
+        sources=(python_sources("training.train", unkeyed=SHOWN_ONLY),),
         params=settings.section("model", "train"),
+        runtime=settings.told("train.checkpoint_seconds", "sample"),
         profile=settings.profile,
         profile_in_key=True,
         reproducible=settings.profile == "repro",  # several threads add in an order of their own
@@ -97,7 +103,54 @@ def stage(settings: Settings) -> Stage:
         },
         needs=(tools.TORCH,),
         scope=settings.preset,
-        links={"metrics.jsonl": "metrics.jsonl", "loss.svg": "loss.svg", "samples.txt": "samples.txt"},
+        links={"metrics.jsonl": "metrics.jsonl"},
         pythonpath=("{snapshot}", "{in.wheel}"),
         resumable=True,
+        resumes_over=RESUMES_OVER,
+    )
+
+
+def sample_stage(settings: Settings) -> Stage:
+    """The stage `sample` of one preset."""
+    return Stage(
+        name="sample",
+        doc="Write down what the trained model writes after each of sample.prompts.",
+        run=(
+            "{python}",
+            "-m",
+            "training.sample",
+            "--params",
+            "{params}",
+            "--weights",
+            "{in.weights}",
+            "--tokenizer",
+            "{in.tokenizer}",
+            "--out",
+            "{out}",
+        ),
+        outputs=("samples.txt",),
+        inputs={"weights": Output("train", "model.safetensors"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
+        sources=(python_sources("training.sample"),),
+        params=settings.section("model", "sample"),
+        tools=torch_tools(),
+        set_env=PINNED_ISA,
+        needs=(tools.TORCH,),
+        scope=settings.preset,
+        links={"samples.txt": "samples.txt"},
+        pythonpath=("{snapshot}", "{in.wheel}"),
+    )
+
+
+def report_stage(settings: Settings) -> Stage:
+    """The stage `report` of one preset."""
+    return Stage(
+        name="report",
+        doc="Draw how the training went (loss.svg).",
+        run=("{python}", "-m", "training.report", "--metrics", "{in.metrics}", "--out", "{out}"),
+        outputs=("loss.svg",),
+        inputs={"metrics": Output("train", "metrics.jsonl")},
+        sources=(python_sources("training.report"),),
+        scope=settings.preset,
+        links={"loss.svg": "loss.svg"},
+        pythonpath=("{snapshot}",),
     )

@@ -1,8 +1,9 @@
 """Checkpoints: one safetensors file each, which appears whole or not at all and proves that it is whole.
 
-A file step-00001234-<first 16 digits of its sha256>.safetensors holds the model's and the optimizer's tensors and, as
-one JSON value among its metadata, the run's state. It is written beside its place, forced to the disk, and renamed; so
-a kill at any moment leaves the one before. Nothing is pickled.
+A file step-00001234-<first 16 digits of its sha256>.safetensors holds the tensors of the model and of its optimizers
+and, as JSON among its metadata, the run's state and what else the optimizers know. It is written beside its place,
+forced to the disk, and renamed; so a kill at any moment leaves the one before. Nothing is pickled. A folder holds the
+checkpoints of one run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,31 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from training.command import say, sync
 
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{16})\.safetensors")
-_STATE = "state"
+_STATE, _OPTIMIZERS = "state", "optimizers"
 
 
-def write(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
-    """Write a checkpoint of the step state["step"], and delete all but the last two."""
-    tensors = {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    data = save(tensors, metadata={_STATE: json.dumps(state, sort_keys=True, allow_nan=False)})
+def write(
+    directory: Path, model: nn.Module, optimizers: Sequence[Optimizer], state: dict[str, Any], kept: int = KEPT
+) -> Path:
+    """Write a checkpoint of the step state["step"], and delete all but the last ones of the folder.
+
+    Raises ValueError where an optimizer's state holds what is neither a tensor nor a plain value.
+    """
+    tensors = {f"model.{name}": _stored(tensor) for name, tensor in model.state_dict().items()}
+    packed = [
+        _packed(optimizer.state_dict(), f"optimizer.{index}", tensors) for index, optimizer in enumerate(optimizers)
+    ]
+    metadata = {
+        _STATE: json.dumps(state, sort_keys=True, allow_nan=False),
+        _OPTIMIZERS: json.dumps(packed),
+    }
+    data = save(tensors, metadata={"pocketlm": json.dumps(metadata, sort_keys=True)})  # several are in random order
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / f"step-{state['step']:08}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     temporary = directory / f".tmp-{os.getpid()}"
@@ -51,41 +63,97 @@ def write(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, s
             str(directory),
         ) from error
     sync(directory)
-    for _, old in _found(directory)[KEPT:]:
+    for _, old in found(directory)[kept:]:
         old.unlink(missing_ok=True)
     return final
 
 
 def read_latest(
-    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, fresh: dict[str, Any]
+    directory: Path,
+    model: nn.Module,
+    optimizers: Sequence[Optimizer],
+    fresh: dict[str, Any],
+    last_step: int | None = None,
 ) -> dict[str, Any] | None:
-    """Restore the newest whole checkpoint of a run; returns its state, or None where there is none.
+    """Restore the newest whole checkpoint of a folder; returns its state, or None where there is none.
 
-    fresh: the run's state before its first step; "run" is its digest. A checkpoint that is broken, of another run, or
-    has other fields or tensors is passed over with a word, and leaves model and optimizer as they were.
+    fresh: the run's state before its first step; "run" is its digest. last_step: later ones are not looked at. A
+    checkpoint that is broken, of another run, or has other fields or tensors is passed over with a word, and leaves
+    model and optimizers as they were.
     """
     for left in directory.glob(".tmp-*"):
         left.unlink(missing_ok=True)
-    for digest, path in _found(directory):
+    for step, path in found(directory):
+        if last_step is not None and step > last_step:
+            continue
         data = path.read_bytes()
-        if not hashlib.sha256(data).hexdigest().startswith(digest):
+        if not path.stem.endswith(hashlib.sha256(data).hexdigest()[:16]):
             say(f"{path.name}: damaged (its sha256 is not the one in its name); passed over")
             continue
         try:
             tensors = load(data)
-            state: dict[str, Any] = json.loads(_metadata(data)[_STATE])
-        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+            metadata = json.loads(_metadata(data))
+            state: dict[str, Any] = json.loads(metadata[_STATE])
+            states = [_unpacked(each, tensors) for each in json.loads(metadata[_OPTIMIZERS])]
+        except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             say(f"{path.name}: not a checkpoint ({error}); passed over")
             continue
         if isinstance(state, dict) and state.get("run") != fresh["run"]:
             say(f"{path.name}: of a run with other settings or data; passed over")
             continue
-        if flaw := _flaw(state, fresh) or _misfit(model, tensors):
+        flaw = _flaw(state, fresh) or _misfit(model, tensors) or _other_optimizers(optimizers, states)
+        if flaw:
             say(f"{path.name}: not a checkpoint of this run ({flaw}); passed over")
             continue
-        _restore(model, optimizer, tensors)
+        model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        )
+        for optimizer, saved in zip(optimizers, states, strict=True):
+            _restore(optimizer, saved)
         return state
     return None
+
+
+def found(directory: Path) -> list[tuple[int, Path]]:
+    """(step, path) of a folder's checkpoints, newest step first."""
+    matched = [(int(name[1]), path) for path in directory.glob("step-*") if (name := _NAME.fullmatch(path.name))]
+    return sorted(matched, key=lambda pair: (pair[0], pair[1].stat().st_mtime_ns), reverse=True)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """As safetensors takes it: on the CPU, in one piece, and sharing no memory."""
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Any nesting of tensors and plain values as JSON. A tensor goes to `tensors`, and its name stands for it."""
+    if isinstance(value, Tensor):
+        tensors[name] = _stored(value)
+        return {"tensor": name}
+    if isinstance(value, dict):
+        pairs = [[key, _packed(each, f"{name}.{key}", tensors)] for key, each in value.items()]
+        return {"dict": pairs}  # pairs: JSON would make texts of keys that are numbers
+    if isinstance(value, list | tuple):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_packed(each, f"{name}.{index}", tensors) for index, each in enumerate(value)]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"plain": value}
+    raise ValueError(f"{name} is a {type(value).__name__}: a checkpoint holds tensors, numbers, texts, lists and dicts")
+
+
+def _unpacked(packed: Any, tensors: dict[str, Tensor]) -> Any:
+    """What `_packed` was given. Raises KeyError, TypeError or ValueError for what it has not made."""
+    ((kind, value),) = packed.items() if isinstance(packed, dict) else (("", packed),)
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: _unpacked(each, tensors) for key, each in value}
+    if kind in ("list", "tuple"):
+        made = [_unpacked(each, tensors) for each in value]
+        return made if kind == "list" else tuple(made)
+    if kind == "plain":
+        return value
+    raise ValueError(f"{packed!s:.80} is no packed value")
 
 
 def _flaw(state: Any, fresh: dict[str, Any]) -> str:
@@ -100,13 +168,9 @@ def _flaw(state: Any, fresh: dict[str, Any]) -> str:
 
 
 def _misfit(model: nn.Module, tensors: dict[str, Tensor]) -> str:
-    """What is wrong with the tensors: the model's and none, one or several of the optimizer's for each parameter."""
+    """What is wrong with the model's tensors."""
     expected = {f"model.{name}": (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
-    for key in {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}:
-        for name, parameter in model.named_parameters():
-            shape = torch.Size() if key == "step" else parameter.shape
-            expected[f"optimizer.{key}.{name}"] = (shape, torch.float32)
-    got = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    got = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items() if name.startswith("model.")}
     for name in sorted(expected.keys() | got.keys()):
         if expected.get(name) != got.get(name):
             return f"{name} is {_described(got.get(name))}, expected {_described(expected.get(name))}"
@@ -117,30 +181,56 @@ def _described(form: tuple[torch.Size, torch.dtype] | None) -> str:
     return "not there" if form is None else f"{form[1]} {list(form[0])}"
 
 
-def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    model.load_state_dict(
-        {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    )
-    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    keys = sorted({name.split(".")[1] for name in tensors if name.startswith("optimizer.")})
-    moments = {
-        index: {key: tensors[f"optimizer.{key}.{names[parameter]}"] for key in keys}
-        for index, parameter in enumerate(ordered)
-        if keys
-    }
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+def _other_optimizers(optimizers: Sequence[Optimizer], states: list[Any]) -> str:
+    """What is wrong with the optimizers' states: each must have the groups of its optimizer, of the same sizes."""
+    expected = [[len(group["params"]) for group in optimizer.param_groups] for optimizer in optimizers]
+    try:
+        got = [[len(group["params"]) for group in state["param_groups"]] for state in states]
+        known = all(
+            isinstance(values, dict) and 0 <= index < sum(sizes)
+            for state, sizes in zip(states, got, strict=True)
+            for index, values in state["state"].items()
+        )
+    except (KeyError, TypeError, AttributeError):
+        return "an optimizer's state is not one"
+    if got != expected:
+        return f"its optimizers have groups of {got} parameters, expected {expected}"
+    return "" if known else "an optimizer's state is of parameters that are not there"
 
 
-def _found(directory: Path) -> list[tuple[str, Path]]:
-    """(digest, path) of the checkpoints, newest step first."""
-    matched = [(found, path) for path in directory.glob("step-*") if (found := _NAME.fullmatch(path.name))]
-    matched.sort(key=lambda pair: (int(pair[0][1]), pair[1].stat().st_mtime_ns), reverse=True)
-    return [(found[2], path) for found, path in matched]
+def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Give an optimizer its state. PyTorch puts each tensor on its parameter's device, and in the parameter's dtype: it
+    gets its own back here.
+    """
+    optimizer.load_state_dict(saved)
+    for parameter, values in zip(_parameters(optimizer), _in_order(saved), strict=True):
+        if values is not None:
+            loaded = optimizer.state[parameter]
+            for key, value in values.items():
+                loaded[key] = _exact(loaded[key], value)
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
+
+
+def _in_order(saved: dict[str, Any]) -> Iterator[dict[str, Any] | None]:
+    for group in saved["param_groups"]:
+        yield from (saved["state"].get(index) for index in group["params"])
+
+
+def _exact(loaded: Any, saved: Any) -> Any:
+    if isinstance(saved, Tensor):
+        return loaded if loaded.dtype == saved.dtype else saved.to(loaded.device)
+    if isinstance(saved, dict):
+        return {key: _exact(loaded[key], value) for key, value in saved.items()}
+    if isinstance(saved, list | tuple):
+        return type(saved)(_exact(*pair) for pair in zip(loaded, saved, strict=True))
+    return saved
+
+
+def _metadata(data: bytes) -> str:
     """A safetensors file's metadata: a u64 length, then a JSON header."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    metadata: dict[str, str] = header["__metadata__"]
-    return metadata
+    return str(header["__metadata__"]["pocketlm"])

@@ -1,7 +1,7 @@
 """What the commands share: arguments, parameter files, messages, and outputs that appear whole or not at all.
 
-Each command is `python -m training.X --params FILE ... --out DIR`, or `--preset NAME [--set train.steps=50] [--profile
-repro]` in place of --params. Exit status: 0, 1 for a failure (one clear line on stderr), 2 for wrong arguments.
+Each command is `python -m training.X --params FILE ... --out DIR`; training.params writes such a file from a preset.
+Exit status: 0, 1 for a failure (one clear line on stderr), 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training import config
-
 PROFILES = ("fast", "repro")
 
 
@@ -32,45 +30,55 @@ class Interrupted(Exception):
         self.exit_status = 128 + signum
 
 
-def parser(module: str, description: str) -> argparse.ArgumentParser:
-    """A parser with the arguments that every command takes."""
+class StopRequest:
+    """SIGINT and SIGTERM as a request that is honoured at the next safe point."""
+
+    def __init__(self) -> None:
+        self.signum = 0
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._note)
+
+    def _note(self, signum: int, frame: object) -> None:
+        self.signum = signum
+
+    def check(self) -> None:
+        """Raises Interrupted once a signal came."""
+        if self.signum:
+            raise Interrupted(
+                self.signum, f"stopped by {signal.Signals(self.signum).name}; the same command goes on from here"
+            )
+
+
+def parser(module: str, description: str, *, params: bool = True) -> argparse.ArgumentParser:
+    """A parser with the arguments that commands share. params: whether this one takes parameters."""
     made = argparse.ArgumentParser(prog=f"python -m training.{module}", description=description)
-    where = made.add_mutually_exclusive_group()
-    where.add_argument("--params", type=Path, metavar="FILE", help="parameters as JSON, written by a stage")
-    where.add_argument("--preset", metavar="NAME", help=f"a preset ({', '.join(config.presets())}) or a .toml file")
-    made.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="override one value of the preset"
-    )
-    made.add_argument("--profile", choices=PROFILES, help="fast (default): all cores; repro: the same bits every time")
+    if params:
+        made.add_argument(
+            "--params",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="parameters as JSON: a stage writes them, and so does python -m training.params PRESET",
+        )
     made.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the outputs go")
     return made
 
 
 def params_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The parameters as a stage writes them: {"params": {section: {field: value}}, "profile": "fast" or "repro"}."""
-    if arguments.params is not None:
-        if arguments.set or arguments.profile:
-            raise ValueError("--set and --profile go with --preset; a parameter file has all its values")
-        params = read_json(arguments.params)
-        # "profile" may be null: it is no matter to this command
-        if not isinstance(params, dict) or params.get("profile") not in (*PROFILES, None):
-            raise ValueError(f'{arguments.params}: no "profile" that is one of {", ".join(PROFILES)}')
-        if not isinstance(params.get("params"), dict):
-            raise ValueError(f'{arguments.params}: no "params" with the parameters by section')
-        return {"profile": None, **params}
-    overrides = {}
-    for word in arguments.set:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise ValueError(f"--set {word}: not of the form NAME=VALUE")
-        overrides[name] = value
-    loaded = config.load(arguments.preset or "shakespeare", overrides)
-    sections: dict[str, Any] = {}
-    for name, value in loaded.flat().items():
-        section, _, field = name.partition(".")
-        sections.setdefault(section, {})[field] = value
-    preset = {"preset": Path(arguments.preset or "shakespeare").stem}
-    return {"params": {**preset, **sections}, "profile": arguments.profile or "fast"}
+    """The parameters of a file, with every part in place:
+    {"params": {section: {field: value}}, "runtime": the same of what decides no result, "profile": "fast", "repro" or,
+    where it is no matter to the command, None}.
+
+    Raises ValueError naming the file where it is not that.
+    """
+    params = read_json(arguments.params)
+    if not isinstance(params, dict) or params.get("profile") not in (*PROFILES, None):
+        raise ValueError(f'{arguments.params}: no "profile" that is one of {", ".join(PROFILES)}')
+    params = {"runtime": {}, "profile": None, **params}
+    for part in ("params", "runtime"):
+        if not isinstance(params.get(part), dict):
+            raise ValueError(f'{arguments.params}: no "{part}" with the parameters by section')
+    return params
 
 
 @contextlib.contextmanager
@@ -104,16 +112,21 @@ def run(
         return 128 + signal.SIGINT
     except (ValueError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = f"; nothing went to {parsed.out}: make room on its disk and start again" if full else ""
+        out = getattr(parsed, "out", "its output")
+        hint = f"; nothing went to {out}: make room on its disk and start again" if full else ""
         say(f"{arguments.prog.split()[-1]}: {error}{hint}")
         return 1
     return 0
 
 
 def say(line: str) -> None:
-    """One line for whoever watches. What a document's name could do to a terminal is shown as an escape instead."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
-    print(shown, file=sys.stderr, flush=True)
+    """One line for whoever watches."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def printable(line: str) -> str:
+    """The line, where what a document's name or a model's text could do to a terminal is an escape instead."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
 
 
 def read_json(path: Path) -> Any:

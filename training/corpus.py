@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from training import command, config, sources
+from training import command, sources
 from training.clean import cleaned
+from training.config.data import Data
+from training.config.section import read
 from training.documents import SPLITS, Document
 from training.parts import PART_NBYTES
 from training.split import cut, held_out
 
 
-def build(data: config.Data, root: Path, out: Path) -> list[Document]:
+def build(data: Data, root: Path, out: Path) -> list[Document]:
     """Fetch, clean and split all documents into the folder `out`, which must be empty. Returns them sorted by name.
 
     root: what `file:` counts from. Raises ValueError, with the source's name, for anything that cannot be read or
@@ -115,7 +117,7 @@ def _cut(name: str, text: _Staged, fraction: float) -> Iterator[_Staged]:
 
 def main(arguments: argparse.Namespace) -> None:
     """The command."""
-    data = config.section_from(command.params_of(arguments), config.Data)
+    data = read(command.params_of(arguments), Data)
     with command.publishing(arguments.out) as temporary:
         documents = build(data, arguments.root, temporary / "corpus")
     for split in SPLITS:

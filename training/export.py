@@ -6,7 +6,6 @@ Nothing goes in that changes between two equal builds: no clock, duration, host 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from training import command, config
+from training import command
+from training.config.export import Export
+from training.config.model import Model
+from training.config.sample import Sample
+from training.config.section import read
 from training.format.dtypes import Dtype, Stored, as_stored
 from training.format.families import expected_tensors
 from training.format.file import Golden, write_model
@@ -45,7 +48,7 @@ RUN = (
 )  # of summary.json: what equal builds share
 
 
-def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mapping[str, Stored]) -> Golden:
+def golden(model: Model, vocab_size: int, ids: list[int], weights: Mapping[str, Stored]) -> Golden:
     """torch's f32 logits of the last of ids, on one thread. weights: as they are stored."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -59,11 +62,13 @@ def golden(model: config.Model, vocab_size: int, ids: list[int], weights: Mappin
     return Golden(ids, logits.numpy())
 
 
-def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Path) -> dict[str, Any]:
+def build(
+    params: dict[str, Any], weights_path: Path, summary_path: Path, tokenizer_dir: Path, out: Path
+) -> dict[str, Any]:
     """Write `out`; returns its header. Raises ValueError where weights, tokenizer and settings do not fit."""
-    shape, export = config.section_from(params, config.Model), config.section_from(params, config.Export)
+    shape, export = read(params, Model), read(params, Export)
     dtype: Dtype = "f16" if export.dtype == "f16" else "f32"
-    summary = read_summary(train_dir / "summary.json")
+    summary = read_summary(summary_path)
     flat = (tokenizer_dir / FLAT_NAME).read_bytes()
     tokenizer = load_tokenizer(tokenizer_dir)
     digest = hashlib.sha256(flat).hexdigest()
@@ -74,12 +79,11 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
         )
     separator_id = separator_of(tokenizer)  # it stands before every document, so it begins one and ends the one before
     settings = {
-        **dataclasses.asdict(shape),
+        **shape.values(),
         "vocab_size": tokenizer.vocab_size,
         "bos_token_id": separator_id,
         "eos_token_id": separator_id,
     }
-    weights_path = train_dir / "model.safetensors"
     try:
         loaded = load_file(weights_path)
     except SafetensorError as error:
@@ -94,11 +98,10 @@ def build(params: dict[str, Any], train_dir: Path, tokenizer_dir: Path, out: Pat
     stored = {spec.name: as_stored(spec, trained[spec.name], export.dtype) for spec in specs}
     ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
     sections = {name: values for name, values in params["params"].items() if name != "preset"}
-    trained_with = summary["settings"]
     provenance = {
         "preset": params["params"].get("preset"),
-        "sample_prompts": trained_with["train"]["sample_prompts"],
-        "settings": {**trained_with, **sections},
+        "sample_prompts": list(read(params, Sample).prompts),
+        "settings": {**summary["settings"], **sections},
         "run": {name: summary[name] for name in RUN},
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
@@ -113,11 +116,8 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not an object; train again")
     if missing := sorted({*RUN, "tokenizer_sha256", "settings"} - set(summary)):
         raise ValueError(f"{path}: no {missing[0]!r}; train again")
-    settings = summary["settings"]
-    if not (isinstance(settings, dict) and isinstance(settings.get("train"), dict)):
-        raise ValueError(f"{path}: 'settings' does not have the section 'train'; train again")
-    if "sample_prompts" not in settings["train"]:
-        raise ValueError(f"{path}: no 'settings.train.sample_prompts'; train again")
+    if not isinstance(summary["settings"], dict):
+        raise ValueError(f"{path}: 'settings' is no object with sections; train again")
     return summary
 
 
@@ -125,13 +125,14 @@ def main(arguments: argparse.Namespace) -> None:
     """The command."""
     params = command.params_of(arguments)
     with command.publishing(arguments.out) as temporary:
-        header = build(params, arguments.train, arguments.tokenizer, temporary / NAME)
+        header = build(params, arguments.weights, arguments.summary, arguments.tokenizer, temporary / NAME)
         nbytes = (temporary / NAME).stat().st_size
     command.say(f"{NAME}: {nbytes:,} bytes, {len(header['tensors'])} tensors, {header['tensors'][0]['dtype']}")
 
 
 if __name__ == "__main__":
     arguments = command.parser("export", "Write model.bin.")
-    arguments.add_argument("--train", type=Path, required=True, metavar="DIR", help="the trained model's folder")
+    arguments.add_argument("--weights", type=Path, required=True, metavar="FILE", help="model.safetensors")
+    arguments.add_argument("--summary", type=Path, required=True, metavar="FILE", help="summary.json of the training")
     arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
     sys.exit(command.run(main, arguments))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.config import Model
+from training.config.model import Model
 
 
 def rope_tables(ctx_len: int, d_head: int, theta: float) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from training.command import say
+from training.command import printable, say
 
 SECONDS_A_LINE = 10.0
 
@@ -55,14 +55,16 @@ class Progress:
         """Time that was spent on something else than steps."""
         self.marks = [(at + seconds, step) for at, step in self.marks]
 
-    def evaluated(self, val_bpb: float) -> None:
-        """An evaluation was made."""
+    def evaluated(self, val_bpb: float, text: str) -> None:
+        """An evaluation was made. text: what the model writes now."""
         self.val_bpb = val_bpb
-        line = f"step {self.step}/{self.steps}  validation {val_bpb:.3f} bits/byte"
-        if self.display:
-            self.display.console.print(line, highlight=False)
-        else:
-            say(line)
+        lines = [f"step {self.step}/{self.steps}  validation {val_bpb:.3f} bits/byte"]
+        lines += [f"    {line}" for line in text.splitlines()]
+        for line in lines:
+            if self.display:
+                self.display.console.print(printable(line), highlight=False, markup=False)
+            else:
+                say(line)
 
     def _figures(self) -> str:
         rate = self.tokens_a_second

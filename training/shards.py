@@ -97,7 +97,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = command.parser("shards", "Tokenise the documents into shards.")
+    arguments = command.parser("shards", "Tokenise the documents into shards.", params=False)
     arguments.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="the corpus folder")
     arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
     sys.exit(command.run(main, arguments))

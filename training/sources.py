@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from training.archive import members
-from training.config import Source
+from training.config.data import Source
+from training.config.local_files import local_files
 from training.parts import Stream
 
 
@@ -94,7 +95,7 @@ class _Pinned:
 
 
 def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
-    paths = source.local_files(root)
+    paths = local_files(source.uri, root)
     pattern = os.path.expanduser(source.uri.partition(":")[2])
     if not paths:
         lone = root / pattern

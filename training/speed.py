@@ -10,15 +10,16 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from training.command import Interrupted, say
-from training.config import Train
+from training.config.train import Train
 
 WARM_STEPS, TIMED_STEPS = 2, 5
 WORTH = 0.9  # a less exact way must take less than this share of the time
@@ -96,7 +97,7 @@ def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:
 
 
 def choose(
-    train: Train, device: torch.device, model: nn.Module, optimizer: torch.optim.Optimizer, step: Callable[[Way], float]
+    train: Train, device: torch.device, model: nn.Module, optimizers: Sequence[Optimizer], step: Callable[[Way], float]
 ) -> tuple[Way, list[dict[str, Any]]]:
     """The fastest way of the candidates, and what was measured: [{"threads", "precision", "compile", "step_ms"}].
 
@@ -107,7 +108,7 @@ def choose(
     if sum(map(len, rounds)) == 1:
         return rounds[0][0], []
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    moments = copy.deepcopy(optimizer.state_dict())
+    moments = [copy.deepcopy(optimizer.state_dict()) for optimizer in optimizers]
     best, best_ms = rounds[0][0], float("inf")
     measured = []
     for ways in rounds:
@@ -122,7 +123,8 @@ def choose(
                 continue
             finally:
                 model.load_state_dict(weights)
-                optimizer.load_state_dict(copy.deepcopy(moments))
+                for optimizer, state in zip(optimizers, moments, strict=True):
+                    optimizer.load_state_dict(copy.deepcopy(state))
             measured.append({**asdict(way), "step_ms": round(step_ms, 2)})
             inexact = way.precision == "bf16" and best.precision == "f32"
             if step_ms < best_ms * (WORTH if inexact or way.compile else 1.0):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from mmap import mmap
 
-from training.config import Data
+from training.config.data import Data
 from training.sources import matches
 
 

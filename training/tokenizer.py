@@ -14,11 +14,13 @@ from pathlib import Path
 
 from pocketlm_tokenizer import Tokenizer
 
-from training import command, config, documents
+from training import command, documents
+from training.config.section import read
+from training.config.tokenizer import Tokenizer as Settings
 from training.tokenizer_file import FLAT_NAME, JSON_NAME
 
 
-def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
+def build(settings: Settings, corpus_dir: Path) -> Tokenizer:
     """Learn the merges from the training documents alone: what the validation text holds must stay unknown.
 
     Raises ValueError where there is no training document.
@@ -37,7 +39,7 @@ def build(settings: config.Tokenizer, corpus_dir: Path) -> Tokenizer:
 
 def main(arguments: argparse.Namespace) -> None:
     """The command."""
-    settings = config.section_from(command.params_of(arguments), config.Tokenizer)
+    settings = read(command.params_of(arguments), Settings)
     tokenizer = build(settings, arguments.corpus)
     with command.publishing(arguments.out) as temporary:
         (temporary / JSON_NAME).write_text(tokenizer.to_hf_json(), encoding="utf-8")

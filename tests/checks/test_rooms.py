@@ -19,7 +19,7 @@ LINES = 500
 PYTHON = {
     "dodo.py": (["dodo.py"], r"(?!__future__|collections|typing|stages(\.|$)).*"),
     "stages/graph": (["stages/graph/**/*.py"], r"(stages|training|torch|numpy)(\.|$).*"),
-    "stages": (["stages/*.py"], r"(torch|numpy|tests|training(?!\.config$))(\.|$).*"),
+    "stages": (["stages/*.py"], r"(torch|numpy|tests|training(?!\.config(\.|$)))(\.|$).*"),
     "training": (["training/**/*.py"], r"(stages|tests|doit)(\.|$).*"),
 }
 TYPESCRIPT = {

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from pocketlm_tokenizer import Tokenizer
 
-from training.config import Model
+from training.config.model import Model
 from training.format.file import ModelFile, read_model
 from training.model import Llama
 

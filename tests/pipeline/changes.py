@@ -4,21 +4,22 @@ A changed version of a tool, and an edit of Python or of the tokenizer's wheel, 
 release, a refactoring): only the stages that use them run. An edit of Rust, a shader or the page changes what is
 compiled, and all that is made from it runs too.
 
-`provenance` follows the receipts, and `web` holds what it writes: where any other stage but `cli` runs, these two do,
-and the table leaves them out (AFTER_ALL).
+`provenance` follows the receipts, and `web` holds what it writes: where a stage runs that the bundle is made by, these
+two do, and the table leaves them out (AFTER_ALL).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-ALL = "corpus wheel tokenizer shards train export wasm page provenance web cli"
-FROM_CORPUS = "corpus tokenizer shards train export"
-FROM_TOKENIZER = "tokenizer shards train export"
-FROM_TRAIN = "train export"
-FROM_WHEEL = "wheel tokenizer shards train export"
+ALL = "corpus wheel tokenizer shards train sample report export wasm page provenance web cli"
+FROM_TRAIN = "train sample report export"
+FROM_TOKENIZER = f"tokenizer shards {FROM_TRAIN}"
+FROM_CORPUS = f"corpus {FROM_TOKENIZER}"
+FROM_WHEEL = "wheel tokenizer shards train sample export"
 FROM_WASM = "wasm page"
 AFTER_ALL = "provenance web"
+ASIDE = "cli provenance sample report"  # not in the bundle, or what is said of it
 
 # Every parameter of every section: a value that the tiny preset does not have, and what runs then.
 PARAMETERS: dict[str, tuple[str, str]] = {
@@ -55,14 +56,15 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "train.eval_tokens": ("2048", FROM_TRAIN),
     "train.last_eval_tokens": ("2048", FROM_TRAIN),
     "train.eval_overlap": ("32", FROM_TRAIN),
-    "train.checkpoint_seconds": ("5", FROM_TRAIN),
+    "train.checkpoint_seconds": ("5", ""),
     "train.seed": ("2", FROM_TRAIN),
     "train.device": ("auto", FROM_TRAIN),
     "train.precision": ("f32", FROM_TRAIN),
     "train.compile": ("true", FROM_TRAIN),
-    "train.sample_prompts": ("MIRANDA:", FROM_TRAIN),
-    "train.sample_tokens": ("20", FROM_TRAIN),
-    "train.sample_temperature": ("0.5", FROM_TRAIN),
+    "sample.prompts": ("MIRANDA:", "sample export"),  # the page offers them as openings
+    "sample.tokens": ("20", "sample"),
+    "sample.temperature": ("0.5", "sample"),
+    "sample.seed": ("2", "sample"),
     "export.dtype": ("f16", "export"),
     "export.golden_prompt": ("ARIEL:", "export"),
 }
@@ -70,13 +72,22 @@ ONE_VALUE = {"tokenizer.split"}  # any other value is refused
 
 # Every module of `training`: the stages that use it.
 MODULES: dict[str, str] = {
-    "__init__": "corpus tokenizer shards train export",
+    "__init__": "corpus tokenizer shards train sample report export",
     "archive": "corpus",
     "batches": "train",
     "checkpoint": "train",
     "clean": "corpus",
-    "command": "corpus tokenizer shards train export",
-    "config": "corpus tokenizer shards train export",
+    "command": "corpus tokenizer shards train sample report export",
+    "config/__init__": "corpus tokenizer train sample export",
+    "config/data": "corpus",
+    "config/export": "export",
+    "config/local_files": "corpus",
+    "config/model": "train sample export",
+    "config/preset": "",
+    "config/sample": "sample export",
+    "config/section": "corpus tokenizer train sample export",
+    "config/tokenizer": "tokenizer",
+    "config/train": "train",
     "corpus": "corpus",
     "documents": "corpus tokenizer shards",
     "evaluate": "train",
@@ -87,19 +98,25 @@ MODULES: dict[str, str] = {
     "format/families": "export",
     "format/file": "export",
     "format/header": "export",
-    "model": "train export",
+    "journal": "train report",
+    "model": "train sample export",
+    "optim/__init__": "train",
+    "optim/groups": "train",
+    "optim/schedule": "train",
+    "params": "",
     "parts": "corpus tokenizer shards",
-    "plot": "train",
-    "progress": "train",
-    "sample": "train",
-    "schedule": "train",
+    "plot": "report",
+    "progress": "",
+    "report": "report",
+    "resume": "train",
+    "sample": "sample",
     "shard_file": "shards train",
     "shards": "shards",
     "sources": "corpus",
     "speed": "train",
     "split": "corpus",
     "tokenizer": "tokenizer",
-    "tokenizer_file": "tokenizer shards train export",
+    "tokenizer_file": "tokenizer shards train sample export",
     "train": "train",
 }
 
@@ -120,7 +137,9 @@ CHANGES = (
     Change("one more document", "tests/data/epilogue.txt", "", "Now my charms are all o'erthrown.\n", FROM_CORPUS),
     Change("a file beside the documents", "tests/data/README.md", "", "\n", "", real=True),
     # ── Python ──
-    Change("the loss curve's size", "training/plot.py", "= 720, 400", "= 720, 410", "train", real=True),
+    Change("the loss curve's size", "training/plot.py", "= 720, 400", "= 720, 410", "report", real=True),
+    Change("the line of progress", "training/progress.py", "tokens/s", "tokens a second", "", real=True),
+    Change("how texts are sampled", "training/sample.py", "--- {index}", "--- text {index}", "sample", real=True),
     Change("how documents are cleaned", "training/clean.py", "", "_Y = 1\n", "corpus", real=True),
     Change("how model.bin is written", "training/format/file.py", "", "_Y = 1\n", "export", real=True),
     # ── Rust ──
@@ -190,9 +209,9 @@ CHANGES = (
     Change("the page's linter", "web/biome.json", "{", "{ ", ""),
     Change("a test in the browser", "tests/e2e/page.spec.ts", "", "// Nothing.\n", ""),
     # ── Tools: pinned versions ──
-    Change("torch", "locks/train.txt", "\ntorch==2", "\ntorch==3", "train export"),
-    Change("numpy", "locks/train.txt", "\nnumpy==2", "\nnumpy==3", "shards train export"),
-    Change("safetensors", "locks/train.txt", "\nsafetensors==0", "\nsafetensors==1", "train export"),
+    Change("torch", "locks/train.txt", "\ntorch==2", "\ntorch==3", "train sample export"),
+    Change("numpy", "locks/train.txt", "\nnumpy==2", "\nnumpy==3", "shards train sample export"),
+    Change("safetensors", "locks/train.txt", "\nsafetensors==0", "\nsafetensors==1", "train sample export"),
     Change("a package that no stage uses by itself", "locks/train.txt", "\nsympy==1", "\nsympy==2", ""),
     Change("maturin", "locks/base.txt", "\nmaturin==1", "\nmaturin==2", "wheel"),
     Change("wasm-pack", "stages/tools.py", 'WASM_PACK = "0', 'WASM_PACK = "9', "wasm"),
@@ -210,7 +229,7 @@ CHANGES = (
     # ── The stages themselves ──
     Change("how provenance is written", "stages/graph/manage/lineage.py", "", "# Nothing.\n", "provenance", real=True),
     Change("a stage's command", "stages/web.py", "--emptyOutDir", "--minify --emptyOutDir", "page"),
-    Change("a pinned variable", "stages/train.py", '"MKL_CBWR": "AVX2"', '"MKL_CBWR": "SSE4_2"', "export"),
+    Change("a pinned variable", "stages/train.py", '"MKL_CBWR": "AVX2"', '"MKL_CBWR": "SSE4_2"', "sample export"),
     Change("a stage's sentence", "stages/web.py", "Bundle the page", "Bundle page", "", real=True),
     # ── Nothing at all ──
     Change("another preset", "training/presets/shakespeare.toml", "\n[train]\n", "\n[train]\n# Nothing.\n", ""),

@@ -21,6 +21,7 @@ WORDS = [
     "preset=tiny",
     "profile=repro",
     "train.steps=60",
+    "train.warmup_steps=5",
     "train.eval_every=1000",
     "train.checkpoint_seconds=0.2",
 ]
@@ -36,9 +37,9 @@ def env(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "POCKETLM_BUILD": str(tmp_path / "build"), "POCKETLM_STORE": str(shared)}
 
 
-def doit(env: dict[str, str]) -> str:
+def doit(env: dict[str, str], *words: str) -> str:
     done = subprocess.run(
-        [*DOIT, *WORDS], cwd=paths.ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        [*DOIT, *WORDS, *words], cwd=paths.ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -64,7 +65,7 @@ def test_kill_9_in_the_middle_of_training(env: dict[str, str], tmp_path: Path) -
         start_new_session=True,
     )
     deadline = time.monotonic() + 180
-    while not list(build.glob("partial/*/checkpoints/step-*")):
+    while not list(build.glob("partial/*/*/step-*")):
         assert run.poll() is None and time.monotonic() < deadline, run.communicate()[0]
         time.sleep(0.02)
     os.killpg(run.pid, signal.SIGKILL)
@@ -74,8 +75,11 @@ def test_kill_9_in_the_middle_of_training(env: dict[str, str], tmp_path: Path) -
     assert "resumed at step" in again, again
     assert [outcome(again, stage) for stage in EARLY] == ["fresh"] * 4, again
     assert [outcome(again, stage) for stage in ("train", "export")] == ["built"] * 2, again
-    assert not list(build.glob("partial/*")) and not list(build.glob("store/.tmp-*"))
+    kept = [path.parent.name for path in build.glob("partial/*/*/**/step-*")]
+    assert kept == ["extend"] and not list(build.glob("store/.tmp-*"))  # for a longer run, and no more
     resumed = (build / "tiny/model.bin").read_bytes()
+    longer = doit(env, "train.steps=70")
+    assert "a run of 60 steps was kept: goes on from its step 30, to 70" in longer, longer
 
     shutil.rmtree(build)
     shutil.rmtree(tmp_path / "shared")

@@ -17,14 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def params(preset: str = "tiny", profile: str = "repro", **overrides: str) -> dict[str, Any]:
     """Parameters as a stage writes them; overrides are spelt train__steps="5"."""
-    from training import config
+    from training import params as parameter_files
 
-    loaded = config.load(preset, {name.replace("__", "."): value for name, value in overrides.items()})
-    sections: dict[str, dict[str, Any]] = {}
-    for name, value in loaded.flat().items():
-        section, _, field = name.partition(".")
-        sections.setdefault(section, {})[field] = value
-    return {"params": sections, "profile": profile}
+    return parameter_files.of(preset, {name.replace("__", "."): value for name, value in overrides.items()}, profile)
 
 
 def start(module: str, *arguments: object) -> subprocess.Popen[str]:
@@ -49,7 +44,7 @@ def command(module: str, *arguments: object) -> str:
 
 def never_stop() -> Any:
     """What a run in this process asks whether to stop; it leaves pytest's signals alone."""
-    from training.train import StopRequest
+    from training.command import StopRequest
 
     class NeverStop(StopRequest):
         def __init__(self) -> None:
@@ -69,7 +64,8 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with corpus/, tokenizer/ and shards/ of the tiny preset."""
-    from training import config, corpus, documents, shards, tokenizer
+    from training import corpus, documents, shards, tokenizer
+    from training.config import preset as config
 
     out = tmp_path_factory.mktemp("tiny")
     settings = config.load("tiny")
@@ -101,6 +97,11 @@ def train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return run
+
+
+def trained_files(folder: Path) -> tuple[Path, Path]:
+    """What export takes of a training run."""
+    return folder / "model.safetensors", folder / "summary.json"
 
 
 def write_params(path: Path, **overrides: str) -> Path:

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.conftest import ROOT, never_stop, params, start
+from tests.training.conftest import ROOT, never_stop, params, start, trained_files, write_params
 from tests.training.test_train import small_model
-from training import checkpoint, command, config, corpus, export, shard_file, shards, sources, tokenizer
+from training import checkpoint, command, corpus, export, shard_file, shards, sources, tokenizer
 from training import train as training_run
+from training.config import preset as config
+from training.config.data import Data, Source
 
 FRESH = {"run": "r", "step": 0}
 
@@ -63,9 +65,9 @@ def test_shards_on_a_full_disk(tiny: Path, small: Path) -> None:
     assert [path.name for path in small.iterdir()] == ["filler"]
 
 
-def test_a_corpus_on_a_full_disk(small: Path) -> None:
+def test_a_corpus_on_a_full_disk(small: Path, tmp_path: Path) -> None:
     fill(small, 32 << 10)
-    said = said_by("corpus", "--preset", "tiny", "--out", small)
+    said = said_by("corpus", "--params", write_params(tmp_path / "params.json"), "--out", small)
     assert "No space left on device" in said and "make room on its disk" in said
     assert [path.name for path in small.iterdir()] == ["filler"]
 
@@ -75,17 +77,17 @@ def test_a_checkpoint_on_a_full_disk_leaves_the_one_before(small: Path) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.zero_()
-    before = checkpoint.write(small, model, optimizer, {**FRESH, "step": 5})
+    before = checkpoint.write(small, model, [optimizer], {**FRESH, "step": 5})
     fill(small, 64 << 10)
     with pytest.raises(OSError, match="the checkpoint of step 6 was not written; the one before it stays") as raised:
-        checkpoint.write(small, model, optimizer, {**FRESH, "step": 6})
+        checkpoint.write(small, model, [optimizer], {**FRESH, "step": 6})
     assert raised.value.errno is not None
     assert sorted(path.name for path in small.iterdir()) == sorted(["filler", before.name])
     other, fresh = small_model()
-    assert checkpoint.read_latest(small, other, fresh, FRESH) == {**FRESH, "step": 5}
+    assert checkpoint.read_latest(small, other, [fresh], FRESH) == {**FRESH, "step": 5}
     (small / "filler").unlink()
     (small / before.name).write_bytes(before.read_bytes()[:1000])  # the disk was full behind our back
-    assert checkpoint.read_latest(small, other, fresh, FRESH) is None
+    assert checkpoint.read_latest(small, other, [fresh], FRESH) is None
 
 
 def test_a_training_run_on_a_full_disk_goes_on_once_there_is_room(
@@ -93,7 +95,7 @@ def test_a_training_run_on_a_full_disk_goes_on_once_there_is_room(
 ) -> None:
     """The first checkpoint finds no room; then there is some, and in the end none for the weights."""
     short = {f"train__{name}": "1024" for name in ("eval_tokens", "last_eval_tokens")}
-    settings = params(train__steps="3", train__checkpoint_seconds="0", train__sample_tokens="2", **short)
+    settings = params(train__steps="3", train__checkpoint_seconds="0", sample__tokens="2", **short)
 
     def run(partial: Path, out: Path) -> None:
         training_run.run(settings, tiny / "shards", tiny / "tokenizer", partial, out, never_stop())
@@ -102,7 +104,7 @@ def test_a_training_run_on_a_full_disk_goes_on_once_there_is_room(
     fill(small, 64 << 10)
     with pytest.raises(OSError, match="No space left on device: the checkpoint of step 1 was not written"):
         run(kept, tmp_path / "out")
-    assert list((kept / "checkpoints").iterdir()) == []
+    assert list(kept.glob("*/*step*")) == []
     with pytest.raises(OSError, match=r"model\.safetensors cannot be written: .*No space left on device"):
         run(tmp_path / "kept", small / "out")
     assert list((small / "out").iterdir()) == []
@@ -153,32 +155,32 @@ def test_an_out_that_is_a_file(tiny: Path, tmp_path: Path) -> None:
 def test_odd_sources(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
     make(tmp_path / "a.txt")
     with pytest.raises(ValueError) as raised:
-        corpus.build(config.Data((config.Source("file:a.txt"),), (), 0.1), tmp_path, tmp_path / "out")
+        corpus.build(Data((Source("file:a.txt"),), (), 0.1), tmp_path, tmp_path / "out")
     assert message in str(raised.value)
 
 
 def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a\x1b[2J\n\u202e.txt").write_text(" ")
     with pytest.raises(ValueError, match="the corpus is empty"):
-        corpus.build(config.Data((config.Source("file:*.txt"),), (), 0.1), tmp_path, tmp_path / "out")
+        corpus.build(Data((Source("file:*.txt"),), (), 0.1), tmp_path, tmp_path / "out")
     assert capsys.readouterr().err == "a\\x1b[2J\\n\\u202e.txt: left out, there is no text in it\n"
 
 
 def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"a\xff.txt")).write_text("words")
     with pytest.raises(ValueError, match=r"the name of 'a\\udcff\.txt' is not UTF-8; rename the file"):
-        list(sources.documents(config.Source("file:*.txt"), tmp_path))
+        list(sources.documents(Source("file:*.txt"), tmp_path))
 
 
 def test_a_file_that_vanishes_or_changes(tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(name)
-    reading = sources.documents(config.Source("file:*.txt"), tmp_path)
+    reading = sources.documents(Source("file:*.txt"), tmp_path)
     next(reading)
     (tmp_path / "b.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.txt"):
         next(reading)
-    pinned = config.Source("file:a.txt", hashlib.sha256(b"a.txt").hexdigest())
+    pinned = Source("file:a.txt", hashlib.sha256(b"a.txt").hexdigest())
     reading = sources.documents(pinned, tmp_path)
     _, stream = next(reading)
     (tmp_path / "a.txt").write_text("other words")
@@ -202,7 +204,7 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
     """Less text than a context, fewer pairs than the vocabulary asks for, a few tokens held out: every step works."""
     (tmp_path / "a.txt").write_text(TEXTS[name], encoding="utf-8")
     loaded = config.load("shakespeare")
-    corpus.build(config.Data((config.Source("file:a.txt"),), (), 0.05), tmp_path, tmp_path / "corpus")
+    corpus.build(Data((Source("file:a.txt"),), (), 0.05), tmp_path, tmp_path / "corpus")
     trained = tokenizer.build(loaded.tokenizer, tmp_path / "corpus")
     assert 257 <= trained.vocab_size < loaded.tokenizer.vocab_size
     (tmp_path / "tokenizer.tok").write_bytes(trained.to_bytes())
@@ -214,9 +216,9 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
         assert trained.decode(stream.read(1, stream.n_tokens - 1).tolist()) == "".join(texts[0])
 
     tiny_shape = {f"model__{key}": "8" for key in ("d_model", "d_head", "d_ff")} | {"model__n_layer": "1"}
-    settings = params("shakespeare", train__steps="2", train__sample_tokens="2", **tiny_shape)
+    settings = params("shakespeare", train__steps="2", sample__tokens="2", **tiny_shape)
     training_run.run(settings, tmp_path / "shards", tmp_path, tmp_path / "kept", tmp_path / "out", never_stop())
-    header = export.build(settings, tmp_path / "out", tmp_path, tmp_path / "model.bin")
+    header = export.build(settings, *trained_files(tmp_path / "out"), tmp_path, tmp_path / "model.bin")
     assert header["config"]["vocab_size"] == trained.vocab_size
 
 
@@ -236,8 +238,8 @@ def test_out_of_memory_is_said(
         torch.empty(1 << 22, 1 << 22)
 
     monkeypatch.setattr(training_run, "run", run)
-    monkeypatch.setattr(training_run, "StopRequest", lambda: None)
-    given = ["--preset", "tiny", "--out", str(tmp_path)]
+    monkeypatch.setattr(command, "StopRequest", lambda: None)
+    given = ["--params", str(write_params(tmp_path / "params.json")), "--out", str(tmp_path)]
     parser = command.parser("train", "")
     for name in ("--shards", "--tokenizer", "--resume"):
         parser.add_argument(name)
@@ -250,7 +252,7 @@ def test_another_locale_and_umask(tmp_path: Path) -> None:
     folder = tmp_path / "Bücher 书"
     folder.mkdir()
     (folder / "größe.txt").write_text("Füße, naïve 世界\n\nmehr\n", encoding="utf-8")
-    given = ("--preset", "tiny", "--set", "data.sources=file:**/*.txt")
+    given = ("--params", str(write_params(tmp_path / "params.json", data__sources="file:**/*.txt")))
     outputs = []
     for name, changes in (("utf-8", {}), ("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})):
         out = tmp_path / name
@@ -275,7 +277,7 @@ def test_a_disk_that_is_full_is_said_whatever_wrote(tmp_path: Path, capsys: pyte
     def full(arguments: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    assert command.run(full, command.parser("shards", ""), ["--out", "somewhere"]) == 1
+    assert command.run(full, command.parser("shards", "", params=False), ["--out", "somewhere"]) == 1
     assert capsys.readouterr().err == (
         "training.shards: [Errno 28] No space left on device; "
         "nothing went to somewhere: make room on its disk and start again\n"

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.conftest import start
+from tests.training.conftest import start, write_params
 from training import corpus, sources, split
-from training.config import Data, Source
+from training.config.data import Data, Source
 from training.documents import read
 from training.sources import matches
 
@@ -227,7 +227,8 @@ def test_corpus_errors(tmp_path: Path, files: dict[str, bytes], settings: Data, 
 def test_a_failed_command_leaves_nothing_and_says_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\n\ntext\n")
     (tmp_path / "b.txt").write_bytes(b"bad \xff\n")
-    arguments = ("--preset", "tiny", "--set", "data.sources=file:*.txt", "--root", tmp_path, "--out", tmp_path / "out")
+    settings = write_params(tmp_path / "params.json", data__sources="file:*.txt")
+    arguments = ("--params", settings, "--root", tmp_path, "--out", tmp_path / "out")
     with start("corpus", *arguments) as child:
         said = child.communicate()[1]
     assert child.returncode == 1
@@ -236,6 +237,6 @@ def test_a_failed_command_leaves_nothing_and_says_one_line(tmp_path: Path) -> No
         "convert the file to UTF-8 or leave it out of data.sources\n"
     )
     assert list((tmp_path / "out").iterdir()) == []
-    with start("corpus", "--preset", "tiny") as child:
+    with start("corpus", "--out", tmp_path) as child:
         child.communicate()
     assert child.returncode == 2

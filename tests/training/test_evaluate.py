@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
-from training import config
 from training.batches import Batches
+from training.config import preset as config
+from training.config.sample import Sample
 from training.evaluate import evaluate, token_nbytes, windows
 from training.model import Llama
+from training.optim.schedule import lr_at
 from training.sample import sample
-from training.schedule import lr_at
 from training.shard_file import TokenStream, open_split
 
 
@@ -151,7 +152,14 @@ def test_samples_are_the_seeds_alone(tiny: Path) -> None:
 
     def text(seed: int, temperature: float) -> str:
         return sample(
-            model, tokenizer, "PROSPERO:\n", 12, temperature, 384, stream.separator_id, seed, torch.device("cpu")
+            model,
+            tokenizer,
+            "PROSPERO:\n",
+            Sample(tokens=12, temperature=temperature),
+            seed,
+            384,
+            stream.separator_id,
+            torch.device("cpu"),
         )
 
     assert text(1, 1.0) == text(1, 1.0) != text(2, 1.0)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from pocketlm_tokenizer import Tokenizer
 
-from tests.training.conftest import params
+from tests.training.conftest import params, trained_files
 from training import export, plot
 from training.format.file import read_model
 from training.model import Llama
@@ -20,18 +20,18 @@ from training.model import Llama
 
 @pytest.fixture
 def trained(train: Callable[..., Path]) -> Path:
-    return train(train__steps="3", train__sample_tokens="2", train__eval_tokens="1024")
+    return train(train__steps="3", sample__tokens="2", train__eval_tokens="1024")
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, tmp_path: Path, dtype: str) -> None:
     path = tmp_path / "model.bin"
-    export.build(params(export__dtype=dtype), trained, tiny / "tokenizer", path)
+    export.build(params(export__dtype=dtype), *trained_files(trained), tiny / "tokenizer", path)
     model = read_model(path)
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     prompt = params()["params"]["export"]["golden_prompt"]
     assert list(model.golden.ids) == [0, *tokenizer.encode(prompt)][:64]
-    from training import config
+    from training.config import preset as config
 
     llama = Llama(config.load("tiny").model, model.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(value) for name, value in model.tensors.items()})
@@ -45,7 +45,7 @@ def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, t
 def test_equal_builds_are_equal_bytes(trained: Path, tiny: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        export.build(params(), trained, tiny / "tokenizer", tmp_path / name / "model.bin")
+        export.build(params(), *trained_files(trained), tiny / "tokenizer", tmp_path / name / "model.bin")
     assert (tmp_path / "a" / "model.bin").read_bytes() == (tmp_path / "b" / "model.bin").read_bytes()
     model = read_model(tmp_path / "a" / "model.bin")
     run = model.provenance["run"]
@@ -57,13 +57,14 @@ def test_equal_builds_are_equal_bytes(trained: Path, tiny: Path, tmp_path: Path)
 
 def test_what_does_not_fit_is_refused(trained: Path, tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tensors are not those of the settings \(lm_head\.weight\); train again"):
-        export.build(params(model__tie_embeddings="true"), trained, tiny / "tokenizer", tmp_path / "model.bin")
+        tied = params(model__tie_embeddings="true")
+        export.build(tied, *trained_files(trained), tiny / "tokenizer", tmp_path / "model.bin")
     (tmp_path / "tokenizer.tok").write_bytes(Tokenizer.train(["another text"], vocab_size=300).to_bytes())
     with pytest.raises(ValueError, match="is not the tokenizer that the model was trained with"):
-        export.build(params(), trained, tmp_path, tmp_path / "model.bin")
+        export.build(params(), *trained_files(trained), tmp_path, tmp_path / "model.bin")
     (trained / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(ValueError, match="not a safetensors file"):
-        export.build(params(), trained, tiny / "tokenizer", tmp_path / "model.bin")
+        export.build(params(), *trained_files(trained), tiny / "tokenizer", tmp_path / "model.bin")
     assert not (tmp_path / "model.bin").exists()
 
 

@@ -7,19 +7,19 @@ import math
 import pytest
 import torch
 
-from training import config
+from training.config.model import Model
 from training.model import Llama, RMSNorm, rope_tables, rotate
 
 SHAPES = {
-    "tied": config.Model(2, 2, 2, 16, 8, 24, 32, 10000.0, 1e-5, True),
-    "grouped and untied": config.Model(3, 6, 3, 60, 10, 100, 40, 500.0, 1e-6, False),
-    "one key head, heads wider than the model": config.Model(1, 3, 1, 12, 6, 7, 17, 10000.0, 1e-5, False),
-    "one position": config.Model(1, 1, 1, 2, 2, 1, 1, 10000.0, 1e-5, True),
+    "tied": Model(2, 2, 2, 16, 8, 24, 32, 10000.0, 1e-5, True),
+    "grouped and untied": Model(3, 6, 3, 60, 10, 100, 40, 500.0, 1e-6, False),
+    "one key head, heads wider than the model": Model(1, 3, 1, 12, 6, 7, 17, 10000.0, 1e-5, False),
+    "one position": Model(1, 1, 1, 2, 2, 1, 1, 10000.0, 1e-5, True),
 }
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-def test_logits_are_those_of_transformers(shape: config.Model) -> None:
+def test_logits_are_those_of_transformers(shape: Model) -> None:
     """Same weights, same ids. Tolerance: f32 rounding, 1e-5 where the logits' standard deviation is about 1."""
     transformers = pytest.importorskip("transformers")
     theirs = transformers.LlamaForCausalLM(

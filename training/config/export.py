@@ -1,0 +1,18 @@
+"""[export]: how model.bin is written."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from training.config.section import Section
+
+
+class Export(Section, frozen=True):
+    """How model.bin is written."""
+
+    NAME: ClassVar[str] = "export"
+
+    dtype: Literal["f32", "f16"]  # of the matrices; norms are always f32
+    golden_prompt: Annotated[str, Meta(min_length=1)]  # its first 64 tokens at most are FORMAT.md's golden prompt

@@ -1,0 +1,122 @@
+"""Presets (TOML) and overrides in, all sections out. The only module that knows every section: no command imports it.
+
+A preset in `training/presets/NAME.toml` gives a value to every field that has no default.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+
+from training.config.data import Data
+from training.config.export import Export
+from training.config.model import Model
+from training.config.sample import Sample
+from training.config.section import Section, build, check, fail, nearest, types_of
+from training.config.tokenizer import Tokenizer
+from training.config.train import Train
+
+PRESETS = Path(__file__).parents[1] / "presets"
+
+
+class Config(msgspec.Struct, frozen=True):
+    """All sections of a preset."""
+
+    data: Data
+    tokenizer: Tokenizer
+    model: Model
+    train: Train
+    sample: Sample
+    export: Export
+
+    def __post_init__(self) -> None:
+        check(
+            self.train.eval_overlap < self.model.ctx_len,
+            f"train.eval_overlap={self.train.eval_overlap} is not below model.ctx_len={self.model.ctx_len}",
+        )
+
+    def sections(self) -> list[Section]:
+        """Data, Tokenizer, ... in the order of the graph."""
+        return [getattr(self, name) for name in self.__struct_fields__]
+
+    def values(self) -> dict[str, Any]:
+        """Every value by its dotted name (`train.lr`), as JSON knows it."""
+        return {f"{each.NAME}.{name}": value for each in self.sections() for name, value in each.values().items()}
+
+    def keyed(self) -> dict[str, Any]:
+        """Those that may stand in a key: each that is no default and no runtime matter."""
+        return {f"{each.NAME}.{name}": value for each in self.sections() for name, value in each.keyed().items()}
+
+
+SECTIONS: dict[str, type[Section]] = {
+    kind.NAME: kind for kind in (Data, Tokenizer, Model, Train, Sample, Export)
+}
+
+
+def names() -> list[str]:
+    """Every dotted name that a preset may set and an override may change."""
+    return [f"{section}.{field}" for section, kind in SECTIONS.items() for field in types_of(kind)]
+
+
+def presets() -> list[str]:
+    """The names of the presets that come with PocketLM."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def preset_file(preset: str | Path) -> Path:
+    """The file of a preset, by name or by path (it ends in .toml). Raises ValueError where there is none."""
+    path = Path(preset) if str(preset).endswith(".toml") else PRESETS / f"{preset}.toml"
+    if not path.is_file():
+        fail(f"there is no preset {str(preset)!r}{nearest(str(preset), presets())}; there are: {', '.join(presets())}")
+    return path
+
+
+def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
+    """Read a preset and apply overrides such as {"train.steps": "50"}.
+
+    Raises ValueError for an unknown preset, an unknown name (the nearest one is named) or a bad value.
+    """
+    path = preset_file(preset)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number of 5,000 digits; nested 1,000 deep
+        raise ValueError(f"{path.name}: not a preset: {error}") from error
+    for name, fields in values.items():
+        if not isinstance(fields, dict):
+            fail(f"{path.name}: {name} stands outside a section; the sections are: {', '.join(SECTIONS)}")
+    for name, text in (overrides or {}).items():
+        if name not in names():
+            fail(f"{name} is not a parameter{nearest(name, names())}")
+        section, _, field = name.partition(".")
+        values.setdefault(section, {})[field] = _parse(text, types_of(SECTIONS[section])[field])
+    return from_values(values)
+
+
+def from_values(values: Mapping[str, Any]) -> Config:
+    """Build a Config from nested values, as TOML and JSON give them.
+
+    Raises ValueError for what is missing, unknown or wrong.
+    """
+    for section in values:
+        if section not in SECTIONS:
+            fail(f"[{section}] is not a section{nearest(section, SECTIONS)}; there are: {', '.join(SECTIONS)}")
+    made: dict[str, Any] = {name: build(kind, values.get(name, {})) for name, kind in SECTIONS.items()}
+    return Config(**made)
+
+
+def _parse(text: str, kind: Any) -> Any:
+    """An override's text as the value that TOML would have given; a list is JSON, or one bare word."""
+    plain = getattr(kind, "__origin__", kind)  # without its bounds
+    if plain is str:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        if get_origin(kind) is tuple and not text.startswith(("[", "{", '"')):
+            return [text]
+        return text  # `build` names the parameter and what it should be

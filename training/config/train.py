@@ -1,0 +1,37 @@
+"""[train]: the training run. A step reads batch_size * grad_accum * ctx_len tokens."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from training.config.section import Count, CountOrNone, NotNegative, Section, Share
+
+
+class Train(Section, frozen=True):
+    """The training run."""
+
+    NAME: ClassVar[str] = "train"
+    RUNTIME: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds"})
+
+    steps: Count  # optimizer steps
+    batch_size: Count  # sequences a forward pass
+    grad_accum: Count  # forward passes a step
+    lr: NotNegative  # peak learning rate
+    min_lr_ratio: Share  # the last step's learning rate, as a share of lr
+    warmup_steps: CountOrNone  # linear from 0 to lr; a tenth of the steps at the most
+    schedule: Literal["cosine", "linear"]  # "linear": flat at lr, then linear over the last decay_fraction
+    decay_fraction: Share  # share of the steps spent in decay; only for "linear"
+    weight_decay: NotNegative  # decoupled (AdamW), on matrices, not on norms
+    beta1: Share  # AdamW's decay of the mean
+    beta2: Share  # AdamW's decay of the variance
+    grad_clip: NotNegative  # largest global norm of the gradient; 0 = off
+    log_every: Count  # steps between lines of metrics.jsonl
+    eval_every: Count  # steps between evaluations
+    eval_tokens: Count  # tokens of the validation split that those read
+    last_eval_tokens: Count  # tokens of it that the last evaluation reads; all, if there are fewer
+    eval_overlap: CountOrNone  # positions of context that each evaluation window shares with the one before
+    seed: CountOrNone  # of the weights and the order of the data
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "f32", "bf16"]  # "auto": measured at start
+    compile: bool  # try torch.compile at start, and use it where it is faster
+    checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step

@@ -1,0 +1,53 @@
+"""metrics.jsonl: one line a record, which grows while a model is trained and is cut back when a run is resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+NAME = "metrics.jsonl"
+
+
+class Journal:
+    """The file while it is written. Raises ValueError where it is shorter than its checkpoint saw it."""
+
+    def __init__(self, path: Path, nbytes: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("ab")
+        if (got := self.file.seek(0, os.SEEK_END)) < nbytes:
+            raise ValueError(
+                f"{path} has {got} bytes, but its checkpoint saw {nbytes}; "
+                f"put it back, or delete {path.parent} to train from the start"
+            )
+        self.file.truncate(nbytes)
+        self.file.seek(nbytes)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a record."""
+        self.file.write(json.dumps(record).encode() + b"\n")
+        self.file.flush()
+
+    def mark(self) -> int:
+        """Force it to the disk; returns its length."""
+        os.fsync(self.file.fileno())
+        return self.file.tell()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl. Raises ValueError naming a line that is none."""
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            record = json.loads(line.decode())
+            if not {"step": int}.items() <= {name: type(value) for name, value in record.items()}.items():
+                raise ValueError("it has no step")
+            if not all(type(record.get(name, 0.0)) in (int, float) for name in ("train_bpb", "val_bpb")):
+                raise ValueError("its bits per byte are no number")
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(
+                f"{path}:{number}: not a record of metrics ({error}); delete {path.parent} to train from the start"
+            ) from error
+        records.append(record)
+    return records

@@ -1,0 +1,42 @@
+"""How a training run went, for people: metrics.jsonl in, the picture of the loss out.
+
+Writes OUT/loss.svg. A stage of its own: a larger picture trains nothing again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training import command, journal, plot
+
+NAME = "loss.svg"
+
+
+def picture(records: Sequence[dict[str, Any]]) -> str:
+    """The records of metrics.jsonl as an SVG. Raises ValueError where there is no evaluation among them."""
+    evaluations = [record for record in records if "val_bpb" in record]
+    if not evaluations:
+        raise ValueError("metrics.jsonl has no evaluation; train again")
+    last = evaluations[-1]
+    return plot.loss_svg(
+        f"{last['val_bpb']:.3f} bits per byte after {last['tokens'] / 1e6:.1f} M tokens",
+        [(record["step"], record["train_bpb"]) for record in records if "train_bpb" in record],
+        [(record["step"], record["val_bpb"]) for record in evaluations],
+    )
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command; it needs no parameters."""
+    text = picture(journal.read(arguments.metrics))
+    with command.publishing(arguments.out) as temporary:
+        (temporary / NAME).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    arguments = command.parser("report", "Draw how a training run went.", params=False)
+    arguments.add_argument("--metrics", type=Path, required=True, metavar="FILE", help="metrics.jsonl")
+    sys.exit(command.run(main, arguments))
