@@ -155,7 +155,7 @@ def test_a_sitecustomize_that_ours_hides_still_runs(project: Project) -> None:
 
 def test_planted_in_a_real_module(project: Project) -> None:
     """A copy of training.corpus that also reads the README by an absolute path, as an edit in a hurry would."""
-    for name in [*ROOT.glob("training/*.py"), *ROOT.glob("training/presets/*.toml")]:
+    for name in [*ROOT.glob("training/**/*.py"), *ROOT.glob("training/presets/*.toml")]:
         copy = project.root / name.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(name, copy)
