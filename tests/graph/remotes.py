@@ -83,7 +83,7 @@ def http_store() -> Iterator[HttpStore]:
 
 @contextlib.contextmanager
 def s3_store() -> Iterator[tuple[str, dict[str, str]]]:
-    """(URL of an empty bucket, the variables that lead to it)."""
+    """(URL of an empty store, the variables that lead to it)."""
     import logging
 
     from moto.server import ThreadedMotoServer
@@ -108,6 +108,7 @@ def s3_store() -> Iterator[tuple[str, dict[str, str]]]:
             aws_secret_access_key="test",
             region_name="us-east-1",
         ).create_bucket(Bucket="results")
-        yield "s3://results/some/folder", variables
+        # moto keeps what is in a bucket for as long as this process lives, so each store is a folder of its own
+        yield f"s3://results/some/{time.monotonic_ns()}", variables
     finally:
         server.stop()

@@ -57,7 +57,7 @@ def test_the_example_builds_once(other: Path) -> None:
 
 
 def test_the_example_is_short() -> None:
-    assert len(block("python").splitlines()) <= 20
+    assert len(block("python").splitlines()) <= 25  # as ruff lays it out
 
 
 def test_every_registered_command_exists(other: Path) -> None:
