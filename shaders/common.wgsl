@@ -26,7 +26,12 @@ override D_FF: u32 = 4;
 override VOCAB_SIZE: u32 = 4;
 override CTX_LEN: u32 = 4;
 override NORM_EPS: f32 = 1e-5;
-override WEIGHT_F16: bool = false;  // weights are packed IEEE binary16, eight to a vec4<u32>; else binary32, four
+override WEIGHT_DTYPE: u32 = 0;  // of the kernel's matrices: F32, F16, Q8_0 or Q4_0
+
+const F32: u32 = 0u;   // IEEE binary32, four to a vec4<u32>
+const F16: u32 = 1u;   // IEEE binary16, eight to a vec4<u32>
+const Q8_0: u32 = 2u;  // blocks of 32: 32 signed bytes in two vec4<u32>s
+const Q4_0: u32 = 3u;  // blocks of 32: 32 four-bit values, 8 more than the quant, in one vec4<u32>; byte j: weight j low, j + 16 high
 
 // -inf would turn masked differences into NaN, and WGSL lets a compiler assume that infinities do not occur.
 const LOWEST: f32 = -3e38;
@@ -36,19 +41,44 @@ fn vec4s(n: u32) -> u32 {
   return (n + 3u) / 4u;
 }
 
-// vec4<u32>s in a weight row of n weights.
+// vec4<u32>s in a weight row of n weights. In a block format the row's quants come first, then its scales, eight to a vec4<u32>.
 fn weight_stride(n: u32) -> u32 {
-  return select((n + 3u) / 4u, (n + 7u) / 8u, WEIGHT_F16);
+  switch (WEIGHT_DTYPE) {
+    case F16: { return (n + 7u) / 8u; }
+    case Q8_0, Q4_0: { return n / 32u * quant_vec4s() + (n / 32u + 7u) / 8u; }
+    default: { return (n + 3u) / 4u; }
+  }
 }
 
-// Index, in a weight row, of the vec4<u32> with weights 4i … 4i + 3.
+// vec4<u32>s of the quants of a block.
+fn quant_vec4s() -> u32 {
+  return select(2u, 1u, WEIGHT_DTYPE == Q4_0);
+}
+
+// Quants 4k … 4k + 3 of the block whose quants are `first` and, in q8_0, `second`; k below 8.
+fn quants4(first: vec4<u32>, second: vec4<u32>, k: u32) -> vec4<f32> {
+  let word = select(first, second, WEIGHT_DTYPE == Q8_0 && k >= 4u)[k % 4u];
+  if (WEIGHT_DTYPE == Q8_0) {
+    return vec4<f32>(vec4<i32>(vec4<u32>(word << 24u, word << 16u, word << 8u, word)) >> vec4<u32>(24u));
+  }
+  let bytes = vec4<u32>(word, word >> 8u, word >> 16u, word >> 24u) >> vec4<u32>(k / 4u * 4u);
+  return vec4<f32>(bytes & vec4<u32>(15u)) - 8.0;
+}
+
+// The scale of a block out of the vec4<u32> that holds it among its row's.
+fn scale_of(packed: vec4<u32>, block: u32) -> f32 {
+  let pair = unpack2x16float(packed[block / 2u % 4u]);
+  return select(pair.x, pair.y, (block & 1u) == 1u);
+}
+
+// Index, in a weight row of f32 or f16, of the vec4<u32> with weights 4i … 4i + 3.
 fn weight_index(i: u32) -> u32 {
-  return select(i, i / 2u, WEIGHT_F16);
+  return select(i, i / 2u, WEIGHT_DTYPE == F16);
 }
 
 // Weights 4i … 4i + 3 out of the vec4<u32> at weight_index(i). unpack2x16float is core WGSL: no shader-f16 feature.
 fn unpack_weights(packed: vec4<u32>, i: u32) -> vec4<f32> {
-  if (WEIGHT_F16) {
+  if (WEIGHT_DTYPE == F16) {
     let halves = select(packed.xy, packed.zw, (i & 1u) == 1u);
     return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));
   }

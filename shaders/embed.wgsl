@@ -12,5 +12,13 @@ fn embed(@builtin(global_invocation_id) thread: vec3<u32>) {
     return;
   }
   let row = ids[token] * weight_stride(D_MODEL);
-  x[token * vec4s(D_MODEL) + i] = unpack_weights(embedding[row + weight_index(i)], i);
+  let out = token * vec4s(D_MODEL) + i;
+  if (WEIGHT_DTYPE >= Q8_0) {
+    let block = i / 8u;
+    let quants = row + block * quant_vec4s();
+    let scale = scale_of(embedding[row + D_MODEL / 32u * quant_vec4s() + block / 8u], block);
+    x[out] = scale * quants4(embedding[quants], embedding[quants + quant_vec4s() - 1u], i % 8u);
+  } else {
+    x[out] = unpack_weights(embedding[row + weight_index(i)], i);
+  }
 }

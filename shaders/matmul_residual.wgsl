@@ -22,12 +22,12 @@ fn gain4(i: u32) -> vec4<f32> {
   return vec4<f32>(1.0);
 }
 
-fn weight_a4(row: u32, i: u32) -> vec4<f32> {
-  return unpack_weights(w[row * weight_stride(WIDTH_IN) + weight_index(i)], i);
+fn packed_a(i: u32) -> vec4<u32> {
+  return w[i];
 }
 
-fn weight_b4(row: u32, i: u32) -> vec4<f32> {
-  return weight_a4(row, i);
+fn packed_b(i: u32) -> vec4<u32> {
+  return w[i];
 }
 
 @compute @workgroup_size(WORKGROUP)

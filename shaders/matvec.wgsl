@@ -6,7 +6,7 @@
 // normalising costs neither a pass, nor a buffer, nor a barrier of its own.
 //
 // The kernel declares: const NORM: bool; fn width_in() -> u32; fn input4(token, i) -> vec4<f32>; fn gain4(i) -> vec4<f32>;
-// fn weight_a4(row, i) -> vec4<f32> and fn weight_b4(row, i) -> vec4<f32>, i counting vec4s.
+// fn packed_a(i) -> vec4<u32> and fn packed_b(i) -> vec4<u32>, element i of the matrix that the pair's first or second row is in.
 
 override WORKGROUP: u32 = 64;  // threads, at most MAX_WORKGROUP
 override LANES: u32 = 8;       // threads a pair of rows; a power of two that divides WORKGROUP
@@ -39,8 +39,13 @@ fn slot_of(workgroup: vec3<u32>, grid: vec3<u32>, local: u32) -> Slot {
 
 // This lane's share of the sums. Tokens at or after n_tokens read the last one's input.
 fn lane_sums(row_a: u32, row_b: u32, slot: Slot, n_tokens: u32) -> Sums {
+  if (WEIGHT_DTYPE >= Q8_0) {
+    return block_sums(row_a, row_b, slot, n_tokens);
+  }
   var sums = Sums(vec4<f32>(), vec4<f32>(), vec4<f32>());
   let n = vec4s(width_in());
+  let start_a = row_a * weight_stride(width_in());
+  let start_b = row_b * weight_stride(width_in());
   if (TILE == 1u) {
     for (var i = slot.lane; i < n; i += LANES) {
       var x = input4(slot.token, i);
@@ -48,8 +53,8 @@ fn lane_sums(row_a: u32, row_b: u32, slot: Slot, n_tokens: u32) -> Sums {
         sums.squares.x += dot(x, x);
         x *= gain4(i);
       }
-      sums.a.x += dot(weight_a4(row_a, i), x);
-      sums.b.x += dot(weight_b4(row_b, i), x);
+      sums.a.x += dot(unpack_weights(packed_a(start_a + weight_index(i)), i), x);
+      sums.b.x += dot(unpack_weights(packed_b(start_b + weight_index(i)), i), x);
     }
     return sums;
   }
@@ -70,10 +75,64 @@ fn lane_sums(row_a: u32, row_b: u32, slot: Slot, n_tokens: u32) -> Sums {
       x2 *= gain;
       x3 *= gain;
     }
-    let a = weight_a4(row_a, i);
-    let b = weight_b4(row_b, i);
+    let a = unpack_weights(packed_a(start_a + weight_index(i)), i);
+    let b = unpack_weights(packed_b(start_b + weight_index(i)), i);
     sums.a += vec4<f32>(dot(a, x0), dot(a, x1), dot(a, x2), dot(a, x3));
     sums.b += vec4<f32>(dot(b, x0), dot(b, x1), dot(b, x2), dot(b, x3));
+  }
+  return sums;
+}
+
+// lane_sums for a block format: a lane takes whole blocks, and multiplies by a block's scale once.
+fn block_sums(row_a: u32, row_b: u32, slot: Slot, n_tokens: u32) -> Sums {
+  var sums = Sums(vec4<f32>(), vec4<f32>(), vec4<f32>());
+  let n = width_in() / 32u;
+  let size = quant_vec4s();
+  let start_a = row_a * weight_stride(width_in());
+  let start_b = row_b * weight_stride(width_in());
+  let last = n_tokens - 1u;
+  let token1 = min(slot.token + 1u, last);
+  let token2 = min(slot.token + 2u, last);
+  let token3 = min(slot.token + 3u, last);
+  for (var block = slot.lane; block < n; block += LANES) {
+    let quants = block * size;
+    let first_a = packed_a(start_a + quants);
+    let second_a = packed_a(start_a + quants + size - 1u);
+    let first_b = packed_b(start_b + quants);
+    let second_b = packed_b(start_b + quants + size - 1u);
+    var block_a = vec4<f32>();
+    var block_b = vec4<f32>();
+    for (var k = 0u; k < 8u; k++) {
+      let i = 8u * block + k;
+      let a = quants4(first_a, second_a, k);
+      let b = quants4(first_b, second_b, k);
+      var x0 = input4(slot.token, i);
+      if (TILE == 1u) {
+        if (NORM) {
+          sums.squares.x += dot(x0, x0);
+          x0 *= gain4(i);
+        }
+        block_a.x += dot(a, x0);
+        block_b.x += dot(b, x0);
+        continue;
+      }
+      var x1 = input4(token1, i);
+      var x2 = input4(token2, i);
+      var x3 = input4(token3, i);
+      if (NORM) {
+        sums.squares += vec4<f32>(dot(x0, x0), dot(x1, x1), dot(x2, x2), dot(x3, x3));
+        let gain = gain4(i);
+        x0 *= gain;
+        x1 *= gain;
+        x2 *= gain;
+        x3 *= gain;
+      }
+      block_a += vec4<f32>(dot(a, x0), dot(a, x1), dot(a, x2), dot(a, x3));
+      block_b += vec4<f32>(dot(b, x0), dot(b, x1), dot(b, x2), dot(b, x3));
+    }
+    let scales = n * size + block / 8u;
+    sums.a += block_a * scale_of(packed_a(start_a + scales), block);
+    sums.b += block_b * scale_of(packed_b(start_b + scales), block);
   }
   return sums;
 }

@@ -25,12 +25,12 @@ fn gain4(i: u32) -> vec4<f32> {
   return gain[i];
 }
 
-fn weight_a4(row: u32, i: u32) -> vec4<f32> {
-  return unpack_weights(w_qkv[row * weight_stride(D_MODEL) + weight_index(i)], i);
+fn packed_a(i: u32) -> vec4<u32> {
+  return w_qkv[i];
 }
 
-fn weight_b4(row: u32, i: u32) -> vec4<f32> {
-  return weight_a4(row, i);
+fn packed_b(i: u32) -> vec4<u32> {
+  return w_qkv[i];
 }
 
 @compute @workgroup_size(WORKGROUP)

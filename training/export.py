@@ -21,7 +21,7 @@ from training.config.export import Export
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
-from training.format.dtypes import Dtype, Stored, as_stored
+from training.format.dtypes import Stored, as_stored, dtypes_of
 from training.format.families import expected_tensors
 from training.format.file import Golden, write_model
 from training.model import Llama
@@ -67,7 +67,6 @@ def build(
 ) -> dict[str, Any]:
     """Write `out`; returns its header. Raises ValueError where weights, tokenizer and settings do not fit."""
     shape, export = read(params, Model), read(params, Export)
-    dtype: Dtype = "f16" if export.dtype == "f16" else "f32"
     summary = read_summary(summary_path)
     flat = (tokenizer_dir / FLAT_NAME).read_bytes()
     tokenizer = load_tokenizer(tokenizer_dir)
@@ -95,7 +94,8 @@ def build(
     specs = expected_tensors(settings)
     if missing := {spec.name for spec in specs} ^ set(trained):
         raise ValueError(f"{weights_path}: its tensors are not those of the settings ({min(missing)}); train again")
-    stored = {spec.name: as_stored(spec, trained[spec.name], export.dtype) for spec in specs}
+    dtypes = dtypes_of(specs, export.dtype)
+    stored = {spec.name: as_stored(spec, trained[spec.name], dtypes[spec.name]) for spec in specs}
     ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
     sections = {name: values for name, values in params["params"].items() if name != "preset"}
     provenance = {
@@ -106,7 +106,7 @@ def build(
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
     answer = golden(shape, tokenizer.vocab_size, ids, stored)
-    return write_model(out, settings, flat, stored, answer, provenance, dtype)
+    return write_model(out, settings, flat, stored, answer, provenance, dtypes)
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -127,7 +127,8 @@ def main(arguments: argparse.Namespace) -> None:
     with command.publishing(arguments.out) as temporary:
         header = build(params, arguments.weights, arguments.summary, arguments.tokenizer, temporary / NAME)
         nbytes = (temporary / NAME).stat().st_size
-    command.say(f"{NAME}: {nbytes:,} bytes, {len(header['tensors'])} tensors, {header['tensors'][0]['dtype']}")
+        dtypes = sorted({tensor["dtype"] for tensor in header["tensors"]})
+    command.say(f"{NAME}: {nbytes:,} bytes, {len(header['tensors'])} tensors, {', '.join(dtypes)}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ def write_random_model(
     path: Path,
     config: dict[str, Any],
     seed: int,
-    dtype: Dtype = "f32",
+    dtype: Dtype | Callable[[str], Dtype] = "f32",
     tokenizer: bytes = TOKENIZER,
     sections: dict[str, Section] | None = None,
 ) -> RandomModel:
@@ -69,11 +70,11 @@ def write_random_model(
             values = 1 + 0.2 * rng.standard_normal(spec.shape)
         else:
             values = rng.standard_normal(spec.shape) / np.sqrt(spec.shape[1])
-        stored[spec.name] = as_stored(spec, values, dtype)
+        stored[spec.name] = as_stored(spec, values, dtype if isinstance(dtype, str) else dtype(spec.name))
     weights = {name: torch.from_numpy(tensor.values()) for name, tensor in stored.items()}
     ids = rng.integers(config["vocab_size"], size=min(9, config["ctx_len"])).tolist()
     golden = Golden(ids, oracles.llama(config, weights, ids)[-1].numpy())
-    write_model(
-        path, config, tokenizer, stored, golden, {"test": "random weights", "seed": seed}, dtype, "llama", sections
-    )
+    dtypes = {name: cast("Dtype", tensor.dtype) for name, tensor in stored.items()}
+    provenance = {"test": "random weights", "seed": seed}
+    write_model(path, config, tokenizer, stored, golden, provenance, dtypes, sections=sections)
     return RandomModel(path, config, weights)

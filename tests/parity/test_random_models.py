@@ -12,7 +12,7 @@ import torch
 
 from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity, tolerance
 from tests.parity.models import RandomModel, config, write_random_model
-from training.format.dtypes import Dtype
+from training.format.dtypes import DTYPES, Dtype
 
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -24,8 +24,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     "one-of-each": {"n_layer": 1, "n_head": 1, "n_kv_head": 1, "d_model": 1, "d_head": 2, "d_ff": 1, "vocab_size": 2},
     "wide": {"n_layer": 1, "n_head": 4, "n_kv_head": 2, "d_model": 260, "d_head": 66, "d_ff": 515, "vocab_size": 1031},
     "long-context": {"ctx_len": 700, "rope_theta": 500.0},
+    "in-blocks": {"n_head": 4, "d_model": 96, "d_head": 24, "d_ff": 288, "vocab_size": 131, "tie_embeddings": False},
     "theta-and-eps": {"rope_theta": 1e6, "norm_eps": 1e-2, "d_head": 18},
 }
+
+
+def mixed(name: str) -> Dtype:
+    """A dtype by a tensor's name."""
+    return DTYPES[zlib.crc32(name.encode()) % len(DTYPES)]
 
 
 def make(tmp_path: Path, shape: str, dtype: Dtype = "f32") -> RandomModel:
@@ -47,6 +53,27 @@ def test_forced_tokens(tmp_path: Path, engine_logits: Logits, device: str, shape
     expected = model.logits(ids, torch.float32).numpy()
     got = engine_logits(model.path, ids, device)
     assert_parity(f"{shape} {dtype} {device}", got, expected, lambda: model.logits(ids, torch.float64).numpy())
+
+
+@pytest.mark.parametrize("dtype", ["q8_0", "q4_0"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_forced_tokens_in_blocks(tmp_path: Path, engine_logits: Logits, device: str, dtype: Dtype) -> None:
+    """The engine computes what torch computes from the weights that the blocks stand for."""
+    model = make(tmp_path, "in-blocks", dtype)
+    ids = forced_ids(model, model.config["ctx_len"])
+    expected = model.logits(ids, torch.float32).numpy()
+    got = engine_logits(model.path, ids, device)
+    assert_parity(f"{dtype} {device}", got, expected, lambda: model.logits(ids, torch.float64).numpy())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_mixed_dtypes(tmp_path: Path, engine_logits: Logits, device: str) -> None:
+    """Every matrix in a dtype of its own, so that none of a layer's kernels finds one dtype alone."""
+    model = write_random_model(tmp_path / "model.bin", config(**SHAPES["in-blocks"], n_layer=4), 1, mixed)
+    ids = forced_ids(model, 40)
+    expected = model.logits(ids, torch.float32).numpy()
+    got = engine_logits(model.path, ids, device)
+    assert_parity(f"mixed {device}", got, expected, lambda: model.logits(ids, torch.float64).numpy())
 
 
 @pytest.mark.parametrize("shape", ["plain", "gqa", "odd", "wide"])

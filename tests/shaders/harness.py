@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.format.dtypes import Stored, as_stored
+from training.format.families import TensorSpec
+
 SHADERS = Path(__file__).resolve().parents[2] / "shaders"
 KERNELS = ("embed", "norm_qkv_rope", "attention", "matmul_residual", "norm_gate_up_silu", "norm_logits", "sample")
 USES_MATVEC = "Uses: matvec.wgsl."
@@ -98,11 +101,25 @@ def padded(rows: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.pad(rows.float(), (0, -width % 4)).numpy()
 
 
-def weights(rows: torch.Tensor, f16: bool) -> np.ndarray:
-    """Weight rows as the kernels read them: f32 padded to whole vec4s, or f16 padded to eights."""
-    if not f16:
+def weights(rows: torch.Tensor, dtype: str) -> np.ndarray:
+    """Weight rows as the kernels read them, each padded with zeros to whole vec4<u32>s.
+
+    In a block format a row's quants come first, then its scales: (rows, stride in bytes).
+    """
+    if dtype == "f32":
         return padded(rows)
-    return torch.nn.functional.pad(rows, (0, -rows.shape[-1] % 8)).to(torch.float16).numpy()
+    if dtype == "f16":
+        return torch.nn.functional.pad(rows, (0, -rows.shape[-1] % 8)).to(torch.float16).numpy()
+    n, width = rows.shape
+    data = quantised(rows, dtype).data
+    quants = data[: -n * width // 16].reshape(n, -1)
+    scales = data[quants.size :].reshape(n, -1)
+    return np.concatenate([quants, np.pad(scales, ((0, 0), (0, -scales.shape[1] % 16)))], axis=1)
+
+
+def quantised(rows: torch.Tensor, dtype: str) -> Stored:
+    """A matrix as a file stores it in this dtype."""
+    return as_stored(TensorSpec("a matrix", tuple(rows.shape)), rows.numpy(), dtype)
 
 
 def step(position: int = 0, n_tokens: int = 1, ring_index: int = 0, top_k: int = 0, temperature: float = 0.0,

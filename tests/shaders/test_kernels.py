@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.shaders import oracles
-from tests.shaders.harness import assert_close, matvec_grid, padded, run, step, weights
+from tests.shaders.harness import assert_close, matvec_grid, padded, quantised, run, step, weights
 
 EPS = 1e-5
 # (d_model, n_head, n_kv_head, d_head, d_ff, vocab_size): GQA groups of 1, 2 and 4; odd widths; d_head 2 to 320.
@@ -19,15 +19,35 @@ SHAPES = [
     (96, 2, 1, 128, 30, 33),
     (13, 3, 3, 320, 2, 9),
 ]
-# (workgroup, lanes, f16): as on a GPU, as on a CPU adapter, and the corner of one pair a workgroup.
-MATVEC = [(64, 8, False), (16, 1, False), (64, 64, False), (64, 8, True), (16, 1, True)]
+# (workgroup, lanes, dtype): as on a GPU, as on a CPU adapter, and the corner of one pair a workgroup.
+MATVEC = [
+    (64, 8, "f32"),
+    (16, 1, "f32"),
+    (64, 64, "f32"),
+    (64, 8, "f16"),
+    (16, 1, "f16"),
+    (64, 8, "q8_0"),
+    (16, 1, "q8_0"),
+    (64, 8, "q4_0"),
+    (16, 1, "q4_0"),
+]
+DTYPES = ("f32", "f16", "q8_0", "q4_0")  # in the order of common.wgsl's constants
+Variant = tuple[int, int, str]
 TOKENS = [1, 6]
 
 
-def constants(shape: tuple[int, ...], ctx_len: int = 32, f16: bool = False) -> dict[str, float]:
+def constants(shape: tuple[int, ...], ctx_len: int = 32, dtype: str = "f32") -> dict[str, float]:
     """Override constants of a model of this shape."""
     names = ("D_MODEL", "N_HEAD", "N_KV_HEAD", "D_HEAD", "D_FF", "VOCAB_SIZE")
-    return {**dict(zip(names, shape)), "CTX_LEN": ctx_len, "NORM_EPS": EPS, "WEIGHT_F16": f16}
+    return {**dict(zip(names, shape)), "CTX_LEN": ctx_len, "NORM_EPS": EPS, "WEIGHT_DTYPE": DTYPES.index(dtype)}
+
+
+def fit(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+    """The shape with widths that this dtype can have: whole blocks of 32 in a block format."""
+    d_model, n_head, n_kv_head, d_head, d_ff, vocab_size = shape
+    if dtype in ("q8_0", "q4_0"):
+        d_model, d_ff = -(-d_model // 32) * 32, -(-d_ff // 32) * 32
+    return d_model, n_head, n_kv_head, d_head, d_ff, vocab_size
 
 
 def normal(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -35,9 +55,9 @@ def normal(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
 
 
-def stored(rows: torch.Tensor, f16: bool) -> torch.Tensor:
+def stored(rows: torch.Tensor, dtype: str) -> torch.Tensor:
     """The oracle's weights: what the file holds, widened."""
-    return (rows.half() if f16 else rows).double()
+    return torch.from_numpy(quantised(rows, dtype).values()).double()
 
 
 def matvec(
@@ -47,43 +67,51 @@ def matvec(
     pairs: int,
     arrays: list[np.ndarray],
     *,
-    variant: tuple[int, int, bool],
+    variant: Variant,
     position: int = 0,
     ctx_len: int = 32,
     rows: int | None = None,
     **extra: float,
 ) -> list[np.ndarray]:
     """Run a kernel that uses matvec.wgsl, in the TILE that the engine takes for so many tokens."""
-    workgroup, lanes, f16 = variant
+    workgroup, lanes, dtype = variant
     tile = 1 if tokens == 1 or rows == 1 else 4
     grid = matvec_grid(pairs, rows or tokens, workgroup, lanes, tile)
-    overrides = {**constants(shape, ctx_len, f16), "WORKGROUP": workgroup, "LANES": lanes, "TILE": tile, **extra}
+    overrides = {**constants(shape, ctx_len, dtype), "WORKGROUP": workgroup, "LANES": lanes, "TILE": tile, **extra}
     return run(kernel, overrides, [step(position, tokens), *arrays], grid, uniform=True)
 
 
-@pytest.fixture(params=MATVEC, ids=lambda v: f"{v[0]}x{v[1]}-{'f16' if v[2] else 'f32'}")
-def variant(request: pytest.FixtureRequest) -> tuple[int, int, bool]:
+@pytest.fixture(params=MATVEC, ids=lambda v: f"{v[0]}x{v[1]}-{v[2]}")
+def variant(request: pytest.FixtureRequest) -> Variant:
     return request.param
 
 
-@pytest.mark.parametrize("f16", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_embed(shape: tuple[int, ...], f16: bool) -> None:
+def test_embed(shape: tuple[int, ...], dtype: str) -> None:
+    shape = fit(shape, dtype)
     width, vocab_size = shape[0], shape[5]
     embedding = normal(vocab_size, width)
     ids = torch.arange(7) * 5 % vocab_size
     x = padded(torch.full((7, width), 9.0))
     grid = (-(-x.shape[1] // 256), 7, 1)
     _, _, got = run(
-        "embed", constants(shape, f16=f16), [ids.numpy().astype(np.uint32), weights(embedding, f16), x], grid
+        "embed", constants(shape, dtype=dtype), [ids.numpy().astype(np.uint32), weights(embedding, dtype), x], grid
     )
     # f16 to f32 is exact; a subnormal f16 (below 6.1e-5) may be flushed to zero.
-    assert_close("embed", got[:, :width], oracles.embed(ids, stored(embedding, f16)), rtol=0, atol=6.2e-5 if f16 else 0)
+    assert_close(
+        "embed",
+        got[:, :width],
+        oracles.embed(ids, stored(embedding, dtype)),
+        rtol=0,
+        atol=6.2e-5 if dtype == "f16" else 0,
+    )
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool]) -> None:
+def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
+    shape = fit(shape, variant[2])
     width, n_head, n_kv_head, d_head, _, _ = shape
     ctx_len, position = 17, 6
     rows = (n_head + 2 * n_kv_head) * d_head
@@ -126,7 +154,8 @@ def test_attention(shape: tuple[int, ...], position: int, tokens: int, threads: 
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_matmul_residual(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool]) -> None:
+def test_matmul_residual(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
+    shape = fit(shape, variant[2])
     width, width_in = shape[0], shape[4]
     x, values, w = (
         normal(tokens, width),
@@ -142,7 +171,8 @@ def test_matmul_residual(shape: tuple[int, ...], tokens: int, variant: tuple[int
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool]) -> None:
+def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
+    shape = fit(shape, variant[2])
     width, d_ff = shape[0], shape[4]
     scale = 8 * width**-0.5  # gates far into silu's flat tail
     x, gain = normal(tokens, width), normal(width, seed=1) + 1
@@ -163,15 +193,16 @@ def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: tuple[i
 def test_silu_neither_overflows_nor_is_nan(gate: float) -> None:
     shape = (1, 1, 1, 2, 1, 1)
     one = torch.ones(1, 1)
-    arrays = [padded(one), padded(one), weights(gate * one, False), weights(one, False), padded(torch.zeros(1, 1))]
-    got = matvec("norm_gate_up_silu", shape, 1, 1, arrays, variant=(8, 1, False))[-1]
+    arrays = [padded(one), padded(one), weights(gate * one, "f32"), weights(one, "f32"), padded(torch.zeros(1, 1))]
+    got = matvec("norm_gate_up_silu", shape, 1, 1, arrays, variant=(8, 1, "f32"))[-1]
     want = oracles.norm_gate_up_silu(one.double(), one[0].double(), gate * one.double(), one.double(), EPS)
     assert_close("norm_gate_up_silu", got[:, :1], want)
 
 
 @pytest.mark.parametrize(("tokens", "only_last"), [(1, True), (6, True), (6, False)])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: tuple[int, int, bool], only_last: bool) -> None:
+def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, only_last: bool) -> None:
+    shape = fit(shape, variant[2])
     width, vocab_size = shape[0], shape[5]
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(vocab_size, width, seed=2, scale=width**-0.5)
     rows = 1 if only_last else tokens
@@ -184,6 +215,6 @@ def test_a_vocabulary_that_needs_two_grid_dimensions() -> None:
     """70,000 blocks of one pair: more than the 65,535 workgroups that one dimension may have."""
     shape = (2, 1, 1, 2, 1, 140_001)
     x, gain, w = normal(1, 2), normal(2, seed=1), normal(140_001, 2, seed=2)
-    arrays = [padded(x), padded(gain), weights(w, False), np.zeros((1, 140_001), np.float32)]
-    got = matvec("norm_logits", shape, 1, 70_001, arrays, variant=(8, 8, False))[-1]
+    arrays = [padded(x), padded(gain), weights(w, "f32"), np.zeros((1, 140_001), np.float32)]
+    got = matvec("norm_logits", shape, 1, 70_001, arrays, variant=(8, 8, "f32"))[-1]
     assert_close("norm_logits", got, oracles.norm_logits(x.double(), gain.double(), w.double(), EPS))

@@ -23,7 +23,7 @@ def trained(train: Callable[..., Path]) -> Path:
     return train(train__steps="3", sample__tokens="2", train__eval_tokens="1024")
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "q8_0", "q4_0"])
 def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, tmp_path: Path, dtype: str) -> None:
     path = tmp_path / "model.bin"
     export.build(params(export__dtype=dtype), *trained_files(trained), tiny / "tokenizer", path)
@@ -38,7 +38,8 @@ def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, t
     with torch.no_grad():
         logits = llama(torch.tensor([list(model.golden.ids)]))[0, -1].numpy()
     assert np.abs(logits - model.golden.logits).max() <= 1e-5 * max(float(logits.std()), 0.1)
-    assert model.stored["model.embed_tokens.weight"].dtype == dtype
+    assert model.stored["model.layers.0.mlp.up_proj.weight"].dtype == dtype
+    assert model.stored["model.embed_tokens.weight"].dtype == ("q8_0" if dtype == "q4_0" else dtype)
     assert model.stored["model.norm.weight"].dtype == "f32"
 
 

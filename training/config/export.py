@@ -14,5 +14,5 @@ class Export(Section, frozen=True):
 
     NAME: ClassVar[str] = "export"
 
-    dtype: Literal["f32", "f16"]  # of the matrices; norms are always f32
+    dtype: Literal["f32", "f16", "q8_0", "q4_0"]  # of the matrices; norms are always f32
     golden_prompt: Annotated[str, Meta(min_length=1)]  # its first 64 tokens at most are FORMAT.md's golden prompt

@@ -11,6 +11,7 @@ blocks of 34 and 18 bytes begin at odd places. `from_gguf` and `to_gguf` only mo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -99,6 +100,22 @@ def as_stored(spec: TensorSpec, values: NDArray[Any], dtype: str) -> Stored:
     stored = Stored(dtype, spec.shape, data.reshape(-1).view(np.uint8))
     stored.check_finite(spec.name, values)
     return stored
+
+
+def dtypes_of(specs: Sequence[TensorSpec], dtype: str) -> dict[str, Dtype]:
+    """The dtype of each tensor in a file exported as `dtype`. Raises BadConfig for rows that are not whole blocks.
+
+    With q4_0 the embedding and the output projection stay in q8_0: each of their rows is one token's alone, and errors
+    there reach the logits directly.
+    """
+    if dtype not in DTYPES:
+        raise BadConfig("export.dtype", " or ".join(DTYPES), dtype)
+    chosen: dict[str, Dtype] = {}
+    for spec in specs:
+        at_the_ends = spec.name in ("model.embed_tokens.weight", "lm_head.weight")
+        chosen[spec.name] = cast("Dtype", spec.dtype("q8_0" if dtype == "q4_0" and at_the_ends else dtype))
+        check_blocks(f"{spec.name}.shape", chosen[spec.name], spec.shape)
+    return chosen
 
 
 def _quantised(blocks: NDArray[np.float32], dtype: str) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ mod gpu_support;
 use std::sync::Arc;
 
 use gpu_support::{SHAPES, Shape, adapter, model, model_file};
-use pocketlm_inference::gpu::{Adapter, GpuEngine, Phase, largest_binding, request};
+use pocketlm_inference::gpu::{Adapter, Dtypes, GpuEngine, Phase, largest_binding, request};
 use pocketlm_inference::{EngineError, Model, Sampling};
 use pollster::block_on;
 
@@ -60,7 +60,7 @@ fn a_tensor_larger_than_the_devices_limit_is_refused_by_name_before_anything_is_
     };
     let model = Arc::new(Model::parse(model_file(shape, 3, &vec![0.0; 35_000]).bytes()).unwrap());
     assert_eq!(
-        largest_binding(model.config(), model.weight_dtype()),
+        largest_binding(model.config(), &Dtypes::of(&model)),
         140_000_000
     );
     // A device asked for a small model has the default limits.

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::ToString;
 
 use super::buffers::largest_binding;
+use super::matrices::Dtypes;
 use crate::error::EngineError;
 use crate::model::Model;
 
@@ -55,7 +56,7 @@ pub async fn request(instance: &wgpu::Instance, model: &Model) -> Result<Adapter
         .request_adapter(&options)
         .await
         .map_err(|error| no_adapter(error.to_string()))?;
-    let needed = largest_binding(model.config(), model.weight_dtype());
+    let needed = largest_binding(model.config(), &Dtypes::of(model));
     let most = adapter.limits();
     let largest = most
         .max_storage_buffer_binding_size

@@ -1,17 +1,16 @@
 //! Everything that lies in GPU memory: weights, tables, the cache and the activations, allocated and filled once.
 
-use alloc::borrow::Cow;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::context::Context;
+use super::matrices::{self, Dtypes};
 use super::step::Step;
 use crate::error::EngineError;
-use crate::format::{Config, Dtype};
+use crate::format::{Config, Dtype, TensorView};
 use crate::limits::{PREFILL_CHUNK, RING};
-use crate::model::Model;
+use crate::model::{Model, Part};
 use crate::rope::RopeTable;
-use crate::weights::{LayerWeights, Weights, gain};
+use crate::weights::Weights;
 
 /// Memory for logits of several positions at once: all of a chunk for small vocabularies, at least one row for large ones.
 const LOGITS_BYTES: u64 = 16 << 20;
@@ -58,8 +57,8 @@ pub(super) struct Buffers {
 struct Sizes {
     chunk: u64,
     logits_rows: u64,
-    dtype: Dtype,
     embedding: u64,
+    output: u64,
     w_qkv: u64,
     cache: u64,
     w_out: u64,
@@ -80,14 +79,12 @@ fn row_bytes(n: u32) -> u64 {
     u64::from(n).next_multiple_of(4) * 4
 }
 
-/// Bytes of a row of weights, padded to whole vec4<u32>s.
-fn weight_row_bytes(n: u32, dtype: Dtype) -> u64 {
-    dtype.nbytes(u64::from(n)).next_multiple_of(16)
-}
-
 impl Sizes {
-    fn new(config: &Config, dtype: Dtype) -> Self {
-        let rows = |rows: u32, width: u32| u64::from(rows) * weight_row_bytes(width, dtype);
+    fn new(config: &Config, dtypes: &Dtypes) -> Self {
+        let rows = |rows: u32, width: u32, dtype: Dtype| {
+            u64::from(rows) * matrices::row_bytes(width, dtype)
+        };
+        let qkv = config.q_width() + 2 * config.kv_width();
         let [n_head, n_kv_head, ctx_len, vocab_size] = [
             config.n_head,
             config.n_kv_head,
@@ -102,13 +99,17 @@ impl Sizes {
         Self {
             chunk,
             logits_rows,
-            dtype,
-            embedding: rows(config.vocab_size, config.d_model),
-            w_qkv: rows(config.q_width() + 2 * config.kv_width(), config.d_model),
+            embedding: rows(config.vocab_size, config.d_model, dtypes.embedding),
+            output: if config.tie_embeddings {
+                0
+            } else {
+                rows(config.vocab_size, config.d_model, dtypes.output)
+            },
+            w_qkv: rows(qkv, config.d_model, dtypes.qkv),
             cache: n_kv_head * ctx_len * head,
-            w_out: rows(config.d_model, config.q_width()),
-            w_gate: rows(config.d_ff, config.d_model),
-            w_down: rows(config.d_model, config.d_ff),
+            w_out: rows(config.d_model, config.q_width(), dtypes.out),
+            w_gate: rows(config.d_ff, config.d_model, dtypes.gate_up),
+            w_down: rows(config.d_model, config.d_ff, dtypes.down),
             gain: row_bytes(config.d_model),
             rope: ctx_len * u64::from(config.d_head / 2) * 8,
             x: chunk * row_bytes(config.d_model),
@@ -121,9 +122,10 @@ impl Sizes {
     }
 
     /// The buffers that grow with the model, by name.
-    fn named(&self) -> [(&'static str, u64); 12] {
+    fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("the embedding", self.embedding),
+            ("the output projection", self.output),
             ("the q, k and v projections of a layer", self.w_qkv),
             ("the keys (or values) of a layer's cache", self.cache),
             ("the attention output projection of a layer", self.w_out),
@@ -146,7 +148,7 @@ impl Sizes {
             + 2 * self.w_gate
             + self.w_down
             + 2 * self.gain;
-        let embeddings = self.embedding * if config.tie_embeddings { 1 } else { 2 };
+        let embeddings = self.embedding + self.output;
         let activations =
             self.x + self.q + self.attended + self.hidden + self.logits + self.readback;
         embeddings + u64::from(config.n_layer) * layer + self.gain + self.rope + activations
@@ -154,8 +156,8 @@ impl Sizes {
 }
 
 /// The largest single buffer that a model needs, in bytes: what the device's limits must allow.
-pub fn largest_binding(config: &Config, dtype: Dtype) -> u64 {
-    Sizes::new(config, dtype)
+pub fn largest_binding(config: &Config, dtypes: &Dtypes) -> u64 {
+    Sizes::new(config, dtypes)
         .named()
         .into_iter()
         .map(|(_, size)| size)
@@ -173,7 +175,8 @@ impl Buffers {
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let config = model.config();
-        let sizes = Sizes::new(config, model.weight_dtype());
+        let dtypes = Dtypes::of(model);
+        let sizes = Sizes::new(config, &dtypes);
         let limit = context.largest_binding();
         if let Some((name, size)) = sizes.named().into_iter().find(|(_, size)| *size > limit) {
             let reason = alloc::format!(
@@ -188,7 +191,7 @@ impl Buffers {
         let buffers = context
             .allocating("the model on the GPU", sizes.total(config), allocate)
             .await?;
-        buffers.fill(context, model, sizes.dtype, &mut progress)?;
+        buffers.fill(context, model, &dtypes, &mut progress)?;
         Ok(buffers)
     }
 
@@ -222,7 +225,7 @@ impl Buffers {
             embedding: filled("embed_tokens", sizes.embedding),
             layers,
             output_gain: filled("norm", sizes.gain),
-            w_output: (!config.tie_embeddings).then(|| filled("lm_head", sizes.embedding)),
+            w_output: (!config.tie_embeddings).then(|| filled("lm_head", sizes.output)),
             rope: filled("rope", sizes.rope),
             x: scratch("x", sizes.x),
             q: scratch("q", sizes.q),
@@ -243,16 +246,16 @@ impl Buffers {
         &self,
         context: &Context,
         model: &Model,
-        dtype: Dtype,
+        dtypes: &Dtypes,
         progress: &mut impl FnMut(f32),
     ) -> Result<(), EngineError> {
         let config = model.config();
-        let rows = |buffer: &wgpu::Buffer, offset: u64, weights: Weights<'_>, width: u32| {
-            context.write(buffer, offset, &padded(weights, width as usize));
+        let write = |buffer: &wgpu::Buffer, offset, tensor: TensorView<'_>, dtype| {
+            let width = tensor.shape[tensor.shape.len() - 1] as usize;
+            let rows = matrices::rows(Weights::of(tensor), width, dtype);
+            context.write(buffer, offset, &rows);
         };
-        let norm = |buffer: &wgpu::Buffer, values: &[f32]| {
-            rows(buffer, 0, Weights::F32(values), config.d_model)
-        };
+        let norm = |buffer: &wgpu::Buffer, tensor| write(buffer, 0, tensor, Dtype::F32);
 
         let table = RopeTable::new(config)?;
         let pairs: Vec<[f32; 2]> = table
@@ -262,82 +265,31 @@ impl Buffers {
             .map(|(cos, sin)| [cos, sin])
             .collect();
         context.write(&self.rope, 0, bytemuck::cast_slice(&pairs));
-        let embedding = Weights::of(model.embedding());
-        rows(&self.embedding, 0, embedding, config.d_model);
-        norm(&self.output_gain, gain(model.output_norm()));
+        write(&self.embedding, 0, model.embedding(), dtypes.embedding);
+        norm(&self.output_gain, model.output_norm());
         if let Some(buffer) = &self.w_output {
-            rows(buffer, 0, Weights::of(model.output()), config.d_model);
+            write(buffer, 0, model.output(), dtypes.output);
         }
-        let row = weight_row_bytes(config.d_model, dtype);
+        let row = matrices::row_bytes(config.d_model, dtypes.qkv);
+        let key_offset = u64::from(config.q_width()) * row;
+        let value_offset = key_offset + u64::from(config.kv_width()) * row;
         for (index, layer) in self.layers.iter().enumerate() {
             progress(index as f32 / self.layers.len() as f32);
-            let weights = LayerWeights::of(model, index);
-            norm(&layer.input_gain, weights.input_layernorm);
-            rows(&layer.w_qkv, 0, weights.q_proj, config.d_model);
-            rows(
-                &layer.w_qkv,
-                u64::from(config.q_width()) * row,
-                weights.k_proj,
-                config.d_model,
-            );
-            rows(
-                &layer.w_qkv,
-                u64::from(config.q_width() + config.kv_width()) * row,
-                weights.v_proj,
-                config.d_model,
-            );
-            rows(&layer.w_out, 0, weights.o_proj, config.q_width());
-            norm(&layer.post_attention_gain, weights.post_attention_layernorm);
-            rows(&layer.w_gate, 0, weights.gate_proj, config.d_model);
-            rows(&layer.w_up, 0, weights.up_proj, config.d_model);
-            rows(&layer.w_down, 0, weights.down_proj, config.d_ff);
+            let tensor = |part| {
+                let tensor = model.layer_tensor(index, part);
+                tensor.expect("every architecture has this part")
+            };
+            norm(&layer.input_gain, tensor(Part::InputNorm));
+            write(&layer.w_qkv, 0, tensor(Part::Query), dtypes.qkv);
+            write(&layer.w_qkv, key_offset, tensor(Part::Key), dtypes.qkv);
+            write(&layer.w_qkv, value_offset, tensor(Part::Value), dtypes.qkv);
+            write(&layer.w_out, 0, tensor(Part::Output), dtypes.out);
+            norm(&layer.post_attention_gain, tensor(Part::PostAttentionNorm));
+            write(&layer.w_gate, 0, tensor(Part::Gate), dtypes.gate_up);
+            write(&layer.w_up, 0, tensor(Part::Up), dtypes.gate_up);
+            write(&layer.w_down, 0, tensor(Part::Down), dtypes.down);
             context.flush();
         }
         Ok(())
-    }
-}
-
-/// The bytes of rows of `width` weights, each padded with zeros to a multiple of 16 bytes.
-fn padded(weights: Weights<'_>, width: usize) -> Cow<'_, [u8]> {
-    let (bytes, row): (&[u8], usize) = match weights {
-        Weights::F32(values) => (bytemuck::cast_slice(values), width * 4),
-        Weights::F16(values) => (bytemuck::cast_slice(values), width * 2),
-        Weights::Q8_0(_) | Weights::Q4_0(_) => unreachable!("refused when the engine was made"),
-    };
-    if row.is_multiple_of(16) {
-        return Cow::Borrowed(bytes);
-    }
-    let stride = row.next_multiple_of(16);
-    let mut all = vec![0; bytes.len() / row * stride];
-    for (to, from) in all.chunks_exact_mut(stride).zip(bytes.chunks_exact(row)) {
-        to[..row].copy_from_slice(from);
-    }
-    Cow::Owned(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_padded_with_zeros_to_16_bytes() {
-        let values = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let rows = padded(Weights::F32(&values), 3);
-        assert_eq!(
-            bytemuck::pod_collect_to_vec::<u8, f32>(&rows),
-            [1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]
-        );
-        let halves: [u16; 9] = core::array::from_fn(|i| i as u16 + 1);
-        let rows = padded(Weights::F16(&halves), 9);
-        let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(bytemuck::pod_collect_to_vec::<u8, u16>(&rows), expected);
-    }
-
-    #[test]
-    fn whole_rows_are_not_copied() {
-        assert!(matches!(
-            padded(Weights::F32(&[1.0; 8]), 4),
-            Cow::Borrowed(_)
-        ));
     }
 }

@@ -1,17 +1,17 @@
 //! [`GpuEngine`]: a model on a device, and what is submitted for a prompt and for new tokens.
 
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::buffers::Buffers;
 use super::context::{Context, Counts, Pass};
+use super::matrices::Dtypes;
 use super::pipelines::Pipelines;
 use super::plan::Plan;
 use super::step::Step;
 use crate::cursor::Cursor;
 use crate::error::EngineError;
-use crate::format::{Config, TensorView};
+use crate::format::Config;
 use crate::limits::RING;
 use crate::memory::{product, with_capacity};
 use crate::model::Model;
@@ -69,12 +69,11 @@ impl GpuEngine {
         mut progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
         check_supported(&model)?;
-        check_dtypes(&model)?;
         let context = Context::new(device, queue);
         let config = model.config();
         let compiling = |fraction| progress(Phase::Compile, fraction);
         let pipelines =
-            Pipelines::compile(&context, config, model.weight_dtype(), compiling).await?;
+            Pipelines::compile(&context, config, &Dtypes::of(&model), compiling).await?;
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
         let buffers = Buffers::new(&context, &model, uploading).await?;
         let plan = Plan::new(&context, pipelines, &buffers);
@@ -296,19 +295,5 @@ impl GpuEngine {
         );
         self.cursor.advance(n, true);
         Ok(())
-    }
-}
-
-/// The kernels read matrices that are all f32 or all f16.
-fn check_dtypes(model: &Model) -> Result<(), EngineError> {
-    let dtype = model.weight_dtype();
-    let is_read = |tensor: &TensorView<'_>| {
-        tensor.shape.len() == 1 || (tensor.dtype == dtype && dtype.block() == 1)
-    };
-    match model.tensors().find(|tensor| !is_read(tensor)) {
-        Some(tensor) => Err(EngineError::Unsupported {
-            what: format!("{} in {} on the GPU", tensor.name, tensor.dtype.name()),
-        }),
-        None => Ok(()),
     }
 }

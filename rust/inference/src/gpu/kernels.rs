@@ -83,10 +83,20 @@ pub const KERNELS: [Kernel; 7] = [
     SAMPLE,
 ];
 
+/// The number of a dtype in `shaders/common.wgsl`.
+fn dtype_number(dtype: Dtype) -> u32 {
+    match dtype {
+        Dtype::F32 => 0,
+        Dtype::F16 => 1,
+        Dtype::Q8_0 => 2,
+        Dtype::Q4_0 => 3,
+    }
+}
+
 /// Override constants by name.
 pub type Constants = Vec<(&'static str, f64)>;
 
-/// The override constants of `shaders/common.wgsl` for a model.
+/// The override constants of `shaders/common.wgsl` for a model, and for a kernel whose matrices have this dtype.
 pub fn constants(config: &Config, dtype: Dtype) -> Constants {
     let mut constants: Constants = [
         ("D_MODEL", config.d_model),
@@ -96,7 +106,7 @@ pub fn constants(config: &Config, dtype: Dtype) -> Constants {
         ("D_FF", config.d_ff),
         ("VOCAB_SIZE", config.vocab_size),
         ("CTX_LEN", config.ctx_len),
-        ("WEIGHT_F16", u32::from(dtype == Dtype::F16)),
+        ("WEIGHT_DTYPE", dtype_number(dtype)),
     ]
     .map(|(name, value)| (name, f64::from(value)))
     .to_vec();

@@ -5,6 +5,7 @@
 //! | [`request`] (`adapter.rs`) | gets a device, natively and in the browser |
 //! | `context.rs` | wraps the device: counts calls, keeps failures, waits without spinning |
 //! | `kernels.rs`, `step.rs` | the kernels' texts, bindings and constants: plain data |
+//! | `matrices.rs` | in which dtype the kernels read a matrix, and how a row lies in memory |
 //! | `tuning.rs` | how kernels are cut into threads on a kind of adapter |
 //! | `pipelines.rs` | the compiled kernels |
 //! | `buffers.rs` | weights, cache and activations in GPU memory |
@@ -20,6 +21,7 @@ mod buffers;
 mod context;
 mod engine;
 mod kernels;
+mod matrices;
 mod pipelines;
 mod plan;
 mod step;
@@ -30,5 +32,6 @@ pub use buffers::largest_binding;
 pub use context::Counts;
 pub use engine::{GpuEngine, Phase};
 pub use kernels::{Binding, Constants, KERNELS, Kernel, constants};
+pub use matrices::Dtypes;
 pub use step::Step;
 pub use tuning::{Split, Tuning};

@@ -5,9 +5,10 @@ use super::kernels::{
     ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU, NORM_LOGITS,
     NORM_QKV_ROPE, SAMPLE, constants,
 };
+use super::matrices::Dtypes;
 use super::tuning::{Split, Tuning};
 use crate::error::EngineError;
-use crate::format::{Config, Dtype};
+use crate::format::Config;
 
 /// Threads a workgroup of `embed`.
 const EMBED_THREADS: u32 = 64;
@@ -72,30 +73,43 @@ impl Pipelines {
     pub async fn compile(
         context: &Context,
         config: &Config,
-        dtype: Dtype,
+        dtypes: &Dtypes,
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let tuning = Tuning::new(context.device_type());
-        let base = constants(config, dtype);
         let mut done = 0;
         let mut step = || {
             progress(done as f32 / Self::COUNT as f32);
             done += 1;
         };
-        let mut matvec = async |kernel: Kernel, pairs: u32, width_in: Option<u32>| {
+        let mut matvec = async |kernel: Kernel, dtype, pairs: u32, width_in: Option<u32>| {
             step();
+            let base = constants(config, dtype);
             Self::matvec(context, kernel, &base, tuning.split(pairs), pairs, width_in).await
         };
         let half_pairs = (config.n_head + 2 * config.n_kv_head) * (config.d_head / 2);
-        let norm_qkv_rope = matvec(NORM_QKV_ROPE, half_pairs, None).await?;
+        let norm_qkv_rope = matvec(NORM_QKV_ROPE, dtypes.qkv, half_pairs, None).await?;
         let model_pairs = config.d_model.div_ceil(2);
-        let attention_out = matvec(MATMUL_RESIDUAL, model_pairs, Some(config.q_width())).await?;
-        let norm_gate_up_silu = matvec(NORM_GATE_UP_SILU, config.d_ff, None).await?;
-        let down = matvec(MATMUL_RESIDUAL, model_pairs, Some(config.d_ff)).await?;
-        let norm_logits = matvec(NORM_LOGITS, config.vocab_size.div_ceil(2), None).await?;
+        let attention_out = matvec(
+            MATMUL_RESIDUAL,
+            dtypes.out,
+            model_pairs,
+            Some(config.q_width()),
+        )
+        .await?;
+        let norm_gate_up_silu =
+            matvec(NORM_GATE_UP_SILU, dtypes.gate_up, config.d_ff, None).await?;
+        let down = matvec(MATMUL_RESIDUAL, dtypes.down, model_pairs, Some(config.d_ff)).await?;
+        let norm_logits = matvec(
+            NORM_LOGITS,
+            dtypes.output,
+            config.vocab_size.div_ceil(2),
+            None,
+        )
+        .await?;
         let mut plain = async |kernel: Kernel, threads: Option<u32>| {
             step();
-            let mut constants = base.clone();
+            let mut constants = constants(config, dtypes.embedding);
             constants.extend(threads.map(|threads| ("THREADS", f64::from(threads))));
             let layout = context.create_bind_group_layout(kernel);
             let pipeline = context.create_pipeline(kernel, &layout, &constants).await?;

@@ -18,8 +18,23 @@ pub use model_writer::{Random, Shape};
 pub const INSTALL: &str =
     "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1";
 
-/// As small as a model can be; odd everywhere; like the trained ones, in f16.
-pub const SHAPES: [Shape; 4] = [
+/// A shape that a block format can have.
+const IN_BLOCKS: Shape = Shape {
+    n_layer: 2,
+    n_head: 4,
+    n_kv_head: 2,
+    d_model: 96,
+    d_head: 24,
+    d_ff: 288,
+    vocab_size: 131,
+    ctx_len: 70,
+    tie_embeddings: true,
+    eos_token_id: None,
+    dtype: Dtype::Q8_0,
+};
+
+/// As small as a model can be; odd everywhere; like the trained ones; in f16; in blocks.
+pub const SHAPES: [Shape; 6] = [
     Shape {
         n_layer: 1,
         n_head: 1,
@@ -71,6 +86,12 @@ pub const SHAPES: [Shape; 4] = [
         tie_embeddings: false,
         eos_token_id: None,
         dtype: Dtype::F16,
+    },
+    IN_BLOCKS,
+    Shape {
+        tie_embeddings: false,
+        dtype: Dtype::Q4_0,
+        ..IN_BLOCKS
     },
 ];
 
