@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,9 +26,11 @@ class Document:
     sha256: str
 
 
-def read(corpus: Path, split: str, nbytes: int = PART_NBYTES) -> Iterator[tuple[Document, Iterator[str]]]:
-    """The documents of a split with their texts, sorted by name; each text in parts of about `nbytes`, cut between
-    words. Raises ValueError where a file was changed.
+def read(
+    corpus: Path, split: str, safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
+) -> Iterator[tuple[Document, Iterator[str]]]:
+    """The documents of a split with their texts, sorted by name; each text in parts of about `nbytes`, cut where
+    `safe_cut` finds a place (training/parts.py). Raises ValueError where a file was changed.
     """
     for document in listed(corpus):
         if document.split == split:
@@ -37,7 +39,7 @@ def read(corpus: Path, split: str, nbytes: int = PART_NBYTES) -> Iterator[tuple[
                 if hashlib.file_digest(file, "sha256").hexdigest() != document.sha256:
                     raise ValueError(f"{path}: its text is not what documents.json says; build the corpus again")
                 file.seek(0)
-                yield document, cut_between_words(decoded(document.name, file, nbytes))
+                yield document, cut_between_words(decoded(document.name, file, nbytes), safe_cut)
 
 
 def listed(corpus: Path) -> list[Document]:

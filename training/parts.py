@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 PART_NBYTES = 8 << 20  # about so much of a document is in memory at a time
-
-_BETWEEN_WORDS = re.compile(r"(?<=\S)[ \n](?=\S)")
 
 
 class Stream(Protocol):
@@ -68,34 +65,19 @@ def cut_after(texts: Iterable[str], ends: tuple[str, ...]) -> Iterator[str]:
         yield "".join(waiting)
 
 
-def cut_between_words(texts: Iterable[str]) -> Iterator[str]:
-    """The same text, cut only before a single space or line feed that has text on both sides.
-
-    The pre-tokenizer cuts there too, whatever else is near (GPT-2's pattern: a letter, a digit and a sign never join
-    what is before that space, and a lone white space looks no further than the next character). So the words of the
-    parts are those of the whole. A text without such a place is one part.
+def cut_between_words(texts: Iterable[str], safe_cut: Callable[[str], int]) -> Iterator[str]:
+    """The same text, cut only where `safe_cut` finds a place: the last one in a text that changes no words, whatever
+    comes after it, or 0 (pocketlm_tokenizer.safe_cut; it looks at two characters). So the words of the parts are those
+    of the whole. A text without such a place is one part.
     """
     waiting = ""
     searched = 0
     for text in texts:
         waiting += text
-        at = _last_gap(waiting, searched)
+        at = safe_cut(waiting[searched:])
         if at:
-            yield waiting[:at]
-            waiting = waiting[at:]
-        searched = max(len(waiting) - 2, 0)
+            yield waiting[: searched + at]
+            waiting = waiting[searched + at :]
+        searched = max(len(waiting) - 1, 0)
     if waiting:
         yield waiting
-
-
-def _last_gap(text: str, start: int) -> int:
-    """Where the last place between words is, from `start` on; 0 if there is none."""
-    window = 4096
-    while True:
-        begin = max(len(text) - window, start, 0)
-        found = [match.start() for match in _BETWEEN_WORDS.finditer(text, begin)]
-        if found:
-            return found[-1]
-        if begin == max(start, 0):
-            return 0
-        window *= 4

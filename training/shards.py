@@ -56,7 +56,7 @@ def _write_shard(
             starts.append(n_tokens)
             encoded = separator_id.to_bytes(token_nbytes, "little")
             for part in itertools.chain([""], text):  # the separator, then each part
-                encoded += encode(part)
+                encoded += encode(part, threads=None)
                 n_tokens += len(encoded) // token_nbytes
                 text_nbytes += len(part.encode())
                 shard.write(encoded)
@@ -90,7 +90,7 @@ def main(arguments: argparse.Namespace) -> None:
         directory = temporary / "shards"
         directory.mkdir()
         for split in documents.SPLITS:
-            texts = (parts for _, parts in documents.read(arguments.corpus, split))
+            texts = (parts for _, parts in documents.read(arguments.corpus, split, tokenizer.safe_cut))
             n_tokens, nbytes = write(directory, split, texts, tokenizer)
             command.say(f"{split}: {n_tokens:,} tokens, {nbytes / max(n_tokens, 1):.3f} bytes a token")
             open_split(directory, split)

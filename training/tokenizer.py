@@ -8,11 +8,12 @@ The work is done in Rust (rust/tokenizer), through the module pocketlm_tokenizer
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import sys
 from pathlib import Path
 
-from pocketlm_tokenizer import Tokenizer
+from pocketlm_tokenizer import Tokenizer, safe_cut
 
 from training import command, documents
 from training.config.section import read
@@ -25,7 +26,8 @@ def build(settings: Settings, corpus_dir: Path) -> Tokenizer:
 
     Raises ValueError where there is no training document.
     """
-    texts = (part for _, parts in documents.read(corpus_dir, "train") for part in parts)
+    between_words = functools.partial(safe_cut, split=settings.split)
+    texts = (part for _, parts in documents.read(corpus_dir, "train", between_words) for part in parts)
     first = next(texts, None)
     if first is None:
         raise ValueError(f"{corpus_dir}: no training documents")
@@ -34,6 +36,7 @@ def build(settings: Settings, corpus_dir: Path) -> Tokenizer:
         vocab_size=settings.vocab_size,
         special_tokens=list(settings.special_tokens),
         min_frequency=settings.min_frequency,
+        split=settings.split,
     )
 
 

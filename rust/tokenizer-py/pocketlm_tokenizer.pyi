@@ -1,12 +1,19 @@
-"""Byte-level BPE with GPT-2's split: train, encode, decode. Written in Rust (rust/tokenizer).
+"""Byte-level BPE: train, encode, decode. Written in Rust (rust/tokenizer).
 
 Merges and ids are identical to Hugging Face `tokenizers` on the same documents. A tokenizer is immutable and may be
-shared by threads; training, and encoding of more than a few kilobytes, release the GIL.
+shared by threads; training, and encoding of more than a few kilobytes, release the GIL. What encoding has seen is
+remembered from call to call, in tables of a fixed size.
 """
 
 import os
 from collections.abc import Iterable, Sequence
 from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS: tuple[str, ...]
+"""The names of all splits."""
 
 class TokenizerError(ValueError):
     """Input that cannot be used; the message says what, where, and what was expected."""
@@ -15,6 +22,11 @@ def split(text: str, split: str = "gpt2") -> list[str]:
     """The pieces of a split, within which tokens are merged; joined, they are the text.
 
     Raises TokenizerError for a split that there is not; the message names those that there are.
+    """
+
+def safe_cut(text: str, split: str = "gpt2") -> int:
+    """The last place, in characters, where `text` can be cut such that the pieces of both parts are those of the whole,
+    whatever comes after it; 0 if there is none. Raises TokenizerError for a split that there is not.
     """
 
 @final
@@ -27,12 +39,13 @@ class Tokenizer:
         vocab_size: int,
         special_tokens: Sequence[str] = ["<|endoftext|>"],
         min_frequency: int = 0,
+        split: str = "gpt2",
     ) -> Tokenizer:
         """Train on documents (read once, one after the other; each is split on its own).
 
         Special tokens get the first ids, then the 256 bytes, then what the merges make. Where the documents run out of
         pairs, `vocab_size` of the result is smaller than the one asked for. Raises TokenizerError where there is no
-        text, where vocab_size is too small, and for a special token that cannot be one.
+        text, where vocab_size is too small, for a special token that cannot be one, and for an unknown split.
         """
 
     @staticmethod
@@ -54,6 +67,15 @@ class Tokenizer:
         """The number of tokens; ids are below it."""
 
     @property
+    def split(self) -> str:
+        """The name of the split: one of SPLITS."""
+
+    def safe_cut(self, text: str) -> int:
+        """As the function of that name, for this tokenizer: where a text can be cut without changing its ids, if no
+        added token reaches over the cut.
+        """
+
+    @property
     def special_tokens(self) -> dict[str, int]:
         """The special tokens and their ids."""
 
@@ -67,19 +89,32 @@ class Tokenizer:
         """The merges by rank: (left, right, result)."""
 
     def encode(self, text: str, special: bool = False) -> list[int]:
-        """The ids of a text. Special tokens in it are ordinary text unless `special` is true."""
+        """The ids of a text. Special tokens in it are ordinary text unless `special` is true; other added tokens become
+        their ids.
+        """
 
-    def encode_u16(self, text: str, special: bool = False) -> bytes:
-        """As `encode`, as little-endian u16. Raises TokenizerError where the vocabulary is larger than 65536."""
+    def encode_array(self, text: str, special: bool = False) -> NDArray[np.uint32]:
+        """As `encode`, as an array that cannot be written to. Needs numpy."""
 
-    def encode_u32(self, text: str, special: bool = False) -> bytes:
-        """As `encode`, as little-endian u32."""
+    def encode_u16(self, text: str, special: bool = False, threads: int | None = 1) -> bytes:
+        """As `encode`, as little-endian u16; by up to `threads` threads (None: all) where the text is long.
 
-    def encode_batch_u16(self, documents: Sequence[str], special: bool = False) -> tuple[bytes, list[int]]:
-        """All documents' ids, joined, as little-endian u16, and each document's number of ids."""
+        Raises TokenizerError where the vocabulary is larger than 65536.
+        """
 
-    def encode_batch_u32(self, documents: Sequence[str], special: bool = False) -> tuple[bytes, list[int]]:
-        """All documents' ids, joined, as little-endian u32, and each document's number of ids."""
+    def encode_u32(self, text: str, special: bool = False, threads: int | None = 1) -> bytes:
+        """As `encode_u16`, as little-endian u32, for any vocabulary."""
+
+    def count(self, text: str, special: bool = False) -> int:
+        """The number of ids of a text."""
+
+    def encode_batch(self, texts: Sequence[str], special: bool = False, threads: int | None = None) -> list[list[int]]:
+        """The ids of each text, by up to `threads` threads (None: all)."""
+
+    def encode_batch_array(
+        self, texts: Sequence[str], special: bool = False, threads: int | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """All texts' ids, joined, and where each text's end. Needs numpy."""
 
     def decode(self, ids: Sequence[int], errors: str = "replace") -> str:
         """The text of ids; `errors` as in bytes.decode. Raises TokenizerError for an unknown id."""

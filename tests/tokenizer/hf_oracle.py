@@ -22,11 +22,15 @@ def byte_level() -> pre_tokenizers.ByteLevel:
 
 
 def train(
-    documents: Iterable[str], vocab_size: int, special_tokens: Sequence[str] = (END,), min_frequency: int = 0
+    documents: Iterable[str],
+    vocab_size: int,
+    special_tokens: Sequence[str] = (END,),
+    min_frequency: int = 0,
+    pre_tokenizer: pre_tokenizers.PreTokenizer | None = None,
 ) -> tokenizers.Tokenizer:
-    """What ours must equal: their trainer on the same documents."""
+    """What ours must equal: their trainer on the same documents; GPT-2's pre-tokenizer if no other is given."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = byte_level()
+    tokenizer.pre_tokenizer = pre_tokenizer or byte_level()
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

@@ -54,24 +54,40 @@ def test_long_runs_are_identical_and_not_quadratic(pair: Pair, text: str) -> Non
     assert ids == oracle.encode_ordinary(theirs, text)
 
 
-def test_binary_forms_hold_the_same_ids(pair: Pair) -> None:
+def test_all_forms_hold_the_same_ids(pair: Pair) -> None:
     ours, _ = pair
     documents = [*oracle.DOCUMENTS["prose"], "", *oracle.DOCUMENTS["specials in the text"]]
     for special in (False, True):
         ids = [ours.encode(document, special) for document in documents]
         assert np.frombuffer(ours.encode_u16(documents[0], special), "<u2").tolist() == ids[0]
         assert np.frombuffer(ours.encode_u32(documents[0], special), "<u4").tolist() == ids[0]
-        for batch, dtype in ((ours.encode_batch_u16, "<u2"), (ours.encode_batch_u32, "<u4")):
-            data, counts = batch(documents, special)
-            assert counts == list(map(len, ids))
-            assert np.frombuffer(data, dtype).tolist() == list(itertools.chain.from_iterable(ids))
+        array = ours.encode_array(documents[0], special)
+        assert (array.dtype, array.tolist()) == (np.dtype("<u4"), ids[0])
+        assert [ours.count(document, special) for document in documents] == list(map(len, ids))
+        for threads in (1, 2, 5, None):
+            assert ours.encode_batch(documents, special, threads) == ids
+            joined, ends = ours.encode_batch_array(documents, special, threads)
+            assert ends.tolist() == list(itertools.accumulate(map(len, ids)))
+            assert joined.tolist() == list(itertools.chain.from_iterable(ids))
+    assert ours.encode_batch([]) == []
+
+
+def test_a_long_text_is_the_same_by_several_threads(pair: Pair) -> None:
+    ours, _ = pair
+    text = "\n".join(document for documents in oracle.DOCUMENTS.values() for document in documents) * 8
+    assert len(text) > 1 << 20
+    for special in (False, True):
+        expected = ours.encode_u32(text, special)
+        assert ours.encode_u32(text, special, threads=3) == expected
+        assert ours.encode_u16(text, special, threads=None) == ours.encode_u16(text, special)
+    with pytest.raises(TokenizerError, match="threads=0"):
+        ours.encode_u32(text, threads=0)
 
 
 def test_u16_refuses_a_larger_vocabulary() -> None:
     large = Tokenizer.train(["x"], 70_000, special_tokens=[f"<|{i}|>" for i in range(66_000)])
-    for encode in (large.encode_u16, lambda text: large.encode_batch_u16([text])):
-        with pytest.raises(TokenizerError, match="do not fit into u16"):
-            encode("x")
+    with pytest.raises(TokenizerError, match="do not fit into u16"):
+        large.encode_u16("x")
     assert large.encode("<|65999|>", special=True) == [65_999]
     assert np.frombuffer(large.encode_u32("<|65999|>", special=True), "<u4").tolist() == [65_999]
 

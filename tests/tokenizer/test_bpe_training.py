@@ -8,9 +8,11 @@ import random
 import hf_oracle as oracle
 import pocketlm_tokenizer
 import pytest
+import split_oracle
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pocketlm_tokenizer import Tokenizer, TokenizerError
+from pocketlm_tokenizer import SPLITS, Tokenizer, TokenizerError
 
 
 @pytest.mark.parametrize("vocab_size", [300, 700, 4000])
@@ -19,6 +21,20 @@ def test_training_is_identical(name: str, vocab_size: int) -> None:
     documents = oracle.DOCUMENTS[name]
     ours = Tokenizer.train(documents, vocab_size)
     assert json.loads(ours.to_hf_json()) == oracle.content(oracle.train(documents, vocab_size))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_training_is_identical_for_every_split(split: str) -> None:
+    """The same vocabulary and merges as with the oracle's own pre-tokenizer, and their loader encodes alike."""
+    documents = [document[:3000] for documents in oracle.DOCUMENTS.values() for document in documents]
+    theirs = oracle.train(documents, 1500, pre_tokenizer=split_oracle.pre_tokenizer(split))
+    ours = Tokenizer.train(documents, 1500, split=split)
+    assert json.loads(ours.to_hf_json())["model"] == oracle.content(theirs)["model"]
+    again = Tokenizer.from_bytes(ours.to_bytes())
+    assert again.split == split
+    loaded = tokenizers.Tokenizer.from_str(ours.to_hf_json())
+    for document in documents:
+        assert again.encode(document) == oracle.encode_ordinary(loaded, document)
 
 
 def test_training_is_identical_on_everything_together() -> None:

@@ -44,12 +44,16 @@ def stub_of(name: str) -> ast.ClassDef | ast.FunctionDef:
 
 def test_the_module_has_the_names_of_the_stub() -> None:
     names = {node.name for node in TREE.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    names |= {
+        node.target.id for node in TREE.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
     assert names == public(pocketlm_tokenizer)
     assert pocketlm_tokenizer.TokenizerError.__mro__[1] is ValueError
 
 
 def test_functions_have_the_signatures_of_the_stub() -> None:
-    assert parameters(stub_of("split")) == real_parameters(pocketlm_tokenizer.split)
+    for name in ("split", "safe_cut"):
+        assert parameters(stub_of(name)) == real_parameters(getattr(pocketlm_tokenizer, name))
 
 
 @pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream"])

@@ -75,7 +75,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / "tokenizer" / tokenizer.FLAT_NAME).write_bytes(trained.to_bytes())
     (out / "shards").mkdir()
     for split in documents.SPLITS:
-        shards.write(out / "shards", split, (parts for _, parts in documents.read(out / "corpus", split)), trained)
+        shards.write(
+            out / "shards",
+            split,
+            (parts for _, parts in documents.read(out / "corpus", split, trained.safe_cut)),
+            trained,
+        )
     return out
 
 

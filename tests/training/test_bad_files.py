@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pocketlm_tokenizer import Tokenizer
+from pocketlm_tokenizer import Tokenizer, safe_cut
 from safetensors.torch import load, save, save_file
 
 from tests.training.conftest import params, trained_files
@@ -145,7 +145,7 @@ def test_documents_json(tiny: Path, tmp_path: Path, change: Callable[[list[Any]]
     (tmp_path / "documents.json").write_text(json.dumps(change(entries)))
     with pytest.raises(ValueError) as raised:
         for split in documents.SPLITS:
-            list(documents.read(tmp_path, split))
+            list(documents.read(tmp_path, split, safe_cut))
     assert message in str(raised.value)
 
 

@@ -210,7 +210,7 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
     (tmp_path / "tokenizer.tok").write_bytes(trained.to_bytes())
     (tmp_path / "shards").mkdir()
     for split in shards.documents.SPLITS:
-        texts = [list(parts) for _, parts in shards.documents.read(tmp_path / "corpus", split)]
+        texts = [list(parts) for _, parts in shards.documents.read(tmp_path / "corpus", split, trained.safe_cut)]
         shards.write(tmp_path / "shards", split, texts, trained)
         stream = shard_file.open_split(tmp_path / "shards", split)
         assert trained.decode(stream.read(1, stream.n_tokens - 1).tolist()) == "".join(texts[0])

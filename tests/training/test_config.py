@@ -103,7 +103,7 @@ def test_overrides_are_read_by_type() -> None:
         ("model.d_head", "11", "model.d_head=11 is odd"),
         ("model.norm_eps", "0", "model.norm_eps=0: expected number > 0.0"),
         ("tokenizer.vocab_size", "256", "tokenizer.vocab_size=256 is not in 257"),
-        ("tokenizer.split", "gpt4", "tokenizer.split='gpt4' is not one of gpt2"),
+        ("tokenizer.split", "gpt4", "tokenizer.split='gpt4' is not one of gpt2, cl100k, o200k"),
         ("data.sources", "[]", "data.sources is empty"),
         ("data.sources", "7", "data.sources=7: expected list, got int"),
         ("data.sources", "ftp:x", "'ftp:x' is not one of pypi:NAME==VERSION#GLOB"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pocketlm_tokenizer import safe_cut
 
 from tests.training.conftest import start, write_params
 from training import corpus, sources, split
@@ -196,12 +197,12 @@ def test_corpus_on_disk(tmp_path: Path) -> None:
         ("b.txt", "train", "train/00001.txt"),
         ("c/d.md", "val", "val/00000.txt"),
     ]
-    assert ["".join(parts) for _, parts in read(out, "train")] == ["a\n", "b\n"]
-    assert ["".join(parts) for _, parts in read(out, "val")] == ["D\n"]
+    assert ["".join(parts) for _, parts in read(out, "train", safe_cut)] == ["a\n", "b\n"]
+    assert ["".join(parts) for _, parts in read(out, "val", safe_cut)] == ["D\n"]
     assert sorted(path.name for path in out.iterdir()) == ["documents.json", "train", "val"]
     (out / "val" / "00000.txt").write_text("E\n")
     with pytest.raises(ValueError, match=r"its text is not what documents\.json says"):
-        list(read(out, "val"))
+        list(read(out, "val", safe_cut))
 
 
 @pytest.mark.parametrize(

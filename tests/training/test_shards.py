@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pocketlm_tokenizer import Tokenizer
+from pocketlm_tokenizer import Tokenizer, safe_cut
 
 from training import documents, shard_file, shards
 from training.parts import cut_between_words
@@ -25,7 +25,9 @@ def tokenizer() -> Tokenizer:
 
 def in_parts(texts: list[str], nbytes: int = 3) -> list[list[str]]:
     """Each text as `documents.read` gives it, in small parts."""
-    return [list(cut_between_words(text[i : i + nbytes] for i in range(0, len(text), nbytes))) for text in texts]
+    return [
+        list(cut_between_words((text[i : i + nbytes] for i in range(0, len(text), nbytes)), safe_cut)) for text in texts
+    ]
 
 
 def expected(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
@@ -133,5 +135,5 @@ def test_the_tiny_shards_hold_the_corpus(tiny: Path) -> None:
     for name in documents.SPLITS:
         stream = shard_file.open_split(tiny / "shards", name)
         tokenizer = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
-        texts = ["".join(parts) for _, parts in documents.read(tiny / "corpus", name, 1000)]
+        texts = ["".join(parts) for _, parts in documents.read(tiny / "corpus", name, safe_cut, 1000)]
         assert stream.read(0, stream.n_tokens).tolist() == expected(tokenizer, texts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pocketlm_tokenizer import Tokenizer
+from pocketlm_tokenizer import SPLITS, Tokenizer, safe_cut
 
 from training.clean import clean, cleaned
 from training.parts import cut_after, cut_between_words, decoded
@@ -53,20 +54,22 @@ def test_cuts_lie_after_an_end(texts: list[str], ends: tuple[str, ...]) -> None:
 WORDS = st.text(st.sampled_from(list("ab1 \n\t.'s日ß\u00a0\u3000")) | st.characters(codec="utf-8"), max_size=60)
 
 
-@given(st.lists(WORDS, max_size=6))
-@example(["don't", " s 's\n", "\n x"])
-def test_tokens_of_the_parts_are_those_of_the_whole(texts: list[str]) -> None:
+@given(st.lists(WORDS, max_size=6), st.sampled_from(SPLITS))
+@example(["don't", " s 's\n", "\n x"], "gpt2")
+@example(["a!", "\n\n", "\n x 12", "34"], "cl100k")
+@example(["one\n", "\ntwo!", "\n\nthree"], "cl100k")
+def test_tokens_of_the_parts_are_those_of_the_whole(texts: list[str], split: str) -> None:
     texts = ["some text ", *texts]
-    parts = list(cut_between_words(texts))
+    parts = list(cut_between_words(texts, functools.partial(safe_cut, split=split)))
     assert "".join(parts) == "".join(texts)
-    tokenizer = Tokenizer.train(["".join(texts)], vocab_size=300)
+    tokenizer = Tokenizer.train(["".join(texts)], vocab_size=300, split=split)
     assert [token for part in parts for token in tokenizer.encode(part)] == tokenizer.encode("".join(texts))
-    assert Tokenizer.train(parts, vocab_size=300).to_bytes() == tokenizer.to_bytes()
+    assert Tokenizer.train(parts, vocab_size=300, split=split).to_bytes() == tokenizer.to_bytes()
 
 
 def test_a_long_text_is_really_cut() -> None:
     text = "word and word\n" * 1000
     portions = [text[i : i + 500] for i in range(0, len(text), 500)]
-    assert max(map(len, cut_between_words(portions))) < 600
+    assert max(map(len, cut_between_words(portions, safe_cut))) < 600
     assert max(map(len, cut_after(portions, ("\n",)))) < 600
     assert max(map(len, cleaned("a.txt", io.BytesIO(text.encode()), 500))) < 600

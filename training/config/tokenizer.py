@@ -8,6 +8,9 @@ from msgspec import Meta
 
 from training.config.section import Section, check
 
+# Those of the crate (rust/tokenizer/src/split); tests/tokenizer/test_splits.py compares.
+Split = Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2", "smollm2"]
+
 
 class Tokenizer(Section, frozen=True):
     """Byte-level BPE."""
@@ -15,7 +18,7 @@ class Tokenizer(Section, frozen=True):
     NAME: ClassVar[str] = "tokenizer"
 
     vocab_size: int  # ids, special tokens included (fewer when the corpus has fewer pairs)
-    split: Literal["gpt2"]  # pre-tokenizer
+    split: Split  # pre-tokenizer
     special_tokens: tuple[str, ...]  # ids 0, 1, ... in this order; the first one parts documents
     min_frequency: Annotated[int, Meta(ge=0, le=1 << 31)]  # a pair seen less often is not merged
 

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::{TrainConfig, WordCounts, train_from_words};
-use pocketlm_tokenizer::{TokenizerError as CoreError, Utf8Stream};
+use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, Utf8Stream, all_threads};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::pybacked::PyBackedStr;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 
 create_exception!(
     pocketlm_tokenizer,
@@ -41,35 +43,47 @@ fn default_special_tokens() -> Vec<String> {
 /// A vocabulary and its merges.
 #[pyclass(frozen, module = "pocketlm_tokenizer")]
 struct Tokenizer {
-    core: Arc<pocketlm_tokenizer::Tokenizer>,
+    pool: Pool,
+    /// Every id as a Python number, made when a list is first asked for: a list of ids then needs no new objects.
+    numbers: PyOnceLock<Vec<Py<PyInt>>>,
 }
 
 impl Tokenizer {
     fn new(core: pocketlm_tokenizer::Tokenizer) -> Self {
         Self {
-            core: Arc::new(core),
+            pool: Pool::new(Arc::new(core)),
+            numbers: PyOnceLock::new(),
         }
+    }
+
+    fn core(&self) -> &pocketlm_tokenizer::Tokenizer {
+        self.pool.tokenizer()
     }
 
     /// The ids of a text, without the GIL where that pays.
     fn ids(&self, py: Python<'_>, text: &str, special: bool) -> Vec<u32> {
-        let encode = || {
-            if special {
-                self.core.encode_with_special(text)
-            } else {
-                self.core.encode(text)
-            }
-        };
         if text.len() < DETACH_BYTES {
-            encode()
+            self.pool.encode(text, special)
         } else {
-            py.detach(encode)
+            py.detach(|| self.pool.encode(text, special))
         }
+    }
+
+    /// Ids as a list of Python numbers.
+    fn list<'py>(&self, py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
+        let numbers = self.numbers.get_or_try_init(py, || {
+            let all = (0..self.core().vocab_size()).map(|id| Ok(id.into_pyobject(py)?.unbind()));
+            all.collect::<PyResult<Vec<_>>>()
+        })?;
+        PyList::new(
+            py,
+            ids.iter().map(|&id| numbers[id as usize].bind_borrowed(py)),
+        )
     }
 
     /// An error where ids do not fit into 16 bits.
     fn check_u16(&self) -> PyResult<()> {
-        let vocab_size = self.core.vocab_size();
+        let vocab_size = self.core().vocab_size();
         if vocab_size > 1 << 16 {
             return Err(TokenizerError::new_err(format!(
                 "ids of {vocab_size} tokens do not fit into u16; use u32"
@@ -77,31 +91,43 @@ impl Tokenizer {
         }
         Ok(())
     }
+}
 
-    /// The documents' ids, joined, each turned to bytes by `to_le`, and their numbers.
-    fn batch<const N: usize>(
-        &self,
-        py: Python<'_>,
-        documents: Vec<String>,
-        special: bool,
-        to_le: impl Fn(u32) -> [u8; N] + Send + Sync,
-    ) -> (Py<PyBytes>, Vec<usize>) {
-        let (bytes, counts) = py.detach(|| {
-            let mut bytes = Vec::new();
-            let mut counts = Vec::with_capacity(documents.len());
-            for document in documents {
-                let ids = if special {
-                    self.core.encode_with_special(&document)
-                } else {
-                    self.core.encode(&document)
-                };
-                counts.push(ids.len());
-                bytes.extend(ids.into_iter().flat_map(&to_le));
-            }
-            (bytes, counts)
-        });
-        (PyBytes::new(py, &bytes).unbind(), counts)
+/// How many threads a call may use: all where none is named.
+fn thread_count(threads: Option<usize>) -> PyResult<usize> {
+    match threads {
+        Some(0) => Err(TokenizerError::new_err(
+            "threads=0: expected 1 or more, or None for all",
+        )),
+        Some(threads) => Ok(threads),
+        None => Ok(all_threads()),
     }
+}
+
+/// Numbers as little-endian bytes.
+fn to_bytes<'py, const N: usize>(
+    py: Python<'py>,
+    ids: &[u32],
+    to_le: impl Fn(u32) -> [u8; N],
+) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, ids.len() * N, |bytes| {
+        for (place, &id) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(ids) {
+            *place = to_le(id);
+        }
+        Ok(())
+    })
+}
+
+/// Numbers as a numpy array.
+fn to_array<'py, const N: usize>(
+    py: Python<'py>,
+    ids: &[u32],
+    dtype: &str,
+    to_le: impl Fn(u32) -> [u8; N],
+) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = to_bytes(py, ids, to_le)?;
+    py.import("numpy")?
+        .call_method1("frombuffer", (bytes, dtype))
 }
 
 #[pymethods]
@@ -109,8 +135,8 @@ impl Tokenizer {
     /// Train on documents (read once, one after the other; each is split on its own).
     #[staticmethod]
     #[pyo3(
-        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0),
-        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0)"
+        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0, split="gpt2"),
+        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0, split='gpt2')"
     )]
     fn train(
         py: Python<'_>,
@@ -118,9 +144,11 @@ impl Tokenizer {
         vocab_size: u32,
         special_tokens: Vec<String>,
         min_frequency: u64,
+        split: &str,
     ) -> PyResult<Self> {
         let config = TrainConfig {
             vocab_size,
+            split: named_split(split)?,
             min_frequency,
             special_tokens,
         };
@@ -130,7 +158,7 @@ impl Tokenizer {
                 "documents is one str; expected an iterable of them",
             ));
         }
-        let mut words = WordCounts::default();
+        let mut words = WordCounts::new(config.split);
         let mut portion: Vec<String> = Vec::new();
         let mut portion_bytes = 0;
         let mut count = |portion: &mut Vec<String>| {
@@ -177,25 +205,36 @@ impl Tokenizer {
 
     /// Write the flat form.
     fn to_bytes(&self, py: Python<'_>) -> Py<PyBytes> {
-        PyBytes::new(py, &self.core.to_bytes()).unbind()
+        PyBytes::new(py, &self.core().to_bytes()).unbind()
     }
 
     /// Write Hugging Face's tokenizer.json.
     fn to_hf_json(&self) -> String {
-        self.core.to_hf_json()
+        self.core().to_hf_json()
     }
 
     /// The number of tokens; ids are below it.
     #[getter]
     fn vocab_size(&self) -> u32 {
-        self.core.vocab_size()
+        self.core().vocab_size()
+    }
+
+    /// The name of the split.
+    #[getter]
+    fn split(&self) -> &'static str {
+        self.core().split().name()
+    }
+
+    /// The last place, in characters, where a text can be cut without changing its ids.
+    fn safe_cut(&self, text: &str) -> usize {
+        safe_cut_in_characters(self.core().split(), text)
     }
 
     /// The special tokens and their ids.
     #[getter]
     fn special_tokens(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let tokens = PyDict::new(py);
-        for (id, text) in self.core.special_tokens() {
+        for (id, text) in self.core().special_tokens() {
             tokens.set_item(text, id)?;
         }
         Ok(tokens.unbind())
@@ -203,78 +242,126 @@ impl Tokenizer {
 
     /// The id of a special token.
     fn special_id(&self, name: String) -> PyResult<u32> {
-        self.core
+        self.core()
             .special_id(&name)
             .ok_or_else(|| PyKeyError::new_err(name))
     }
 
     /// The bytes that a token stands for.
     fn token_bytes(&self, py: Python<'_>, id: u32) -> PyResult<Py<PyBytes>> {
-        let bytes = self.core.decode(&[id]).map_err(to_py)?;
+        let bytes = self.core().decode(&[id]).map_err(to_py)?;
         Ok(PyBytes::new(py, &bytes).unbind())
     }
 
     /// The merges by rank: (left, right, result).
     fn merges(&self) -> Vec<(u32, u32, u32)> {
-        self.core.merges().collect()
+        self.core().merges().collect()
     }
 
     /// The ids of a text.
     #[pyo3(signature = (text, special=false))]
-    fn encode(&self, py: Python<'_>, text: &str, special: bool) -> Vec<u32> {
-        self.ids(py, text, special)
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        text: &str,
+        special: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let ids = self.ids(py, text, special);
+        self.list(py, &ids)
+    }
+
+    /// As encode, as an array.
+    #[pyo3(signature = (text, special=false))]
+    fn encode_array<'py>(
+        &self,
+        py: Python<'py>,
+        text: &str,
+        special: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        to_array(py, &self.ids(py, text, special), "<u4", u32::to_le_bytes)
     }
 
     /// As encode, as little-endian u16.
-    #[pyo3(signature = (text, special=false))]
-    fn encode_u16(&self, py: Python<'_>, text: &str, special: bool) -> PyResult<Py<PyBytes>> {
+    #[pyo3(signature = (text, special=false, threads=1))]
+    fn encode_u16<'py>(
+        &self,
+        py: Python<'py>,
+        text: &str,
+        special: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         self.check_u16()?;
-        let bytes: Vec<u8> = self
-            .ids(py, text, special)
-            .into_iter()
-            .flat_map(|id| (id as u16).to_le_bytes())
-            .collect();
-        Ok(PyBytes::new(py, &bytes).unbind())
+        let threads = thread_count(threads)?;
+        let ids = py.detach(|| self.pool.encode_long(text, special, threads));
+        to_bytes(py, &ids, |id| (id as u16).to_le_bytes())
     }
 
     /// As encode, as little-endian u32.
+    #[pyo3(signature = (text, special=false, threads=1))]
+    fn encode_u32<'py>(
+        &self,
+        py: Python<'py>,
+        text: &str,
+        special: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let threads = thread_count(threads)?;
+        let ids = py.detach(|| self.pool.encode_long(text, special, threads));
+        to_bytes(py, &ids, u32::to_le_bytes)
+    }
+
+    /// The number of ids of a text.
     #[pyo3(signature = (text, special=false))]
-    fn encode_u32(&self, py: Python<'_>, text: &str, special: bool) -> Py<PyBytes> {
-        let bytes: Vec<u8> = self
-            .ids(py, text, special)
-            .into_iter()
-            .flat_map(u32::to_le_bytes)
-            .collect();
-        PyBytes::new(py, &bytes).unbind()
+    fn count(&self, py: Python<'_>, text: &str, special: bool) -> usize {
+        self.ids(py, text, special).len()
     }
 
-    /// All documents' ids, joined, as little-endian u16, and each document's number of ids.
-    #[pyo3(signature = (documents, special=false))]
-    fn encode_batch_u16(
+    /// The ids of each text.
+    #[pyo3(signature = (texts, special=false, threads=None))]
+    fn encode_batch<'py>(
         &self,
-        py: Python<'_>,
-        documents: Vec<String>,
+        py: Python<'py>,
+        texts: Vec<PyBackedStr>,
         special: bool,
-    ) -> PyResult<(Py<PyBytes>, Vec<usize>)> {
-        self.check_u16()?;
-        Ok(self.batch(py, documents, special, |id| (id as u16).to_le_bytes()))
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let threads = thread_count(threads)?;
+        let (ids, ends) = py.detach(|| self.pool.encode_batch(&texts, special, threads));
+        let lists = PyList::empty(py);
+        let mut start = 0;
+        for end in ends {
+            lists.append(self.list(py, &ids[start..end])?)?;
+            start = end;
+        }
+        Ok(lists)
     }
 
-    /// All documents' ids, joined, as little-endian u32, and each document's number of ids.
-    #[pyo3(signature = (documents, special=false))]
-    fn encode_batch_u32(
+    /// All texts' ids, joined, and where each text's end.
+    #[pyo3(signature = (texts, special=false, threads=None))]
+    fn encode_batch_array<'py>(
         &self,
-        py: Python<'_>,
-        documents: Vec<String>,
+        py: Python<'py>,
+        texts: Vec<PyBackedStr>,
         special: bool,
-    ) -> (Py<PyBytes>, Vec<usize>) {
-        self.batch(py, documents, special, u32::to_le_bytes)
+        threads: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let threads = thread_count(threads)?;
+        let (ids, ends) = py.detach(|| self.pool.encode_batch(&texts, special, threads));
+        let numpy = py.import("numpy")?;
+        let ends = PyBytes::new_with(py, ends.len() * 8, |bytes| {
+            for (place, &end) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&ends) {
+                *place = (end as u64).to_le_bytes();
+            }
+            Ok(())
+        })?;
+        let ends = numpy.call_method1("frombuffer", (ends, "<u8"))?;
+        Ok((to_array(py, &ids, "<u4", u32::to_le_bytes)?, ends))
     }
 
     /// The text of ids; errors as in bytes.decode.
     #[pyo3(signature = (ids, errors="replace"))]
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, errors: &str) -> PyResult<Py<PyAny>> {
-        let bytes = py.detach(|| self.core.decode(&ids)).map_err(to_py)?;
+        let bytes = py.detach(|| self.core().decode(&ids)).map_err(to_py)?;
         if errors == "replace" {
             return Ok(PyString::new(py, &String::from_utf8_lossy(&bytes))
                 .into_any()
@@ -287,14 +374,14 @@ impl Tokenizer {
 
     /// The bytes of ids.
     fn decode_bytes(&self, py: Python<'_>, ids: Vec<u32>) -> PyResult<Py<PyBytes>> {
-        let bytes = py.detach(|| self.core.decode(&ids)).map_err(to_py)?;
+        let bytes = py.detach(|| self.core().decode(&ids)).map_err(to_py)?;
         Ok(PyBytes::new(py, &bytes).unbind())
     }
 
     /// A decoder for ids that arrive one at a time.
     fn decode_stream(&self) -> DecodeStream {
         DecodeStream {
-            core: Arc::clone(&self.core),
+            core: Arc::clone(self.pool.tokenizer()),
             text: Utf8Stream::default(),
         }
     }
@@ -325,21 +412,38 @@ impl DecodeStream {
     }
 }
 
+/// The split of a name.
+fn named_split(name: &str) -> PyResult<Split> {
+    Split::named(name).ok_or_else(|| {
+        to_py(CoreError::UnknownSplit {
+            name: name.to_owned(),
+        })
+    })
+}
+
 /// The pieces of a split.
 #[pyfunction]
 #[pyo3(signature = (text, split="gpt2"))]
 fn split<'t>(text: &'t str, split: &str) -> PyResult<Vec<&'t str>> {
-    let split = Split::named(split).ok_or_else(|| {
-        to_py(CoreError::UnknownSplit {
-            name: split.to_owned(),
-        })
-    })?;
-    Ok(split.pieces(text).collect())
+    Ok(named_split(split)?.pieces(text).collect())
+}
+
+/// The last place, in characters, where a text can be cut without changing its pieces.
+#[pyfunction]
+#[pyo3(signature = (text, split="gpt2"))]
+fn safe_cut(text: &str, split: &str) -> PyResult<usize> {
+    Ok(safe_cut_in_characters(named_split(split)?, text))
+}
+
+fn safe_cut_in_characters(split: Split, text: &str) -> usize {
+    text[..split.safe_cut(text)].chars().count()
 }
 
 #[pymodule(name = "pocketlm_tokenizer")]
 fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(split, m)?)?;
+    m.add_function(wrap_pyfunction!(safe_cut, m)?)?;
+    m.add("SPLITS", PyTuple::new(m.py(), Split::ALL.map(Split::name))?)?;
     m.add_class::<Tokenizer>()?;
     m.add_class::<DecodeStream>()?;
     m.add("TokenizerError", m.py().get_type::<TokenizerError>())

@@ -71,7 +71,7 @@ pub(crate) struct Matcher {
     /// By the automaton's pattern number.
     tokens: Vec<AddedToken>,
     /// Whether one of them is not special.
-    pub any_ordinary: bool,
+    any_ordinary: bool,
 }
 
 impl fmt::Debug for Matcher {
@@ -116,6 +116,11 @@ impl Matcher {
             any_ordinary: tokens.iter().any(|token| !token.special),
             tokens,
         }))
+    }
+
+    /// Whether it finds anything: special tokens only if `special`.
+    pub(crate) fn finds_any(&self, special: bool) -> bool {
+        special || self.any_ordinary
     }
 
     /// The added tokens in `text` from left to right; special ones only if `special`.

@@ -154,6 +154,14 @@ pub enum TokenizerError {
         /// The largest size there can be.
         limit: u64,
     },
+    /// Words that were counted with another split than is asked for.
+    #[error("the words are counted by the split {got:?}, expected {expected:?}; count them again")]
+    SplitsDiffer {
+        /// The split asked for.
+        expected: &'static str,
+        /// The words' split.
+        got: &'static str,
+    },
     /// There is nothing to train on.
     #[error("the documents hold no text to train a tokenizer on")]
     NoText,

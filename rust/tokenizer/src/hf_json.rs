@@ -7,13 +7,33 @@ use alloc::vec::Vec;
 use crate::added::AddedToken;
 use crate::byte_level::spell;
 use crate::normalize::Normalizer;
+use crate::split::Split;
 use crate::tokenizer::Tokenizer;
 
-/// The pre-tokenizer of GPT-2's split, and the decoder. `tokenizers` 0.23.3 writes the same for a ByteLevel pre-tokenizer with
-/// `add_prefix_space=False` and a ByteLevel decoder.
-const PIPELINE: &str = r#""pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-  "post_processor": null,
-  "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}"#;
+/// What `tokenizers` 0.23.3 writes for a ByteLevel pre-tokenizer with `add_prefix_space=False`: GPT-2's split.
+const BYTE_LEVEL: &str =
+    r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}"#;
+
+/// The pre-tokenizer of a split.
+fn pre_tokenizer(split: Split) -> String {
+    let sequence = |first: &str, second: &str| {
+        format!(r#"{{"type": "Sequence", "pretokenizers": [{first}, {second}]}}"#)
+    };
+    match split.pattern() {
+        _ if split == Split::Gpt2 => String::from(BYTE_LEVEL),
+        None => sequence(
+            r#"{"type": "Digits", "individual_digits": true}"#,
+            BYTE_LEVEL,
+        ),
+        Some(pattern) => sequence(
+            &format!(
+                r#"{{"type": "Split", "pattern": {{"Regex": {}}}, "behavior": "Isolated", "invert": false}}"#,
+                quote(pattern)
+            ),
+            &BYTE_LEVEL.replace("\"use_regex\": true", "\"use_regex\": false"),
+        ),
+    }
+}
 
 impl Tokenizer {
     /// The tokenizer as a `tokenizer.json` that Hugging Face's `tokenizers` loads, and that gives equal ids and texts.
@@ -61,7 +81,9 @@ impl Tokenizer {
   "padding": null,
   "added_tokens": [{}],
   "normalizer": {normalizer},
-  {PIPELINE},
+  "pre_tokenizer": {},
+  "post_processor": null,
+  "decoder": {{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}},
   "model": {{
     "type": "BPE",
     "dropout": null,
@@ -77,6 +99,7 @@ impl Tokenizer {
 }}
 "#,
             join_lines(added, 4),
+            pre_tokenizer(self.parts.split),
             self.parts.ignore_merges,
             join_lines(vocab, 6),
             join_lines(merges, 6),

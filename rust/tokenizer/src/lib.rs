@@ -21,10 +21,10 @@
 //! within each piece ([`naive`] is its slow twin), `decode` turns ids into bytes and text.
 //!
 //! # Features
-//! - `std` (default): training. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
+//! - `std` (default): training, and encoding with threads. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but for `prefetch`
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -40,6 +40,7 @@ mod hf_json;
 mod merge;
 pub mod naive;
 mod normalize;
+mod prefetch;
 pub mod split;
 mod table;
 mod tokenizer;
@@ -52,6 +53,8 @@ mod vocabulary;
 pub use added::AddedToken;
 pub use decode::{DecodeStream, Utf8Stream};
 pub use encode::Encoder;
+#[cfg(feature = "std")]
+pub use encode::{Pool, all_threads};
 pub use error::TokenizerError;
 pub use normalize::Normalizer;
 pub use tokenizer::{MAX_VOCAB_SIZE, MergeOrder, Tokenizer};

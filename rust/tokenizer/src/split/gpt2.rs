@@ -3,24 +3,66 @@
 //! ```text
 //! 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //! ```
+//!
+//! and SmolLM2's, which splits off every number by itself first and takes this pattern for what is between them.
 
+use super::Scanner;
 use super::chars::{char_at, holds, run_end};
-use crate::unicode::{LETTERS, NUMBERS, OTHERS, SPACES};
+use super::word::word_len;
+use crate::unicode::{Kind, Kinds, LETTERS, NUMBERS, OTHERS, SPACES, only};
 
-/// Where the piece that starts at `start` ends. `text` is UTF-8 and `start` the place of a character in it.
+/// What SmolLM2 splits off one by one.
+const DIGITS: Kinds = NUMBERS | only(Kind::NewNumber);
+
+/// GPT-2's split.
+pub(crate) struct Gpt2;
+/// SmolLM2's.
+pub(crate) struct Smollm2;
+
+impl Scanner for Gpt2 {
+    #[inline]
+    fn piece_end(text: &[u8], start: usize) -> usize {
+        piece_end::<false>(text, start)
+    }
+
+    #[inline(always)]
+    fn word_len(window: &[u8; 16]) -> usize {
+        word_len(window, |sign| sign == b' ')
+    }
+}
+
+impl Scanner for Smollm2 {
+    #[inline]
+    fn piece_end(text: &[u8], start: usize) -> usize {
+        piece_end::<true>(text, start)
+    }
+
+    #[inline(always)]
+    fn word_len(window: &[u8; 16]) -> usize {
+        word_len(window, |sign| sign == b' ')
+    }
+}
+
+/// Where the piece that starts at `start` ends. `SINGLE_DIGITS`: SmolLM2's split.
 #[inline]
-pub(super) fn piece_end(text: &[u8], start: usize) -> usize {
+fn piece_end<const SINGLE_DIGITS: bool>(text: &[u8], start: usize) -> usize {
     let (kind, len) = char_at(text, start);
     let next = start + len;
+    if SINGLE_DIGITS && holds(DIGITS, kind) {
+        return next;
+    }
     if holds(SPACES, kind) {
         // ` ?` before a run: only U+0020, and only before something that is not white space.
         if text[start] == b' ' && next < text.len() {
             let (following, len) = char_at(text, next);
+            if SINGLE_DIGITS && holds(DIGITS, following) {
+                return next;
+            }
             if !holds(SPACES, following) {
-                return word_end(text, next + len, following);
+                return word_end::<SINGLE_DIGITS>(text, next + len, following);
             }
         }
-        return space_end(text, start, next);
+        return space_end::<SINGLE_DIGITS>(text, start, next);
     }
     if text[start] == b'\'' {
         let len = contraction(&text[next..]);
@@ -28,16 +70,18 @@ pub(super) fn piece_end(text: &[u8], start: usize) -> usize {
             return next + len;
         }
     }
-    word_end(text, next, kind)
+    word_end::<SINGLE_DIGITS>(text, next, kind)
 }
 
 /// The end of the run of letters, of numbers or of others that a character of `kind` begins, which ends at `at`.
 #[inline]
-fn word_end(text: &[u8], at: usize, kind: u8) -> usize {
+fn word_end<const SINGLE_DIGITS: bool>(text: &[u8], at: usize, kind: u8) -> usize {
     let run = if holds(LETTERS, kind) {
         LETTERS
     } else if holds(NUMBERS, kind) {
         NUMBERS
+    } else if SINGLE_DIGITS {
+        OTHERS & !DIGITS
     } else {
         OTHERS
     };
@@ -55,11 +99,15 @@ fn contraction(rest: &[u8]) -> usize {
 }
 
 /// The end of a white-space piece whose first character is `start..at`: the run without its last character where
-/// something else follows (`\s+(?!\S)`: that last one begins the next piece), but at least one character (`\s+`).
-pub(super) fn space_end(text: &[u8], start: usize, mut at: usize) -> usize {
+/// something else follows (`\s+(?!\S)`: that last one begins the next piece), but at least one character (`\s+`). A digit that is
+/// split off first ends the text for the pattern.
+fn space_end<const SINGLE_DIGITS: bool>(text: &[u8], start: usize, mut at: usize) -> usize {
     let mut last = start;
     while at < text.len() {
         let (kind, len) = char_at(text, at);
+        if SINGLE_DIGITS && holds(DIGITS, kind) {
+            return at;
+        }
         if !holds(SPACES, kind) {
             return if last == start { at } else { last };
         }

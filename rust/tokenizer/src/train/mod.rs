@@ -1,6 +1,6 @@
 //! Training, with merges and ids identical to Hugging Face's `BpeTrainer`.
 //!
-//! The reference is `tokenizers` 0.23.3: a ByteLevel pre-tokenizer with `add_prefix_space=False`,
+//! The reference is `tokenizers` 0.23.3: a ByteLevel pre-tokenizer with `add_prefix_space=False` (after a Split for other splits),
 //! `initial_alphabet=ByteLevel.alphabet()`, `train_from_iterator` over the documents. Ids are the special tokens, the
 //! 256 bytes in the order of their spellings, then what the merges make. Counts are `u64` (theirs wrap at 2^31). The
 //! result depends on the documents alone, not on their order or on the number of threads.
@@ -31,6 +31,8 @@ pub use words::WordCounts;
 pub struct TrainConfig {
     /// The number of tokens to aim for; fewer come out where the documents run out of pairs.
     pub vocab_size: u32,
+    /// How documents are split into words, and texts into pieces.
+    pub split: Split,
     /// The least number of times that a pair must occur to be merged (Hugging Face's default: 0).
     pub min_frequency: u64,
     /// The special tokens; they get the first ids, in this order.
@@ -41,6 +43,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             vocab_size: 1024,
+            split: Split::Gpt2,
             min_frequency: 0,
             special_tokens: vec!["<|endoftext|>".to_string()],
         }
@@ -109,7 +112,7 @@ where
     D::Item: AsRef<str>,
 {
     config.validate()?;
-    let mut words = WordCounts::default();
+    let mut words = WordCounts::new(config.split);
     for document in documents {
         words.add(document.as_ref())?;
     }
@@ -119,12 +122,13 @@ where
 /// Train on words that were counted before; see [`train`].
 ///
 /// # Errors
-/// As [`train`].
+/// As [`train`]; [`TokenizerError::SplitsDiffer`] where they were counted by another split than `config`'s.
 pub fn train_from_words(
     words: &WordCounts,
     config: &TrainConfig,
 ) -> Result<Tokenizer, TokenizerError> {
     config.validate()?;
+    words.check_split(config.split)?;
     if words.is_empty() {
         return Err(TokenizerError::NoText);
     }
@@ -155,7 +159,7 @@ pub fn train_from_words(
             })
             .collect(),
         order: MergeOrder::ByList,
-        split: Split::Gpt2,
+        split: config.split,
         normalizer: Normalizer::None,
         ignore_merges: false,
     };

@@ -1,6 +1,6 @@
 //! Counting distinct words: the one pass over the text.
 //!
-//! A word is a piece of GPT-2's split. Words lie one after the other in an arena; an open-addressing table of (part of
+//! A word is a piece of the split. Words lie one after the other in an arena; an open-addressing table of (part of
 //! the hash, index) finds them. Nothing is allocated for a word that was seen before.
 
 use alloc::vec;
@@ -22,6 +22,7 @@ use crate::table::hash_bytes;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct WordCounts {
+    split: Split,
     arena: Vec<u8>,
     /// Where each word ends in the arena.
     ends: Vec<u32>,
@@ -31,12 +32,25 @@ pub struct WordCounts {
 }
 
 impl WordCounts {
+    /// No words yet; those to come are the pieces of `split`. The default is GPT-2's.
+    pub fn new(split: Split) -> Self {
+        Self {
+            split,
+            ..Self::default()
+        }
+    }
+
+    /// What the words are pieces of.
+    pub fn split(&self) -> Split {
+        self.split
+    }
+
     /// Count the words of a document.
     ///
     /// # Errors
     /// [`TokenizerError::TooLarge`] where the distinct words pass 4 GiB.
     pub fn add(&mut self, document: &str) -> Result<(), TokenizerError> {
-        Split::Gpt2
+        self.split
             .pieces(document)
             .try_for_each(|piece| self.add_word(piece.as_bytes(), 1))
     }
@@ -44,8 +58,9 @@ impl WordCounts {
     /// Add all that `other` counted: text can be counted in portions, on as many threads or machines as one likes.
     ///
     /// # Errors
-    /// As [`WordCounts::add`].
+    /// As [`WordCounts::add`]; [`TokenizerError::SplitsDiffer`] where `other` was split in another way.
     pub fn merge(&mut self, other: &Self) -> Result<(), TokenizerError> {
+        self.check_split(other.split)?;
         other
             .iter()
             .try_for_each(|(word, count)| self.add_word(word, count))
@@ -64,6 +79,17 @@ impl WordCounts {
     /// Whether no document held a character.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Check that the words are pieces of `split`.
+    pub(super) fn check_split(&self, split: Split) -> Result<(), TokenizerError> {
+        if self.split == split {
+            return Ok(());
+        }
+        Err(TokenizerError::SplitsDiffer {
+            expected: split.name(),
+            got: self.split.name(),
+        })
     }
 
     /// The total length of the distinct words.

@@ -1,0 +1,246 @@
+//! From text to ids: split, then merge within each piece; pieces seen before come from a small cache.
+//!
+//! The usual piece, a word of ASCII letters with a space or another sign before it, is found and looked up without leaving two machine
+//! words ([`crate::split::Scanner::word_len`]); the split's own scanner does the others.
+
+mod cache;
+#[cfg(feature = "std")]
+mod pool;
+
+use alloc::vec::Vec;
+
+use crate::added::Matcher;
+#[cfg(feature = "std")]
+use crate::normalize::Normalizer;
+use crate::split::{Scanner, Split, scanners};
+use crate::tokenizer::Tokenizer;
+use cache::{Cache, Key, MAX_SHORT, MAX_SHORT_IDS, NO_KEY, key_of};
+#[cfg(feature = "std")]
+pub use pool::{Pool, all_threads};
+
+/// How many pieces are found before they are looked up. Chosen by measurement.
+const ROUND: usize = 64;
+
+/// Encodes texts one after the other, remembering pieces from one to the next.
+///
+/// [`Tokenizer::encode`] makes one for each call; keep one where there are many documents.
+///
+/// ```
+/// # use pocketlm_tokenizer::{Encoder, train::{TrainConfig, train}};
+/// # let config = TrainConfig { vocab_size: 260, ..TrainConfig::default() };
+/// # let tokenizer = train(["to be or not to be"], &config)?;
+/// let mut encoder = Encoder::new(&tokenizer);
+/// let mut ids = Vec::new();
+/// for document in ["to be", "or not to be<|endoftext|>"] {
+///     encoder.encode_with_special(document, &mut ids);
+/// }
+/// assert_eq!(tokenizer.decode(&ids)?, b"to beor not to be<|endoftext|>");
+/// assert_eq!(ids.last(), Some(&0));
+/// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
+/// ```
+#[derive(Clone)]
+pub struct Encoder<'t> {
+    tokenizer: &'t Tokenizer,
+    cache: Cache,
+}
+
+impl<'t> Encoder<'t> {
+    /// The most memory that an encoder's cache takes, in bytes.
+    pub const MAX_CACHE_NBYTES: usize = Cache::MAX_NBYTES;
+
+    /// An encoder that has seen nothing.
+    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+        Self {
+            tokenizer,
+            cache: Cache::default(),
+        }
+    }
+
+    /// Append the ids of `text` to `ids`; special tokens in it are ordinary text, other added tokens become their ids.
+    pub fn encode(&mut self, text: &str, ids: &mut Vec<u32>) {
+        self.encode_as(text, false, ids);
+    }
+
+    /// Append the ids of `text` to `ids`; added tokens in it, special or not, become their own ids.
+    ///
+    /// Of tokens that begin at the same place the longest wins; what is between two is split on its own.
+    pub fn encode_with_special(&mut self, text: &str, ids: &mut Vec<u32>) {
+        self.encode_as(text, true, ids);
+    }
+
+    /// Find the added tokens that are looked for before normalising, and encode what is between them.
+    fn encode_as(&mut self, text: &str, special: bool, ids: &mut Vec<u32>) {
+        let matcher = self.tokenizer.before_normalizing.as_ref();
+        self.encode_between(matcher, text, special, ids, |this, between, ids| {
+            let normalized = this.tokenizer.parts.normalizer.apply(between);
+            let matcher = this.tokenizer.after_normalizing.as_ref();
+            this.encode_between(matcher, &normalized, special, ids, Self::encode_pieces);
+        });
+    }
+
+    /// Append the ids of the tokens that `matcher` finds, and what `encode` makes of the text between them.
+    fn encode_between(
+        &mut self,
+        matcher: Option<&Matcher>,
+        text: &str,
+        special: bool,
+        ids: &mut Vec<u32>,
+        encode: impl Fn(&mut Self, &str, &mut Vec<u32>),
+    ) {
+        let mut from = 0;
+        if let Some(matcher) = matcher.filter(|matcher| matcher.finds_any(special)) {
+            for found in matcher.find(text, special) {
+                if from < found.start {
+                    encode(self, &text[from..found.start], ids);
+                }
+                ids.push(found.id);
+                from = found.end;
+            }
+        }
+        if from < text.len() {
+            encode(self, &text[from..], ids);
+        }
+    }
+
+    /// Split `text` and append the ids of its pieces.
+    fn encode_pieces(&mut self, text: &str, ids: &mut Vec<u32>) {
+        self.cache.grow(text.len());
+        // Chosen by measurement: 3 to 4.5 bytes a token are usual; what is missing is added as it is needed.
+        ids.reserve(text.len() / 4 + 16);
+        let text = text.as_bytes();
+        match self.tokenizer.parts.split {
+            Split::Gpt2 => self.scan::<scanners::Gpt2>(text, ids),
+            Split::Cl100k => self.scan::<scanners::Cl100k>(text, ids),
+            Split::O200k => self.scan::<scanners::O200k>(text, ids),
+            Split::Llama3 => self.scan::<scanners::Llama3>(text, ids),
+            Split::Qwen2 => self.scan::<scanners::Qwen2>(text, ids),
+            Split::Smollm2 => self.scan::<scanners::Smollm2>(text, ids),
+        }
+    }
+
+    /// As [`Self::encode_pieces`], for one split.
+    ///
+    /// In rounds: first the pieces of a round are found and what the cache has of them is called for, then they are looked up.
+    fn scan<S: Scanner>(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+        let mut keys = [NO_KEY; ROUND];
+        let mut ends = [0; ROUND];
+        let mut start = 0;
+        while start < text.len() {
+            let count = find_pieces::<S>(&self.cache, text, start, &mut keys, &mut ends);
+            for (&key, &end) in keys[..count].iter().zip(&ends[..count]) {
+                if key == NO_KEY {
+                    self.encode_long(&text[start..end], ids);
+                } else if let Some((found, count)) = self.cache.get(key) {
+                    // All four in one copy of fixed size, then off with those that are none: faster than a copy of `count`.
+                    let len = ids.len() + count;
+                    ids.extend_from_slice(&found);
+                    ids.truncate(len);
+                } else {
+                    self.merge_short_piece(key, &text[start..end], ids);
+                }
+                start = end;
+            }
+        }
+    }
+
+    /// Append the ids of a piece that the first table does not hold.
+    #[cold]
+    #[inline(never)]
+    fn merge_short_piece(&mut self, key: u128, piece: &[u8], ids: &mut Vec<u32>) {
+        if let Some(found) = self.cache.get_long(piece) {
+            return ids.extend_from_slice(found);
+        }
+        let before = ids.len();
+        self.tokenizer.merge_piece(piece, ids);
+        let added = &ids[before..];
+        if added.len() <= MAX_SHORT_IDS && !added.is_empty() {
+            self.cache.put(key, added);
+        } else {
+            self.cache.put_long(piece, added);
+        }
+    }
+
+    /// Append the ids of a piece that is too long for the first table.
+    #[inline(never)]
+    fn encode_long(&mut self, piece: &[u8], ids: &mut Vec<u32>) {
+        if let Some(found) = self.cache.get_long(piece) {
+            return ids.extend_from_slice(found);
+        }
+        let before = ids.len();
+        self.tokenizer.merge_piece(piece, ids);
+        self.cache.put_long(piece, &ids[before..]);
+    }
+}
+
+/// The next pieces of `text` from `at` on, at most ROUND: their keys (of longer ones [`NO_KEY`]) and ends; how many. What `cache` has of them
+/// is brought near.
+#[inline(always)]
+fn find_pieces<S: Scanner>(
+    cache: &Cache,
+    text: &[u8],
+    mut at: usize,
+    keys: &mut [Key; ROUND],
+    ends: &mut [usize; ROUND],
+) -> usize {
+    let mut count = 0;
+    for (key, place) in keys.iter_mut().zip(ends) {
+        let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) else {
+            break;
+        };
+        // 16 bytes, which the usual piece and what follows it fit into.
+        let mut padded = [0; 16];
+        let mut len = 0;
+        let window = match rest.first_chunk::<16>() {
+            Some(window) => {
+                len = S::word_len(window);
+                window
+            }
+            None => {
+                padded[..rest.len()].copy_from_slice(rest);
+                &padded
+            }
+        };
+        if len == 0 {
+            len = S::piece_end(text, at) - at;
+        }
+        *key = if len > MAX_SHORT {
+            NO_KEY
+        } else {
+            key_of(window, len)
+        };
+        cache.prefetch(*key);
+        at += len;
+        *place = at;
+        count += 1;
+    }
+    count
+}
+
+impl Tokenizer {
+    /// Whether the ids of a text are those of its pieces: no added token is looked for, and nothing is normalised.
+    #[cfg(feature = "std")]
+    fn looks_at_pieces_alone(&self, special: bool) -> bool {
+        let finds = |matcher: &Option<Matcher>| {
+            matcher
+                .as_ref()
+                .is_some_and(|matcher| matcher.finds_any(special))
+        };
+        !finds(&self.before_normalizing)
+            && !finds(&self.after_normalizing)
+            && self.parts.normalizer == Normalizer::None
+    }
+
+    /// The ids of `text`; special tokens in it are ordinary text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        Encoder::new(self).encode(text, &mut ids);
+        ids
+    }
+
+    /// The ids of `text`; special tokens in it become their own ids. See [`Encoder::encode_with_special`].
+    pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        Encoder::new(self).encode_with_special(text, &mut ids);
+        ids
+    }
+}
