@@ -73,7 +73,10 @@ impl Pool {
         let mut parts = Vec::new();
         let mut rest = text;
         while rest.len() > PORTION_NBYTES {
-            let near = rest.floor_char_boundary(PORTION_NBYTES);
+            let mut near = PORTION_NBYTES;
+            while !rest.is_char_boundary(near) {
+                near -= 1;
+            }
             let at = match self.tokenizer.split().safe_cut(&rest[..near]) {
                 0 => rest.len(),
                 at => at,
