@@ -14,6 +14,8 @@ from pocketlm_tokenizer import Tokenizer
 
 from tests.training.conftest import params, trained_files
 from training import export, plot
+from training.config.model import Model
+from training.config.section import read
 from training.format.file import read_model
 from training.model import Llama
 
@@ -23,17 +25,23 @@ def trained(train: Callable[..., Path]) -> Path:
     return train(train__steps="3", sample__tokens="2", train__eval_tokens="1024")
 
 
+# Widths of whole blocks, which tiny's are not.
+IN_BLOCKS = {"model__d_model": "64", "model__d_head": "16", "model__d_ff": "96"}
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f16", "q8_0", "q4_0"])
-def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, tmp_path: Path, dtype: str) -> None:
+def test_golden_is_the_answer_of_the_stored_weights(
+    train: Callable[..., Path], tiny: Path, tmp_path: Path, dtype: str
+) -> None:
     path = tmp_path / "model.bin"
-    export.build(params(export__dtype=dtype), *trained_files(trained), tiny / "tokenizer", path)
+    trained = train(train__steps="3", sample__tokens="2", train__eval_tokens="1024", **IN_BLOCKS)
+    given = params(export__dtype=dtype, **IN_BLOCKS)
+    export.build(given, *trained_files(trained), tiny / "tokenizer", path)
     model = read_model(path)
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     prompt = params()["params"]["export"]["golden_prompt"]
     assert list(model.golden.ids) == [0, *tokenizer.encode(prompt)][:64]
-    from training.config import preset as config
-
-    llama = Llama(config.load("tiny").model, model.config["vocab_size"])
+    llama = Llama(read(given, Model), model.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(value) for name, value in model.tensors.items()})
     with torch.no_grad():
         logits = llama(torch.tensor([list(model.golden.ids)]))[0, -1].numpy()
@@ -41,6 +49,12 @@ def test_golden_is_the_answer_of_the_stored_weights(trained: Path, tiny: Path, t
     assert model.stored["model.layers.0.mlp.up_proj.weight"].dtype == dtype
     assert model.stored["model.embed_tokens.weight"].dtype == ("q8_0" if dtype == "q4_0" else dtype)
     assert model.stored["model.norm.weight"].dtype == "f32"
+
+
+def test_rows_that_are_not_whole_blocks_are_refused(trained: Path, tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rows of a multiple of 32 weights for q8_0, got 60"):
+        export.build(params(export__dtype="q4_0"), *trained_files(trained), tiny / "tokenizer", tmp_path / "model.bin")
+    assert not (tmp_path / "model.bin").exists()
 
 
 def test_equal_builds_are_equal_bytes(trained: Path, tiny: Path, tmp_path: Path) -> None:
