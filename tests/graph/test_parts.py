@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stages.graph import GraphError, Output, Stage, files, python_sources
 from stages.graph.declare.stage import expand_placeholders, nested
 from stages.graph.read.digest import bytes_digest, canonical, tree_digest
-from stages.graph.read.sources import expand
+from stages.graph.read.expand import expand
 from stages.graph.read.statcache import StatCache, settled
 from stages.graph.read.tree import View
 from stages.graph.run.lines import Lines

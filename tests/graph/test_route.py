@@ -10,7 +10,7 @@ import pytest
 
 from stages.graph import Output, files, python_sources
 from stages.graph.decide import look
-from stages.graph.read.sources import expand
+from stages.graph.read.expand import expand
 from stages.graph.read.statcache import StatCache
 from stages.graph.read.tree import View
 from stages.graph.run import snapshot

@@ -21,7 +21,7 @@ MANIFEST = (paths.ROOT / "pyproject.toml").read_text()
 NAMES_OF = """
 import json
 from stages.project import GRAPH
-from stages.graph.read.sources import expand
+from stages.graph.read.expand import expand
 view = GRAPH.look.new_view()
 print(json.dumps([
     (name, sorted(expand(stage.sources, view)), sorted({output.stage for output in stage.inputs.values()}))

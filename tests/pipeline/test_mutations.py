@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.graph.read.sources import UNKEYED
+from stages.graph.read.expand import UNKEYED
 from tests.pipeline.changes import AFTER_ALL, ALL, ASIDE, CHANGES, FROM_TRAIN, MODULES, ONE_VALUE, PARAMETERS, Change
 from tests.pipeline.conftest import REAL_WORDS, Copy, finished, linked
 from training.config import preset as config

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..declare.stage import Stage
 from ..keep.receipt import key_of
 from ..read.digest import canonical
-from ..read.sources import Expansion
+from ..read.expand import Expansion
 
 FORMAT = 2  # raised when the engine's own part in a result changes (the environment, the snapshot's layout)
 

@@ -21,7 +21,7 @@ from ..keep.setting import Setting
 from ..keep.store import Store
 from ..read import versions
 from ..read.digest import with_mode
-from ..read.sources import Expansion, expand
+from ..read.expand import Expansion, expand
 from ..read.statcache import StatCache
 from ..read.tree import View
 from . import key as keys
@@ -129,9 +129,8 @@ class Look:
         state = State(self.store, *self.linked(stage))
         try:
             if sources is None:
-                view = self._view = (
-                    self._view or self.new_view()
-                )  # `invalidate` in another thread may clear it meanwhile
+                # a local name: `invalidate` in another thread may clear the attribute meanwhile
+                view = self._view = self._view or self.new_view()
                 sources = expand(stage.sources, view)
                 state.sources = sources, view
             external = self.external(stage)
@@ -173,7 +172,7 @@ class Look:
             for name, expected, found_digest in self.store.problems(state.linked, state.summary):
                 reasons.append(Reason("output", name, expected, found_digest))
             if state.key == state.linked:
-                for name in links.public_links_good(self.plan.build, stage.scope, stage.name, stage.links):
+                for name in links.wrong_links(self.plan.build, stage.scope, stage.name, stage.links):
                     reasons.append(
                         Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed")
                     )

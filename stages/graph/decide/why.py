@@ -41,12 +41,9 @@ def explain(
     """Explain the named stages and all that they need, in graph order; every stage if none is named. `at_remote`: the
     receipt that the remote store has for a key; asked only for what would have to run.
     """
-    wanted = look.plan.needed(names or look.plan.order)
     found = []
     receipts: dict[str, Receipt | None] = {}  # of the results that there will be; None where that is not known
-    for name in look.plan.order:
-        if name not in wanted:
-            continue
+    for name in look.plan.chain(names):
         stage = look.plan.stages[name]
         inputs = {}
         for label, output in stage.inputs.items():

@@ -61,6 +61,11 @@ class Plan:
                 waiting += [output.stage for output in self.stages[name].inputs.values()]
         return found
 
+    def chain(self, names: Collection[str]) -> list[str]:
+        """`needed` in graph order; every stage if none is named."""
+        wanted = self.needed(names) if names else self.stages
+        return [name for name in self.order if name in wanted]
+
 
 def _check_places(stages: Iterable[Stage]) -> None:
     """Raises ValueError where two stages make one link, or a link or a scope stands where the engine keeps its own."""

@@ -1,5 +1,5 @@
 """Which files of the repository a command uses, as declarations: `python_sources("training.train")`,
-`files("shaders", "Cargo.lock")`. read/sources.py finds the files.
+`files("shaders", "Cargo.lock")`. read/expand.py finds the files.
 """
 
 from __future__ import annotations

@@ -43,13 +43,9 @@ class Tool:
     """
 
     name: str
-    argv: (
-        tuple[str, ...] | Callable[[], tuple[str, ...]]
-    ) = ()  # a function where finding the program takes a look first
+    argv: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()  # a function where the program must first be found
     version: str | None = None
-    watch: tuple[
-        str, ...
-    ] = ()  # more paths whose stat takes part in the memo, such as a file that selects the tool's version
+    watch: tuple[str, ...] = ()  # more files whose stat the memo depends on, such as one that selects the version
 
     def __post_init__(self) -> None:
         if bool(self.argv) == (self.version is not None):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import json
 import os
 import re
 import sys
@@ -21,12 +22,11 @@ from doit.cmdparse import CmdParseError
 from doit.dependency import JsonDB, SqliteDB
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
+from ..declare.stage import Stage
 from ..errors import GraphError, LockHeld, UsageError
 from .tasks import Graph
 
-GC_THRESHOLD = (
-    100_000  # what a look makes lives to its end: with 1,000 stages, going through it again and again took 14 %
-)
+GC_THRESHOLD = 100_000  # a look's objects live to its end: with 1,000 stages, collecting sooner took 14 % of the time
 EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
 # The parts of `doit help` that commands stand in.
 BUILD, LOOK, RESULTS, PROJECT, MORE, NOWHERE = "Build", "Look", "Results", "This project", "More", ""
@@ -67,6 +67,11 @@ def option(name: str, long: str, text: str, metavar: str = "", short: str = "") 
     """An option as doit wants it: a text where it has a `metavar`, else a switch."""
     kind = {"metavar": metavar, "type": str, "default": ""} if metavar else {"type": bool, "default": False}
     return {"name": name, "short": short, "long": long, "help": text, **kind}
+
+
+def json_text(value: Any) -> str:
+    """What a command prints for `--json`, but for the newline."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 class Command(DoitCmdBase):
@@ -183,6 +188,13 @@ class Command(DoitCmdBase):
             if name not in graph.plan.stages:
                 raise UsageError(f"{name!r} is not a stage{self.nearest(name, self._task_names())}")
         return list(names or ())
+
+    def one_stage(self, names: Sequence[str] | None) -> Stage:
+        """The stage that is named. Raises UsageError unless there is exactly one name, and it is a stage."""
+        found = self.stage_names(names)
+        if len(found) != 1:
+            raise UsageError(f"{self.name} takes one stage")
+        return self.graph().plan.stages[found[0]]
 
 
 @contextlib.contextmanager

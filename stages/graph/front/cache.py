@@ -9,13 +9,10 @@ from ..keep.setting import STORE_VARIABLE
 from .base import EXIT_FAILED, RESULTS, Command, locked, option
 from .tasks import Graph
 
-STATE_WIDTH = 15
-
 
 class _Transfer(Command):
     """What push and pull share: the remote, the lock, a line a stage and a sum."""
 
-    doc_usage = "[STAGE ...]"
     options_anywhere = True
     moved = ""  # what is said of a result that was moved
 
@@ -25,7 +22,7 @@ class _Transfer(Command):
         from ..show.report import Report
         from ..show.units import size_text
 
-        graph.session.report = Report(self.outstream)
+        graph.session.report = report = Report(self.outstream)
         with locked(graph):
             remote = graph.session.remote_at(url) if url else graph.session.remote
             if remote is None:
@@ -34,14 +31,10 @@ class _Transfer(Command):
                     f"{STORE_VARIABLE}=URL, or store.remote in the project's settings"
                 )
             move = transfer.push if self.name == "push" else transfer.pull
-            done = move(graph.look, remote, names, self._say)
+            done = move(graph.look, remote, names, report.state)
         counts = [f"{done.moved} {self.moved} ({size_text(done.size_bytes)})", f"{done.there} there"]
         self.outstream.write(", ".join([*counts, *([f"{done.missing} missing"] if done.missing else [])]) + "\n")
         return EXIT_FAILED if remote.trouble is not None or (done.missing and self.name == "push" and names) else 0
-
-    def _say(self, state: str, text: str) -> None:
-        self.outstream.write(f"{state:<{STATE_WIDTH}}{text}\n")
-        self.outstream.flush()
 
 
 class Push(_Transfer):

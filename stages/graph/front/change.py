@@ -7,7 +7,6 @@ import os
 import sys
 from typing import Any
 
-from ..errors import UsageError
 from ..keep.links import links_to, unlink
 from .base import EXIT_USAGE, NOWHERE, RESULTS, Command, locked, option
 
@@ -70,13 +69,10 @@ class Accept(Command):
     def _execute(self, reason: str, pos_args: Any = None) -> int:
         from ..manage.accept import accept
 
-        names = self.stage_names(pos_args)
-        if len(names) != 1:
-            raise UsageError("accept takes one stage")
-        graph = self.graph()
+        stage, graph = self.one_stage(pos_args), self.graph()
         with locked(graph):
-            differences = accept(graph.look, graph.plan.stages[names[0]], reason or None)
-        self.outstream.write(f"accepted {names[0]}: its result stays, although\n")
+            differences = accept(graph.look, stage, reason or None)
+        self.outstream.write(f"accepted {stage.name}: its result stays, although these differ:\n")
         for each in differences:
             self.outstream.write(f"  {each.text()}\n")
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import UsageError
-from .base import LOOK, Command, option
+from .base import LOOK, Command, json_text, option
 
 
 class Why(Command):
@@ -28,12 +28,7 @@ class Why(Command):
         graph = self.graph()
         explanations = explain(graph.look, self.stage_names(pos_args), graph.receipt_at_remote)
         graph.look.cache.save()
-        if json:
-            from json import dumps
-
-            text = dumps([explanation.as_json() for explanation in explanations], indent=1, ensure_ascii=False)
-        else:
-            text = as_text(explanations)
+        text = json_text([each.as_json() for each in explanations]) if json else as_text(explanations)
         self.outstream.write(text + "\n")
         return 0
 
@@ -49,12 +44,8 @@ class Info(Command):
     def _execute(self, pos_args: Any = None) -> int:
         from ..decide.why import explain
 
-        names = self.stage_names(pos_args)
-        if len(names) != 1:
-            raise UsageError("info takes one stage")
-        graph = self.graph()
-        stage = graph.plan.stages[names[0]]
-        explanation = explain(graph.look, names, graph.receipt_at_remote)[-1]
+        stage, graph = self.one_stage(pos_args), self.graph()
+        explanation = explain(graph.look, [stage.name], graph.receipt_at_remote)[-1]
         key, receipt = graph.look.linked_receipt(stage)
         rows = [
             ("stage", f"{stage.name}: {stage.doc}"),
@@ -99,10 +90,7 @@ class Inspect(Command):
         found = inspect(graph.look, pos_args[0])
         graph.look.cache.save()
         if json:
-            from json import dumps
-
-            told = {"what": found.what, "chain": [step.as_json() for step in found.chain]}
-            text = dumps(told, indent=1, ensure_ascii=False)
+            text = json_text({"what": found.what, "chain": [step.as_json() for step in found.chain]})
         else:
             from shutil import get_terminal_size
 

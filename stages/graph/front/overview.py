@@ -21,24 +21,18 @@ class List(Command):
     doc_description = (
         "A table in the terminal: what a task makes and how long that usually takes too. In a pipe: a line a task."
     )
-    cmd_options = tuple(
-        {"name": name, "short": short, "long": long, "type": bool, "default": False, "help": text}
-        for name, short, long, text in (
-            ("status", "s", "status", "with the state of each stage, as why tells it"),
-            ("subtasks", "", "all", "with what groups hold, such as each setup"),
-            ("private", "p", "private", "with tasks whose names begin with _"),
-            ("quiet", "q", "quiet", "only the names"),
-        )
+    cmd_options = (
+        option("status", "status", "with the state of each stage, as why tells it", short="s"),
+        option("subtasks", "all", "with the members of groups, such as each setup"),
+        option("private", "private", "with tasks whose names begin with _", short="p"),
+        option("quiet", "quiet", "only the names", short="q"),
     )
 
     def _execute(self, status: bool, subtasks: bool, private: bool, quiet: bool, pos_args: Any = None) -> int:
         tasks = {task.name: task for task in self.task_list}
         check_tasks_exist(tasks, pos_args)
-        shown = (
-            [tasks[name] for name in pos_args]
-            if pos_args
-            else [t for t in self.task_list if subtasks or not t.subtask_of]
-        )
+        named = [tasks[name] for name in pos_args or ()]
+        shown = named or [task for task in self.task_list if subtasks or not task.subtask_of]
         shown = [task for task in shown if private or not task.name.startswith("_")]
         states: dict[str, str] | None = None
         if status:
@@ -93,14 +87,12 @@ class GraphCommand(Command):
 
         graph = self.graph()
         names = self.stage_names(pos_args)
-        wanted = graph.plan.needed(names or graph.plan.order)
         told = [] if plain else explain(graph.look, names, graph.receipt_at_remote)
         states = {each.stage: each.state for each in told}
         graph.look.cache.save()
         nodes = [
-            Node(name, states.get(name, ""), tuple(output.stage for output in stage.inputs.values()))
-            for name in graph.plan.order
-            if name in wanted and (stage := graph.plan.stages[name])
+            Node(name, states.get(name, ""), tuple(output.stage for output in graph.plan.stages[name].inputs.values()))
+            for name in graph.plan.chain(names)
         ]
         if mermaid:
             self.outstream.write(as_mermaid(nodes, every))

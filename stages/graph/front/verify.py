@@ -13,7 +13,7 @@ from doit.loader import generate_tasks
 from ..errors import GraphError, Interrupted, UsageError
 from ..keep.store import remove_tree
 from ..manage.artifacts import ArtifactsLock
-from .base import EXIT_FAILED, RESULTS, locked
+from .base import EXIT_FAILED, RESULTS, json_text, locked, option
 from .run import Run, catching_signals
 from .tasks import Graph
 
@@ -32,14 +32,11 @@ class Verify(Run):
         "own (build/verify/again), with no store, while the build folder stays locked."
     )
     shown_options = None
-    cmd_options = tuple(
-        {"name": name, "short": "", "long": name.replace("_", "-"), "type": bool, "default": False, "help": text}
-        for name, text in (
-            ("rebuild", "build again elsewhere and compare bytes"),
-            ("keep", "keep the folder of --rebuild"),
-            ("update_lock", "write the digests to artifacts.lock, if all else is well"),
-            ("json", "for programs; what commands print goes to standard error"),
-        )
+    cmd_options = (
+        option("rebuild", "rebuild", "build again elsewhere and compare bytes"),
+        option("keep", "keep", "keep the folder of --rebuild"),
+        option("update_lock", "update-lock", "write the digests to artifacts.lock, if all else is well"),
+        option("json", "json", "for programs; what commands print goes to standard error"),
     )
 
     def _execute(  # type: ignore[override]
@@ -72,14 +69,11 @@ class Verify(Run):
         update = update_lock and not any(verdict.failed for verdict in verdicts)
         verify.compare_with_lock(graph.look, verdicts, lock, update)
         if json:
-            from json import dumps
-
-            text = dumps(verify.as_json(verdicts), indent=1, ensure_ascii=False)
+            print(json_text(verify.as_json(verdicts)))
         else:
             from ..show.verdict_text import as_text
 
-            text = as_text(verdicts)
-        sys.stdout.write(text + "\n")
+            print(as_text(verdicts))
         if update_lock:
             said = "was not written: see above" if not update else "written" if lock.save() else "is as it was"
             print(f"{lock.path}: {said}", file=sys.stderr)

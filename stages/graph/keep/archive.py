@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import IO, BinaryIO
 
-from ..declare.names import RECEIPT
+from ..declare.names import LOG, RECEIPT
 from ..errors import GraphError
 from ..read.digest import BYTECODE, FOREIGN, is_executable, walk
 from .receipt import Receipt, belongs, read_receipt
@@ -40,7 +40,7 @@ def pack(folder: str, receipt: Receipt, path: str) -> bytes:
     """
     digest = hashlib.sha256()
     files = {file.name: file for file in walk(folder) if _is_part(file.name, receipt["outputs"])}
-    first = [name for name in (RECEIPT, "log.txt") if name in files]
+    first = [name for name in (RECEIPT, LOG) if name in files]
     with open(path, "xb") as out:
 
         def write(data: bytes) -> None:
@@ -143,7 +143,7 @@ def _is_part(name: str, outputs: Iterable[str]) -> bool:
     """Whether a file of this name belongs into an entry with these outputs, and its name cannot lead elsewhere."""
     if any(part in ("", ".", "..", BYTECODE, *FOREIGN) for part in name.split("/")) or "\0" in name:
         return False
-    return name in (RECEIPT, "log.txt", *outputs) or any(
+    return name in (RECEIPT, LOG, *outputs) or any(
         output.endswith("/") and name.startswith(output) for output in outputs
     )
 

@@ -68,7 +68,7 @@ def _links(build: str) -> Iterator[tuple[str, str | None]]:
                 yield f"{scope}/.current/{stage}", linked_key(build, scope, stage)
 
 
-def public_links_good(build: str, scope: str, stage: str, links: Mapping[str, str]) -> list[str]:
+def wrong_links(build: str, scope: str, stage: str, links: Mapping[str, str]) -> list[str]:
     """The names of public links that are not as `link` makes them."""
     wrong = []
     for name, path in links.items():

@@ -1,6 +1,6 @@
 """Receipts: what each result says of how it was made, and the digests that go by them.
 
-Needs nothing but digest.py: `graph.provenance` runs from a snapshot of these few files.
+Needs read/digest.py alone: `graph.manage.lineage` runs from a snapshot of these few files.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ RETRY_AFTER_S = 1.0
 CONNECT_S = 10
 ASK_S, ASK_ALL_S = 4.0, 10.0  # how long `doit why` waits for one answer, and for all of them
 REFUSALS = (401, 403, 404, 405, 501)  # HTTP's ways of saying that nothing may be written there
-URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://).*", re.IGNORECASE)
 
 
 class Remote:

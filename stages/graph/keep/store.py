@@ -124,7 +124,7 @@ class Store:
         os.makedirs(folder)
         return folder
 
-    def seal(self, folder: str, stage: str, outputs: Sequence[str]) -> dict[str, Any]:
+    def seal(self, folder: str, outputs: Sequence[str]) -> dict[str, Any]:
         """Check that the command made what it declared, drop the rest, make the files read-only and durable;
         returns their digests.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..read.digest import Found, file_digest, is_executable, walk
 
@@ -26,10 +26,6 @@ class Difference(NamedTuple):
             return f"{self.file}: executable in one of the two only"
         return f"{self.file}: {self.old[:10]} → {self.new[:10]}{where}"
 
-    def as_json(self) -> dict[str, Any]:
-        """{file, old, new, offset}."""
-        return self._asdict()
-
 
 def differences(old: str, new: str, output: str) -> list[Difference]:
     """The files of one output (a file, or a folder if it ends in "/") that differ between the results in the folders
@@ -42,7 +38,7 @@ def differences(old: str, new: str, output: str) -> list[Difference]:
     for name in sorted(before.keys() | after.keys()):
         one, two = before.get(name), after.get(name)
         if one is None or two is None:
-            found.append(Difference(name, MISSING if one is None else _digest(one), _digest(two), None))
+            found.append(Difference(name, _digest(one), _digest(two), None))
             continue
         offset = first_difference(one.path, two.path)
         if offset is not None or is_executable(one.stat) != is_executable(two.stat):

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..decide.look import Look
+from ..declare.names import LOG
 from ..errors import GraphError
 from ..keep.receipt import Receipt, digest_in
 from ..keep.store import Store
 from ..read.digest import file_digest, is_executable, tree_digest, walk
-from ..read.sources import expand
+from ..read.expand import expand
 
 PROVENANCE = "provenance.json"
 
@@ -175,10 +176,7 @@ def _step(look: Look, stores: list[Store], receipt: Receipt) -> Step:
         **({"accepted": receipt["accepted"]} if "accepted" in receipt else {}),
     }
     ran = {what: run.get(what) for what in ("started", "duration_s", "host")}
-    log = next(
-        (path for store in stores if os.path.exists(path := f"{store.entry(receipt['key'])}/log.txt")),
-        None,
-    )
+    log = next((path for store in stores if os.path.exists(path := f"{store.entry(receipt['key'])}/{LOG}")), None)
     return Step(receipt["stage"], receipt["key"], about, run=ran, changed=_changed(look, receipt), log=log)
 
 

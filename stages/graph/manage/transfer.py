@@ -31,8 +31,7 @@ def push(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
     Stops where the remote cannot be written: `remote.trouble` then says why.
     """
     done = Sum()
-    wanted = look.plan.needed(names or look.plan.order)
-    for name in [name for name in look.plan.order if name in wanted]:
+    for name in look.plan.chain(names):
         key = look.linked_receipt(look.plan.stages[name])[0]
         if key is None or look.store.good(key) is None:
             done.missing += 1
@@ -55,8 +54,7 @@ def pull(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
     Stops where the remote cannot be read: `remote.trouble` then says why.
     """
     done = Sum()
-    wanted = look.plan.needed(names or look.plan.order)
-    for name in [name for name in look.plan.order if name in wanted]:
+    for name in look.plan.chain(names):
         stage = look.plan.stages[name]
         state = look.state(stage)
         if state.fresh:

@@ -59,7 +59,7 @@ class Verdict:
             "accepted": self.accepted,
             "reasons": [reason._asdict() for reason in self.reasons],
             "rebuilt": self.rebuilt,
-            "differences": [difference.as_json() for difference in self.differences],
+            "differences": [difference._asdict() for difference in self.differences],
             "lock": self.lock,
             "locked": [{"name": name, "old": old, "new": new} for name, old, new in self.locked],
         }
@@ -132,10 +132,7 @@ def recipes_of(look: Look, names: Iterable[str]) -> dict[str, Recipe]:
 
 def not_alike(look: Look, name: str) -> str | None:
     """Why equal sources need not give the bytes of a linked result, as a few words; None if they do."""
-    upstream = look.plan.needed([name])
-    for other in look.plan.order:
-        if other not in upstream:
-            continue
+    for other in look.plan.chain([name]):
         stage = look.plan.stages[other]
         receipt = look.linked_receipt(stage)[1]
         why = None

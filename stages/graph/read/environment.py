@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-
-SOURCE_DATE_EPOCH = (
-    "315532800"  # 1980-01-01, the first day a zip file can name; a constant, or every commit would make all stale
-)
+from collections.abc import Mapping, Sequence
 
 ALWAYS = {
     "LC_ALL": "C.UTF-8",
     "TZ": "UTC",
-    "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
+    # 1980-01-01, the first day that a zip file can name; the time of the commit would make everything stale
+    "SOURCE_DATE_EPOCH": "315532800",
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",  # .pyc files are matched by whole seconds: a quick edit could run old bytecode
     "PYTHONUNBUFFERED": "1",
@@ -37,17 +33,11 @@ PASSED = (
 )
 
 
-@lru_cache(maxsize=1)
-def _passed() -> Callable[[str], object]:
-    return re.compile(PASSED).fullmatch
-
-
 def child_environment(
     env: Sequence[str], set_env: Mapping[str, str], path: Sequence[str], pythonpath: Sequence[str] = ()
 ) -> dict[str, str]:
     """The environment of one command. `path` goes before PATH; `set_env` has the last word."""
-    passed = _passed()
-    child = {name: value for name, value in os.environ.items() if passed(name) or name in env}
+    child = {name: value for name, value in os.environ.items() if re.fullmatch(PASSED, name) or name in env}
     child.update(ALWAYS)
     child["PATH"] = os.pathsep.join([*path, child.get("PATH", os.defpath)])
     if pythonpath:

@@ -29,6 +29,14 @@ COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
 PARSER = f"{sys.version_info.major}.{sys.version_info.minor}"  # what one Python cannot parse the next one may
 
+TABLES = (
+    "files",  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
+    "parsed",  # content digest of a Python source -> see python.py
+    "tools",  # how a tool is asked -> [stamps of its files, its answer]
+    "patterns",  # gitignore patterns -> see tree.py
+    "receipts",  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, summary]
+)
+
 
 class StatCache:
     """Digests and receipts by path; parsed Python sources by content; versions of tools by the stat of the program."""
@@ -39,22 +47,13 @@ class StatCache:
         self._saved_s = float("-inf")  # monotonic time of the last save
         self._lock = threading.Lock()
         self._saving = threading.Lock()
-        self._files: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
-        self._parsed: dict[str, Any] = {}  # content digest of a Python source -> see python.py
-        self._tools: dict[str, Any] = {}  # how a tool is asked -> [stamps of its files, what it said]
-        self._patterns: dict[str, str] = {}  # patterns of gitignore files -> see tree.py
-        self._receipts: dict[str, list[Any]] = {}  # path -> [size, mtime_ns, ctime_ns, inode, read_at_ns, its summary]
-        try:
-            with open(path, "rb") as file:
-                data = json.loads(file.read())
+        self._tables: dict[str, dict[str, Any]] = {name: {} for name in TABLES}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
+            data = json.load(file)
             if data["version"] == VERSION:
-                self._files, self._parsed, self._tools, self._patterns, self._receipts = (
-                    data[name] for name in ("files", "parsed", "tools", "patterns", "receipts")
-                )
-                if data["parser"] != PARSER:
-                    self._parsed = {}
-        except (OSError, ValueError, KeyError, TypeError):
-            self._files, self._parsed, self._tools, self._patterns, self._receipts = {}, {}, {}, {}, {}
+                same_parser = data["parser"] == PARSER
+                self._tables = {name: data[name] if name != "parsed" or same_parser else {} for name in TABLES}
+        self._files, self._parsed, self._tools, self._patterns, self._receipts = self._tables.values()
 
     def digest(self, path: str, st: os.stat_result | None = None) -> str:
         """SHA-256 of the file at `path`; `st` is its stat where the caller has it.
@@ -160,20 +159,12 @@ class StatCache:
                 self.dirty, self._saved_s = False, time.monotonic()
                 while len(self._parsed) > MAX_PARSED:
                     del self._parsed[next(iter(self._parsed))]
-                data = {
-                    "version": VERSION,
-                    "parser": PARSER,
-                    "files": dict(self._files),
-                    "parsed": dict(self._parsed),
-                    "tools": dict(self._tools),
-                    "patterns": dict(self._patterns),
-                    "receipts": dict(self._receipts),
-                }
+                tables = {name: dict(table) for name, table in self._tables.items()}
             temporary = f"{self.path}.{os.getpid()}"
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             try:
                 with open(temporary, "w", encoding="utf-8") as file:
-                    json.dump(data, file, separators=(",", ":"))
+                    json.dump({"version": VERSION, "parser": PARSER, **tables}, file, separators=(",", ":"))
                 os.replace(temporary, self.path)
             except OSError:
                 os.unlink(temporary)

@@ -176,10 +176,7 @@ def match(pattern: str, exclude: tuple[str, ...], view: View) -> list[str]:
     st = None if "*" in pattern or "?" in pattern else view.stat(pattern)
     if st is not None and stat.S_ISREG(st.st_mode):
         return [pattern]
-    if st is not None:
-        names = view.listing(pattern, exclude)
-    else:
-        names = view.glob(pattern, exclude)
+    names = view.glob(pattern, exclude) if st is None else view.listing(pattern, exclude)
     if not names:
         raise GraphError(f"source {pattern} matches no file of {view.root}")
     return names

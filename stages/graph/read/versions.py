@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from ..declare.stage import Tool
-from .statcache import StatCache
+from .statcache import StatCache, stamp
 
 PROBE_TIMEOUT_S = 60
 RUSTUP_WATCH = ("settings.toml", "toolchains", "update-hashes")
@@ -77,10 +77,9 @@ def _ask(argv: list[str], cwd: str, path: Sequence[str]) -> str | None:
 
 def _stamp(path: str) -> list[int] | None:
     try:
-        st = os.stat(path)
+        return stamp(os.stat(path))
     except OSError:
         return None
-    return [st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino]
 
 
 def _is_shim(program: str) -> bool:

@@ -22,7 +22,7 @@ from ..errors import GraphError, StageFailed
 from ..keep import links, store
 from ..keep.receipt import VERSION as RECEIPT_VERSION
 from ..read import environment
-from ..read.sources import Expansion
+from ..read.expand import Expansion
 from ..read.tree import View
 from . import audit, disk, snapshot
 from .session import Session
@@ -141,7 +141,7 @@ class _Build:
                 raise StageFailed(f"{text}\n  {advice}" if advice else text)
             self._check_unmoved(state, sources)
             audit.check(look, stage, self.folder)
-            outputs = self.store.seal(out, stage.name, stage.outputs)
+            outputs = self.store.seal(out, stage.outputs)
             shutil.copyfile(self.log, f"{out}/{LOG}")  # not a rename: the store may be on another file system
             receipt = {
                 "version": RECEIPT_VERSION,

@@ -7,6 +7,8 @@ import os
 import shutil
 from collections.abc import Iterable
 
+from ..show.units import size_text
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ALMOST_FULL_BYTES = 1 << 20  # a command that failed with less than this left most likely failed for want of room
 
@@ -36,14 +38,7 @@ def _advice(path: str) -> str:
     while not os.path.ismount(place):
         place = os.path.dirname(place)
     return (
-        f"the disk is full: {_amount(found.free)} of {_amount(found.total)} are free on the file system at {place}; "
-        "make room there (`doit gc` removes results that nothing links to) and run again: what was finished is kept"
+        f"the disk is full: {size_text(found.free)} of {size_text(found.total)} are free on the file system at "
+        f"{place}; make room there (`doit gc` removes results that nothing links to) and run again: what was finished "
+        "is kept"
     )
-
-
-def _amount(nbytes: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if nbytes < 1000:
-            return f"{nbytes:.0f} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.1f} GB"

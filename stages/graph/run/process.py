@@ -93,7 +93,7 @@ class Processes:
             running = list(self._running)
         for supervisor in running:
             self._close_pipe(supervisor)
-            supervisor.terminate()  # told twice: no grace
+            supervisor.terminate()
 
     def _start(
         self,

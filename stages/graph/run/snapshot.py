@@ -13,11 +13,13 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 
+from ..declare.sources import Source
 from ..errors import GraphError
 from ..keep.store import remove_tree
 from ..read.digest import bytes_digest, is_executable
-from ..read.sources import Expansion, Source, View, expand
+from ..read.expand import Expansion, expand
 from ..read.statcache import StatCache
+from ..read.tree import View
 
 ATTEMPTS = 5
 KEPT = ("target", "node_modules")  # cargo's and npm's: never sources (read/tree.py ignores them)

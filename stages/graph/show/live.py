@@ -102,9 +102,9 @@ class LiveReport(Report):
             if not self._running:
                 self._hide()
 
-    def took(self, name: str, seconds: float) -> str:
+    def took(self, seconds: float) -> str:
         """With the usual time, where it is known and there is room."""
-        took = super().took(name, seconds)
+        took = super().took(seconds)
         if self._usual_s is None or get_terminal_size().columns < WIDE:
             return took
         return f"{took}, usually {duration(self._usual_s)}"

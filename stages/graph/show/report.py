@@ -46,9 +46,9 @@ class Report:
         if self.stopped:
             return
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        self.state(outcome, name if outcome == "from the store" else f"{name}  {self.took(name, seconds)}")
+        self.state(outcome, name if outcome == "from the store" else f"{name}  {self.took(seconds)}")
 
-    def took(self, name: str, seconds: float) -> str:
+    def took(self, seconds: float) -> str:
         """How long it took, for its line."""
         return duration(seconds)
 
