@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class GraphError(Exception):
-    """Something that a person can mend; its text is the whole message (no traceback is shown)."""
+    """A problem that a person can solve; its text is the whole message (no traceback is shown)."""
 
 
 class UsageError(GraphError):

@@ -1,6 +1,6 @@
 """The key: everything that a stage's result depends on, as one map of components, and what differs between two of them.
 
-A component that is left out gives wrong results; one that is not used gives needless runs.
+A component that is missing gives wrong results; one that is not used gives needless runs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def components(
 
 
 def partial_name(stage: Stage, components: Components) -> str:
-    """The name of the folder {partial}: equal for runs of which one may go on from what the other left."""
+    """The name of the folder {partial}: equal for runs that may resume each other."""
     left_out = set(stage.resumes_over)
     return key_of(
         {

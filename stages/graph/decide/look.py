@@ -1,7 +1,7 @@
-"""What is known of each stage now, and whether its linked result is today's.
+"""What is known of each stage now, and whether its linked result is current.
 
-Looks only: hashes what a stage depends on (behind the stat cache) and compares with the linked result. run/build.py
-runs.
+Only looks: hashes what a stage depends on (behind the stat cache) and compares with the linked result. run/build.py
+runs commands.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class State:
     """What one look found out about a stage."""
 
     def __init__(self, store: Store, linked: str | None, summary: Receipt | None) -> None:
-        self.components: Components | None = None  # stays None where a source is missing; holds what is known
+        self.components: Components | None = None  # what is known of them; None where a source is missing
         self.key: str | None = None  # None where components are not all known
         self.linked = linked  # the key that the stage's link names
         self.summary = summary  # of the linked result's receipt, see Store.linked
         self.reasons: list[Reason] = []  # empty: fresh
         self.missing_tools: list[str] = []
-        self.sources: tuple[Expansion, View] | None = None  # those of the tree, and the look that found them
+        self.sources: tuple[Expansion, View] | None = None  # those of the tree, and the view that found them
         self._store = store
 
     @cached_property
@@ -59,7 +59,7 @@ class State:
 
     @property
     def fresh(self) -> bool:
-        """Whether the linked result is that of today's key, whole and linked."""
+        """Whether the linked result has the current key, and it and its links are intact."""
         return not self.reasons
 
 
@@ -148,7 +148,7 @@ class Look:
         return state
 
     def _compare(self, stage: Stage, state: State, components: Components, unknown: Collection[str]) -> None:
-        """Add to `state.reasons` whatever keeps the linked result from being today's. unknown: inputs not there yet."""
+        """Add to `state.reasons` why the linked result is not current. unknown: inputs that have no digest yet."""
         reasons = state.reasons
         if state.linked is None:
             reasons.append(Reason("never built", stage.name, None, None))
@@ -178,9 +178,9 @@ class Look:
                     )
 
     def reusable(self, stage: Stage, state: State) -> tuple[Store, Receipt] | None:
-        """A whole result that today's key may take, and the store that has it; None if the command has to run.
+        """An intact result for the current key, and the store that has it; None if the command has to run.
 
-        Where a tool is missing, a result that differs in nothing but that tool's version will do.
+        Where a tool is missing, a result that differs only in that tool's version will do.
         """
         for store in (self.store, self.shared):
             if store is None:

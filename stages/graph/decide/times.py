@@ -9,7 +9,7 @@ from .look import Look
 
 
 def usual_s(look: Look, stage: Stage) -> float | None:
-    """The seconds that the linked result took; where nothing is linked, that the newest in the store took."""
+    """The seconds that the linked result took to make; where nothing is linked, the newest one in the store."""
     return usual_times(look, [stage])[stage.name]
 
 

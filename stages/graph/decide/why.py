@@ -1,7 +1,7 @@
 """`doit why`: for each stage, whether it is fresh and if not, what changed and what follows. The dry run too; it
 writes nothing.
 
-Exact as long as every result upstream is linked, in the store or at the remote, for receipts tell the digests of
+Exact as long as every result upstream is linked, in the store or at the remote, since receipts have the digests of
 outputs. Beyond that a stage may run: what it needs is made again, and if that comes out equal, the stage is fresh.
 """
 
@@ -68,7 +68,7 @@ def explain(
 
 
 def accepted(receipt: Receipt | None) -> list[Reason]:
-    """What a person vouched for, the first time first: reasons that make nothing stale."""
+    """What a person vouched for, oldest first: reasons that make nothing stale."""
     found: list[Reason] = []
     key, note = (receipt or {}).get("key"), (receipt or {}).get("accepted")
     while isinstance(note, dict):

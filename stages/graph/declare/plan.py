@@ -1,4 +1,4 @@
-"""The plan: stages in, checked and in order out. Pure data; nothing is looked at yet."""
+"""The plan: stages in; checked, in order, out. Pure data: no file is read."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Plan:
 
 
 def _check_places(stages: Iterable[Stage]) -> None:
-    """Raises ValueError where two stages make one link, or a link or a scope stands where the engine keeps its own."""
+    """Raises ValueError where two stages make one link, or a link or scope collides with the engine's own folders."""
     makers: dict[str, str] = {}
     for stage in stages:
         if stage.scope in OWN_FOLDERS or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", stage.scope):
@@ -97,7 +97,7 @@ def _check_places(stages: Iterable[Stage]) -> None:
 
 
 def _in_order(stages: Mapping[str, Stage]) -> list[str]:
-    """Names so that inputs come first, else as they were given. Raises ValueError for a cycle."""
+    """The names with each stage after its inputs, otherwise as given. Raises ValueError for a cycle."""
     order: dict[str, None] = {}
     for start in stages:
         path = {start: iter(stages[start].inputs.values())}  # the stages being visited; no recursion: chains are long

@@ -1,5 +1,4 @@
-"""What a graph is made of: `Stage`, its inputs, tools and setups, as frozen declarations. No work is done here but
-checking them.
+"""What a graph is made of: `Stage`, its inputs, tools and setups, as frozen declarations, checked when they are made.
 
 Words of commands, `cwd`, `set_env` and `pythonpath` hold placeholders: {out} {params} {partial} {snapshot} {build}
 {root} {python} {in.NAME}. The unexpanded text enters the key, the expanded one runs.
@@ -29,9 +28,9 @@ class Output(NamedTuple):
 
 
 def receipt_of(stage: str) -> Output:
-    """The receipt of another stage, used as an input: for what tells how results were made.
+    """The receipt of another stage, used as an input: for stages that report how results were made.
 
-    It counts as changed if the other stage's key, its outputs or what was accepted did; not for having run again.
+    It counts as changed if the other stage's key, outputs or acceptance changed; not if it merely ran again.
     """
     return Output(stage, RECEIPT)
 
@@ -43,7 +42,7 @@ class Tool:
     """
 
     name: str
-    argv: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()  # a function where the program must first be found
+    argv: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()  # a function where the program must be found first
     version: str | None = None
     watch: tuple[str, ...] = ()  # more files whose stat the memo depends on, such as one that selects the version
 
@@ -76,9 +75,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """Something to install before a command can run: doit task `setup:NAME`. Not a result: it never enters the
-    store or a key.
-    """
+    """Something to install before a command can run: doit task `setup:NAME`. It is in no store and no key."""
 
     name: str
     doc: str
@@ -102,8 +99,8 @@ class Stage:
     sources: Sequence[Source] = ()
     external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
     params: Mapping[str, Any] = field(default_factory=dict)  # dotted name -> JSON value
-    # As `params`, but in no key: what the command may be told though no compared output depends on it, such as how
-    # often it saves its progress. The receipt has the values of the run that made the result.
+    # As `params`, but in no key: values that no compared output depends on, such as how often the command saves its
+    # progress. The receipt has the values of the run that made the result.
     runtime: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Tool] = ()
     env: Sequence[str] = ()  # variables that enter the key and reach the command
@@ -114,15 +111,15 @@ class Stage:
     links: Mapping[str, str] = field(default_factory=dict)  # build/<scope>/NAME -> .current/<stage>/PATH
     profile: str = "fast"
     profile_in_key: bool = False
-    reproducible: bool = True  # False: the same sources and tools need not give the same bytes, and nobody says so
+    reproducible: bool = True  # False: the same sources and tools need not give the same bytes
     resumable: bool = False  # {partial} is kept from an interrupted run to the next one of the same key
-    # Component and name, such as ("params", "train.steps"): a run may go on from one that differs in these alone. They
-    # do not enter the name of {partial}. Of what a command leaves there only {partial}/done goes with its result.
+    # Component and name, such as ("params", "train.steps"): a run may resume one that differs in these alone. They do
+    # not enter the name of {partial}. When the stage has its result, only {partial}/done is deleted there.
     resumes_over: Sequence[tuple[str, str]] = ()
     cwd: str = "{snapshot}"
-    background: bool = False  # outside the key: beside others (`-n 2`) it takes what they leave of the processor
-    # For the audit (audit.py), outside the key: what a command may open though the key does not hold it, for what it
-    # gives is pinned elsewhere (caches of downloads, settings of pip); and folders that it may only look through.
+    background: bool = False  # outside the key: yields the processor to other stages (`-n 2`)
+    # For the audit (audit.py), outside the key: files and folders that the command may read because something else
+    # pins their content (download caches, pip's settings); and folders that it may list.
     reads: Sequence[str] = ()
     lists: Sequence[str] = ()
 

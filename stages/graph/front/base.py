@@ -1,6 +1,6 @@
 """What the commands share: how they find the graph, how errors read, and the exit statuses.
 
-Exit status: 0 well; 1 a failure with a message; 2 wrong arguments; 75 another run holds the lock; 128 + signal
+Exit status: 0 success; 1 a failure with a message; 2 wrong arguments; 75 another run holds the lock; 128 + signal
 after a signal.
 """
 
@@ -28,12 +28,12 @@ from .tasks import Graph
 
 GC_THRESHOLD = 100_000  # a look's objects live to its end: with 1,000 stages, collecting sooner took 14 % of the time
 EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
-# The parts of `doit help` that commands stand in.
+# The sections of `doit help`.
 BUILD, LOOK, RESULTS, PROJECT, MORE, NOWHERE = "Build", "Look", "Results", "This project", "More", ""
 
 
 class _MemoryDB(JsonDB):
-    """doit's record of runs, kept nowhere."""
+    """doit's record of runs, never written to disk."""
 
     def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
         self.name, self.codec = name, codec
@@ -48,7 +48,7 @@ def _sqlite_or_memory(name: str, codec: Any, *, module_name: str | None = None) 
 
 
 class _Backends(dict[str, Any]):
-    """doit's keepers of its record. Those of other packages are looked for when one is named: 2 ms of every start."""
+    """doit's backends for its record. Those of other packages are searched when one is named: it takes 2 ms."""
 
     def __init__(self, look: Callable[[], dict[str, Any]]) -> None:
         super().__init__(sqlite3=_sqlite_or_memory)
@@ -64,7 +64,7 @@ class _Backends(dict[str, Any]):
 
 
 def option(name: str, long: str, text: str, metavar: str = "", short: str = "") -> dict[str, Any]:
-    """An option as doit wants it: a text where it has a `metavar`, else a switch."""
+    """An option as doit wants it: one with a value where there is a `metavar`, else a switch."""
     kind = {"metavar": metavar, "type": str, "default": ""} if metavar else {"type": bool, "default": False}
     return {"name": name, "short": short, "long": long, "help": text, **kind}
 
@@ -149,11 +149,11 @@ class Command(DoitCmdBase):
         return EXIT_USAGE
 
     def unknown_task(self, word: str) -> str:
-        """What to say of a word that is no task."""
+        """The message for a word that is not a task."""
         return f"{word!r} is not a task{self.nearest(word, self._task_names())}"
 
     def _wrong_option(self, message: str) -> str:
-        """doit's words, without the list of its objects; and the nearest option."""
+        """doit's message without its dump of the options, and the nearest option that there is."""
         known = self.get_options()
         message = re.sub(r"^Error parsing \w+: | \(parsing options: .*", "", message, flags=re.DOTALL)
         otherwise = f"; `doit help {self.name}` shows the options"
@@ -165,7 +165,7 @@ class Command(DoitCmdBase):
         return message.strip() + otherwise
 
     def nearest(self, word: str, names: Sequence[str], otherwise: str = "; `doit list` shows them all") -> str:
-        """The end of a message about a word that is none of `names`."""
+        """The end of a message about a word that is not among `names`: the closest of them, else `otherwise`."""
         import difflib
 
         near = difflib.get_close_matches(word, names, n=1)
@@ -182,7 +182,7 @@ class Command(DoitCmdBase):
         return graph
 
     def stage_names(self, names: Sequence[str] | None) -> list[str]:
-        """The stages among `names`. Raises UsageError for a name that is none."""
+        """`names` as a list. Raises UsageError for a name that is not a stage."""
         graph = self.graph()
         for name in names or ():
             if name not in graph.plan.stages:
@@ -199,7 +199,7 @@ class Command(DoitCmdBase):
 
 @contextlib.contextmanager
 def locked(graph: Graph) -> Iterator[None]:
-    """Hold the lock of the build folder, without what killed runs left; what was hashed meanwhile is kept."""
+    """Hold the lock of the build folder. Removes what killed runs left, and saves the stat cache at the end."""
     graph.session.lock.acquire()
     try:
         for store in (graph.look.store, graph.look.shared):

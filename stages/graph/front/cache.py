@@ -11,10 +11,10 @@ from .tasks import Graph
 
 
 class _Transfer(Command):
-    """What push and pull share: the remote, the lock, a line a stage and a sum."""
+    """What push and pull share: the remote, the lock, a line for each stage and the totals."""
 
     options_anywhere = True
-    moved = ""  # what is said of a result that was moved
+    moved = ""  # the word for a result that was copied
 
     def transfer(self, graph: Graph, url: str, names: list[str]) -> int:
         """Do it; returns the exit status."""
@@ -44,8 +44,8 @@ class Push(_Transfer):
     section = RESULTS
     doc_purpose = "copy the results of stages to the remote store"
     doc_usage = "[STAGE ...] [--to URL]"
-    doc_description = "With all that they need; without a name: of every stage."
-    cmd_options = (option("to", "to", "instead of the configured one", metavar="URL"),)
+    doc_description = "Named stages and all that they need; without a name, every stage."
+    cmd_options = (option("to", "to", "a remote store, instead of the configured one", metavar="URL"),)
     moved = "pushed"
 
     def _execute(self, to: str, pos_args: Any = None) -> int:
@@ -59,8 +59,8 @@ class Pull(_Transfer):
     section = RESULTS
     doc_purpose = "fetch what would otherwise be built from the remote store"
     doc_usage = "[STAGE ...] [--from URL]"
-    doc_description = "With all that they need; without a name: of every stage. Nothing is built."
-    cmd_options = (option("source", "from", "instead of the configured one", metavar="URL"),)
+    doc_description = "Named stages and all that they need; without a name, every stage. Nothing is built."
+    cmd_options = (option("source", "from", "a remote store, instead of the configured one", metavar="URL"),)
     moved = "pulled"
 
     def _execute(self, source: str, pos_args: Any = None) -> int:
@@ -68,19 +68,20 @@ class Pull(_Transfer):
 
 
 class Gc(Command):
-    """Take away the results that are needed least."""
+    """Remove the results that are needed least."""
 
     name = "gc"
     section = RESULTS
     doc_purpose = "remove old results: --keep 10GB, --older-than 30d"
     doc_usage = "[--keep SIZE] [--older-than AGE] [--dry-run]"
     doc_description = (
-        "Never removes what a link names in any preset, nor what that was made from. The last used stay. What "
-        "stopped stages keep to resume from goes after 7 days, or after AGE, unless it is of today's key."
+        "Never removes a result that is linked in any preset, nor what it was made from. Of the others, the least "
+        "recently used go first. Files from which an interrupted stage could resume are removed after 7 days, or "
+        "after AGE, unless that stage would resume from them now."
     )
     cmd_options = (
-        option("keep", "keep", "such as 10GB, 500MB, 0", metavar="SIZE"),
-        option("older", "older-than", "such as 30d, 12h", metavar="AGE"),
+        option("keep", "keep", "how much may stay: 10GB, 500MB, 0", metavar="SIZE"),
+        option("older", "older-than", "remove what was not used for so long: 30d, 12h", metavar="AGE"),
         option("dryrun", "dry-run", "only say what would go", short="n"),
     )
 
@@ -108,6 +109,6 @@ class Gc(Command):
         freed = sum(size for _, size in chosen.entries) + sum(size for _, size in chosen.folders)
         self.outstream.write(
             f"{verb} {len(chosen.entries) + len(chosen.folders)} ({size_text(freed)}); {chosen.kept} results stay "
-            f"({size_text(chosen.kept_bytes)}), {size_text(chosen.needed_bytes)} of them linked or needed by such\n"
+            f"({size_text(chosen.kept_bytes)}), {size_text(chosen.needed_bytes)} of it linked, or needed by links\n"
         )
         return 0

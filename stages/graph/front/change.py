@@ -1,4 +1,4 @@
-"""clean, accept: what a person changes by hand; and doit's commands that mean nothing here."""
+"""clean, accept: what a person changes by hand; and the commands of doit that have no meaning here."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Clean(Command):
     doc_purpose = "remove the results of stages"
     doc_usage = "[--dry-run] [STAGE ...]"
     doc_description = (
-        "Without a name: of every stage. Results under other keys stay in the store, and so does one that another "
-        "preset uses too: only the link to it goes."
+        "Without a name: of every stage. Earlier results of a stage stay in the store, and so does one that another "
+        "preset uses too: only the link to it is removed."
     )
     cmd_options = (option("dryrun", "dry-run", "only say what would go", short="n"),)
 
@@ -53,7 +53,7 @@ class Clean(Command):
 
 
 class Accept(Command):
-    """Keep yesterday's result after a change that a person vouches for."""
+    """Keep a stage's result after a change that a person vouches for."""
 
     name = "accept"
     options_anywhere = True
@@ -61,10 +61,10 @@ class Accept(Command):
     doc_purpose = "keep a stage's result after a change that you vouch for"
     doc_usage = "STAGE [--reason TEXT]"
     doc_description = (
-        "Today's key gets the outputs of the linked result. Its receipt says so for ever, and so do why, info, verify "
-        "and the provenance. `doit -a -s STAGE` really makes it again."
+        "The outputs of the linked result are kept as those of the changed stage. The receipt records this for good; "
+        "why, info, verify and the provenance show it. `doit -a -s STAGE` builds the stage after all."
     )
-    cmd_options = (option("reason", "reason", "why it may stay", metavar="TEXT"),)
+    cmd_options = (option("reason", "reason", "why the result may stay", metavar="TEXT"),)
 
     def _execute(self, reason: str, pos_args: Any = None) -> int:
         from ..manage.accept import accept
@@ -79,7 +79,7 @@ class Accept(Command):
 
 
 class _Refused(Command):
-    """A command of doit's that means nothing here: says what to use instead, with exit status 2."""
+    """A command of doit that has no meaning here: says what to use instead, with exit status 2."""
 
     section = NOWHERE
     instead = ""

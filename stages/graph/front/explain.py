@@ -17,8 +17,8 @@ class Why(Command):
     doc_purpose = "say what is stale, why, and what follows"
     doc_usage = "[STAGE ...] [--json]"
     doc_description = (
-        "Costs no more than a run in which nothing is stale, needs no lock and changes no result. Where a remote store "
-        "is configured, it is asked for what would have to run, ten seconds at most."
+        "Takes no longer than a run in which nothing is stale, needs no lock and changes no result. Where a remote "
+        "store is configured, it is asked for the results of stages that would have to run, for ten seconds at most."
     )
     cmd_options = (option("json", "json", "for programs"),)
 
@@ -76,8 +76,8 @@ class Inspect(Command):
     doc_purpose = "say how an artifact was made, back to the sources"
     doc_usage = "STAGE | PATH [--json]"
     doc_description = (
-        "PATH: an artifact, a file in one, a copy of one wherever it lies (it is known by its digest), "
-        "or a bundle from elsewhere that holds a provenance.json."
+        "PATH: an artifact, a file in one, a copy of one anywhere (it is recognised by its digest), or a bundle from "
+        "elsewhere that holds a provenance.json."
     )
     cmd_options = (option("json", "json", "for programs"),)
 

@@ -16,7 +16,7 @@ from .base import BUILD, LOOK, MORE, PROJECT, RESULTS, Command
 from .text import columns, width
 
 SECTIONS = (BUILD, LOOK, RESULTS, PROJECT, MORE)
-HIDDEN = {"dumpdb", "strace"}  # of doit's own: they look at its record of runs and at file_dep, and there are none
+HIDDEN = {"dumpdb", "strace"}  # commands of doit that read its record of runs and file_dep; there are none here
 OVERVIEW = """\
 Usage: doit [STAGE ...]            build these stages and all that they need; without a name, the default ones
        doit COMMAND [...]          one of those below
@@ -59,10 +59,10 @@ class Help(Command, cmd_help.Help):
             raise UsageError(f"{pos_args[0]!r} is neither a command nor a task{self.nearest(pos_args[0], names)}")
 
     def _project(self, params: Any) -> str:
-        """What the project says of itself: the docstring of its dodo.py, "" where there is none."""
+        """What the project says about itself: the docstring of its dodo.py, "" where there is none."""
         try:
             self.loader.setup(params)
-        except Exception:  # a broken dodo.py does not keep help away
+        except Exception:  # help works with a broken dodo.py too
             return ""
         return inspect.cleandoc((self.loader.namespace or {}).get("__doc__") or "")
 
@@ -83,7 +83,7 @@ def overview(commands: dict[str, Any], project: str) -> str:
 
 
 def task_help(task: Any) -> str:
-    """The text of `doit help STAGE`; of any other task what it says of itself."""
+    """The text of `doit help STAGE`; for any other task, its docstring and how to run it."""
     name, parts = task.name, [f"{task.name}: {task.doc}"]
     graph = (task.meta or {}).get("graph")
     if graph is not None and name in graph.plan.stages:

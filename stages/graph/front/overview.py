@@ -19,10 +19,11 @@ class List(Command):
     doc_purpose = "list the tasks, one sentence each"
     doc_usage = "[--status] [--all] [TASK ...]"
     doc_description = (
-        "A table in the terminal: what a task makes and how long that usually takes too. In a pipe: a line a task."
+        "In the terminal, a table that also shows what each task makes and how long it usually takes; in a pipe, one "
+        "line a task."
     )
     cmd_options = (
-        option("status", "status", "with the state of each stage, as why tells it", short="s"),
+        option("status", "status", "with the state of each stage, as in why", short="s"),
         option("subtasks", "all", "with the members of groups, such as each setup"),
         option("private", "private", "with tasks whose names begin with _", short="p"),
         option("quiet", "quiet", "only the names", short="q"),
@@ -71,9 +72,8 @@ class GraphCommand(Command):
     doc_purpose = "draw the graph with each stage's state"
     doc_usage = "[STAGE ...]"
     doc_description = (
-        "Named stages and all that they need; every stage without a name. In the terminal; with --mermaid for a "
-        "page. Edges that follow from others are left out. Like why, it needs no lock and changes "
-        "no result."
+        "Named stages and all that they need; without a name, every stage. Drawn as text, or with --mermaid for a web "
+        "page. Edges that others imply are left out. Like why, it needs no lock and changes no result."
     )
     cmd_options = (
         option("mermaid", "mermaid", "as Mermaid text"),

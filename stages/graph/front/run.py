@@ -29,16 +29,16 @@ class Run(Command, cmd_run.Run):
     doc_purpose = "build what is stale"
     doc_usage = "[STAGE ...]"
     doc_description: str | None = (
-        "The word run may be left out. What is named is built with all that it needs; without a name, what the "
+        "The word run may be left out. Named stages are built with all that they need; without a name, those that the "
         "project builds by default. Exit status 0 if all is well, 1 for a failure, 2 for wrong arguments, 75 if "
         "another run holds the lock, 128 + the signal's number after a signal."
     )
     shown_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
-        "always": ("", "build what is fresh too, whatever the store has"),
-        "single": ("", "the named stages alone, without what they need"),
-        "continue": ("", "after a failure go on with what does not need it"),
-        "num_process": ("N", "so many stages at the same time"),
-        "verbosity": ("N", "0: in a pipe, leave out what the commands print"),
+        "always": ("", "build fresh stages too, and reuse no result from the store"),
+        "single": ("", "only the named stages, without those that they need"),
+        "continue": ("", "after a failure, go on with the stages that do not depend on it"),
+        "num_process": ("N", "run up to N stages at the same time"),
+        "verbosity": ("N", "0: leave out what the commands print (where the output is no terminal)"),
     }
 
     def get_reporters(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Run(Command, cmd_run.Run):
         return {}
 
     def unknown_task(self, word: str) -> str:
-        """A word after `doit` may be meant as a command."""
+        """The message for a word after `doit` that is neither a task nor a command."""
         names = [*self._task_names(), *self.loader.cmd_names]
         otherwise = "; `doit list` shows the tasks, `doit help` the commands"
         return f"{word!r} is neither a task nor a command{self.nearest(word, names, otherwise)}"
@@ -93,7 +93,7 @@ class Run(Command, cmd_run.Run):
                     result = super()._execute(outfile, reporter=report or reporter, **options)
                 return EXIT_FAILED if result else 0
         except LockHeld:
-            TaskControl(self.task_list).process(self.sel_tasks)  # a name that is no task is worth saying first
+            TaskControl(self.task_list).process(self.sel_tasks)  # a misspelt name is reported before the lock
             raise
         except Interrupted as stopped:
             return 128 + stopped.signum
@@ -123,7 +123,7 @@ def catching_signals(graph: Graph, report: Report | None) -> Iterator[None]:
         raise Interrupted(signum)
 
     for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup: stays ignored
             before[number] = signal.signal(number, stop)
     try:
         yield

@@ -37,10 +37,11 @@ class Graph:
         remote: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
-        what counts instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
+        used instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
         first stage is built; the variable goes before it.
 
-        Raises ValueError for stages or inputs that do not fit together, UsageError for a store that is no place.
+        Raises ValueError for stages or inputs that do not fit together, UsageError for a store that is neither off, a
+        folder nor a URL.
         """
         setting = read_setting(store)
         self.plan = Plan(stages, setups, root=root, build=build, path=path)
@@ -74,7 +75,7 @@ class Graph:
             }
 
     def receipt_at_remote(self, key: str) -> Receipt | None:
-        """The receipt that the remote store has for a key, for `why`. What goes wrong there is told on stderr."""
+        """The receipt that the remote store has for a key, for `why`. Its troubles are reported on stderr."""
         remote = self.session.remote
         if remote is None:
             return None
@@ -102,7 +103,7 @@ class Freshness:
         self.stage = stage
 
     def __call__(self) -> bool:
-        """Whether the stage's result is today's."""
+        """Whether the stage's result is current."""
         return self.look.state(self.stage).fresh
 
 
@@ -124,8 +125,8 @@ class StageAction(_Action):
         self.stage = stage
 
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
-        """Called by doit. Errors that a person can mend become a TaskFailed with their message; others are defects
-        and pass.
+        """Called by doit. Errors that a person can solve become a TaskFailed with their message; others are defects and
+        propagate.
         """
         from ..decide.times import usual_s
         from ..run.build import bring_up_to_date  # only what really runs pays for it
@@ -155,7 +156,7 @@ class SetupAction(_Action):
         self.setup = setup
 
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
-        """Called by doit. The installer itself tells the report."""
+        """Called by doit. `ensure` informs the report itself."""
         from ..run.setup import ensure
 
         try:

@@ -19,7 +19,7 @@ from .tasks import Graph
 
 
 class Verify(Run):
-    """Check every linked result; with --rebuild build it again, cold but for the tools, and compare bytes."""
+    """Check every linked result; with --rebuild, build it again without reusing any result, and compare bytes."""
 
     name = "verify"
     options_anywhere = True
@@ -28,8 +28,8 @@ class Verify(Run):
     doc_usage = "[STAGE ...] [--rebuild [--keep]] [--update-lock] [--json]"
     doc_description = (
         "Without a name: every linked result. Reads every byte. Exit status 0 if all is well, else 1. "
-        "--rebuild first brings the stages up to date, then builds them and what they need again in a folder of its "
-        "own (build/verify/again), with no store, while the build folder stays locked."
+        "--rebuild first brings the stages up to date, then builds them and what they need a second time in "
+        "build/verify/again, reusing no result, while the build folder stays locked."
     )
     shown_options = None
     cmd_options = (
@@ -80,7 +80,7 @@ class Verify(Run):
         return EXIT_FAILED if any(verdict.failed for verdict in verdicts) else 0
 
     def _rebuild(self, graph: Graph, verdicts: Collection[Any], keep: bool) -> int:
-        """Build in a folder of its own what can come out alike, and compare; returns the status of the build.
+        """Build the reproducible stages again in another folder, and compare; returns the status of the build.
 
         The folder lies in build/verify, which may be a link to a larger disk: nothing else there is touched.
         """
@@ -91,11 +91,11 @@ class Verify(Run):
         with catching_signals(graph, None):
             other = elsewhere(graph, f"{place}/again")
             try:
-                other.session.lock.acquire()  # waits for what a killed one left running
+                other.session.lock.acquire()  # waits for commands that a killed verify left running
                 other.session.lock.release()
                 remove_tree(other.plan.build)
                 if os.path.lexists(other.plan.build):
-                    raise GraphError(f"{other.plan.build} cannot be removed; see to it and run again")
+                    raise GraphError(f"{other.plan.build} cannot be removed; remove it and run again")
                 print(f"\nbuilding again, cold, in {other.plan.build}", flush=True)
                 verify.seed_accepted(graph.look, other.look, [verdict.stage for verdict in verdicts])
                 status = self._run(other, wanted) if wanted else 0

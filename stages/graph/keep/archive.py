@@ -1,11 +1,11 @@
 """An archive: one result as one file, for stores that hold objects instead of folders.
 
 In: an entry's folder. Out: a tar archive (receipt.json, log.txt, then the outputs), followed by the SHA-256 of all
-that stands before it as 64 hexadecimal digits and a newline. One object appears whole or not at all where uploads
-are atomic; the digest at its end tells where they are not. `tar tf` reads it.
+of that, as 64 hexadecimal digits and a newline. Where uploads are atomic an object appears whole or not at all; where
+they are not, the digest at the end shows whether it is whole. `tar tf` reads it.
 
-Not compressed: weights hardly shrink, and nothing that unpacks is larger than what was fetched. The digest is checked
-before anything is unpacked, and only plain files that the receipt names are.
+Not compressed: weights hardly shrink, and nothing unpacks to more than was fetched. The digest is checked before
+anything is unpacked, and only plain files that the receipt names are.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _Bounded(io.BufferedReader):
 
 def _extract(tar: tarfile.TarFile, folder: str, key: str) -> None:
     """Write the members, which are the receipt and then plain files that it names. Python's own extraction also makes
-    links, folders and devices, and sets times and owners: none of that belongs into a result.
+    links, folders and devices, and sets times and owners: none of that belongs in a result.
     """
     receipt = None
     seen: set[str] = set()
@@ -140,7 +140,7 @@ def _extract(tar: tarfile.TarFile, folder: str, key: str) -> None:
 
 
 def _is_part(name: str, outputs: Iterable[str]) -> bool:
-    """Whether a file of this name belongs into an entry with these outputs, and its name cannot lead elsewhere."""
+    """Whether a file of this name belongs in an entry with these outputs, and its name cannot lead elsewhere."""
     if any(part in ("", ".", "..", BYTECODE, *FOREIGN) for part in name.split("/")) or "\0" in name:
         return False
     return name in (RECEIPT, LOG, *outputs) or any(

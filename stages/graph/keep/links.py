@@ -1,4 +1,4 @@
-"""Links: which result a stage has now, and the names under which people open it.
+"""Links: which result each stage has now, and the names under which people open its outputs.
 
 build/<scope>/.current/<stage> -> ../../store/<key>        flipped atomically
 build/<scope>/NAME             -> .current/<stage>/PATH
@@ -43,7 +43,7 @@ def check_free(build: str, scope: str, stage: str, links: Mapping[str, str]) -> 
 
 
 def unlink(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None:
-    """Take a stage's link away, and those that people open."""
+    """Remove a stage's link, and those that people open."""
     for name in (*links, f".current/{stage}"):
         path = f"{build}/{scope}/{name}".rstrip("/")
         if os.path.islink(path):

@@ -1,4 +1,4 @@
-"""Receipts: what each result says of how it was made, and the digests that go by them.
+"""Receipts: the record that each result has of how it was made, and the digests in it.
 
 Needs read/digest.py alone: `graph.manage.lineage` runs from a snapshot of these few files.
 """
@@ -39,7 +39,7 @@ def read_receipt(data: bytes, key: str) -> Receipt | None:
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number; no key can be made of it")
+    raise ValueError(f"{word} is not a JSON number; no key can hold it")
 
 
 def belongs(receipt: Receipt) -> bool:
@@ -53,9 +53,7 @@ def belongs(receipt: Receipt) -> bool:
 
 
 def compared(receipt: Receipt) -> dict[str, dict[str, Any]]:
-    """The outputs, but those that the stage declares to differ from run to run. By the components, which the key
-    covers.
-    """
+    """The outputs without the volatile ones, by the components, which the key covers."""
     volatile = receipt["components"].get("volatile", ())
     return {name: found for name, found in receipt["outputs"].items() if name not in volatile}
 
@@ -77,8 +75,8 @@ def digest_in(receipt: Receipt | None, output: str) -> str | None:
 
 
 def summary(receipt: Receipt) -> Receipt:
-    """What a look at a result needs of its receipt, small enough to be kept in the stat cache: `digest_in` says the
-    same of both. `sound`: whether the components give the key.
+    """The part of a receipt that a look needs, small enough for the stat cache: `digest_in` gives the same for both.
+    `sound`: whether the components give the key.
     """
     components = receipt["components"]
     kept = {name: value for name, value in receipt.items() if name not in ("run", "components")}

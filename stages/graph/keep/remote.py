@@ -3,11 +3,11 @@
     URL/<key>.tar        see archive.py
 
 In: keys that are wanted here, results that were built here. Out: entries of the local store, checked as they arrive.
-What is cut off, corrupt or made to do harm is a miss and a line. Digests find damage, not forgery: whoever may write
-to a remote is trusted as whoever may write to the project.
+An archive that is cut off, corrupt or malicious counts as a miss, with one line. Digests find damage, not forgery:
+whoever may write to a remote is trusted as much as those who may write to the project.
 
-A remote that is down, slow or read-only costs one line and is left alone for the rest of the run: a cache never
-fails a build. fsspec is imported when the first key is asked for.
+A remote that is down, slow or read-only costs one line and is not used for the rest of the run: a cache must not fail
+a build. fsspec is imported when the first key is asked for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .receipt import Receipt
 from .store import CHUNK_BYTES, Store, remove_tree
 
 STALLED_S = 30.0  # no byte moved for so long: the remote counts as down
-SLOWEST_BYTES_PER_S = 200_000  # some backends tell of an upload only at the end; that much patience a byte
+SLOWEST_BYTES_PER_S = 200_000  # some backends report an upload only at its end: time allowed for that
 ATTEMPTS = 2
 RETRY_AFTER_S = 1.0
 CONNECT_S = 10
@@ -79,16 +79,16 @@ class Remote:
             _remove(temporary)
 
     def receipt(self, key: str) -> Receipt | None:
-        """What the remote's archive of `key` says of itself; None where there is none, or it cannot be told soon.
+        """The receipt in the remote's archive of `key`; None where there is none, or no answer came in time.
 
-        For a person who waits: a remote that does not answer within ASK_S is left alone, and after ASK_ALL_S in all
+        A person is waiting: a remote that does not answer within ASK_S is not used again, and after ASK_ALL_S in all
         nothing more is asked.
         """
         if not self._readable or self._asked_s > ASK_ALL_S:
             return None
 
         def read(_: Any) -> Receipt | None:
-            # block_size: one stream, whose rest is never asked for, from a server that sends whole objects only, too
+            # block_size 0: one stream, of which only the start is read, even where a server sends only whole objects
             with self._fs.open(self._place(key), "rb", cache_type="none", block_size=0) as file:
                 return archive.receipt_at(file, key)
 
@@ -131,7 +131,7 @@ class Remote:
             _remove(temporary)
 
     def _has(self, key: str, size: int, trailer: bytes) -> bool:
-        """Whether the remote's archive has this size and this end. What cannot be told counts as no."""
+        """Whether the remote's archive has this size and this end. False where that is not known."""
 
         def read(_: Any) -> bytes:
             with self._fs.open(self._place(key), "rb", cache_type="none") as file:
@@ -161,9 +161,9 @@ class Remote:
                 _remove(beside)
         elif self._protocol in ("http", "https"):
             self._fs.put_file(path, place, callback=callback, method="put")
-        elif self._fs.async_impl:  # these tell of their progress
+        elif self._fs.async_impl:  # these report their progress
             self._fs.put_file(path, place, callback=callback)
-        else:  # sftp and others tell nothing before the end
+        else:  # sftp and others report nothing before the end
             self._fs.makedirs(os.path.dirname(place), exist_ok=True)
             with open(path, "rb") as file, self._fs.open(place, "wb") as out:
                 while chunk := file.read(CHUNK_BYTES):
@@ -250,7 +250,7 @@ class Remote:
         return value
 
     def _give_up(self, doing: str, error: Exception) -> None:
-        """Leave the remote alone from now on, with one line."""
+        """Do not use the remote from now on, and say so in one line."""
         with self._guard:
             if not self._readable or (doing == "writing" and not self._writable):
                 return
@@ -277,7 +277,7 @@ def without_secrets(text: str, url: str) -> str:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether an error is an answer: asking again would not help, and other requests may do better."""
+    """Whether the error is a refusal: asking again would not help, but other requests may succeed."""
     return (
         isinstance(error, PermissionError | NotImplementedError)
         or (isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC))

@@ -11,10 +11,10 @@ STORE_VARIABLE = "POCKETLM_STORE"  # off, a folder of results that several build
 
 
 class Setting(NamedTuple):
-    """What the variable says."""
+    """The value of the variable."""
 
     given: bool = False
-    reuse: bool = True  # False: what no link holds is not reused
+    reuse: bool = True  # False: only linked results are reused
     shared: str | None = None  # a folder of results that several build folders share
     remote: str | None = None  # a URL
 

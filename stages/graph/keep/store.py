@@ -1,12 +1,12 @@
 """The store: finished results under their keys, each an immutable folder that appears by one rename.
 
     build/store/<key>/     the outputs, receipt.json, log.txt; files read-only, folders not: those could not be renamed
-    build/store/.tmp-*/    being made; left-overs go when the lock is next taken
-    build/store/.replaced-<key>/   an entry that makes way for a new one; comes back if a kill left no other
+    build/store/.tmp-*/    being made; leftovers are removed when the lock is next taken
+    build/store/.replaced-<key>/   an entry that is being replaced; restored if a kill left no new one
     build/<scope>/.current/<stage> -> ../../store/<key>
 
-A receipt holds what the key was made from, what came out, and beside it how the run went. Nothing in it is believed
-unchecked: an entry counts only if its receipt can be read, belongs to its key, and every output still has its
+A receipt holds what the key was made from, the digests of the outputs, and how the run went. Nothing in it is trusted
+unchecked: an entry counts only if its receipt can be read and belongs to its key, and every output still has its
 digest.
 """
 
@@ -103,7 +103,7 @@ class Store:
         return receipt if receipt is not None and belongs(receipt) and not self.problems(key, receipt) else None
 
     def receipts(self, stage: str | None = None) -> Iterator[Receipt]:
-        """Every readable receipt, of one stage or of all, the last used first."""
+        """Every readable receipt, of one stage or of all, the most recently used first."""
         with contextlib.suppress(FileNotFoundError):
             entries = [entry for entry in os.scandir(self.path) if not entry.name.startswith(".")]
             for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime_ns, reverse=True):
@@ -114,8 +114,8 @@ class Store:
     def new_folder(self, stage: str) -> str:
         """An empty temporary folder in which a command makes its outputs.
 
-        Always of the same name: a path that leaks into an output does not differ from run to run. The lock keeps
-        others out.
+        Its name is always the same, so a path that leaks into an output does not differ from run to run. The lock
+        keeps others out.
         """
         folder = f"{self.path}/{TEMPORARY}{stage}"
         if os.path.lexists(folder):
@@ -175,7 +175,7 @@ class Store:
     def import_from(self, key: str, source: Store) -> bool:
         """Copy an entry of another store, checked on arrival. False if there is none, or it is not what its key says.
 
-        Nothing in the other store is trusted: an entry that is cut off, corrupt or made to do harm is a miss.
+        Nothing in the other store is trusted: an entry that is cut off, corrupt or malicious is a miss.
         """
         if source.receipt(key) is None:
             return False
@@ -251,7 +251,7 @@ class Store:
             os.close(fd)
 
     def remove(self, key: str) -> None:
-        """Take an entry away, by a rename first: it is never seen half deleted."""
+        """Remove an entry. It is renamed first, so it is never seen half deleted."""
         if os.path.lexists(self.entry(key)):
             aside = f"{self.path}/{TEMPORARY}removed-{key}-{os.getpid()}"
             os.rename(self.entry(key), aside)
@@ -300,7 +300,7 @@ def remove_tree(path: str) -> None:
 
 
 def _keep_only(folder: str, outputs: Sequence[str], prefix: str = "") -> None:
-    """Remove what no output names: it would lie in the store without a digest."""
+    """Remove what is no part of an output: it would be in the store without a digest."""
     keep = {f"{prefix}{LOG}" if not prefix else "", *(name.rstrip("/") for name in outputs)}
     for entry in list(os.scandir(folder)):
         name = prefix + entry.name

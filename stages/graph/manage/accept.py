@@ -1,10 +1,10 @@
-"""accept: keep yesterday's result after a change that a person vouches for.
+"""accept: keep a stage's result after a change that a person vouches for.
 
-Today's key gets an entry of its own that holds the linked result's outputs. Its receipt says so for ever:
+The stage's current key gets an entry of its own that holds the linked result's outputs. Its receipt records that:
 
     accepted: {from: old key, differences: [{kind, name, old, new}], reason, when, earlier: the old one's own, if any}
 
-The outputs are hard links: both entries are immutable, so a night's weights need not be stored twice.
+The outputs are hard links: both entries are immutable, so large weights are not stored twice.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from ..read.digest import walk
 
 
 def accept(look: Look, stage: Stage, reason: str | None) -> list[Reason]:
-    """Link the outputs of the linked result as those of today's key; returns what differs. For the lock's holder.
+    """Link the outputs of the linked result as those of the current key; returns what differs. The caller holds the
+    lock.
 
-    Raises GraphError where there is nothing to accept, or it would not be what the graph says: see the messages.
+    Raises GraphError where there is nothing to accept, or the result cannot stand for the current one.
     """
     *upstream, itself = explain(look, [stage.name])
     if itself.state == FRESH:
@@ -64,7 +65,7 @@ def accept(look: Look, stage: Stage, reason: str | None) -> list[Reason]:
 
 
 def _acceptable(look: Look, stage: Stage, state: State) -> Receipt:
-    """The receipt of the linked result, if that may stand for today's. Raises GraphError if not."""
+    """The receipt of the linked result, if that may stand for the current one. Raises GraphError if not."""
     name, receipt = stage.name, state.receipt
     if state.linked is None:
         raise GraphError(f"{name} was never built: there is nothing to accept; run `doit {name}`")
@@ -80,7 +81,7 @@ def _acceptable(look: Look, stage: Stage, state: State) -> Receipt:
 
 
 def _link_files(entry: str, folder: str) -> None:
-    """The files of an entry but its receipt, as hard links; as copies where the file system has none."""
+    """Hard-link the files of an entry, except its receipt, into `folder`; copy them where links do not work."""
     for file in walk(entry):
         if file.name == RECEIPT:
             continue

@@ -3,7 +3,7 @@
     {"version": 1, "hosts": {"linux-x86_64": {"tiny/export": [
         {"profile": "repro", "tools": {"torch": "2.15.0"}, "made_from": DIGEST, "outputs": {"model.bin": DIGEST}}]}}}
 
-What it says: on this class of host, with these tools, from these sources, come these bytes. `made_from` is the
+It says that on this class of host, with these tools, these sources give these bytes. `made_from` is the
 stage's recipe: all that its key holds, with the recipe of each stage upstream in place of that stage's bytes. So a
 commit that changes no source of a stage leaves its entry valid, and where one stage's bytes differ those behind it
 are still compared. An entry with another recipe says nothing of today's result: it is shown and counted, and is
@@ -157,7 +157,7 @@ class ArtifactsLock:
 
 
 def _check(entries: list[dict[str, Any]]) -> None:
-    """Raises KeyError, TypeError or ValueError for entries that are none."""
+    """Raises KeyError, TypeError or ValueError for malformed entries."""
     for entry in entries:
         entry["profile"], entry["made_from"]
         for table in (entry["tools"], entry["outputs"]):

@@ -1,10 +1,10 @@
-"""gc: take away the results that are needed least.
+"""gc: remove the results that are needed least.
 
-Never what a link names in any scope of the build folder, nor what such a result was made from, as far as it is here:
-`verify` and `inspect` walk up from it. Of the rest the last used stay. A result counts as used when its link is
-flipped to it or away from it (`store.link` sets the time of its folder).
+Never those that are linked in any scope of the build folder, nor the results that they were made from: `verify` and
+`inspect` follow those. Of the rest, the least recently used go first. A result counts as used when a link is set to
+it or away from it (`links.link` sets the time of its folder).
 
-Each goes by a rename first, so a kill in the middle leaves whole entries and left-overs that the next run sweeps.
+Each is renamed before it is deleted, so a kill leaves whole entries, and leftovers that the next run removes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..keep import links
 from ..keep import store as stores
 from ..keep.receipt import Receipt, digest_in
 
-PARTIAL_S = 7 * 86_400.0  # what a stage keeps to resume from, and scratch folders, are kept so long
+PARTIAL_S = 7 * 86_400.0  # how long {partial} and run folders are kept
 KEY = re.compile(r"[0-9a-f]{64}")
-REMOVED = ".removed-"  # before the names of folders that are being removed: a kill may leave them half there
+REMOVED = ".removed-"  # prefix of folders that are being removed: a kill may leave them half deleted
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass
 class Removal:
-    """What is to go."""
+    """What is to be removed."""
 
     entries: list[tuple[Entry, int]] = field(default_factory=list)  # with the bytes that each frees
     folders: list[tuple[str, int]] = field(default_factory=list)  # build/partial/KEY, build/run/STAGE
@@ -47,7 +47,7 @@ class Removal:
 
 
 def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Removal:
-    """Choose what goes: until the store holds `keep_bytes`, and whatever was not used for `older_than_s` seconds."""
+    """Choose what to remove: results until `keep_bytes` are left, and those not used for `older_than_s` seconds."""
     now = time.time()
     entries = {entry.key: entry for entry in _entries(look)}
     needed = _needed(look, entries)
@@ -77,7 +77,7 @@ def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Remo
 
 
 def remove(look: Look, chosen: Removal) -> None:
-    """Do it. For the lock's holder."""
+    """Remove what `plan` chose. The caller holds the lock."""
     for entry, _ in chosen.entries:
         look.store.remove(entry.key)
     for path, _ in chosen.folders:
@@ -103,7 +103,7 @@ def _entries(look: Look) -> list[Entry]:
 
 def _needed(look: Look, entries: dict[str, Entry]) -> set[str]:
     """The keys that links name, and those of what these were made from."""
-    makers: dict[str, list[Entry]] = {}  # digest of an output -> results that have it, the last used first
+    makers: dict[str, list[Entry]] = {}  # digest of an output -> results that have it, the most recently used first
     for entry in sorted(entries.values(), key=lambda each: -each.used_s):
         for output in (*(entry.receipt or {}).get("outputs", ()), ""):
             digest = digest_in(entry.receipt, output)
@@ -130,8 +130,8 @@ def _needed(look: Look, entries: dict[str, Entry]) -> set[str]:
 
 
 def _scratch(look: Look) -> list[tuple[str, float, int]]:
-    """(path, last change, bytes) of what stopped stages keep to resume from but under today's keys, and of the
-    folders in which stages ran that are no longer declared.
+    """(path, last change, bytes) of each {partial} that no stage would resume from now, and of the run folders of
+    stages that are no longer declared.
     """
     found = []
     resumable = [(stage, look.state(stage).components) for stage in look.plan.stages.values() if stage.resumable]

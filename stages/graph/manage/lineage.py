@@ -5,7 +5,7 @@
 --params: {"params": {"edges": {STAGE: {INPUT: [STAGE, OUTPUT]}}}}, which stage's output each input is.
 Writes OUT/provenance.json  what equal builds share: no path of this machine, clock, duration or host
        OUT/timings.json     what they do not: when each stage ran, how long, on what
-A stage's own command: it needs errors, read.digest and keep.receipt of this package, and no doit.
+Runs as the command of a stage: it needs errors, declare.names, read.digest and keep.receipt of this package, no doit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def merge(receipts: Mapping[str, Receipt], edges: Edges) -> dict[str, Any]:
     """One map of how these results were made.
 
     Raises ValueError for a receipt that is not what its key says, and where an input is not what the stage that it
-    comes from has now: such receipts tell of no one build.
+    comes from has now: such receipts do not belong to one build.
     """
     for name, receipt in receipts.items():
         if receipt["stage"] != name or not belongs(receipt):
@@ -77,12 +77,12 @@ def _entry(name: str, receipts: Mapping[str, Receipt], edges: Edges) -> dict[str
 
 
 def _files(paths: Mapping[str, str]) -> list[dict[str, str]]:
-    """Files from outside, without their place."""
+    """External files, without their folders."""
     return [{"name": _placeless(path), "digest": digest} for path, digest in sorted(paths.items())]
 
 
 def _accepted(accepted: Mapping[str, Any]) -> dict[str, Any]:
-    """What a person vouched for. An outside file's difference is named GROUP: PATH."""
+    """What a person vouched for. The difference of an external file is named GROUP: PATH."""
     told = dict(accepted)
     if "differences" in told:
         told["differences"] = [
@@ -94,7 +94,7 @@ def _accepted(accepted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _placeless(path: str) -> str:
-    """Where a file lies on this machine is nobody's business."""
+    """Only the name of an absolute path: where a file lies on this machine is not published."""
     return os.path.basename(path) if os.path.isabs(path) else path
 
 

@@ -1,7 +1,7 @@
 """`doit inspect`: an artifact in, the chain of results that made it out, back to the sources.
 
-An artifact is found by its place in a store, or anywhere else by its digest among the stores' receipts. A bundle from
-elsewhere that no store knows tells its chain by the provenance.json in it.
+An artifact is found by its place in a store, or anywhere else by its digest among the stores' receipts. For a bundle
+that no store knows, the chain is read from the provenance.json in it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Origin:
 
 @dataclass
 class Step:
-    """One stage of a chain. Fields that only a receipt has are None in a chain that a provenance.json tells."""
+    """One stage of a chain. Fields that only a receipt has are None in a chain read from a provenance.json."""
 
     stage: str
     key: str
     about: dict[str, Any]  # command, inputs, sources, external, params, tools, environment, outputs, perhaps accepted
     needs: dict[str, str] = field(default_factory=dict)  # input -> key of the step that it came from, where known
     run: dict[str, Any] | None = None  # started (seconds since 1970), duration_s, host
-    changed: list[str] | None = None  # sources and outside files that differ today; None where that cannot be told
+    changed: list[str] | None = None  # sources and external files that differ now; None where that is not known
     log: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -80,10 +80,10 @@ def inspect(look: Look, name: str) -> Origin:
                 if output is not None:
                     what = f"a copy of {output or 'all'} of {receipt['stage']}"
                     return Origin(what, _chain(look, stores, receipt))
-    told = _told(path)
-    if told is None:
+    found = _from_provenance(path)
+    if found is None:
         raise GraphError(f"{name} (SHA-256 {digest}) is nothing that a result in {look.store.path} holds")
-    return told
+    return found
 
 
 # ── Finding the receipt ──
@@ -127,11 +127,11 @@ def _same_part(path: str, digest: str, store: Store, receipt: Receipt) -> str | 
     return None
 
 
-# ── The chain by receipts ──
+# ── The chain from receipts ──
 
 
 def _chain(look: Look, stores: list[Store], receipt: Receipt) -> list[Step]:
-    """The step that a receipt tells of and, once each, all that it needs."""
+    """The step of a receipt and, once each, all that it needs."""
     steps: dict[str, Step] = {}
     waiting = [receipt]
     while waiting:
@@ -181,7 +181,7 @@ def _step(look: Look, stores: list[Store], receipt: Receipt) -> Step:
 
 
 def _changed(look: Look, receipt: Receipt) -> list[str] | None:
-    """The sources and outside files of a receipt that are others today; None if today has no such stage."""
+    """The sources and external files of a receipt that differ now; None if there is no such stage any more."""
     stage = look.plan.stages.get(receipt["stage"])
     if stage is None:
         return None
@@ -189,23 +189,23 @@ def _changed(look: Look, receipt: Receipt) -> list[str] | None:
     try:
         now = {name: digests.key for name, digests in expand(stage.sources, look.new_view()).items()}
         now |= {path: digest for paths in look.external(stage).values() for path, digest in paths.items()}
-    except GraphError:  # one is gone; compare as if all were, rather than not at all
+    except GraphError:  # one is gone: show all as changed, rather than nothing
         pass
     made_from = receipt["components"]
     then = {**made_from["sources"], **{p: d for paths in made_from["external"].values() for p, d in paths.items()}}
     return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
 
-# ── The chain by a provenance.json ──
+# ── The chain from a provenance.json ──
 
 
-def _told(path: str) -> Origin | None:
-    """The chain that a provenance.json tells, be it `path` itself or in the folder `path`."""
+def _from_provenance(path: str) -> Origin | None:
+    """The chain in a provenance.json: `path` itself, or the one in the folder `path`. None where there is none."""
     file = f"{path}/{PROVENANCE}" if os.path.isdir(path) else path
     try:
         with open(file, encoding="utf-8") as opened:
             stages = json.load(opened)["stages"]
-        steps = [_step_told(name, stages) for name in _outermost_first(stages)]
+        steps = [_provenance_step(name, stages) for name in _outermost_first(stages)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     what = "a file that no store here knows; its chain as it tells it itself"
@@ -219,7 +219,7 @@ def _told(path: str) -> Origin | None:
     return Origin(what, steps)
 
 
-def _step_told(name: str, stages: Mapping[str, Any]) -> Step:
+def _provenance_step(name: str, stages: Mapping[str, Any]) -> Step:
     """Raises KeyError, TypeError or ValueError for what merge() does not write."""
     entry = stages[name]
     about = {what: dict(entry[what]) for what in ("inputs", "sources", "params", "tools", "environment", "outputs")}

@@ -1,6 +1,6 @@
-"""push and pull: the results of stages to a remote store, and from it.
+"""push and pull: copy the results of stages to a remote store, and from one.
 
-Keys downstream are known only once what is upstream is known, so both walk the graph in its order.
+The key of a stage is known only once its inputs are, so both walk the graph in its order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Say = Callable[[str, str], None]  # (state of a stage, the stage and what there 
 
 
 @dataclass
-class Sum:
+class Totals:
     """What a push or a pull did."""
 
     moved: int = 0
@@ -25,12 +25,12 @@ class Sum:
     missing: int = 0
 
 
-def push(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
+def push(look: Look, remote: Remote, names: Collection[str], say: Say) -> Totals:
     """Send the linked results of the named stages and of all that they need; every stage if none is named.
 
     Stops where the remote cannot be written: `remote.trouble` then says why.
     """
-    done = Sum()
+    done = Totals()
     for name in look.plan.chain(names):
         key = look.linked_receipt(look.plan.stages[name])[0]
         if key is None or look.store.good(key) is None:
@@ -48,12 +48,12 @@ def push(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
     return done
 
 
-def pull(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
+def pull(look: Look, remote: Remote, names: Collection[str], say: Say) -> Totals:
     """Link what the graph would otherwise build, from the store or the remote, as far as keys can be known.
 
     Stops where the remote cannot be read: `remote.trouble` then says why.
     """
-    done = Sum()
+    done = Totals()
     for name in look.plan.chain(names):
         stage = look.plan.stages[name]
         state = look.state(stage)
@@ -89,7 +89,7 @@ def pull(look: Look, remote: Remote, names: Collection[str], say: Say) -> Sum:
 
 
 def _unknown(look: Look, name: str) -> str:
-    """Why the key of a stage cannot be told."""
+    """Why the key of a stage is not known."""
     stage = look.plan.stages[name]
     state = look.state(stage)
     lacking = sorted({stage.inputs[name].stage for name, each in look.inputs(stage).items() if each.digest is None})

@@ -1,11 +1,11 @@
 """`doit verify`: whether each linked result is what its receipt says, was made from what is there today, comes out
 the same when it is built again, and is what the team agreed on (artifacts.py).
 
-Every byte is read: the stat cache is emptied first, so a file that changed with its times and size kept is found. The
-cache that this leaves behind is true, so the next run makes such a result again.
+Every byte is read: the stat cache is emptied first, so a file that changed while its times and size did not is found.
+The new cache holds the true digests, so the next run makes such a result again.
 
-A result that was verified against old sources would say nothing about the project, so a stale one fails, with the
-word to type. What was never built fails only where it was asked for, or where something built needs it.
+A stale result fails, since checking it says nothing about the current sources; the message says what to type. What was
+never built fails only where it was asked for, or where something built needs it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Verdict:
     stage: str
     result: str  # VERIFIED, CORRUPT, STALE or NOT_BUILT
     reasons: list[Reason] = field(default_factory=list)
-    required: bool = True  # whether its not being built is a failure
+    required: bool = True  # whether it is a failure that it was not built
     accepted: bool = False  # a person vouched for it: `doit accept`
     rebuilt: str | None = None  # IDENTICAL, DIFFERS, MOVED, or NOT_REBUILT and why; None if that was not asked
     differences: list[Difference] = field(default_factory=list)  # linked → built again
@@ -106,9 +106,9 @@ def _contradictions(stage: Stage, key: str, receipt: Receipt) -> Iterable[tuple[
 
 
 def compare_with_lock(look: Look, verdicts: Collection[Verdict], lock: ArtifactsLock, update: bool) -> None:
-    """Say of each verified result whether it is what the lock says, or make the lock say what it is.
+    """Compare each verified result with its entry in the lock, or update that entry.
 
-    What is accepted or differs from run to run, and what is made from such, has no place in a lock.
+    Results that are accepted or differ from run to run, and those made from them, have no entry.
     """
     sound = {verdict.stage: verdict for verdict in verdicts if verdict.result == VERIFIED}
     made = recipes_of(look, sound)
@@ -172,7 +172,7 @@ def compare_with_rebuilt(look: Look, verdicts: Collection[Verdict], other: Look,
 
 
 def seed_accepted(look: Look, other: Look, names: Collection[str]) -> None:
-    """Link the accepted results in the other build folder as they are: what is made from them is made from these."""
+    """Link the accepted results in the other build folder as they are, for the stages that are made from them."""
     for name in names:
         stage = look.plan.stages[name]
         key, receipt = look.linked_receipt(stage)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..errors import GraphError
 
 BYTECODE = "__pycache__"
-FOREIGN = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # left by whoever looks into a folder with a mouse
+FOREIGN = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # left by file managers
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -35,7 +35,7 @@ def bytes_digest(data: bytes) -> str:
 
 
 def file_digest(path: str) -> str:
-    """SHA-256 of a file as it is now: no stat cache has a say. Raises OSError if it cannot be read."""
+    """SHA-256 of a file, read now: the stat cache is not used. Raises OSError if it cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -62,15 +62,14 @@ def is_executable(st: os.stat_result) -> bool:
 
 
 def with_mode(digest: str, st: os.stat_result) -> str:
-    """What stands in a key for a file that a command may execute: its content, and that it may be executed."""
+    """What stands for a file in a key: its content digest, and whether it is executable."""
     return f"{digest} executable" if is_executable(st) else digest
 
 
 def walk(folder: str) -> Iterator[Found]:
     """Every file below `folder`, depth first, sorted by name in each folder; one stat a file.
 
-    Without Python's bytecode, which whoever imports a module from a result may leave beside it, and without what
-    file managers leave.
+    Skips Python's bytecode, which importing a module from a result leaves there, and the files of file managers.
 
     Raises GraphError at a symbolic link, a socket or the like (its content would not be covered), OSError where
     `folder` cannot be read.

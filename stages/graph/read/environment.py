@@ -1,8 +1,8 @@
-"""The environment of a command: what the stage declares, what makes runs alike, and what only says how to reach
-things.
+"""The environment of a command: what the stage declares, constants that make runs alike, and what says where things
+are.
 
-In: os.environ and a stage's `env` and `set_env`. Out: the child's whole environment. A variable outside these lists
-never reaches a command, so a result cannot depend on it unseen.
+In: os.environ and a stage's `env` and `set_env`. Out: the child's whole environment. No other variable reaches a
+command, so no result can depend on one unnoticed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ALWAYS = {
     "PYTHONUNBUFFERED": "1",
 }
 
-# How to find programs, devices, homes, proxies, certificates and registries. What these give is pinned elsewhere, by
-# versions and lock files.
+# Where programs, devices, homes, proxies, certificates and registries are. Versions and lock files pin what is found
+# there.
 PASSED = (
     r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|XDG_\w+"
     r"|LD_LIBRARY_PATH|DYLD_\w+|SDKROOT|DEVELOPER_DIR|CUDA_VISIBLE_DEVICES|HIP_VISIBLE_DEVICES"
@@ -36,7 +36,7 @@ PASSED = (
 def child_environment(
     env: Sequence[str], set_env: Mapping[str, str], path: Sequence[str], pythonpath: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The environment of one command. `path` goes before PATH; `set_env` has the last word."""
+    """The environment of one command. `path` goes before PATH; `set_env` overrides the rest."""
     child = {name: value for name, value in os.environ.items() if re.fullmatch(PASSED, name) or name in env}
     child.update(ALWAYS)
     child["PATH"] = os.pathsep.join([*path, child.get("PATH", os.defpath)])

@@ -1,7 +1,7 @@
 """Sources: declarations and a `View` of the tree in, every file with its digests out.
 
-What enters the key is the content and whether it may be executed; for Python it is the syntax tree. The snapshot always
-gets the real file.
+The content and the executable bit enter the key; of a Python source its syntax tree does. The snapshot always gets the
+real file.
 """
 
 from __future__ import annotations

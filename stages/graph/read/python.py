@@ -60,8 +60,8 @@ def closure(modules: Sequence[str], view: View) -> list[str]:
 def parsed(view: View, name: str) -> tuple[str, list[tuple[int, str, str]]]:
     """(digest of the syntax tree, imports) of a Python source, kept by content.
 
-    An import is (level, module, attribute). A file that does not parse counts by its bytes and imports nothing: its
-    command will say so.
+    An import is (level, module, attribute). A file that does not parse is compared by its bytes and imports nothing:
+    the command reports the error.
     """
     content = view.digest(name)
     known = view.cache.parsed(content)
@@ -87,7 +87,7 @@ def _parse(data: bytes) -> list[Any]:
             imports.update((0, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imports.update((node.level, node.module or "", alias.name) for alias in node.names)
-        elif isinstance(node, ast.JoinedStr):  # 3.12 alone ends a format with an empty text
+        elif isinstance(node, ast.JoinedStr):  # only 3.12 adds an empty string at the end of a format
             node.values = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None

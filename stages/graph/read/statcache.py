@@ -1,16 +1,15 @@
-"""The stat cache: a path in, the digest of its content out, read again only when its stat says that it may have
-moved.
+"""The stat cache: a path in, the digest of its content out; the file is read again only when its stat has changed.
 
 An entry holds size, mtime, ctime and inode as they were when the file was hashed, and the clock at that moment. It
-is believed only if all four still match and the file had settled: a file changed in the same tick of the clock in
-which it was hashed may change once more without a new timestamp (git calls these racily clean). What is hashed
-again with equal content just refreshes its entry, so a `touch` costs one reading, not one at every start.
+is trusted only if all four still match and the file had settled: a file that changed in the clock tick in which it
+was hashed may change once more without a new timestamp (git calls these racily clean). Hashing equal content again
+refreshes the entry, so a `touch` costs one read, not one at every start.
 
-What is worth remembering of a receipt is kept by the same rule: a no-op would spend most of its time on opening and
-parsing those (a third, with 1,000 stages).
+Summaries of receipts are kept by the same rule: opening and parsing receipts took a third of a no-op with 1,000
+stages.
 
-Kept in one JSON file, loaded and saved once a run, by rename. A corrupt or lost file costs time only. With `-n` several
-threads use one cache: whatever changes a table or goes through it holds the lock, a single look-up needs none.
+Kept in one JSON file, loaded once a run and saved by rename. A corrupt or lost file costs time only. With `-n` several
+threads share the cache: changing or iterating over a table takes the lock, a single lookup does not.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ VERSION = 6  # raised when an entry, or the summary of a receipt, changes its fo
 FINE_TICK_NS = 20_000_000  # Linux stamps files at its timer tick, 4 to 10 ms
 COARSE_TICK_NS = 2_000_000_000  # FAT and old file systems: two seconds
 MAX_PARSED = 4_000  # parsed sources that are kept
-PARSER = f"{sys.version_info.major}.{sys.version_info.minor}"  # what one Python cannot parse the next one may
+PARSER = f"{sys.version_info.major}.{sys.version_info.minor}"  # the next version may parse what this one cannot
 
 TABLES = (
     "files",  # path -> [size, mtime_ns, ctime_ns, inode, hashed_at_ns, digest]
@@ -69,7 +68,7 @@ class StatCache:
         return self._hash(path)
 
     def _hash(self, path: str) -> str:
-        """Read the file; remember the digest if the file did not move meanwhile."""
+        """Read the file; remember the digest if the file did not change meanwhile."""
         import hashlib
 
         with open(path, "rb") as file:
@@ -82,7 +81,7 @@ class StatCache:
         return digest
 
     def parsed(self, content: str) -> Any:
-        """What `remember_parsed` was told about a source of this content digest, or None."""
+        """What `remember_parsed` kept for a source with this content digest, or None."""
         return self._parsed.get(content)
 
     def remember_parsed(self, content: str, found: Any) -> None:
@@ -107,7 +106,7 @@ class StatCache:
         self._keep(self._patterns, patterns, regex)
 
     def receipt(self, path: str) -> Any:
-        """What `remember_receipt` was told about the file at `path`; None if it may have changed since."""
+        """What `remember_receipt` kept for the file at `path`; None if it may have changed since."""
         entry = self._receipts.get(path)
         try:
             if entry is not None and entry[:4] == stamp(os.stat(path)) and settled(entry):
@@ -117,9 +116,7 @@ class StatCache:
         return None
 
     def remember_receipt(self, path: str, st: os.stat_result, read_at_ns: int, summary: Any) -> None:
-        """Keep what is worth knowing of a receipt that was read at `read_at_ns`, and whose stat was `st` before and
-        after.
-        """
+        """Keep the summary of a receipt that was read at `read_at_ns` and whose stat was `st` before and after."""
         self._keep(self._receipts, path, [*stamp(st), read_at_ns, summary])
 
     def _keep(self, table: dict[str, Any], name: str, value: Any) -> None:
@@ -135,7 +132,7 @@ class StatCache:
                 self.dirty = True
 
     def forget_all(self) -> None:
-        """Drop all that was believed by the stat of a file: digests and versions of tools."""
+        """Drop what rests on the stats of files: digests and versions of tools."""
         with self._lock:
             self._files.clear()
             self._tools.clear()
@@ -149,8 +146,8 @@ class StatCache:
                 self.dirty = True
 
     def save(self, every_s: float = 0.0) -> None:
-        """Write the cache if anything changed and the last time is `every_s` ago: all of it after each of many stages
-        would grow with the square of their number. A cache that cannot be written (a full disk) is not an error.
+        """Write the cache if anything changed and the last save was `every_s` ago: saving after every stage would
+        take time with the square of their number. A cache that cannot be written (a full disk) is not an error.
         """
         if not self.dirty or time.monotonic() < self._saved_s + every_s:
             return

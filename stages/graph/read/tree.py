@@ -1,4 +1,4 @@
-"""The tree of the project as one look at it found it: stats, listings and globs, each asked for once."""
+"""The project's files at one moment: stats, listings and globs, each read once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ LINK = "\0"  # ends the name of a link to a folder
 
 
 class View:
-    """The tree as one look at it found it: stats and listings are asked for once. Make a new one whenever time has
-    passed.
-    """
+    """The tree at one moment: every stat and listing is read once. Make a new view to see changes."""
 
     def __init__(self, root: str, cache: StatCache) -> None:
         self.root = root
@@ -67,7 +65,7 @@ class View:
         return found
 
     def moved(self) -> bool:
-        """Whether anything that was asked for has another answer now."""
+        """Whether anything that this view has read is different now."""
         now = View(self.root, self.cache)
         try:
             return (
@@ -89,7 +87,7 @@ class View:
         found = self._matchers.get(patterns)
         if found is None:
             text = self.cache.pattern("\n".join(patterns))
-            if text is None:  # pathspec takes 20 ms to import: what it makes of a pattern is remembered
+            if text is None:  # importing pathspec takes 20 ms, so its regular expressions are cached
                 from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
 
                 regexes = (GitIgnoreBasicPattern.pattern_to_regex(pattern)[0] for pattern in patterns)

@@ -2,8 +2,8 @@
 not change.
 
 `rustc -vV` takes 14 ms, `npm -v` 107: too long for a no-op. Under rustup every tool is one small proxy that an
-update leaves alone, so there the toolchains' own files are watched too. What other version managers put on PATH is
-asked each time: a script, or a link to a program of another name, may start something else tomorrow.
+update leaves alone, so there the toolchains' own files are watched too. The shims of other version managers (scripts,
+or links to a program of another name) are asked each time, since they may start something else tomorrow.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def version(tool: Tool, cwd: str, path: Sequence[str], cache: StatCache) -> str 
 
 
 def which(program: str, path: Sequence[str]) -> str | None:
-    """The file that `program` runs, by `path` and then PATH; links are not resolved (a proxy looks at its own name)."""
+    """The file that `program` runs, by `path` and then PATH. Links are not resolved: rustup goes by their name."""
     if "/" in program:
         return program if os.access(program, os.X_OK) else None
     for folder in [*path, *os.environ.get("PATH", os.defpath).split(os.pathsep)]:

@@ -21,7 +21,7 @@ CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child")
 VARIABLE = "STAGE_AUDIT"
 SHOWN = 5  # violations that a message names
 
-# Outside of the project: the system's, which tools' versions stand for. Homes and data disks are not among them.
+# Outside of the project: system files, which the versions of tools stand for. No homes and no data disks.
 SYSTEM = (
     *("/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/nix", "/opt", "/proc", "/run", "/sbin", "/snap", "/sys"),
     *("/usr", "/var", "/Applications", "/Library", "/System", "/private/etc", "/private/var"),
@@ -95,7 +95,7 @@ def _rules(
     for name, output in stage.inputs.items():
         if output.path:
             yield "read", values[f"in.{name}"]
-        else:  # all that it makes, and not the receipt beside it, which tells of times
+        else:  # its outputs, not the receipt beside them, which holds times
             yield "only", values[f"in.{name}"]
             made = look.plan.stages[output.stage]
             for path in set(made.outputs) - set(made.volatile):
@@ -116,7 +116,7 @@ def _line(look: Look, snapshot: str, found: Violation) -> str:
     done = {"read": "read", "list": "listed the folder", "write": "changed"}[found.what]
     name = found.path.removeprefix(os.path.realpath(look.plan.root) + "/")
     store = os.path.realpath(look.store.path) + "/"
-    if found.path.startswith(store):  # a digest says nothing: whose result is it?
+    if found.path.startswith(store):  # name the stage, not a digest
         key, _, inside = found.path.removeprefix(store).partition("/")
         receipt = look.store.receipt(key)
         name = f"{inside} of stage {receipt['stage']}" if receipt else name

@@ -28,7 +28,7 @@ from . import audit, disk, snapshot
 from .session import Session
 from .setup import ensure
 
-SAVE_EVERY_S = 2.0  # a kill may cost the digests of so many seconds; the end of a run saves all
+SAVE_EVERY_S = 2.0  # a kill loses the digests of at most so many seconds; the end of a run saves all
 BUILT, FROM_STORE = "built", "from the store"
 
 
@@ -91,7 +91,7 @@ class _Build:
         return found
 
     def _origins(self) -> dict[str, dict[str, str | None]]:
-        """Where each input came from, this time: under another key upstream may make the same."""
+        """Which result each input came from this time: results of different keys may be equal."""
         return {
             name: {"stage": output.stage, "output": output.path, "key": self.inputs[name].key}
             for name, output in self.stage.inputs.items()
@@ -105,7 +105,7 @@ class _Build:
         return state
 
     def _reuse(self, state: State) -> bool:
-        """Link a whole result of this key, if the store has one, or another that it may be had from."""
+        """Link an intact result of this key, if the store, the shared or the remote store has one; returns whether."""
         found = None if self.session.always else self.look.reusable(self.stage, state)
         if found is not None:
             where, receipt = found
@@ -170,7 +170,7 @@ class _Build:
                 os.rmdir(partial)
 
     def _share(self, key: str) -> None:
-        """Copy the result to the remote or the shared store. That this does not work is worth a line, not a failure."""
+        """Copy the result to the remote and the shared store. Where that fails, one line says so; the build goes on."""
         if self.session.remote is not None:
             self.session.remote.send(key, self.store)
         shared = self.look.shared
@@ -224,7 +224,7 @@ class _Build:
         }
 
     def _check_unmoved(self, state: State, sources: Expansion) -> None:
-        """Refuse to publish if anything that the key names moved while the command ran."""
+        """Raises StageFailed if anything that the key covers changed while the command ran."""
         assert state.components is not None
         moved = snapshot.changed(sources, self.snapshot, self.look.cache)
         if moved:

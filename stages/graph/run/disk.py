@@ -1,4 +1,4 @@
-"""A full disk: an operating-system error or a command's last words in, the sentence that says what to do out."""
+"""A full disk: an operating-system error or a command's last lines in, a sentence that says what to do out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ALMOST_FULL_BYTES = 1 << 20  # a command that failed with less than this left mo
 
 
 def described(error: Exception, build: str) -> str:
-    """The error as text; where there is no room, with which file system that is and what to do. `build`: where the
-    engine writes, for errors that name no file.
+    """The error as text; for a full disk, with the file system and what to do. `build`: where the engine writes, for
+    errors that name no file.
     """
     if not isinstance(error, OSError) or error.errno not in FULL:
         return str(error)

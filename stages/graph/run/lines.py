@@ -1,7 +1,7 @@
 """The lines of a command's output: bytes in, finished lines and the newest text out.
 
-A progress bar writes its line again after a carriage return, and one of several lines after moving the cursor up. A
-log holds such a line once, in its last state, as long as it lies no further up than ROWS.
+A progress bar rewrites its line after a carriage return; a bar of several lines moves the cursor up first. A log holds
+such a line once, in its last state, if it is at most ROWS lines up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
-ROWS = 48  # how many lines of a terminal may still be written again
+ROWS = 48  # how many of the last lines a command may still rewrite
 ERASED = "\x1b[2K"  # the whole line
 _BACK = re.compile(r"[^\b]\x08")
 _PIECES = re.compile(r"(\n|\x1b\[\d*A)")
@@ -24,7 +24,7 @@ class Lines:
     def __init__(self, rewrites: bool) -> None:
         """`rewrites`: the command has a terminal and may move the cursor up. Without one a line is final at once."""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._held: list[str] = []  # lines that may still be written again
+        self._held: list[str] = []  # lines that may still be rewritten
         self._open = ""  # what came after the last newline
         self._rows = ROWS if rewrites else 0
 
@@ -58,7 +58,7 @@ class Lines:
 
 
 def _shown(line: str) -> str:
-    """What is left of a line to see: its last state, without colours."""
+    """What remains visible of a line: its last state, without colours."""
     text = _PARTIAL.sub("", _ESCAPES.sub("", line.rpartition(ERASED)[2]))
     states = _BACK.sub("", text).split("\r")
     return next((state.rstrip() for state in reversed(states) if state.strip()), "")

@@ -30,7 +30,7 @@ class Processes:
         """`stopping`: whether new commands are refused."""
         self.grace_s = grace_s
         self._stopping = stopping
-        self._guard = threading.RLock()  # a signal handler may ask while its thread holds it
+        self._guard = threading.RLock()  # a signal handler may take it while its own thread holds it
         self._running: dict[subprocess.Popen[bytes], int | None] = {}  # supervisor -> our end of its pipe, until closed
 
     def run(
@@ -88,7 +88,7 @@ class Processes:
             supervisor.wait()
 
     def hurry(self) -> None:
-        """Asked to stop once more: no grace for what still runs."""
+        """A second request to stop: what still runs gets no grace."""
         with self._guard:
             running = list(self._running)
         for supervisor in running:

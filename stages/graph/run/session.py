@@ -31,7 +31,7 @@ class Session:
         self.report: Report | None = None
         self.setup_guards: dict[str, threading.Lock] = {}  # Setup.exclusive -> held while one is installed
         self._remote_url = remote
-        self._guard = threading.Lock()  # of what is made when it is first asked for, by whichever thread does
+        self._guard = threading.Lock()  # of what is made on first use, by whichever thread comes first
         self._processes: Processes | None = None
         self._remote: list[Remote | None] = []
 
@@ -47,7 +47,7 @@ class Session:
 
     @property
     def remote(self) -> Remote | None:
-        """The remote store of this run, if there is one. One for all threads: what is down is left alone by all."""
+        """The remote store of this run, if there is one. Threads share it, so all stop using one that is down."""
         with self._guard:
             if not self._remote:
                 url = self._remote_url()
@@ -65,7 +65,7 @@ class Session:
             self._processes.stop_all()
 
     def remote_at(self, url: str) -> Remote:
-        """The remote store at a URL; what it has to say goes to the report."""
+        """The remote store at a URL; its messages go to the report."""
         from ..keep.remote import Remote  # only what really runs pays for it
 
         def note(text: str) -> None:

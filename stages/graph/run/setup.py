@@ -1,7 +1,7 @@
 """Installing a setup: a `Setup` that is not ready in, a ready one out.
 
-Its commands run as those of stages do: under the supervisor, so that nothing of them outlives the run; with a log,
-build/run/setup-NAME/log.txt; and with a terminal where we have one. But they get our whole environment, for what they
+Its commands run as those of stages do: under the supervisor, so that no process outlives the run; with a log,
+build/run/setup-NAME/log.txt; and with a terminal where we have one. They get our whole environment, since what they
 make enters no key.
 """
 
@@ -25,7 +25,7 @@ INSTALLED = "installed"
 
 def ensure(session: Session, setup: Setup, background: bool = False) -> bool:
     """Install a setup unless it is ready; returns whether it had to be. Setups that share a folder wait for each
-    other, in this run and in those of other build folders. background: beside what matters more.
+    other, in this run and in those of other build folders. background: yields the processor to other stages.
 
     Raises StageFailed with the installer's message, and the last lines of the command that failed.
     """
@@ -61,14 +61,14 @@ def ensure(session: Session, setup: Setup, background: bool = False) -> bool:
 
 @contextlib.contextmanager
 def _alone(session: Session, setup: Setup) -> Iterator[None]:
-    """Hold a kernel lock that belongs to what is installed: two build folders may share one .venv.
+    """Hold a kernel lock for the place of installation: two build folders may share one .venv.
 
     Raises StageFailed where the run is stopped while it waits.
     """
     folder = f"{session.plan.root}/{setup.exclusive}"
     if os.path.isdir(folder):
         path = f"{folder}/.install-lock"
-    else:  # something of the machine's, such as apt
+    else:  # shared by the whole machine, such as apt
         path = f"{tempfile.gettempdir()}/install-{setup.exclusive.replace('/', '-')}.lock"
     fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:

@@ -2,9 +2,8 @@
 is harmless.
 
 In: an expansion of the live tree. Out: the same files below the snapshot folder, and the expansion that was really
-copied. Only content that differs is written, with fresh times (cargo and make trust times). Everything else there
-goes before the command runs: what an earlier run left would reach the next one. Only the folders in which build
-tools keep what makes them quick stay.
+copied. Only content that differs is written, with fresh times (cargo and make trust times). What an earlier run left
+there is removed, or it would reach the next one; only the caches of build tools (KEPT) stay.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def take(
     """Copy the sources to `dest`; returns what was copied, as one consistent state of the tree. `seen`: what an earlier
     look found, which holds as long as nothing that it looked at has moved.
 
-    Raises GraphError where a source is missing, or the tree changes faster than it can be copied.
+    Raises GraphError where a source is missing, or the tree keeps changing while it is copied.
     """
     for _ in range(ATTEMPTS):
         if seen is None:
@@ -45,7 +44,7 @@ def take(
         if _sync(wanted, view.root, dest, cache) and not view.moved():
             return wanted
         seen = None
-    raise GraphError("the sources keep changing while they are copied; try again when they rest")
+    raise GraphError("the sources keep changing while they are copied; try again when nothing edits them")
 
 
 def changed(expansion: Expansion, dest: str, cache: StatCache) -> list[str]:
@@ -83,7 +82,7 @@ def _sync(wanted: Expansion, root: str, dest: str, cache: StatCache) -> bool:
 
 
 def _sweep(dest: str, wanted: Expansion) -> None:
-    """Remove what is no source, folders that hold none included."""
+    """Remove whatever is no source, and folders that hold none."""
     folders = {"", *(name[:at] for name in wanted for at, letter in enumerate(name) if letter == "/")}
     waiting = [""]
     while waiting:

@@ -4,9 +4,9 @@
 
 It ends with the command's exit status (128 + signal where one ended it, 127 where it cannot be started). When the
 pipe closes, because the run wants to stop or is dead, every process of the command gets SIGTERM and, after the
-grace, SIGKILL. So does what a command that has ended left running. Grandchildren that changed their session are
-found too: on Linux orphans become this program's children (PR_SET_CHILD_SUBREAPER), elsewhere the process group has
-to do.
+grace, SIGKILL. So does whatever a command leaves running when it ends. Grandchildren that changed their session are
+found too: on Linux orphans become this program's children (PR_SET_CHILD_SUBREAPER); elsewhere only the process group is
+known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 
-LEFT_OVER_S = 0.5  # what a command leaves behind may end by itself for so long
+LEFT_OVER_S = 0.5  # how long processes that a command leaves behind may take to end by themselves
 PR_SET_CHILD_SUBREAPER = 36
 # Of a background command: a quarter of a busy processor. At 19 it had one part in 70, and beside a compiler at work
 # the wasm tools were not done after a quarter of an hour.
@@ -36,7 +36,7 @@ def main() -> int:
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    stopping = [0]  # how often we were told: the second time there is no grace
+    stopping = [0]  # how many requests to stop came: the second allows no grace
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.__setitem__(0, stopping[0] + 1))
     pipe_open = True

@@ -1,6 +1,6 @@
 """Drawing a graph: nodes with their states in, text for the terminal or Mermaid out.
 
-Edges that follow from others are left out unless all are asked for. Equal graphs give equal bytes.
+Edges that others imply are left out unless all are asked for. Equal graphs give equal bytes.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _ASCII = str.maketrans(_LINES, " |||-'.|-`.|-+++")
 
 
 def edges_of(nodes: Sequence[Node], every: bool) -> dict[str, list[str]]:
-    """node -> the nodes that it is drawn behind."""
+    """node -> the nodes that it gets an edge from."""
     inputs = {node.name: list(dict.fromkeys(node.inputs)) for node in nodes}
     return inputs if every else reduced(inputs)
 
 
 def reduced(inputs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Without the edges that follow from others: a -> c where there is a -> b -> c."""
+    """Without the edges that others imply: no a -> c where there is a -> b -> c."""
     above: dict[str, set[str]] = {}
     for node, needed in inputs.items():
         above[node] = set(needed).union(*(above[each] for each in needed))
@@ -65,7 +65,7 @@ def as_text(nodes: Sequence[Node], every: bool = False, colour: bool = False, as
     last = {needed: name for name in inputs for needed in inputs[name]}
     lanes: list[str | None] = []  # what each lane comes from; None: free
     rows: list[str] = []
-    above: int | None = None  # the lane of an end in the row above: a mark right below it would look joined to it
+    above: int | None = None  # a lane that ended in the row above: a mark right below it would look joined
     for node in nodes:
         joined = {lanes.index(needed) for needed in inputs[node.name]}
         ending = {lane for lane in joined if last[str(lanes[lane])] == node.name}

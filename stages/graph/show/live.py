@@ -5,9 +5,9 @@
     ⠹ tokenizer  ━━━━━━━━━━────  12.3 s of about 15.0 s   merges 3100/4096
       to come: shards, train, export, web
 
-Commands get a terminal of their own, so the newest line of cargo's or tqdm's bar is what stands behind a stage. All
-of their output is in the log. rich is imported when the first stage starts: a run in which all is fresh never pays
-for it.
+Commands get a terminal of their own, so the newest line of cargo's or tqdm's progress bar is shown beside its stage.
+All of their output is in the log. rich is imported when the first stage starts: a run in which everything is fresh
+does not load it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ COLOURS = {
 SPINNER, BAR = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━─"
 ASCII_SPINNER, ASCII_BAR = "|/-\\", "#-"
 BAR_WIDTH = 14
-WIDE = 70  # columns: in a narrower terminal the bar and the usual time give their room to the rest
+WIDE = 70  # columns: a narrower terminal shows neither the bar nor the usual time
 REFRESH_HZ = 8
-CTRL_C = 3  # columns that stay free: the terminal writes ^C behind the last line, and in a full one it would wrap
+CTRL_C = 3  # columns left free: the terminal writes ^C after the last line, which would wrap a full one
 
 
 @dataclass
@@ -64,7 +64,7 @@ class LiveReport(Report):
         self._places: dict[str, int] = {}  # task -> its place in graph order
         self._running: dict[str, _Running] = {}
         self._to_come: list[str] = []
-        self._usual_s: float | None = None  # of the one that ends
+        self._usual_s: float | None = None  # of the task that is ending
         self._closed = False
         self._live: Live | None = None
         self._console: Console | None = None
@@ -115,7 +115,7 @@ class LiveReport(Report):
         super().skip_uptodate(task)
 
     def close(self) -> None:
-        """Take the live region away, for good: threads that are being stopped may still start something."""
+        """Remove the live region for good: threads that are being stopped may still start something."""
         with self._guard:
             self._closed = True
             self._hide()

@@ -46,7 +46,7 @@ def as_text(found: Origin, width: int = 120) -> str:
     for step in found.chain:
         if step.key not in needed:
             draw(step.key, "", "", "")
-    # The text may be anyone's: nothing in it may drive the terminal
+    # The text may come from a stranger's file: no control characters reach the terminal
     return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines)
 
 

@@ -23,14 +23,14 @@ class Report:
         self.quiet = quiet  # no output of commands, only their states
         self.failures: list[str] = []
         self.counts: dict[str, int] = {}
-        self.stopped = False  # a signal came: that stages end because of it is not worth a line each
+        self.stopped = False  # a signal came: stages that end because of it get no line
         self._started = time.monotonic()
         self._guard = threading.RLock()
 
     # ── Called by the engine ──
 
     def started(self, name: str, usual_s: float | None = None) -> None:
-        """A stage or setup is being brought up to date; last time that took `usual_s`."""
+        """A stage or setup is being brought up to date, which usually takes `usual_s`."""
 
     def line(self, name: str, line: str, newest: str) -> None:
         """A command wrote: a finished line ("" for none), and the newest text."""
@@ -61,9 +61,7 @@ class Report:
         """A task's state is about to be looked at."""
 
     def execute_task(self, task: Any) -> None:
-        """A task's actions are about to run. Stages tell the engine's part; others (an ordinary doit task) get a
-        line here.
-        """
+        """A task's actions are about to run. Stages call `started`; ordinary doit tasks get a line here."""
         if task.actions and not (task.meta or {}).get("graph"):
             self.state("running", task.name)
 
@@ -99,7 +97,7 @@ class Report:
         """A task's teardown is about to run."""
 
     def complete_run(self) -> None:
-        """All is done: the sum, then the failures, so that they are the last thing seen."""
+        """All is done: the totals, then the failures, so that they are the last thing seen."""
         self.close()
         done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counts.items()))
         if done:

@@ -13,7 +13,7 @@ from ..declare.stage import Stage
 from .report import duration
 from .terminal import coloured
 
-WIDE = 100  # columns: in a narrower terminal what a task makes gives its room to the sentence
+WIDE = 100  # columns: a narrower terminal does not show what a task makes
 SENTENCE = 24  # columns that a sentence needs beside the rest
 OTHERS = 15  # columns of the usual time and of the gaps
 
@@ -21,7 +21,7 @@ OTHERS = 15  # columns of the usual time and of the gaps
 def print_tasks(stream: TextIO, look: Look | None, tasks: Sequence[Any], states: Mapping[str, str] | None) -> None:
     """A row a doit task: name, state (where `states` has one for each stage), what it makes, usual time, sentence.
 
-    The sentence is wrapped; names, states and times are not. Where that leaves it no room it stands below.
+    The sentence is wrapped; names, states and times are not. Where that leaves no room for it, the sentence goes below.
     """
     from rich.console import Console
     from rich.padding import Padding

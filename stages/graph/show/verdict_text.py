@@ -12,7 +12,7 @@ SHOWN = 10  # differing files of a stage that are listed
 
 
 def as_text(verdicts: Collection[Verdict]) -> str:
-    """A table, one line a stage, with below it what is wrong; then the sum."""
+    """A table, one line a stage, with what is wrong below it; then the totals."""
     rows = [("stage", "result", "built again", artifacts.NAME)]
     rows += [(v.stage, _result(v), v.rebuilt or "", v.lock or "") for v in verdicts]
     shown = [column for column in range(4) if column < 2 or any(row[column] for row in rows[1:])]
@@ -42,7 +42,7 @@ def _details(verdict: Verdict) -> list[str]:
     if verdict.cause is not None:
         lines.append(f"its input {verdict.cause} came out different")
     if verdict.rebuilt == MOVED:
-        lines.append("its sources changed while it was built again; run again when they rest")
+        lines.append("its sources changed while it was built again; run again when nothing edits them")
     lines += [f"{artifacts.NAME} {Reason('output', *found).text()}" for found in verdict.locked]
     return lines
 

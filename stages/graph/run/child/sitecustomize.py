@@ -76,7 +76,7 @@ class Audit:
         self.noted: set[tuple[str, str]] = set()
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
-        """Called by Python at every audited event, most of which are none of ours."""
+        """Called by Python at every audited event, most of which do not concern files."""
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & WRITING
@@ -163,7 +163,7 @@ def _start() -> None:
             with open(rules, encoding="utf-8", errors="surrogateescape") as file:
                 audit = Audit(Rules(file.read().splitlines()))
         except OSError:
-            return  # a process that outlived its command: nobody asks any more
+            return  # the process outlived its command: its notes would not be read
         sys.addaudithook(audit)
 
 
