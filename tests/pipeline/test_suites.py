@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,8 @@ import pytest
 from stages import paths, suites, tools
 from stages.graph import Setup
 from stages.suites import Chosen
+
+pytest_plugins = ["pytester"]
 
 Seen = list[str]
 
@@ -80,15 +80,22 @@ def test_what_asks_for_an_adapter_is_a_gpu_test() -> None:
     assert asking and {name for name in asking if not name.startswith("gpu_")} == set()
 
 
-def test_pytest_knows_its_gpu_tests() -> None:
-    """All of the shaders', and of the parity tests those with the device `gpu`: no more, no fewer."""
-    words = ["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/shaders", "tests/parity"]
+def test_what_runs_on_a_device_is_a_gpu_test(pytester: pytest.Pytester) -> None:
+    """The shaders' tests, what has the device "gpu", and what is marked: by the hook of tests/conftest.py."""
+    hook = (paths.ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
+    pytester.makeconftest(hook.replace("if not WHEEL.is_dir():", "if False:"))
+    pytester.makepyprojecttoml((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    parametrized = "import pytest\n@pytest.mark.parametrize('device', ['cpu', 'gpu'])\ndef test_parity(device): pass\n"
+    marked = "import pytest\n@pytest.mark.gpu\ndef test_marked(): pass\n"
+    for name, text in {"a": parametrized, "b": marked, "shaders/c": "def test_kernel(): pass\n"}.items():
+        path = pytester.path / f"{name}_test.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
 
-    def collected(*more: str) -> list[str]:
-        done = subprocess.run([sys.executable, *words, *more], cwd=paths.ROOT, capture_output=True, text=True)
-        return [line for line in done.stdout.splitlines() if "::" in line]
+    def collected(*words: str) -> list[str]:
+        done = pytester.runpytest_inprocess("--collect-only", "-q", "-p", "no:xdist", *words)
+        return sorted(line.partition("::")[2] for line in done.outlines if "::" in line)
 
-    without = collected("-m", "not gpu")
-    assert len(without) > 50
-    assert [name for name in without if "shaders" in name or "gpu" in name.partition("[")[2]] == []
-    assert [name for name in collected("-m", "gpu") if "cpu" in name.partition("[")[2]] == []
+    assert collected("-m", "gpu") == ["test_kernel", "test_marked", "test_parity[gpu]"]
+    assert collected("-m", "not gpu") == ["test_parity[cpu]"]
+    assert collected("-m", "alone") == ["test_kernel"]
