@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from stages import paths, tools
-from stages.graph import Stage, python_sources
+from stages.graph import Stage, Tool, python_sources
 from stages.settings import Settings
 from training.config.local_files import local_files
 
@@ -21,6 +21,7 @@ def searched_folders(uris: Sequence[str]) -> list[str]:
 def stage(settings: Settings) -> Stage:
     """The stage `corpus` of one preset."""
     uris = [source["uri"] for source in settings.values["data.sources"]]
+    parquet = any(uri.lower().endswith(".parquet") for uri in uris)
     return Stage(
         name="corpus",
         doc="Fetch the documents, clean them to plain text and hold some out for validation.",
@@ -29,6 +30,8 @@ def stage(settings: Settings) -> Stage:
         sources=(python_sources("training.corpus"),),
         external={"documents": [path for uri in uris for path in local_files(uri, paths.ROOT)]},
         params=settings.section("data"),
+        tools=(Tool("pyarrow", version=tools.locked_version("pyarrow", "parquet")),) if parquet else (),
+        needs=(tools.PARQUET,) if parquet else (),
         scope=settings.preset,
         pythonpath=("{snapshot}",),
         reads=tools.PIP_READS,

@@ -19,6 +19,7 @@ from stages.graph import Graph, Setup, Stage
 SETUPS: tuple[Setup, ...] = (
     tools.TORCH,
     tools.TEST_PYTHON,
+    tools.PARQUET,
     tools.CARGO,
     wasm_target.WASM_TARGET,
     tools.WASM_TOOLS,

@@ -103,6 +103,8 @@ TEST_PYTHON = _lock_setup(
     "test", "What the tests compare with (HF tokenizers, transformers, wgpu-py) in .venv, by locks/test.txt."
 )
 
+PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for data.sources that end in .parquet.")
+
 
 def _bench_setup() -> Setup:
     lock, folder = paths.LOCKS / "bench.txt", paths.TOOLS / "bench"

@@ -24,6 +24,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")  # tab and line feed stay
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 
+_RECORD = re.compile(r"#\d{9}$")  # of one document among several in a file (training/records.py)
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
 _SPEAKER = re.compile(r"\*\*([^*]+?)[.:]?\*\*[.:]?")
 _DIRECTION = re.compile(
@@ -80,7 +81,7 @@ def _normal_parts(name: str, stream: Stream, nbytes: int) -> Iterator[str]:
 
 
 def _is_markdown(name: str) -> bool:
-    return name.lower().endswith(".md")
+    return _RECORD.sub("", name.lower()).endswith(".md")
 
 
 def _normal(text: str) -> str:

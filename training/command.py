@@ -131,10 +131,15 @@ def printable(line: str) -> str:
 
 def read_json(path: Path) -> Any:
     """The JSON of a file. Raises ValueError naming the file where it is not UTF-8 or JSON, or says a key twice."""
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """The JSON of a file or a line. Raises ValueError that begins with `where`."""
     try:
-        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_no_key_twice)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice)
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise ValueError(f"{where}: not JSON: {error}") from error
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,129 +1,159 @@
 """Sources in, cleaned documents out, split into training and validation text.
 
-Writes OUT/corpus/:  documents.json   a list of {"name", "split", "path", "nbytes", "sha256"}, sorted by name
-                     train/00000.txt  one document a file: UTF-8, NFC, LF (training/clean.py)
+Writes OUT/corpus/:  documents.jsonl   a line a document, sorted by name (training/documents.py)
+                     train/00000.txt   documents one after the other: UTF-8, NFC, LF (training/clean.py)
                      val/00000.txt
-A part of one document at a time is in memory.
+The texts may be larger than memory: a part of one at a time is there, and a few hundred bytes for each document.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import BinaryIO
 
-from training import command, sources
+from training import command, records, sources
 from training.clean import cleaned
 from training.config.data import Data
 from training.config.section import read
-from training.documents import SPLITS, Document
+from training.documents import LIST_NAME, SPLITS, Document, Portion
 from training.parts import PART_NBYTES
 from training.split import cut, held_out
 
+FILE_NBYTES = 1 << 30  # a file of a split is closed by the document that reaches this
 
-def build(data: Data, root: Path, out: Path) -> list[Document]:
-    """Fetch, clean and split all documents into the folder `out`, which must be empty. Returns them sorted by name.
+
+@dataclass(frozen=True)
+class _Staged:
+    """Where a text waits for its split."""
+
+    start: int
+    nbytes: int
+    sha256: bytes
+
+
+def build(data: Data, root: Path, out: Path) -> dict[str, tuple[int, int]]:
+    """Fetch, clean and split all documents into the folder `out`, which must be empty. Returns (documents, bytes) of
+    each split.
 
     root: what `file:` counts from. Raises ValueError, with the source's name, for anything that cannot be read or
     split.
     """
+    out.mkdir(parents=True, exist_ok=True)
     staged = out / "staged"
-    staged.mkdir(parents=True)
-    origin: dict[str, str] = {}  # document name -> URI
-    kept: dict[str, _Staged] = {}  # document name -> its text
-    seen: dict[str, str] = {}  # sha256 -> document name
+    with staged.open("w+b") as file:
+        kept = _stage(data, root, file)
+        if not kept:
+            raise ValueError(f"the corpus is empty: no text in {', '.join(source.uri for source in data.sources)}")
+        if len(kept) == 1 and not data.val_documents:
+            ((name, whole),) = kept.items()
+            split_of = {f"{name}#{split}": split for split in SPLITS}
+            kept = dict(zip(split_of, _cut(name, whole, file, data.val_fraction), strict=True))
+        else:
+            val = held_out(list(kept), data)
+            split_of = {name: "val" if name in val else "train" for name in kept}
+        counts = _write_splits(kept, split_of, file, out)
+    staged.unlink()
+    return counts
+
+
+def _stage(data: Data, root: Path, file: BinaryIO) -> dict[str, _Staged]:
+    """Every text, cleaned, one after the other into a file; returns where each is, by the document's name."""
+    origin: dict[str, str] = {}  # name of a file -> URI
+    kept: dict[str, _Staged] = {}
+    seen: dict[bytes, str] = {}  # sha256 -> document name
     for source in data.sources:
         for name, stream in sources.documents(source, root):
             if name in origin:
                 raise ValueError(f"{source.uri}: {name} is also in {origin[name]}; narrow one of the two globs")
             origin[name] = source.uri
             try:
-                text = _write(staged / str(len(origin)), cleaned(name, stream))
+                for document, part in records.documents(name, stream, data):
+                    text = _append(file, (each.encode() for each in cleaned(document, part)))
+                    if not text.nbytes:
+                        if document == name:
+                            command.say(f"{name}: left out, there is no text in it")
+                    elif text.sha256 in seen:  # a copy on the other side of the split would make that text known
+                        command.say(f"{document}: left out, its text is that of {seen[text.sha256]}")
+                        file.truncate(text.start)
+                    else:
+                        seen[text.sha256] = document
+                        kept[document] = text
             except ValueError as error:
                 raise ValueError(f"{source.uri}: {error}") from error
-            if not text.nbytes:
-                command.say(f"{name}: left out, there is no text in it")
-                continue
-            if text.sha256 in seen:  # a copy on the other side of the split would make the validation text known
-                command.say(f"{name}: left out, its text is that of {seen[text.sha256]}")
-                text.path.unlink()
-                continue
-            seen[text.sha256] = name
-            kept[name] = text
-    if not kept:
-        raise ValueError(f"the corpus is empty: no text in {', '.join(source.uri for source in data.sources)}")
-
-    if len(kept) == 1 and not data.val_documents:
-        ((name, whole),) = kept.items()
-        split_of = {f"{name}#{split}": split for split in SPLITS}
-        kept = dict(zip(split_of, _cut(name, whole, data.val_fraction), strict=True))
-    else:
-        val = held_out(list(kept), data)
-        split_of = {name: "val" if name in val else "train" for name in kept}
-
-    documents: list[Document] = []
-    counts = dict.fromkeys(SPLITS, 0)
-    for name, text in sorted(kept.items()):
-        split = split_of[name]
-        path = out / split / f"{counts[split]:05}.txt"
-        counts[split] += 1
-        path.parent.mkdir(exist_ok=True)
-        text.path.rename(path)
-        documents.append(Document(name, split, path.relative_to(out).as_posix(), text.nbytes, text.sha256))
-    shutil.rmtree(staged)
-    command.write_json(out / "documents.json", [vars(document) for document in documents])
-    return documents
+    return kept
 
 
-@dataclass(frozen=True)
-class _Staged:
-    """A text that waits for its split."""
-
-    path: Path
-    nbytes: int
-    sha256: str
-
-
-def _write(path: Path, texts: Iterable[str]) -> _Staged:
+def _append(file: BinaryIO, portions: Iterable[bytes]) -> _Staged:
+    start = file.seek(0, 2)
     digest, nbytes = hashlib.sha256(), 0
-    with path.open("wb") as file:
-        for text in texts:
-            encoded = text.encode()
-            nbytes += file.write(encoded)
-            digest.update(encoded)
-    return _Staged(path, nbytes, digest.hexdigest())
+    for portion in portions:
+        nbytes += file.write(portion)
+        digest.update(portion)
+    return _Staged(start, nbytes, digest.digest())
 
 
-def _cut(name: str, text: _Staged, fraction: float) -> Iterator[_Staged]:
-    """The two parts of a lone document."""
-    with text.path.open("rb") as file:
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
-            at = cut(name, mapped, fraction)
-        first = iter(lambda: file.read(min(PART_NBYTES, at - file.tell())), b"")
-        for split, portions in zip(SPLITS, (first, iter(lambda: file.read(PART_NBYTES), b"")), strict=True):
-            digest, nbytes = hashlib.sha256(), 0
-            path = text.path.with_name(split)
-            with path.open("wb") as part:
-                for portion in portions:
-                    nbytes += part.write(portion)
-                    digest.update(portion)
-            yield _Staged(path, nbytes, digest.hexdigest())
+def _cut(name: str, text: _Staged, file: BinaryIO, fraction: float) -> Iterator[_Staged]:
+    """The two parts of a lone document, which is all that the file holds."""
+    file.flush()
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
+        at = cut(name, mapped, fraction)
+    for start, end in ((0, at), (at, text.nbytes)):
+        digest = hashlib.sha256()
+        for portion in _portions(file, start, end - start):
+            digest.update(portion)
+        yield _Staged(start, end - start, digest.digest())
+
+
+def _portions(file: BinaryIO, start: int, nbytes: int) -> Iterator[bytes]:
+    portion = Portion(file, start, nbytes)
+    return iter(lambda: portion.read(PART_NBYTES), b"")
+
+
+def _write_splits(
+    kept: dict[str, _Staged], split_of: dict[str, str], staged: BinaryIO, out: Path
+) -> dict[str, tuple[int, int]]:
+    """The documents by name into the files of their splits, and their list."""
+    counts = dict.fromkeys(SPLITS, (0, 0))
+    files: dict[str, BinaryIO] = {}
+    numbers = dict.fromkeys(SPLITS, -1)
+    try:
+        with (out / LIST_NAME).open("w", encoding="utf-8") as listed:
+            for name in sorted(kept):
+                split, text = split_of[name], kept[name]
+                if split not in files or files[split].tell() >= FILE_NBYTES:
+                    if split in files:
+                        files[split].close()
+                    numbers[split] += 1
+                    (out / split).mkdir(exist_ok=True)
+                    files[split] = (out / split / f"{numbers[split]:05}.txt").open("wb")
+                file = files[split]
+                path = f"{split}/{numbers[split]:05}.txt"
+                document = Document(name, split, path, file.tell(), text.nbytes, text.sha256.hex())
+                for portion in _portions(staged, text.start, text.nbytes):
+                    file.write(portion)
+                listed.write(json.dumps(vars(document), sort_keys=True, ensure_ascii=False) + "\n")
+                n_documents, nbytes = counts[split]
+                counts[split] = (n_documents + 1, nbytes + text.nbytes)
+    finally:
+        for file in files.values():
+            file.close()
+    return counts
 
 
 def main(arguments: argparse.Namespace) -> None:
     """The command."""
     data = read(command.params_of(arguments), Data)
     with command.publishing(arguments.out) as temporary:
-        documents = build(data, arguments.root, temporary / "corpus")
-    for split in SPLITS:
-        chosen = [document for document in documents if document.split == split]
-        nbytes = sum(document.nbytes for document in chosen)
-        command.say(f"{split}: {len(chosen)} document{'s' * (len(chosen) != 1)}, {nbytes:,} bytes")
+        counts = build(data, arguments.root, temporary / "corpus")
+    for split, (n_documents, nbytes) in counts.items():
+        command.say(f"{split}: {n_documents:,} document{'s' * (n_documents != 1)}, {nbytes:,} bytes")
 
 
 if __name__ == "__main__":

@@ -155,3 +155,11 @@ def test_a_preset_whose_folder_is_not_free(tmp_path: Path, name: str) -> None:
     preset.write_text((paths.ROOT / "training/presets/tiny.toml").read_text())
     with pytest.raises(ValueError, match=f"build/{name}/ is not free for its artifacts; give its file a name"):
         settings.resolve({"preset": str(preset)}, {})
+
+
+def test_pyarrow_is_asked_for_where_there_is_parquet() -> None:
+    for source, names in (("file:a.txt", []), ("file:rows/*.parquet", ["parquet"])):
+        chosen = settings.resolve({"preset": "tiny", "data.sources": source}, {})
+        (corpus,) = (stage for stage in stages_of(chosen) if stage.name == "corpus")
+        assert [setup.name for setup in corpus.needs] == names
+        assert [tool.name for tool in corpus.tools] == ["pyarrow"] * len(names)

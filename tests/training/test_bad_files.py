@@ -128,21 +128,22 @@ def test_a_glob_that_is_none() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda entries: {"documents": entries}, "not a list"),
-        (lambda entries: [7], "entry 0 does not have just name, split, path, nbytes, sha256"),
-        (lambda entries: [{**entries[0], "more": 1}], "entry 0 does not have just"),
-        (lambda entries: [{**entries[0], "nbytes": "9"}], "entry 0 does not have just"),
-        (lambda entries: [{**entries[0], "path": "../../etc/passwd"}], "is outside its folder"),
-        (lambda entries: [{**entries[0], "path": "/etc/passwd"}], "is outside its folder"),
-        (lambda entries: [{**entries[0], "split": "test"}], "split 'test' is not one of train, val"),
-        (lambda entries: [{**entries[0], "sha256": "0" * 64}], "its text is not what documents.json says"),
+        (lambda entry: [entry], "line 1 does not have just name, split, path, start, nbytes, sha256"),
+        (lambda entry: {**entry, "more": 1}, "line 1 does not have just"),
+        (lambda entry: {**entry, "nbytes": "9"}, "line 1 does not have just"),
+        (lambda entry: {**entry, "start": -1}, "start or nbytes is below 0"),
+        (lambda entry: {**entry, "start": 1 << 62}, "its text is not what documents.jsonl says"),
+        (lambda entry: {**entry, "path": "../../etc/passwd"}, "is outside its folder"),
+        (lambda entry: {**entry, "path": "/etc/passwd"}, "is outside its folder"),
+        (lambda entry: {**entry, "split": "test"}, "split 'test' is not one of train, val"),
+        (lambda entry: {**entry, "sha256": "0" * 64}, "its text is not what documents.jsonl says"),
     ],
 )
-def test_documents_json(tiny: Path, tmp_path: Path, change: Callable[[list[Any]], Any], message: str) -> None:
-    entries = json.loads((tiny / "corpus" / "documents.json").read_text())
+def test_documents_jsonl(tiny: Path, tmp_path: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
+    entry = json.loads((tiny / "corpus" / "documents.jsonl").read_text().splitlines()[0])
     (tmp_path / "train").symlink_to(tiny / "corpus" / "train")
     (tmp_path / "val").symlink_to(tiny / "corpus" / "val")
-    (tmp_path / "documents.json").write_text(json.dumps(change(entries)))
+    (tmp_path / "documents.jsonl").write_text(json.dumps(change(entry)) + "\n")
     with pytest.raises(ValueError) as raised:
         for split in documents.SPLITS:
             list(documents.read(tmp_path, split, safe_cut))

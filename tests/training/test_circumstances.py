@@ -264,7 +264,7 @@ def test_another_locale_and_umask(tmp_path: Path) -> None:
             umask=0o077,
         )
         assert done.returncode == 0, done.stderr.decode()
-        listed = (out / "corpus" / "documents.json").read_bytes()
+        listed = (out / "corpus" / "documents.jsonl").read_bytes()
         assert "größe.txt#train" in listed.decode()
         outputs.append((listed, (out / "corpus" / "train" / "00000.txt").read_bytes()))
         assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in out.rglob("*"))

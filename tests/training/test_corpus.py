@@ -191,17 +191,17 @@ def test_corpus_on_disk(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     out = tmp_path / "corpus"
     corpus.build(data(Source("file:**/*.*"), val=("d.md",)), tmp_path, out)
-    listed = json.loads((out / "documents.json").read_text())
-    assert [(entry["name"], entry["split"], entry["path"]) for entry in listed] == [
-        ("a.txt", "train", "train/00000.txt"),
-        ("b.txt", "train", "train/00001.txt"),
-        ("c/d.md", "val", "val/00000.txt"),
+    listed = [json.loads(line) for line in (out / "documents.jsonl").read_text().splitlines()]
+    assert [(entry["name"], entry["split"], entry["path"], entry["start"]) for entry in listed] == [
+        ("a.txt", "train", "train/00000.txt", 0),
+        ("b.txt", "train", "train/00000.txt", 2),
+        ("c/d.md", "val", "val/00000.txt", 0),
     ]
     assert ["".join(parts) for _, parts in read(out, "train", safe_cut)] == ["a\n", "b\n"]
     assert ["".join(parts) for _, parts in read(out, "val", safe_cut)] == ["D\n"]
-    assert sorted(path.name for path in out.iterdir()) == ["documents.json", "train", "val"]
+    assert sorted(path.name for path in out.iterdir()) == ["documents.jsonl", "train", "val"]
     (out / "val" / "00000.txt").write_text("E\n")
-    with pytest.raises(ValueError, match=r"its text is not what documents\.json says"):
+    with pytest.raises(ValueError, match=r"its text is not what documents\.jsonl says"):
         list(read(out, "val", safe_cut))
 
 
