@@ -1,4 +1,5 @@
-// RMSNorm, the three projections, and RoPE on q and k; k and v go into the layer's cache at their positions.
+// RMSNorm, the three projections with their biases, and RoPE on q and k; k and v go into the layer's cache at their positions.
+// Without ROPE q and k stay as they are, for qk_norm_rope.
 // A slot owns rows j and j + D/2 of one head: the two that RoPE rotates together (Hugging Face's rotate_half).
 // Dispatch: matvec.wgsl's grid over (H + 2G)·D/2 pairs. Uses: matvec.wgsl. Oracle: tests/shaders/oracles.py:norm_qkv_rope
 
@@ -11,6 +12,10 @@
 @group(0) @binding(6) var<storage, read_write> k_cache: array<f32>;       // (G, S, D̂), T rows a head written
 @group(0) @binding(7) var<storage, read_write> v_cache: array<f32>;       // (G, S, D̂), T rows a head written
 
+@group(0) @binding(8) var<storage, read> bias: array<f32>;                // ((H + 2G)·D): q's, k's, v's; anything without QKV_BIAS
+
+override QKV_BIAS: bool = false;
+override ROPE: bool = true;
 const NORM: bool = true;
 
 fn width_in() -> u32 {
@@ -51,21 +56,30 @@ fn norm_qkv_rope(
     return;
   }
   let stride = 4u * vec4s(D_HEAD);
+  var bias_low = 0.0;
+  var bias_high = 0.0;
+  if (QKV_BIAS) {
+    bias_low = bias[row];
+    bias_high = bias[row + half];
+  }
   for (var t = 0u; t < TILE; t++) {
     let token = slot.token + t;
     if (token >= step.n_tokens) {
       return;
     }
     let position = step.position + token;
-    let low = sums.a[t];
-    let high = sums.b[t];
+    let low = sums.a[t] + bias_low;
+    let high = sums.b[t] + bias_high;
     if (head >= N_HEAD + N_KV_HEAD) {
       let start = ((head - N_HEAD - N_KV_HEAD) * CTX_LEN + position) * stride;
       v_cache[start + j] = low;
       v_cache[start + j + half] = high;
       continue;
     }
-    let angle = rope[position * half + j];
+    var angle = vec2<f32>(1.0, 0.0);
+    if (ROPE) {
+      angle = rope[position * half + j];
+    }
     let rotated_low = low * angle.x - high * angle.y;
     let rotated_high = high * angle.x + low * angle.y;
     if (head >= N_HEAD) {

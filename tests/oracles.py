@@ -47,7 +47,10 @@ def silu(x: Tensor) -> Tensor:
 
 
 def llama(config: Mapping[str, Any], weights: Mapping[str, Tensor], ids: list[int]) -> Tensor:
-    """Logits of every position, (T, V), in the dtype of `weights` (Hugging Face's names)."""
+    """Logits of every position, (T, V), in the dtype of `weights` (Hugging Face's names).
+
+    Llama; with biases of q, k and v among the weights Qwen 2, with q_norm and k_norm Qwen 3.
+    """
     x = weights["model.embed_tokens.weight"][torch.tensor(ids)]
     positions, eps, d_head = torch.arange(len(ids)), config["norm_eps"], config["d_head"]
     for i in range(config["n_layer"]):
@@ -55,8 +58,13 @@ def llama(config: Mapping[str, Any], weights: Mapping[str, Tensor], ids: list[in
         def w(part: str, layer: int = i) -> Tensor:
             return weights[f"model.layers.{layer}.{part}.weight"]
 
+        def bias(part: str, layer: int = i) -> Tensor | float:
+            return weights.get(f"model.layers.{layer}.self_attn.{part}_proj.bias", 0.0)
+
         h = rmsnorm(x, w("input_layernorm"), eps)
-        q, k, v = ((h @ w(f"self_attn.{part}_proj").T).unflatten(-1, (-1, d_head)) for part in "qkv")
+        q, k, v = ((h @ w(f"self_attn.{part}_proj").T + bias(part)).unflatten(-1, (-1, d_head)) for part in "qkv")
+        if f"model.layers.{i}.self_attn.q_norm.weight" in weights:
+            q, k = rmsnorm(q, w("self_attn.q_norm"), eps), rmsnorm(k, w("self_attn.k_norm"), eps)
         q, k = rope(q, positions, config["rope_theta"]), rope(k, positions, config["rope_theta"])
         x = x + attention(q, k, v).flatten(1) @ w("self_attn.o_proj").T
         h = rmsnorm(x, w("post_attention_layernorm"), eps)

@@ -61,11 +61,12 @@ def write_random_model(
     dtype: Dtype | Callable[[str], Dtype] = "f32",
     tokenizer: bytes = TOKENIZER,
     sections: dict[str, Section] | None = None,
+    architecture: str = "llama",
 ) -> RandomModel:
     """Write a model with weights of a size at which every layer matters and logits spread (sd about 1)."""
     rng = np.random.default_rng(seed)
     stored: dict[str, Stored] = {}
-    for spec in expected_tensors(config):
+    for spec in expected_tensors(config, architecture):
         if spec.f32_always:
             values = 1 + 0.2 * rng.standard_normal(spec.shape)
         else:
@@ -76,5 +77,5 @@ def write_random_model(
     golden = Golden(ids, oracles.llama(config, weights, ids)[-1].numpy())
     dtypes = {name: cast("Dtype", tensor.dtype) for name, tensor in stored.items()}
     provenance = {"test": "random weights", "seed": seed}
-    write_model(path, config, tokenizer, stored, golden, provenance, dtypes, sections=sections)
+    write_model(path, config, tokenizer, stored, golden, provenance, dtypes, architecture, sections)
     return RandomModel(path, config, weights)

@@ -19,7 +19,16 @@ from training.format.dtypes import Stored, as_stored
 from training.format.families import TensorSpec
 
 SHADERS = Path(__file__).resolve().parents[2] / "shaders"
-KERNELS = ("embed", "norm_qkv_rope", "attention", "matmul_residual", "norm_gate_up_silu", "norm_logits", "sample")
+KERNELS = (
+    "embed",
+    "norm_qkv_rope",
+    "qk_norm_rope",
+    "attention",
+    "matmul_residual",
+    "norm_gate_up_silu",
+    "norm_logits",
+    "sample",
+)
 USES_MATVEC = "Uses: matvec.wgsl."
 LAVAPIPE = Path("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json")
 INSTALL = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1"

@@ -36,12 +36,20 @@ def embed(ids: Tensor, embedding: Tensor) -> Tensor:
 
 
 def norm_qkv_rope(
-    x: Tensor, gain: Tensor, w_qkv: Tensor, table: Tensor, n_head: int, n_kv_head: int, eps: float
+    x: Tensor, gain: Tensor, w_qkv: Tensor, bias: Tensor, table: Tensor, n_head: int, n_kv_head: int, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x: (T, C); w_qkv: ((H+2G)·D, C); table: (T, D/2, 2). Returns q (T, H, D), k (T, G, D), v (T, G, D)."""
-    rows = (rmsnorm(x, gain, eps) @ w_qkv.T).unflatten(-1, (n_head + 2 * n_kv_head, -1))
+    """x: (T, C); w_qkv: ((H+2G)·D, C); bias: ((H+2G)·D); table: (T, D/2, 2).
+
+    Returns q (T, H, D), k (T, G, D), v (T, G, D).
+    """
+    rows = (rmsnorm(x, gain, eps) @ w_qkv.T + bias).unflatten(-1, (n_head + 2 * n_kv_head, -1))
     q, k, v = rows.split([n_head, n_kv_head, n_kv_head], 1)
     return rotate_half(q, table), rotate_half(k, table), v
+
+
+def qk_norm_rope(q: Tensor, k: Tensor, gains: Tensor, table: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """q: (T, H, D); k: (T, G, D); gains: (2, D); table: (T, D/2, 2). RMSNorm over D, then RoPE; shapes stay."""
+    return rotate_half(rmsnorm(q, gains[0], eps), table), rotate_half(rmsnorm(k, gains[1], eps), table)
 
 
 def attention(q: Tensor, k_cache: Tensor, v_cache: Tensor, position: int) -> Tensor:

@@ -110,26 +110,50 @@ def test_embed(shape: tuple[int, ...], dtype: str) -> None:
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: Variant, has_bias: bool) -> None:
     shape = fit(shape, variant[2])
     width, n_head, n_kv_head, d_head, _, _ = shape
     ctx_len, position = 17, 6
     rows = (n_head + 2 * n_kv_head) * d_head
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(rows, width, seed=2, scale=width**-0.5)
+    bias = normal(rows, seed=3)
     table = oracles.rope_table(ctx_len, d_head, 10000.0)
     q = padded(torch.zeros(tokens, n_head, d_head))
     cache = padded(torch.full((n_kv_head, ctx_len, d_head), 7.0))
-    arrays = [padded(x), padded(gain), weights(w, variant[2]), table.float().numpy(), q, cache, cache]
-    *_, q, k, v = matvec("norm_qkv_rope", shape, tokens, rows // 2, arrays, variant=variant, position=position,
-                         ctx_len=ctx_len)  # fmt: skip
+    arrays = [padded(x), padded(gain), weights(w, variant[2]), table.float().numpy(), q, cache, cache, bias.numpy()]
+    got = matvec("norm_qkv_rope", shape, tokens, rows // 2, arrays, variant=variant, position=position,
+                 ctx_len=ctx_len, QKV_BIAS=has_bias)  # fmt: skip
 
     seen = slice(position, position + tokens)
-    want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, variant[2]), table[seen], n_head, n_kv_head, EPS)
-    assert_close("norm_qkv_rope q", q[..., :d_head], want[0])
-    for name, got, rows_written in (("k", k, want[1]), ("v", v, want[2])):
+    want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, variant[2]), bias.double() * has_bias,
+                                 table[seen], n_head, n_kv_head, EPS)  # fmt: skip
+    assert_close("norm_qkv_rope q", got[6][..., :d_head], want[0])
+    for name, cached, rows_written in (("k", got[7], want[1]), ("v", got[8], want[2])):
         full = torch.full((n_kv_head, ctx_len, d_head), 7.0, dtype=torch.float64)
         full[:, seen] = rows_written.transpose(0, 1)  # all else stays as it was
-        assert_close(f"norm_qkv_rope {name}", got[..., :d_head], full)
+        assert_close(f"norm_qkv_rope {name}", cached[..., :d_head], full)
+
+
+@pytest.mark.parametrize("threads", [16, 64])
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_qk_norm_rope(shape: tuple[int, ...], tokens: int, threads: int) -> None:
+    _, n_head, n_kv_head, d_head, _, _ = shape
+    ctx_len, position = 17, 6
+    q, k = normal(tokens, n_head, d_head), normal(n_kv_head, ctx_len, d_head, seed=1)
+    gains, table = normal(2, d_head, seed=2) + 1, oracles.rope_table(ctx_len, d_head, 10000.0)
+    arrays = [step(position, tokens), padded(gains), table.float().numpy(), padded(q), padded(k)]
+    grid = (n_head + n_kv_head, tokens, 1)
+    overrides = {**constants(shape, ctx_len), "THREADS": threads}
+    *_, got_q, got_k = run("qk_norm_rope", overrides, arrays, grid, uniform=True)
+    seen = slice(position, position + tokens)
+    keys = k[:, seen].transpose(0, 1)
+    want = oracles.qk_norm_rope(q.double(), keys.double(), gains.double(), table[seen], EPS)
+    assert_close("qk_norm_rope q", got_q[..., :d_head], want[0])
+    full = k.double()
+    full[:, seen] = want[1].transpose(0, 1)  # all else stays as it was
+    assert_close("qk_norm_rope k", got_k[..., :d_head], full)
 
 
 @pytest.mark.parametrize("threads", [16, 64])

@@ -177,12 +177,6 @@ pub enum EngineError {
     /// The model file is broken.
     #[error("{name}: {0}", name = .0.name())]
     Format(FormatError),
-    /// The file is sound, but the engine cannot run such a model.
-    #[error("this engine does not run {what}")]
-    Unsupported {
-        /// What is missing, as "the architecture qwen2".
-        what: String,
-    },
     /// A buffer could not be allocated.
     #[error("out of memory: {what} needs {needed_bytes} bytes")]
     OutOfMemory {
@@ -311,7 +305,7 @@ impl EngineError {
             Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
                 "out-of-memory"
             }
-            Self::Format(_) | Self::Unsupported { .. } | Self::BadLogits { .. } => "bad-model",
+            Self::Format(_) | Self::BadLogits { .. } => "bad-model",
             Self::NoAdapter { .. } | Self::Gpu { .. } => "no-engine",
             Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => "wrong-numbers",
             Self::DeviceLost { .. } => "device-lost",
@@ -341,7 +335,7 @@ impl EngineError {
             Self::Format(FormatError::UnsupportedVersion { .. }) => {
                 "Export the model again with the version of PocketLM that runs it (`doit export`)."
             }
-            Self::Format(FormatError::Unsupported { .. }) | Self::Unsupported { .. } => {
+            Self::Format(FormatError::Unsupported { .. }) => {
                 "Use a newer PocketLM, or export the model again in a form that this one runs."
             }
             Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {

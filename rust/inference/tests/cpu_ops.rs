@@ -5,10 +5,10 @@
 mod model_writer;
 
 use model_writer::{Random, stored};
-use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::rope::RopeTable;
+use pocketlm_inference::weights::{Qkv, Weights};
 use proptest::prelude::*;
 
 /// A matrix in the dtype under test. Its bytes begin at a multiple of 4, as a file's sections do.
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype()) {
+    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype(), has_bias: bool) {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let theta = 10_000.0;
         let (q_width, kv_width) = (heads.n_head * heads.d_head, heads.n_kv_head * heads.d_head);
@@ -183,15 +183,23 @@ proptest! {
         let mut k_cache = vec![7.0; kv_width * heads.ctx_len];
         let mut v_cache = k_cache.clone();
         let norm = Norm { weight: &gain, eps: 1e-5 };
-        ops::norm_qkv_rope(heads, &x, norm, wq.weights(), wk.weights(), wv.weights(), &rope(heads, theta), position,
-            &mut normed, &mut q, &mut k_cache, &mut v_cache);
+        let biases = [q_width, kv_width, kv_width].map(|width| random.vec(width));
+        let bias = has_bias.then(|| [&biases[0][..], &biases[1], &biases[2]]);
+        let qkv = Qkv { q: wq.weights(), k: wk.weights(), v: wv.weights(), bias };
+        let table = rope(heads, theta);
+        ops::norm_qkv_rope(heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut k_cache, &mut v_cache);
+        let project = |x: &[f64], w: &Matrix, part: usize| {
+            let values = matmul(x, &w.f64(), width).into_iter().enumerate();
+            let bias = |n: usize| if has_bias { f64::from(biases[part][n % biases[part].len()]) } else { 0.0 };
+            values.map(|(i, value)| value + bias(i)).collect::<Vec<f64>>()
+        };
 
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
         let rotated = |values: Vec<f64>, width: usize| -> Vec<f64> {
             values.chunks(heads.d_head).enumerate()
                 .flat_map(|(i, head)| rotate(head, position + i * heads.d_head / width, theta)).collect()
         };
-        assert_close("q", &q, &rotated(matmul(&x, &wq.f64(), width), q_width));
+        assert_close("q", &q, &rotated(project(&x, &wq, 0), q_width));
         // The cache is (G, S, D): only the rows of these tokens change.
         let in_cache = |rows: &[f64]| {
             let mut cache = vec![7.0; kv_width * heads.ctx_len];
@@ -201,8 +209,29 @@ proptest! {
             }
             cache
         };
-        assert_close("k", &k_cache, &in_cache(&rotated(matmul(&x, &wk.f64(), width), kv_width)));
-        assert_close("v", &v_cache, &in_cache(&matmul(&x, &wv.f64(), width)));
+        assert_close("k", &k_cache, &in_cache(&rotated(project(&x, &wk, 1), kv_width)));
+        assert_close("v", &v_cache, &in_cache(&project(&x, &wv, 2)));
+    }
+
+    #[test]
+    fn qk_norm_rope(seed: u64, heads in heads(), tokens in 1usize..7, position in 0usize..30) {
+        let random = &mut Random(seed);
+        let (d, theta, eps) = (heads.d_head, 10_000.0, 1e-3f32);
+        let mut q = random.vec(tokens * heads.n_head * d);
+        let mut k = random.vec(heads.n_kv_head * heads.ctx_len * d);
+        let gains = [random.vec(d), random.vec(d)];
+        let expected = |values: &[f32], gain: &[f32], position: &dyn Fn(usize) -> Option<usize>| -> Vec<f64> {
+            values.chunks(d).enumerate().flat_map(|(row, head)| match position(row) {
+                Some(position) => rotate(&rms_norm(&wide(head), &wide(gain), eps.into()), position, theta),
+                None => wide(head),
+            }).collect()
+        };
+        let expected_q = expected(&q, &gains[0], &|row| Some(position + row / heads.n_head));
+        let is_new = |row: usize| (position..position + tokens).contains(&(row % heads.ctx_len)).then_some(row % heads.ctx_len);
+        let expected_k = expected(&k, &gains[1], &is_new);
+        ops::qk_norm_rope(heads, [&gains[0], &gains[1]], eps, &rope(heads, theta), position, &mut q, &mut k);
+        assert_close("q", &q, &expected_q);
+        assert_close("k", &k, &expected_k);
     }
 
     #[test]

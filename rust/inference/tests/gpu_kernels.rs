@@ -11,12 +11,12 @@ mod kernel;
 use gpu_support::{Random, assert_close};
 use kernel::Gpu;
 use pocketlm_inference::Config;
-use pocketlm_inference::Weights;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::gpu::{Step, constants};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::sampling::Sampling;
+use pocketlm_inference::weights::{Qkv, Weights};
 
 /// f32 sums of a few hundred products of order 1, in another order: differences of a few 1e-6.
 const TOLERANCE: f32 = 2e-5;
@@ -121,6 +121,7 @@ fn norm_qkv_rope() {
         let gain = random.normals(c as usize, 1.0);
         let [wq, wk, wv] =
             [q_width, kv_width, kv_width].map(|rows| random.normals((rows * c) as usize, 0.3));
+        let bias = [q_width, kv_width, kv_width].map(|rows| random.normals(rows as usize, 0.5));
         let rope = RopeTable::new(config).unwrap();
         let cache_len = (kv_width * config.ctx_len) as usize;
         let (mut q, mut normed) = (vec![0.0; tokens * q_width as usize], vec![0.0; x.len()]);
@@ -132,10 +133,13 @@ fn norm_qkv_rope() {
                 weight: &gain,
                 eps: config.norm_eps as f32,
             },
-            Weights::F32(&wq),
-            Weights::F32(&wk),
-            Weights::F32(&wv),
-            &rope,
+            Qkv {
+                q: Weights::F32(&wq),
+                k: Weights::F32(&wk),
+                v: Weights::F32(&wv),
+                bias: Some([&bias[0], &bias[1], &bias[2]]),
+            },
+            Some(&rope),
             POSITION,
             &mut normed,
             &mut q,
@@ -149,6 +153,7 @@ fn norm_qkv_rope() {
             .flat_map(|(cos, sin)| [*cos, *sin])
             .collect();
         let cache = padded(&vec![0.0; cache_len], d);
+        let biases = bias.concat();
         let contents = [
             &step(tokens)[..],
             &padded(&x, c),
@@ -158,8 +163,11 @@ fn norm_qkv_rope() {
             &padded(&vec![0.0; q.len()], d),
             &cache,
             &cache,
+            bytemuck::cast_slice(&biases),
         ];
-        let (constants, grid) = gpu.matvec(config, (q_width + 2 * kv_width) / 2, tokens as u32);
+        let pairs = (q_width + 2 * kv_width) / 2;
+        let (mut constants, grid) = gpu.matvec(config, pairs, tokens as u32);
+        constants.push(("QKV_BIAS", 1.0));
         let got = gpu.run("norm_qkv_rope", &constants, &contents, grid);
         assert_close("norm_qkv_rope q", &unpadded(&got[5], d), &q, TOLERANCE);
         assert_close(
@@ -174,6 +182,36 @@ fn norm_qkv_rope() {
             &v_cache,
             TOLERANCE,
         );
+    });
+}
+
+#[test]
+fn qk_norm_rope() {
+    for_each_case(|gpu, config, tokens, random| {
+        let d = config.d_head;
+        let mut q = random.normals(tokens * config.q_width() as usize, 1.0);
+        let mut k = random.normals((config.kv_width() * config.ctx_len) as usize, 1.0);
+        let gains = [(); 2].map(|()| random.normals(d as usize, 1.0));
+        let rope = RopeTable::new(config).unwrap();
+        let pairs = rope.cos.iter().zip(&rope.sin);
+        let table: Vec<f32> = pairs.flat_map(|(cos, sin)| [*cos, *sin]).collect();
+        let contents = [
+            &step(tokens)[..],
+            &padded(&gains.concat(), d),
+            bytemuck::cast_slice(&table),
+            &padded(&q, d),
+            &padded(&k, d),
+        ];
+        let mut constants = constants(config, Dtype::F32);
+        let threads = f64::from(gpu.tuning.attention_threads());
+        constants.push(("THREADS", threads));
+        let grid = [config.n_head + config.n_kv_head, tokens as u32, 1];
+        let got = gpu.run("qk_norm_rope", &constants, &contents, grid);
+        let eps = config.norm_eps as f32;
+        let norms = [&gains[0][..], &gains[1]];
+        ops::qk_norm_rope(heads(config), norms, eps, &rope, POSITION, &mut q, &mut k);
+        assert_close("qk_norm_rope q", &unpadded(&got[3], d), &q, TOLERANCE);
+        assert_close("qk_norm_rope k", &unpadded(&got[4], d), &k, TOLERANCE);
     });
 }
 

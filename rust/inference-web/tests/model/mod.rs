@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::{Engine, Model};
 use pocketlm_tokenizer::Tokenizer;
 use pocketlm_tokenizer::train::{TrainConfig, train};
@@ -55,6 +55,7 @@ pub fn engine(options: &Options) -> Engine {
 /// One layer, random weights, golden logits of zero, and a tokenizer.
 pub fn bytes(options: &Options) -> Vec<u8> {
     let shape = Shape {
+        architecture: Architecture::Llama,
         n_layer: 1,
         n_head: 2,
         n_kv_head: 1,

@@ -11,7 +11,7 @@ use crate::memory::{product, zeros};
 use crate::model::Model;
 use crate::rope::RopeTable;
 use crate::sampling::Sampling;
-use crate::weights::{LayerWeights, Weights, check_supported, gain};
+use crate::weights::{LayerWeights, Weights, gain};
 
 /// A model, its cache and its activations, run by plain loops.
 pub struct CpuEngine {
@@ -45,9 +45,8 @@ impl CpuEngine {
     /// Allocate the cache and the activations for a model.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`]; [`EngineError::OutOfMemory`] with the buffer that did not fit.
+    /// [`EngineError::OutOfMemory`] with the buffer that did not fit.
     pub fn new(model: Arc<Model>) -> Result<Self, EngineError> {
-        check_supported(&model)?;
         let config = model.config();
         let [c, f, v, s] = [
             config.d_model,
@@ -201,10 +200,22 @@ impl CpuEngine {
                 weight: weights.input_layernorm,
                 eps,
             };
-            let (wq, wk, wv) = (weights.q_proj, weights.k_proj, weights.v_proj);
+            let rope = weights.qk_norm.is_none().then_some(&self.rope);
             ops::norm_qkv_rope(
-                self.heads, x, norm, wq, wk, wv, &self.rope, position, normed, q, k_cache, v_cache,
+                self.heads,
+                x,
+                norm,
+                weights.qkv,
+                rope,
+                position,
+                normed,
+                q,
+                k_cache,
+                v_cache,
             );
+            if let Some(gains) = weights.qk_norm {
+                ops::qk_norm_rope(self.heads, gains, eps, &self.rope, position, q, k_cache);
+            }
             ops::attention(
                 self.heads,
                 q,

@@ -10,7 +10,7 @@ use super::exp::exp;
 use super::matmul::{dot, matmul, matmul_blocks};
 use crate::format::BLOCK;
 use crate::rope::RopeTable;
-use crate::weights::{Blocks, Quant, Weight, Weights};
+use crate::weights::{Blocks, Qkv, Quant, Weight, Weights};
 
 pub use super::sample::sample;
 
@@ -73,9 +73,10 @@ pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
     }
 }
 
-/// RMSNorm, then the three projections, then RoPE on q and k; k and v go into the layer's cache.
+/// RMSNorm, then the three projections with their biases, then RoPE on q and k where `rope` is given; k and v go into the layer's
+/// cache.
 ///
-/// x: (T, C); wq: (H·D, C); wk, wv: (G·D, C); normed: (T, C), scratch; q: (T, H·D), written;
+/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written;
 /// k_cache, v_cache: (G, S, D), rows `position … position + T` of each head written.
 #[allow(
     clippy::too_many_arguments,
@@ -85,10 +86,8 @@ pub fn norm_qkv_rope(
     heads: Heads,
     x: &[f32],
     norm: Norm<'_>,
-    wq: Weights<'_>,
-    wk: Weights<'_>,
-    wv: Weights<'_>,
-    rope: &RopeTable,
+    qkv: Qkv<'_>,
+    rope: Option<&RopeTable>,
     position: usize,
     normed: &mut [f32],
     q: &mut [f32],
@@ -106,7 +105,7 @@ pub fn norm_qkv_rope(
     let (q_width, kv_width) = (n_head * d_head, n_kv_head * d_head);
     assert_eq!(q.len(), tokens * q_width);
     assert_eq!(
-        (wq.len(), wk.len(), wv.len()),
+        (qkv.q.len(), qkv.k.len(), qkv.v.len()),
         (q_width * width, kv_width * width, kv_width * width)
     );
     assert_eq!(
@@ -116,23 +115,66 @@ pub fn norm_qkv_rope(
     assert!(position + tokens <= ctx_len);
 
     rms_norm(x, norm, normed);
-    project(normed, wq, width, |t, n, value| q[t * q_width + n] = value);
+    let bias = |part: usize, n: usize| qkv.bias.map_or(0.0, |bias| bias[part][n]);
+    project(normed, qkv.q, width, |t, n, value| {
+        q[t * q_width + n] = value + bias(0, n);
+    });
     let cache_index =
         |t: usize, n: usize| ((n / d_head) * ctx_len + position + t) * d_head + n % d_head;
-    project(normed, wk, width, |t, n, value| {
-        k_cache[cache_index(t, n)] = value
+    project(normed, qkv.k, width, |t, n, value| {
+        k_cache[cache_index(t, n)] = value + bias(1, n);
     });
-    project(normed, wv, width, |t, n, value| {
-        v_cache[cache_index(t, n)] = value
+    project(normed, qkv.v, width, |t, n, value| {
+        v_cache[cache_index(t, n)] = value + bias(2, n);
     });
+    if let Some(rope) = rope {
+        each_head(heads, position, q, k_cache, |head, _, position| {
+            rotate_half(head, rope, position);
+        });
+    }
+}
 
-    for t in 0..tokens {
-        for head in q[t * q_width..(t + 1) * q_width].chunks_exact_mut(d_head) {
-            rotate_half(head, rope, position + t);
+/// RMSNorm of each head's query and key over its own width, then RoPE: what Qwen 3 does between the projections and attention.
+///
+/// gains: (D) of the queries' norm and of the keys'; q: (T, H·D), updated; k_cache: (G, S, D), rows `position … position + T` of each
+/// head updated.
+pub fn qk_norm_rope(
+    heads: Heads,
+    gains: [&[f32]; 2],
+    eps: f32,
+    rope: &RopeTable,
+    position: usize,
+    q: &mut [f32],
+    k_cache: &mut [f32],
+) {
+    assert!(gains.iter().all(|gain| gain.len() == heads.d_head));
+    each_head(heads, position, q, k_cache, |head, is_key, position| {
+        let scale = 1.0 / libm::sqrtf(dot(head, head) / head.len() as f32 + eps);
+        for (x, gain) in head.iter_mut().zip(gains[usize::from(is_key)]) {
+            *x *= scale * gain;
         }
-        for head in 0..n_kv_head {
-            let start = cache_index(t, head * d_head);
-            rotate_half(&mut k_cache[start..start + d_head], rope, position + t);
+        rotate_half(head, rope, position);
+    });
+}
+
+/// Call `update` with each head of the queries (T, H·D) and of the keys that stand in the cache (G, S, D) from `position` on, with
+/// whether it is a key, and its position.
+fn each_head(
+    heads: Heads,
+    position: usize,
+    q: &mut [f32],
+    k_cache: &mut [f32],
+    mut update: impl FnMut(&mut [f32], bool, usize),
+) {
+    let d_head = heads.d_head;
+    let q_width = heads.n_head * d_head;
+    for (t, q) in q.chunks_exact_mut(q_width).enumerate() {
+        for head in q.chunks_exact_mut(d_head) {
+            update(head, false, position + t);
+        }
+        for keys in k_cache.chunks_exact_mut(heads.ctx_len * d_head) {
+            let start = (position + t) * d_head;
+            update(&mut keys[start..start + d_head], true, position + t);
         }
     }
 }

@@ -28,6 +28,16 @@ impl Architecture {
         }
     }
 
+    /// Whether q, k and v have biases.
+    pub const fn has_qkv_bias(self) -> bool {
+        matches!(self, Self::Qwen2)
+    }
+
+    /// Whether each head's query and key are normalised before RoPE.
+    pub const fn has_qk_norm(self) -> bool {
+        matches!(self, Self::Qwen3)
+    }
+
     /// The family of this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|family| family.name() == name)

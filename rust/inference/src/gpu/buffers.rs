@@ -10,7 +10,7 @@ use crate::format::{Config, Dtype, TensorView};
 use crate::limits::{PREFILL_CHUNK, RING};
 use crate::model::{Model, Part};
 use crate::rope::RopeTable;
-use crate::weights::Weights;
+use crate::weights::{Weights, gains};
 
 /// Memory for logits of several positions at once: all of a chunk for small vocabularies, at least one row for large ones.
 const LOGITS_BYTES: u64 = 16 << 20;
@@ -20,6 +20,10 @@ pub(super) struct Layer {
     pub input_gain: wgpu::Buffer,
     /// q's rows, k's, v's: one binding instead of three keeps `norm_qkv_rope` within 8 storage buffers.
     pub w_qkv: wgpu::Buffer,
+    /// q's, k's, v's, where the architecture has them.
+    pub qkv_bias: Option<wgpu::Buffer>,
+    /// (2, D̂): the queries' norm, the keys', where the architecture has them.
+    pub qk_gains: Option<wgpu::Buffer>,
     pub k_cache: wgpu::Buffer,
     pub v_cache: wgpu::Buffer,
     pub w_out: wgpu::Buffer,
@@ -60,6 +64,8 @@ struct Sizes {
     embedding: u64,
     output: u64,
     w_qkv: u64,
+    qkv_bias: u64,
+    qk_gains: u64,
     cache: u64,
     w_out: u64,
     w_gate: u64,
@@ -105,6 +111,16 @@ impl Sizes {
             } else {
                 rows(config.vocab_size, config.d_model, dtypes.output)
             },
+            qkv_bias: if config.architecture.has_qkv_bias() {
+                row_bytes(qkv)
+            } else {
+                0
+            },
+            qk_gains: if config.architecture.has_qk_norm() {
+                2 * row_bytes(config.d_head)
+            } else {
+                0
+            },
             w_qkv: rows(qkv, config.d_model, dtypes.qkv),
             cache: n_kv_head * ctx_len * head,
             w_out: rows(config.d_model, config.q_width(), dtypes.out),
@@ -143,6 +159,8 @@ impl Sizes {
     /// All bytes that the model takes on the device.
     fn total(&self, config: &Config) -> u64 {
         let layer = self.w_qkv
+            + self.qkv_bias
+            + self.qk_gains
             + 2 * self.cache
             + self.w_out
             + 2 * self.w_gate
@@ -208,6 +226,8 @@ impl Buffers {
             .map(|_| Layer {
                 input_gain: filled("input_layernorm", sizes.gain),
                 w_qkv: filled("w_qkv", sizes.w_qkv),
+                qkv_bias: (sizes.qkv_bias > 0).then(|| filled("qkv_bias", sizes.qkv_bias)),
+                qk_gains: (sizes.qk_gains > 0).then(|| filled("qk_gains", sizes.qk_gains)),
                 k_cache: scratch("k_cache", sizes.cache),
                 v_cache: scratch("v_cache", sizes.cache),
                 w_out: filled("o_proj", sizes.w_out),
@@ -283,6 +303,16 @@ impl Buffers {
             write(&layer.w_qkv, 0, tensor(Part::Query), dtypes.qkv);
             write(&layer.w_qkv, key_offset, tensor(Part::Key), dtypes.qkv);
             write(&layer.w_qkv, value_offset, tensor(Part::Value), dtypes.qkv);
+            let bias = [Part::QueryBias, Part::KeyBias, Part::ValueBias];
+            if let Some((buffer, biases)) = layer.qkv_bias.as_ref().zip(gains(model, index, bias)) {
+                context.write(buffer, 0, bytemuck::cast_slice(&biases.concat()));
+            }
+            let norms = [Part::QueryNorm, Part::KeyNorm];
+            if let Some((buffer, norms)) = layer.qk_gains.as_ref().zip(gains(model, index, norms)) {
+                for (offset, gain) in [(0, norms[0]), (row_bytes(config.d_head), norms[1])] {
+                    context.write(buffer, offset, bytemuck::cast_slice(gain));
+                }
+            }
             write(&layer.w_out, 0, tensor(Part::Output), dtypes.out);
             norm(&layer.post_attention_gain, tensor(Part::PostAttentionNorm));
             write(&layer.w_gate, 0, tensor(Part::Gate), dtypes.gate_up);

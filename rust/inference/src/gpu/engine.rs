@@ -16,7 +16,6 @@ use crate::limits::RING;
 use crate::memory::{product, with_capacity};
 use crate::model::Model;
 use crate::sampling::Sampling;
-use crate::weights::check_supported;
 
 /// In the ring instead of an id, with the index of the first NaN or infinity among the logits: see `shaders/sample.wgsl`.
 const BAD_LOGIT: u32 = 0x8000_0000;
@@ -60,7 +59,7 @@ impl GpuEngine {
     /// The device belongs to the engine from now on: its error callbacks are replaced.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`], [`EngineError::NoAdapter`] where the device's limits are too small, [`EngineError::OutOfMemory`], [`EngineError::Gpu`] with the
+    /// [`EngineError::NoAdapter`] where the device's limits are too small, [`EngineError::OutOfMemory`], [`EngineError::Gpu`] with the
     /// kernel that does not compile, [`EngineError::DeviceLost`].
     pub async fn new(
         model: Arc<Model>,
@@ -68,7 +67,6 @@ impl GpuEngine {
         queue: wgpu::Queue,
         mut progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        check_supported(&model)?;
         let context = Context::new(device, queue);
         let config = model.config();
         let compiling = |fraction| progress(Phase::Compile, fraction);

@@ -44,7 +44,12 @@ pub(super) const EMBED: Kernel = Kernel {
 pub(super) const NORM_QKV_ROPE: Kernel = Kernel {
     name: "norm_qkv_rope",
     text: text!("common", "matvec", "norm_qkv_rope"),
-    bindings: &[Uniform, Read, Read, Read, Read, Write, Write, Write],
+    bindings: &[Uniform, Read, Read, Read, Read, Write, Write, Write, Read],
+};
+pub(super) const QK_NORM_ROPE: Kernel = Kernel {
+    name: "qk_norm_rope",
+    text: text!("common", "qk_norm_rope"),
+    bindings: &[Uniform, Read, Read, Write, Write],
 };
 pub(super) const ATTENTION: Kernel = Kernel {
     name: "attention",
@@ -73,9 +78,10 @@ pub(super) const SAMPLE: Kernel = Kernel {
 };
 
 /// All kernels, in the order data passes through them; tests compile each.
-pub const KERNELS: [Kernel; 7] = [
+pub const KERNELS: [Kernel; 8] = [
     EMBED,
     NORM_QKV_ROPE,
+    QK_NORM_ROPE,
     ATTENTION,
     MATMUL_RESIDUAL,
     NORM_GATE_UP_SILU,

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::kernels::{
     ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU, NORM_LOGITS,
-    NORM_QKV_ROPE, SAMPLE, constants,
+    NORM_QKV_ROPE, QK_NORM_ROPE, SAMPLE, constants,
 };
 use super::matrices::Dtypes;
 use super::tuning::{Split, Tuning};
@@ -44,6 +44,8 @@ impl Matvec {
 pub(super) struct Pipelines {
     pub embed: Compiled,
     pub norm_qkv_rope: Compiled<Matvec>,
+    /// Where the architecture normalises queries and keys.
+    pub qk_norm_rope: Option<Compiled>,
     pub attention: Compiled,
     /// Threads a workgroup of `attention`.
     pub attention_threads: u32,
@@ -63,8 +65,8 @@ pub(super) struct Compiled<P = wgpu::ComputePipeline> {
 }
 
 impl Pipelines {
-    /// Kernels to compile; `progress` is called before each and at the end.
-    pub const COUNT: u32 = 8;
+    /// Kernels to compile at the most; `progress` is called before each and at the end.
+    pub const COUNT: u32 = 9;
 
     /// Compile everything once.
     ///
@@ -82,29 +84,40 @@ impl Pipelines {
             progress(done as f32 / Self::COUNT as f32);
             done += 1;
         };
-        let mut matvec = async |kernel: Kernel, dtype, pairs: u32, width_in: Option<u32>| {
+        let mut matvec = async |kernel: Kernel, dtype, pairs: u32, own: &[(&'static str, f64)]| {
             step();
-            let base = constants(config, dtype);
-            Self::matvec(context, kernel, &base, tuning.split(pairs), pairs, width_in).await
+            let mut base = constants(config, dtype);
+            base.extend_from_slice(own);
+            Self::matvec(context, kernel, &base, tuning.split(pairs), pairs).await
         };
+        let architecture = config.architecture;
+        let qkv = [
+            ("QKV_BIAS", f64::from(architecture.has_qkv_bias())),
+            ("ROPE", f64::from(!architecture.has_qk_norm())),
+        ];
         let half_pairs = (config.n_head + 2 * config.n_kv_head) * (config.d_head / 2);
-        let norm_qkv_rope = matvec(NORM_QKV_ROPE, dtypes.qkv, half_pairs, None).await?;
+        let norm_qkv_rope = matvec(NORM_QKV_ROPE, dtypes.qkv, half_pairs, &qkv).await?;
         let model_pairs = config.d_model.div_ceil(2);
         let attention_out = matvec(
             MATMUL_RESIDUAL,
             dtypes.out,
             model_pairs,
-            Some(config.q_width()),
+            &[("WIDTH_IN", f64::from(config.q_width()))],
         )
         .await?;
-        let norm_gate_up_silu =
-            matvec(NORM_GATE_UP_SILU, dtypes.gate_up, config.d_ff, None).await?;
-        let down = matvec(MATMUL_RESIDUAL, dtypes.down, model_pairs, Some(config.d_ff)).await?;
+        let norm_gate_up_silu = matvec(NORM_GATE_UP_SILU, dtypes.gate_up, config.d_ff, &[]).await?;
+        let down = matvec(
+            MATMUL_RESIDUAL,
+            dtypes.down,
+            model_pairs,
+            &[("WIDTH_IN", f64::from(config.d_ff))],
+        )
+        .await?;
         let norm_logits = matvec(
             NORM_LOGITS,
             dtypes.output,
             config.vocab_size.div_ceil(2),
-            None,
+            &[],
         )
         .await?;
         let mut plain = async |kernel: Kernel, threads: Option<u32>| {
@@ -117,12 +130,18 @@ impl Pipelines {
         };
         let attention_threads = tuning.attention_threads();
         let embed = plain(EMBED, None).await?;
+        let qk_norm_rope = if config.architecture.has_qk_norm() {
+            Some(plain(QK_NORM_ROPE, Some(attention_threads)).await?)
+        } else {
+            None
+        };
         let attention = plain(ATTENTION, Some(attention_threads)).await?;
         let sample = plain(SAMPLE, Some(tuning.sample_threads())).await?;
         progress(1.0);
         Ok(Self {
             embed,
             norm_qkv_rope,
+            qk_norm_rope,
             attention,
             attention_threads,
             attention_out,
@@ -139,7 +158,6 @@ impl Pipelines {
         base: &Constants,
         split: Split,
         pairs: u32,
-        width_in: Option<u32>,
     ) -> Result<Compiled<Matvec>, EngineError> {
         let layout = context.create_bind_group_layout(kernel);
         let variant = |tile: u32| {
@@ -149,7 +167,6 @@ impl Pipelines {
                 ("LANES", f64::from(split.lanes)),
                 ("TILE", f64::from(tile)),
             ]);
-            constants.extend(width_in.map(|width| ("WIDTH_IN", f64::from(width))));
             constants
         };
         let single = context
@@ -177,6 +194,11 @@ pub(super) fn embed_grid(config: &Config, tokens: u32) -> Grid {
         tokens,
         1,
     ]
+}
+
+/// `qk_norm_rope`'s grid.
+pub(super) fn qk_norm_rope_grid(config: &Config, tokens: u32) -> Grid {
+    [config.n_head + config.n_kv_head, tokens, 1]
 }
 
 /// `attention`'s grid.

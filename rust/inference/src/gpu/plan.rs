@@ -4,12 +4,16 @@ use alloc::vec::Vec;
 
 use super::buffers::Buffers;
 use super::context::{Context, Pass};
-use super::pipelines::{Compiled, Matvec, Pipelines, attention_grid, embed_grid};
+use super::pipelines::{
+    Compiled, Matvec, Pipelines, attention_grid, embed_grid, qk_norm_rope_grid,
+};
 use crate::format::Config;
 
-/// The five dispatches of a layer.
+/// The dispatches of a layer: five, and one more where queries and keys are normalised.
 struct Layer {
     norm_qkv_rope: wgpu::BindGroup,
+    /// Where the architecture normalises queries and keys.
+    qk_norm_rope: Option<wgpu::BindGroup>,
     attention: wgpu::BindGroup,
     attention_out: wgpu::BindGroup,
     norm_gate_up_silu: wgpu::BindGroup,
@@ -50,7 +54,22 @@ impl Plan {
                 Layer {
                     norm_qkv_rope: context.create_bind_group(
                         &p.norm_qkv_rope.layout,
-                        &[step, x, &layer.input_gain, &layer.w_qkv, rope, q, k, v],
+                        &[
+                            step,
+                            x,
+                            &layer.input_gain,
+                            &layer.w_qkv,
+                            rope,
+                            q,
+                            k,
+                            v,
+                            layer.qkv_bias.as_ref().unwrap_or(&layer.input_gain),
+                        ],
+                    ),
+                    qk_norm_rope: p.qk_norm_rope.as_ref().zip(layer.qk_gains.as_ref()).map(
+                        |(kernel, gains)| {
+                            context.create_bind_group(&kernel.layout, &[step, gains, rope, q, k])
+                        },
                     ),
                     attention: context
                         .create_bind_group(&p.attention.layout, &[step, q, k, v, attended]),
@@ -93,6 +112,10 @@ impl Plan {
         pass.dispatch(&p.embed.pipeline, &self.embed, embed_grid(config, tokens));
         for layer in &self.layers {
             matvec(pass, &p.norm_qkv_rope, &layer.norm_qkv_rope, tokens);
+            if let Some((kernel, group)) = p.qk_norm_rope.as_ref().zip(layer.qk_norm_rope.as_ref())
+            {
+                pass.dispatch(&kernel.pipeline, group, qk_norm_rope_grid(config, tokens));
+            }
             let grid = attention_grid(config, tokens, p.attention_threads);
             pass.dispatch(&p.attention.pipeline, &layer.attention, grid);
             matvec(pass, &p.attention_out, &layer.attention_out, tokens);

@@ -1,36 +1,17 @@
-//! A decoder layer's weights by name, and what an engine can run at all.
-
-use alloc::format;
+//! A decoder layer's weights by name.
 
 use super::{Weights, gain};
-use crate::error::EngineError;
-use crate::format::Architecture;
 use crate::model::{Model, Part};
-
-/// Whether an engine can run the model.
-///
-/// # Errors
-/// [`EngineError::Unsupported`] with what is missing.
-pub fn check_supported(model: &Model) -> Result<(), EngineError> {
-    match model.config().architecture {
-        Architecture::Llama => Ok(()),
-        architecture => Err(EngineError::Unsupported {
-            what: format!("the architecture {}", architecture.name()),
-        }),
-    }
-}
 
 /// The weights of one decoder layer.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerWeights<'a> {
     /// (C)
     pub input_layernorm: &'a [f32],
-    /// (H·D, C)
-    pub q_proj: Weights<'a>,
-    /// (G·D, C)
-    pub k_proj: Weights<'a>,
-    /// (G·D, C)
-    pub v_proj: Weights<'a>,
+    /// The projections to queries, keys and values.
+    pub qkv: Qkv<'a>,
+    /// The gains of the queries' and the keys' norm, (D) each, where the architecture has them.
+    pub qk_norm: Option<[&'a [f32]; 2]>,
     /// (C, H·D)
     pub o_proj: Weights<'a>,
     /// (C)
@@ -43,6 +24,19 @@ pub struct LayerWeights<'a> {
     pub down_proj: Weights<'a>,
 }
 
+/// The projections to queries, keys and values.
+#[derive(Debug, Clone, Copy)]
+pub struct Qkv<'a> {
+    /// (H·D, C)
+    pub q: Weights<'a>,
+    /// (G·D, C)
+    pub k: Weights<'a>,
+    /// (G·D, C)
+    pub v: Weights<'a>,
+    /// Of q, k and v: (H·D), (G·D), (G·D), where the architecture has them.
+    pub bias: Option<[&'a [f32]; 3]>,
+}
+
 impl<'a> LayerWeights<'a> {
     /// The weights of layer `index`, which is below `n_layer`.
     pub fn of(model: &'a Model, index: usize) -> Self {
@@ -52,9 +46,17 @@ impl<'a> LayerWeights<'a> {
         };
         Self {
             input_layernorm: gain(tensor(Part::InputNorm)),
-            q_proj: Weights::of(tensor(Part::Query)),
-            k_proj: Weights::of(tensor(Part::Key)),
-            v_proj: Weights::of(tensor(Part::Value)),
+            qkv: Qkv {
+                q: Weights::of(tensor(Part::Query)),
+                k: Weights::of(tensor(Part::Key)),
+                v: Weights::of(tensor(Part::Value)),
+                bias: gains(
+                    model,
+                    index,
+                    [Part::QueryBias, Part::KeyBias, Part::ValueBias],
+                ),
+            },
+            qk_norm: gains(model, index, [Part::QueryNorm, Part::KeyNorm]),
             o_proj: Weights::of(tensor(Part::Output)),
             post_attention_layernorm: gain(tensor(Part::PostAttentionNorm)),
             gate_proj: Weights::of(tensor(Part::Gate)),
@@ -62,4 +64,13 @@ impl<'a> LayerWeights<'a> {
             down_proj: Weights::of(tensor(Part::Down)),
         }
     }
+}
+
+/// The gains or biases of these parts, all of which an architecture has, or none.
+pub fn gains<const N: usize>(model: &Model, index: usize, parts: [Part; N]) -> Option<[&[f32]; N]> {
+    let mut found: [&[f32]; N] = [&[]; N];
+    for (found, part) in found.iter_mut().zip(parts) {
+        *found = gain(model.layer_tensor(index, part)?);
+    }
+    Some(found)
 }

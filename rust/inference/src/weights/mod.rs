@@ -8,7 +8,7 @@ mod layer;
 mod plain;
 
 pub use blocks::{Blocks, Q4_0, Q8_0, Quant};
-pub use layer::{LayerWeights, check_supported};
+pub use layer::{LayerWeights, Qkv, gains};
 pub use plain::Weight;
 
 use crate::format::{BLOCK, Dtype, TensorView};

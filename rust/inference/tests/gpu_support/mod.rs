@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::gpu::{self, Adapter, GpuEngine};
 use pocketlm_inference::{Engine, Model};
 use serde_json::json;
@@ -20,6 +20,7 @@ pub const INSTALL: &str =
 
 /// A shape that a block format can have.
 const IN_BLOCKS: Shape = Shape {
+    architecture: Architecture::Llama,
     n_layer: 2,
     n_head: 4,
     n_kv_head: 2,
@@ -33,9 +34,10 @@ const IN_BLOCKS: Shape = Shape {
     dtype: Dtype::Q8_0,
 };
 
-/// As small as a model can be; odd everywhere; like the trained ones; in f16; in blocks.
-pub const SHAPES: [Shape; 6] = [
+/// As small as a model can be; odd everywhere; like the trained ones; in f16; in blocks; of the other families.
+pub const SHAPES: [Shape; 8] = [
     Shape {
+        architecture: Architecture::Llama,
         n_layer: 1,
         n_head: 1,
         n_kv_head: 1,
@@ -49,6 +51,7 @@ pub const SHAPES: [Shape; 6] = [
         dtype: Dtype::F32,
     },
     Shape {
+        architecture: Architecture::Llama,
         n_layer: 3,
         n_head: 6,
         n_kv_head: 3,
@@ -62,6 +65,7 @@ pub const SHAPES: [Shape; 6] = [
         dtype: Dtype::F32,
     },
     Shape {
+        architecture: Architecture::Llama,
         n_layer: 2,
         n_head: 4,
         n_kv_head: 1,
@@ -75,6 +79,7 @@ pub const SHAPES: [Shape; 6] = [
         dtype: Dtype::F32,
     },
     Shape {
+        architecture: Architecture::Llama,
         n_layer: 2,
         n_head: 3,
         n_kv_head: 3,
@@ -91,6 +96,18 @@ pub const SHAPES: [Shape; 6] = [
     Shape {
         tie_embeddings: false,
         dtype: Dtype::Q4_0,
+        ..IN_BLOCKS
+    },
+    Shape {
+        architecture: Architecture::Qwen2,
+        dtype: Dtype::F32,
+        ..IN_BLOCKS
+    },
+    Shape {
+        architecture: Architecture::Qwen3,
+        d_head: 34,
+        d_model: 45,
+        dtype: Dtype::F16,
         ..IN_BLOCKS
     },
 ];

@@ -2,13 +2,14 @@
 //! point while the checksums stay right.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// What a test may change of a model; the rest is fixed.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
+    pub architecture: Architecture,
     pub n_layer: u32,
     pub n_head: u32,
     pub n_kv_head: u32,
@@ -26,6 +27,7 @@ pub struct Shape {
 impl Shape {
     /// Odd sizes, grouped queries, heads wider than the model, everything in a few kilobytes.
     pub const TINY: Self = Self {
+        architecture: Architecture::Llama,
         n_layer: 2,
         n_head: 4,
         n_kv_head: 2,
@@ -104,7 +106,7 @@ impl File {
         let mut random = Random(seed);
         Self::filled(shape, |name, sizes| match *sizes {
             [rows, columns] => {
-                let scale = match name.rsplit('.').next() {
+                let scale = match name.rsplit('.').nth(1) {
                     Some("embed_tokens") => (columns as f32).sqrt(),
                     Some("q_proj" | "k_proj" | "lm_head") => 2.0,
                     _ => 1.0,
@@ -115,32 +117,42 @@ impl File {
         })
     }
 
-    /// A model whose tensors have the values that `values` gives for a name (without ".weight") and its sizes.
+    /// A model whose tensors have the values that `values` gives for a name and its sizes.
     fn filled(shape: Shape, mut values: impl FnMut(&str, &[u32]) -> Vec<f32>) -> Self {
         let s = shape;
         let (q, kv) = (s.n_head * s.d_head, s.n_kv_head * s.d_head);
         let mut specs = vec![(
-            "model.embed_tokens".to_owned(),
+            "model.embed_tokens.weight".to_owned(),
             vec![s.vocab_size, s.d_model],
         )];
+        let only = |architecture, name, sizes: Vec<u32>| {
+            (s.architecture == architecture).then_some((name, sizes))
+        };
+        let (qwen2, qwen3) = (Architecture::Qwen2, Architecture::Qwen3);
         for i in 0..s.n_layer {
-            for (part, sizes) in [
-                ("input_layernorm", vec![s.d_model]),
-                ("self_attn.q_proj", vec![q, s.d_model]),
-                ("self_attn.k_proj", vec![kv, s.d_model]),
-                ("self_attn.v_proj", vec![kv, s.d_model]),
-                ("self_attn.o_proj", vec![s.d_model, q]),
-                ("post_attention_layernorm", vec![s.d_model]),
-                ("mlp.gate_proj", vec![s.d_ff, s.d_model]),
-                ("mlp.up_proj", vec![s.d_ff, s.d_model]),
-                ("mlp.down_proj", vec![s.d_model, s.d_ff]),
-            ] {
+            let rows = [
+                Some(("input_layernorm.weight", vec![s.d_model])),
+                Some(("self_attn.q_proj.weight", vec![q, s.d_model])),
+                only(qwen2, "self_attn.q_proj.bias", vec![q]),
+                only(qwen3, "self_attn.q_norm.weight", vec![s.d_head]),
+                Some(("self_attn.k_proj.weight", vec![kv, s.d_model])),
+                only(qwen2, "self_attn.k_proj.bias", vec![kv]),
+                only(qwen3, "self_attn.k_norm.weight", vec![s.d_head]),
+                Some(("self_attn.v_proj.weight", vec![kv, s.d_model])),
+                only(qwen2, "self_attn.v_proj.bias", vec![kv]),
+                Some(("self_attn.o_proj.weight", vec![s.d_model, q])),
+                Some(("post_attention_layernorm.weight", vec![s.d_model])),
+                Some(("mlp.gate_proj.weight", vec![s.d_ff, s.d_model])),
+                Some(("mlp.up_proj.weight", vec![s.d_ff, s.d_model])),
+                Some(("mlp.down_proj.weight", vec![s.d_model, s.d_ff])),
+            ];
+            for (part, sizes) in rows.into_iter().flatten() {
                 specs.push((format!("model.layers.{i}.{part}"), sizes));
             }
         }
-        specs.push(("model.norm".to_owned(), vec![s.d_model]));
+        specs.push(("model.norm.weight".to_owned(), vec![s.d_model]));
         if !s.tie_embeddings {
-            specs.push(("lm_head".to_owned(), vec![s.vocab_size, s.d_model]));
+            specs.push(("lm_head.weight".to_owned(), vec![s.vocab_size, s.d_model]));
         }
         let mut sections = vec![b"tokenizer".to_vec(), vec![0; 4 * s.vocab_size as usize]];
         let mut tensors = Vec::new();
@@ -152,12 +164,10 @@ impl File {
                 Dtype::F32
             };
             sections.push(stored(&values, dtype));
-            tensors.push(
-                json!({"dtype": dtype.name(), "name": format!("{name}.weight"), "shape": sizes}),
-            );
+            tensors.push(json!({"dtype": dtype.name(), "name": name, "shape": sizes}));
         }
         let mut header = json!({
-            "architecture": "llama",
+            "architecture": s.architecture.name(),
             "config": {
                 "bos_token_id": 0, "ctx_len": s.ctx_len, "d_ff": s.d_ff, "d_head": s.d_head, "d_model": s.d_model,
                 "n_head": s.n_head, "n_kv_head": s.n_kv_head, "n_layer": s.n_layer,
