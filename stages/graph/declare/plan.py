@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .names import OWN_FOLDERS, RECEIPT
-from .stage import Setup, Stage
+from .stage import NO_PARTS, Setup, Stage
 
 
 class Plan:
@@ -70,15 +70,16 @@ class Plan:
 def _check_places(stages: Iterable[Stage]) -> None:
     """Raises ValueError where two stages make one link, or a link or scope collides with the engine's own folders."""
     makers: dict[str, str] = {}
+    fits = re.compile(r"[A-Za-z0-9_][\w.-]*").fullmatch
     for stage in stages:
-        if stage.scope in OWN_FOLDERS or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", stage.scope):
+        if stage.scope in OWN_FOLDERS or not fits(stage.scope):
             raise ValueError(
                 f"stage {stage.name}: its links cannot live in build/{stage.scope}/; a scope is one plain name, and "
                 f"none of {', '.join(OWN_FOLDERS)}, which hold the engine's own files"
             )
         for name in stage.links:
             parts = name.rstrip("/").split("/")
-            if name.startswith("/") or parts[0] == ".current" or any(part in ("", ".", "..") for part in parts):
+            if not NO_PARTS.isdisjoint(parts) or parts[0] == ".current":
                 raise ValueError(f"stage {stage.name}: link {name!r} is not a plain relative name")
             place = f"{stage.scope}/{'/'.join(parts)}"
             other = makers.setdefault(place, stage.name)

@@ -16,7 +16,9 @@ from .names import LOG, RECEIPT
 from .sources import Source
 
 RESERVED = (RECEIPT, LOG)
-PLACEHOLDERS = ("out", "params", "partial", "snapshot", "build", "root", "python")
+NO_PARTS = frozenset(("", ".", ".."))  # of a plain relative name
+PLACEHOLDERS = ("out", "params", "snapshot", "build", "root", "python")  # and {partial} of resumable stages
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z][a-z_]*(?:\.[\w-]+)?)\}")
 
 
@@ -125,13 +127,13 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Raises ValueError with the stage's name for any declaration that cannot work."""
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+        if not _NAME.fullmatch(self.name):
             raise ValueError(f"stage name {self.name!r} is not made of letters, digits, '_', '.' and '-'")
         if not self.outputs:
             raise ValueError(f"stage {self.name} declares no outputs")
         for output in self.outputs:
             parts = output.rstrip("/").split("/")
-            if output.startswith("/") or any(part in ("", ".", "..") for part in parts) or parts[0] in RESERVED:
+            if not NO_PARTS.isdisjoint(parts) or parts[0] in RESERVED:
                 raise ValueError(f"stage {self.name}: output {output!r} is not a plain relative name, or is reserved")
         for output in self.volatile:
             if output not in self.outputs:
@@ -145,14 +147,15 @@ class Stage:
                 raise ValueError(
                     f"stage {self.name}: link {name} -> {path} is not among its outputs {list(self.outputs)}"
                 )
-        if both := sorted(self.params.keys() & self.runtime.keys()):
-            raise ValueError(f"stage {self.name}: {', '.join(both)} is in params and in runtime")
+        if both := self.params.keys() & self.runtime.keys():
+            raise ValueError(f"stage {self.name}: {', '.join(sorted(both))} is in params and in runtime")
         if self.resumes_over and not self.resumable:
             raise ValueError(f"stage {self.name} names what it resumes over, but is not resumable")
-        known = {*PLACEHOLDERS, *(f"in.{name}" for name in self.inputs)} - (set() if self.resumable else {"partial"})
         for word in self.words():
-            for name in _PLACEHOLDER.findall(word):
-                if name not in known:
+            for name in _PLACEHOLDER.findall(word) if "{" in word else ():
+                given = name[3:] in self.inputs if name.startswith("in.") else name == "partial" and self.resumable
+                if name not in PLACEHOLDERS and not given:
+                    known = [*PLACEHOLDERS, *(f"in.{each}" for each in self.inputs), *["partial"] * self.resumable]
                     raise ValueError(f"stage {self.name}: {{{name}}} in {word!r} is none of {', '.join(sorted(known))}")
 
     @property
