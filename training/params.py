@@ -1,7 +1,7 @@
 """A preset and single values in, a parameter file out: what a stage writes for its command, for all commands at once.
 
-    python -m training.params tiny train.steps=50 profile=repro > params.json
-    python -m training.train --params params.json --shards ... --tokenizer ... --out ...
+python -m training.params tiny train.steps=50 profile=repro > params.json
+python -m training.train --params params.json --shards ... --tokenizer ... --out ...
 """
 
 from __future__ import annotations

@@ -227,9 +227,7 @@ def trial_step(training: Training, stop: command.StopRequest, way: Way) -> float
     return float(train_step(training, way))
 
 
-def loop(
-    training: Training, kept: Kept, metrics: Journal, threads: speed.Threads, stop: command.StopRequest
-) -> Score:
+def loop(training: Training, kept: Kept, metrics: Journal, threads: speed.Threads, stop: command.StopRequest) -> Score:
     """Steps to the last one, with records, evaluations and checkpoints between them; returns the last score.
 
     Raises ValueError where the loss is not finite, Interrupted after a signal.

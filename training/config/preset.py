@@ -53,9 +53,7 @@ class Config(msgspec.Struct, frozen=True):
         return {f"{each.NAME}.{name}": value for each in self.sections() for name, value in each.keyed().items()}
 
 
-SECTIONS: dict[str, type[Section]] = {
-    kind.NAME: kind for kind in (Data, Tokenizer, Model, Train, Sample, Export)
-}
+SECTIONS: dict[str, type[Section]] = {kind.NAME: kind for kind in (Data, Tokenizer, Model, Train, Sample, Export)}
 
 
 def names() -> list[str]:

@@ -130,7 +130,7 @@ def plain(value: Any) -> Any:
 
 
 def nearest(word: str, possible: Iterable[str], prefix: str = "") -> str:
-    """"; did you mean X?", or nothing where no word is close."""
+    """ "; did you mean X?", or nothing where no word is close."""
     found = difflib.get_close_matches(word, list(possible), n=1, cutoff=0.5)
     return f"; did you mean {prefix}{found[0]}?" if found else ""
 
