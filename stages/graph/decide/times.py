@@ -1,4 +1,4 @@
-"""How long a stage usually takes, by receipts: for people, never for a key."""
+"""How long a stage usually takes, by its receipts. Shown to people; no key depends on it."""
 
 from __future__ import annotations
 
