@@ -33,7 +33,7 @@ class Help(Command, cmd_help.Help):
 
     name = "help"
     section = MORE
-    doc_purpose = "say what there is, and how it is used"
+    doc_purpose = "list the commands, or explain one command or stage"
     doc_usage = "[COMMAND | STAGE]"
 
     def execute(self, params: Any, args: Sequence[str]) -> int:
@@ -68,7 +68,7 @@ class Help(Command, cmd_help.Help):
 
 
 def overview(commands: dict[str, Any], project: str) -> str:
-    """The text of `doit help`. `commands`: name -> class. `project`: what the project says of itself."""
+    """The text of `doit help`. `commands`: name -> class. `project`: what the project says about itself."""
     parts = [project + "\n"] if project else []
     parts.append(OVERVIEW)
     for section in SECTIONS:

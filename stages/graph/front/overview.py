@@ -41,8 +41,8 @@ class List(Command):
 
             graph = self.graph()
             stages = [task.name for task in shown if task.name in graph.plan.stages]
-            told = explain(graph.look, stages, graph.receipt_at_remote) if stages else []
-            states = {each.stage: each.state for each in told}
+            explained = explain(graph.look, stages, graph.receipt_at_remote) if stages else []
+            states = {each.stage: each.state for each in explained}
             graph.look.cache.save()
         if quiet:
             self.outstream.write("".join(f"{task.name}\n" for task in shown))
@@ -87,8 +87,8 @@ class GraphCommand(Command):
 
         graph = self.graph()
         names = self.stage_names(pos_args)
-        told = [] if plain else explain(graph.look, names, graph.receipt_at_remote)
-        states = {each.stage: each.state for each in told}
+        explained = [] if plain else explain(graph.look, names, graph.receipt_at_remote)
+        states = {each.stage: each.state for each in explained}
         graph.look.cache.save()
         nodes = [
             Node(name, states.get(name, ""), tuple(output.stage for output in graph.plan.stages[name].inputs.values()))

@@ -17,11 +17,11 @@ def command_help(command: Any) -> str:
     if command.doc_description:
         parts += ["", *textwrap.wrap(command.doc_description, width())]
     ours = {option["name"]: option for option in command.cmd_options if isinstance(option, dict)}
-    told = command.shown_options
+    shown = command.shown_options
     rows = []
     for option in command.get_options():
-        if option.name in (ours if told is None else told):
-            value, text = (option.metavar, option.help) if told is None else told[option.name]
+        if option.name in (ours if shown is None else shown):
+            value, text = (option.metavar, option.help) if shown is None else shown[option.name]
             names = [f"-{option.short}"] * bool(option.short) + [f"--{option.long}"] * bool(option.long)
             rows.append((", ".join(names) + (f" {value}" if option.type is not bool else ""), text))
     if rows:

@@ -54,8 +54,8 @@ def accept(look: Look, stage: Stage, reason: str | None) -> list[Reason]:
     folder = look.store.new_folder("accepted")
     try:
         _link_files(look.store.entry(receipt["key"]), folder)
-        today = {**receipt, "key": state.key, "components": state.components, "accepted": accepted}
-        look.store.publish(folder, state.key, today)
+        current = {**receipt, "key": state.key, "components": state.components, "accepted": accepted}
+        look.store.publish(folder, state.key, current)
     finally:
         if os.path.lexists(folder):
             stores.remove_tree(folder)
@@ -73,7 +73,7 @@ def _acceptable(look: Look, stage: Stage, state: State) -> Receipt:
         raise GraphError(f"the result of {name} is corrupt; run `doit {name}`")
     if state.key is None:
         unknown = "; ".join(reason.text() for reason in state.reasons)
-        raise GraphError(f"today's key of {name} cannot be told: {unknown}")
+        raise GraphError(f"the current key of {name} is not known: {unknown}")
     if sorted(receipt["outputs"]) != sorted(stage.outputs):
         had, has = ", ".join(sorted(receipt["outputs"])), ", ".join(sorted(stage.outputs))
         raise GraphError(f"{name} makes {has} today, the result to accept has {had}; run `doit {name}`")

@@ -6,7 +6,7 @@
 It says that on this class of host, with these tools, these sources give these bytes. `made_from` is the
 stage's recipe: all that its key holds, with the recipe of each stage upstream in place of that stage's bytes. So a
 commit that changes no source of a stage leaves its entry valid, and where one stage's bytes differ those behind it
-are still compared. An entry with another recipe says nothing of today's result: it is shown and counted, and is
+are still compared. An entry with another recipe says nothing about the current result: it is shown and counted, and is
 neither agreement nor failure. A stage whose tools differ from every entry's is treated in the same way.
 
 One entry for each stage, profile and set of tools. Those of other tools and hosts stay when the file is brought up to
@@ -19,7 +19,7 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,15 +98,16 @@ class ArtifactsLock:
                 if data["version"] != VERSION:
                     raise ValueError(f"its version is {data['version']}, expected {VERSION}")
                 self._hosts = data["hosts"]
-                for entries in self._entries():
-                    _check(entries)
+                for places in self._hosts.values():
+                    for entries in places.values():
+                        _check(entries)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 advice = "take either side of a merge, or remove it, and run `doit verify --update-lock`"
                 raise GraphError(f"{self.path} cannot be used ({error}); {advice}") from error
 
     def compare(self, place: str, recipe: Recipe, outputs: Mapping[str, str]) -> Compared:
         """Compare the digests of a result's outputs with the entry of its `place` (scope/stage), if there is one."""
-        here = [e for e in self._host().get(place, []) if e["profile"] == recipe.profile]
+        here = [e for e in self._hosts.get(host_class(), {}).get(place, []) if e["profile"] == recipe.profile]
         entry = next((e for e in here if e["tools"] == recipe.tools), None)
         if entry is None:
             return Compared(OTHER_TOOLS if here else NOT_LOCKED, [])
@@ -147,13 +148,6 @@ class ArtifactsLock:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
         return True
-
-    def _host(self) -> dict[str, list[dict[str, Any]]]:
-        return self._hosts.get(host_class(), {})
-
-    def _entries(self) -> Iterable[list[dict[str, Any]]]:
-        for places in self._hosts.values():
-            yield from places.values()
 
 
 def _check(entries: list[dict[str, Any]]) -> None:

@@ -90,11 +90,8 @@ def remove(look: Look, chosen: Removal) -> None:
 
 def _entries(look: Look) -> list[Entry]:
     found = []
-    try:
-        names = [name for name in os.listdir(look.store.path) if KEY.fullmatch(name)]
-    except FileNotFoundError:
-        return []
-    for name in names:
+    names = os.listdir(look.store.path) if os.path.isdir(look.store.path) else ()
+    for name in filter(KEY.fullmatch, names):
         path = look.store.entry(name)
         inodes, _ = _measure(path)
         found.append(Entry(name, os.stat(path).st_mtime, inodes, look.store.receipt(name)))

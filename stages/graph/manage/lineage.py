@@ -83,14 +83,14 @@ def _files(paths: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _accepted(accepted: Mapping[str, Any]) -> dict[str, Any]:
     """What a person vouched for. The difference of an external file is named GROUP: PATH."""
-    told = dict(accepted)
-    if "differences" in told:
-        told["differences"] = [
-            {**each, "name": ": ".join(map(_placeless, each["name"].split(": ")))} for each in told["differences"]
+    shown = dict(accepted)
+    if "differences" in shown:
+        shown["differences"] = [
+            {**each, "name": ": ".join(map(_placeless, each["name"].split(": ")))} for each in shown["differences"]
         ]
-    if "earlier" in told:
-        told["earlier"] = _accepted(told["earlier"])
-    return told
+    if "earlier" in shown:
+        shown["earlier"] = _accepted(shown["earlier"])
+    return shown
 
 
 def _placeless(path: str) -> str:

@@ -12,7 +12,7 @@ from ..decide.look import Look
 from ..keep import links
 from ..keep.remote import Remote
 
-Say = Callable[[str, str], None]  # (state of a stage, the stage and what there is to say of it)
+Say = Callable[[str, str], None]  # (state of a stage, its name and details)
 
 
 @dataclass

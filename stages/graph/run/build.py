@@ -33,7 +33,7 @@ BUILT, FROM_STORE = "built", "from the store"
 
 
 def bring_up_to_date(session: Session, stage: Stage) -> str:
-    """Make the stage's link name the result of today's key; returns BUILT or FROM_STORE.
+    """Make the stage's link name the result of the current key; returns BUILT or FROM_STORE.
 
     Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
     disk and the like.

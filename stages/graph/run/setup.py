@@ -72,7 +72,7 @@ def _alone(session: Session, setup: Setup) -> Iterator[None]:
         path = f"{tempfile.gettempdir()}/install-{setup.exclusive.replace('/', '-')}.lock"
     fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        told = False
+        noted = False
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,9 +80,9 @@ def _alone(session: Session, setup: Setup) -> Iterator[None]:
             except BlockingIOError:
                 if session.stopping:
                     raise StageFailed(f"setup {setup.name} was stopped") from None
-                if not told and session.report is not None:
+                if not noted and session.report is not None:
                     session.report.note(f"setup:{setup.name}: waiting for another run to install in {setup.exclusive}")
-                told = True
+                noted = True
                 time.sleep(0.1)
         yield
     finally:

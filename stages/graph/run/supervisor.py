@@ -46,7 +46,7 @@ def main() -> int:
         _exec(argv)
     status: int | None = None
     kill_at: float | None = None
-    told = False
+    terminated = False
     while True:
         status = _reap(child, status)
         alive = _processes(child, status is None)
@@ -55,8 +55,8 @@ def main() -> int:
                 continue  # it ended between the two looks: the next one collects it
             return _exit_code(status)
         now = time.monotonic()
-        if stopping[0] and not told:
-            told, kill_at = True, now + grace_s
+        if stopping[0] and not terminated:
+            terminated, kill_at = True, now + grace_s
             _send(alive, child, signal.SIGTERM)
         if status is not None and kill_at is None:
             kill_at = now + LEFT_OVER_S
