@@ -78,7 +78,7 @@ def pytest(chosen: Chosen) -> bool:
 
 def cargo(chosen: Chosen) -> bool:
     """cargo test: tokenizer core, model format, CPU backend, WebGPU backend on a software driver."""
-    command = ["cargo", "test", "--quiet", "--release", "--locked"]
+    command = ["cargo", "test", "--quiet", "--profile", "tests", "--locked"]
     if chosen.gpu:
         return _run([*command, "--workspace"], paths.ROOT)
     engine = "pocketlm-inference"

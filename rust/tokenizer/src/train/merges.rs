@@ -15,8 +15,9 @@ use core::cmp::Reverse;
 use core::mem::take;
 use std::collections::{HashMap, HashSet};
 
+use super::config::TrainConfig;
 use super::hash::PairHasher;
-use super::{TrainConfig, WordCounts};
+use super::words::WordCounts;
 use crate::byte_level;
 use crate::error::TokenizerError;
 use crate::table::pair_key;
