@@ -92,7 +92,7 @@ def _values(preset: str, words: Mapping[str, str]) -> tuple[dict[str, Any], dict
         with contextlib.suppress(OSError):  # a build folder that cannot be written: check again the next time
             temporary = REMEMBERED.with_name(f".settings-{os.getpid()}.tmp")
             REMEMBERED.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(known))
+            temporary.write_text(json.dumps(known), encoding="utf-8")
             temporary.replace(REMEMBERED)
     return known[digest]
 
