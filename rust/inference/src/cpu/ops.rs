@@ -38,12 +38,12 @@ pub struct Norm<'a> {
 
 /// `emit(t, n, x[t] · w[n])` for every token t and row n, whatever the dtype. x: (T, K); w: (N, K). Each weight is read once.
 #[inline(always)]
-fn project(x: &[f32], w: Weights<'_>, k: usize, emit: impl FnMut(usize, usize, f32)) {
+fn project(x: &[f32], w: Weights<'_>, k: usize, mut emit: impl FnMut(usize, usize, f32)) {
     match w {
         Weights::F32(w) => matmul(x, w, k, emit),
         Weights::F16(w) => matmul(x, w, k, emit),
-        Weights::Q8_0(w) => matmul_blocks(x, w, k, emit),
-        Weights::Q4_0(w) => matmul_blocks(x, w, k, emit),
+        Weights::Q8_0(w) => matmul_blocks(x, w, k, &mut emit),
+        Weights::Q4_0(w) => matmul_blocks(x, w, k, &mut emit),
     }
 }
 
