@@ -6,7 +6,7 @@ remembered from call to call, in tables of a fixed size.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -55,6 +55,23 @@ class Tokenizer:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Tokenizer:
         """Read the flat form from a file. Raises OSError, or TokenizerError for any flaw."""
+
+    @staticmethod
+    def from_hf_json(text: str) -> Tokenizer:
+        """Read Hugging Face's tokenizer.json: byte-level BPE with one of SPLITS. Ids are those of their `encode` with
+        `add_special_tokens=False`. Raises TokenizerError that names what is not supported.
+        """
+
+    @staticmethod
+    def from_tiktoken(text: str, split: str, special_tokens: Mapping[str, int] | None = None) -> Tokenizer:
+        """Read a .tiktoken file's text. The split and the special tokens are not in such a file. Raises TokenizerError
+        with the number of the line that is not a token.
+        """
+
+    def to_tiktoken(self) -> str:
+        """Write a .tiktoken file's text. Raises TokenizerError where it would mean other ids: only what was read from
+        one can be written as one.
+        """
 
     def to_bytes(self) -> bytes:
         """Write the flat form."""

@@ -5,6 +5,7 @@
 
 #![expect(clippy::std_instead_of_alloc, reason = "this crate needs std anyway")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -201,6 +202,36 @@ impl Tokenizer {
             std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
         Self::from_bytes(&data)
+    }
+
+    /// Read Hugging Face's tokenizer.json.
+    #[staticmethod]
+    fn from_hf_json(py: Python<'_>, text: &str) -> PyResult<Self> {
+        py.detach(|| pocketlm_tokenizer::Tokenizer::from_hf_json(text))
+            .map(Self::new)
+            .map_err(to_py)
+    }
+
+    /// Read a .tiktoken file's text.
+    #[staticmethod]
+    #[pyo3(signature = (text, split, special_tokens=None))]
+    fn from_tiktoken(
+        py: Python<'_>,
+        text: &str,
+        split: &str,
+        special_tokens: Option<BTreeMap<String, u32>>,
+    ) -> PyResult<Self> {
+        let split = named_split(split)?;
+        let special_tokens = special_tokens.unwrap_or_default();
+        let special = special_tokens.iter().map(|(text, &id)| (text.as_str(), id));
+        py.detach(|| pocketlm_tokenizer::Tokenizer::from_tiktoken(text, split, special))
+            .map(Self::new)
+            .map_err(to_py)
+    }
+
+    /// Write a .tiktoken file's text.
+    fn to_tiktoken(&self) -> PyResult<String> {
+        self.core().to_tiktoken().map_err(to_py)
     }
 
     /// Write the flat form.

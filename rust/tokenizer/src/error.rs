@@ -162,12 +162,18 @@ pub enum TokenizerError {
         /// The words' split.
         got: &'static str,
     },
+    /// A tokenizer.json or a .tiktoken file that cannot be read, or not be written.
+    #[error("{}", in_one_line(problem))]
+    BadFile {
+        /// What is wrong.
+        problem: String,
+    },
     /// There is nothing to train on.
     #[error("the documents hold no text to train a tokenizer on")]
     NoText,
 }
 
-/// Text of a file as a message can hold it: its beginning, with escapes for what a terminal would obey.
+/// Text of a file as a message can quote it: its beginning, with escapes for what a terminal would obey.
 fn shown(text: &str) -> String {
     const MOST: usize = 80;
     let mut shown: String = text
@@ -179,6 +185,20 @@ fn shown(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// A sentence that holds text of a file: its beginning, with spaces for what a terminal would obey.
+fn in_one_line(sentence: &str) -> String {
+    const MOST: usize = 200;
+    let mut line: String = sentence
+        .chars()
+        .take(MOST)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if sentence.chars().nth(MOST).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// The names of all splits.

@@ -17,10 +17,11 @@
 //! ```
 //!
 //! In the order data passes through them: [`train`] makes a [`Tokenizer`]; `format` reads and writes its flat form,
-//! `hf_json` writes Hugging Face's; [`split`] cuts text into pieces (by the kinds of [`unicode`]), `encode` merges
+//! `interop` reads and writes Hugging Face's and tiktoken's; [`split`] cuts text into pieces (by the kinds of [`unicode`]), `encode` merges
 //! within each piece ([`naive`] is its slow twin), `decode` turns ids into bytes and text.
 //!
 //! # Features
+//! - `formats` (default): reading `tokenizer.json`, and `.tiktoken` files.
 //! - `std` (default): training, and encoding with threads. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
 
 #![no_std]
@@ -36,7 +37,7 @@ mod decode;
 mod encode;
 mod error;
 mod format;
-mod hf_json;
+mod interop;
 mod merge;
 pub mod naive;
 mod normalize;

@@ -99,6 +99,13 @@ impl Split {
         }
     }
 
+    /// The split whose pattern this is.
+    #[cfg(feature = "formats")]
+    pub(crate) fn of_pattern(pattern: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|split| split.pattern() == Some(pattern))
+    }
+
     /// The split of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|split| split.name() == name)
