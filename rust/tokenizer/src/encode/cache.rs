@@ -19,7 +19,7 @@ pub(super) const MAX_SHORT_IDS: usize = 4;
 const MAX_LONG: usize = 62;
 const MAX_LONG_IDS: usize = 32;
 
-/// The largest first table, in pairs of pieces. Chosen by measurement: see docs/PERFORMANCE.md.
+/// The largest first table, in pairs of pieces: 4 MiB. 2.8 MB of plays hold 36,000 distinct pieces; other sizes were not tried.
 const MAX_SETS: usize = 1 << 16;
 /// The largest second table, in pieces.
 const MAX_LONG_ENTRIES: usize = 1 << 12;
