@@ -148,7 +148,17 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert sorted(int(path.name[5:13]) for path in tmp_path.iterdir()) == [3, 4]
 
 
-def test_the_trial_leaves_no_trace_and_takes_the_fastest(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that speed's clock shows: only a test moves them, so a busy machine changes nothing."""
+    now = [0.0]
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_the_trial_leaves_no_trace_and_takes_the_fastest(
+    capsys: pytest.CaptureFixture[str], clock: list[float]
+) -> None:
     model, optimizer = small_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     settings = config.load("tiny", {"train.precision": "auto", "train.compile": "true"}).train
@@ -161,7 +171,7 @@ def test_the_trial_leaves_no_trace_and_takes_the_fastest(capsys: pytest.CaptureF
             for weight in model.parameters():
                 weight += 1
         optimizer.step()
-        time.sleep(slow[way.precision])
+        clock[0] += slow[way.precision]
         return 1.0
 
     threads = torch.get_num_threads()
@@ -176,11 +186,11 @@ def test_the_trial_leaves_no_trace_and_takes_the_fastest(capsys: pytest.CaptureF
     assert {float(values["step"]) for values in optimizer.state.values()} == {1.0}
 
 
-def test_bf16_must_be_clearly_faster() -> None:
+def test_bf16_must_be_clearly_faster(clock: list[float]) -> None:
     model, optimizer = small_model()
 
     def step(way: speed.Way) -> float:
-        time.sleep(0.010 if way.precision == "f32" else 0.0095)
+        clock[0] += 0.010 if way.precision == "f32" else 0.0095
         return 1.0
 
     settings = config.load("tiny", {"train.precision": "auto"}).train
