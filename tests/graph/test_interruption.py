@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -184,6 +185,17 @@ def test_resume_from_partial(project: Project) -> None:
     assert result.status == 0
     assert (project.root / "steps").read_text().count("step") <= 31 and done < 30
     assert (project.result("s") / "o.txt").read_text() == "30\n"
+    assert list((project.build / "partial").iterdir()) == []
+
+
+def test_killed_between_publishing_and_tidying(project: Project) -> None:
+    """The result is in the store, the link and the end of what was kept are still to come."""
+    project.stage("s", "echo kept > {partial}/n; cp {partial}/n {out}/o.txt; echo {partial}", resumable=True)
+    project.doit()
+    kept = re.findall("partial/([0-9a-f]{64})\n", (project.result("s") / "log.txt").read_text())[-1]
+    project.write(f"build/partial/{kept}/n", "kept\n")
+    (project.build / "shared/.current/s").unlink()
+    assert "1 from the store" in project.doit().out
     assert list((project.build / "partial").iterdir()) == []
 
 

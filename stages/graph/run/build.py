@@ -14,7 +14,7 @@ import shutil
 import time
 from typing import Any
 
-from ..decide.key import partial_name
+from ..decide.key import Components, partial_name
 from ..decide.look import Input, State
 from ..declare.names import LOG
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
@@ -111,6 +111,8 @@ class _Build:
             where, receipt = found
             if where is self.store or self.store.import_from(receipt["key"], where):
                 self._link(receipt["key"])
+                if state.components is not None:  # a kill may have come after a result was published
+                    self._drop_partial(self._partial(state.components))
                 return True
         remote = None if self.session.always else self.session.remote
         if remote is None or state.key is None or remote.fetch(state.key, self.store) is None:
@@ -123,7 +125,7 @@ class _Build:
         session, look, stage = self.session, self.look, self.stage
         assert state.key is not None and state.components is not None
         out = self.store.new_folder(stage.name)
-        partial = f"{look.plan.build}/partial/{partial_name(stage, state.components)}"
+        partial = self._partial(state.components)
         try:
             values = self._placeholders(out, partial)
             argv = [expand_placeholders(word, values) for word in stage.run]
@@ -164,8 +166,15 @@ class _Build:
                 store.remove_tree(out)
         self._link(state.key)
         self._share(state.key)
-        if stage.resumable:
-            store.remove_tree(f"{partial}/done" if stage.resumes_over else partial)
+        self._drop_partial(partial)
+
+    def _partial(self, components: Components) -> str:
+        return f"{self.look.plan.build}/partial/{partial_name(self.stage, components)}"
+
+    def _drop_partial(self, partial: str) -> None:
+        """The stage has its result: remove what an interrupted run would have gone on from."""
+        if self.stage.resumable:
+            store.remove_tree(f"{partial}/done" if self.stage.resumes_over else partial)
             with contextlib.suppress(OSError):  # something is kept, or nothing was
                 os.rmdir(partial)
 
