@@ -7,19 +7,35 @@ corpus ─► tokenizer ─► shards ─► train ─► export ─┐
            wheel               wasm ─► page ──────┤
                                                   │
               the receipts of all of them ─► provenance
+
+In a preset with an [import] table, `import` stands in place of corpus ... train, and there is no sample and no report.
 """
 
 from __future__ import annotations
 
 from doit import doit_cmd
 
-from stages import corpus, crates, export, paths, provenance, settings, tokenizer, tools, train, wasm_target, web
+from stages import (
+    corpus,
+    crates,
+    export,
+    import_,
+    paths,
+    provenance,
+    settings,
+    tokenizer,
+    tools,
+    train,
+    wasm_target,
+    web,
+)
 from stages.graph import Graph, Setup, Stage
 
 SETUPS: tuple[Setup, ...] = (
     tools.TORCH,
     tools.TEST_PYTHON,
     tools.PARQUET,
+    tools.IMPORT,
     tools.CARGO,
     wasm_target.WASM_TARGET,
     tools.WASM_TOOLS,
@@ -27,24 +43,32 @@ SETUPS: tuple[Setup, ...] = (
     tools.BROWSER,
     tools.VULKAN,
 )
-DEFAULT_TASKS = ["web", "cli", "sample", "report"]
 
 
 def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     """The whole graph of one choice, in the order in which data passes through it."""
-    model = (
-        corpus.stage(chosen),
-        crates.wheel_stage(),
-        tokenizer.stage(chosen),
-        train.shards_stage(chosen),
-        train.stage(chosen),
-    )
-    looked_at = (train.sample_stage(chosen), train.report_stage(chosen))  # nothing is made from them
-    bundle = (export.stage(chosen), crates.wasm_stage(), web.page_stage())
+    looked_at: tuple[Stage, ...] = ()
+    if import_.is_imported(chosen):
+        model: tuple[Stage, ...] = (crates.wheel_stage(), import_.stage(chosen))
+        exported = import_.export_stage(chosen)
+    else:
+        model = (
+            corpus.stage(chosen),
+            crates.wheel_stage(),
+            tokenizer.stage(chosen),
+            train.shards_stage(chosen),
+            train.stage(chosen),
+        )
+        looked_at = (train.sample_stage(chosen), train.report_stage(chosen))  # nothing is made from them
+        exported = export.stage(chosen)
+    bundle = (exported, crates.wasm_stage(), web.page_stage())
     chain = (*model, *bundle)
     return (*model, *looked_at, *bundle, provenance.stage(chosen, chain), web.stage(chosen), crates.cli_stage())
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})
 GRAPH = Graph(stages_of(SETTINGS), SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store)
-DOIT_CONFIG = {**GRAPH.doit_config(), "default_tasks": DEFAULT_TASKS}
+DOIT_CONFIG = {
+    **GRAPH.doit_config(),
+    "default_tasks": ["web", "cli", *([] if import_.is_imported(SETTINGS) else ["sample", "report"])],
+}

@@ -35,7 +35,7 @@ class Settings:
 
     preset: str  # names build/<preset>/ (of a preset given as a path: the file's name)
     profile: str  # "fast": all cores; "repro": the same bits every time
-    values: Mapping[str, Any]  # every parameter by its dotted name
+    values: Mapping[str, Any]  # every parameter by its dotted name; those of [import] where the model is imported
     keyed: Mapping[str, Any]  # those that a key may hold: no defaults, and nothing that decides no result
 
     def section(self, *names: str) -> dict[str, object]:
@@ -80,7 +80,7 @@ def _values(preset: str, words: Mapping[str, str]) -> tuple[dict[str, Any], dict
     if digest not in known:
         from training.config import preset as config
 
-        valid = ["preset", "profile", *config.names()]
+        valid = ["preset", "profile", *config.names(), *config.names(imported=True)]
         for name in words:
             if name not in valid:
                 near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)

@@ -105,6 +105,8 @@ TEST_PYTHON = _lock_setup(
 
 PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for data.sources that end in .parquet.")
 
+IMPORT = _lock_setup("import", "gguf in .venv, by locks/import.txt: for presets that import a model.")
+
 
 def _bench_setup() -> Setup:
     lock, folder = paths.LOCKS / "bench.txt", paths.TOOLS / "bench"

@@ -91,7 +91,7 @@ def crates(tmp_path: Path) -> Path:
     """The Rust workspace, to plant violations in."""
     for name in ("Cargo.toml", "Cargo.lock"):
         shutil.copy(paths.ROOT / name, tmp_path)
-    for name in ("rust", "shaders", ".cargo"):
+    for name in ("rust", "shaders", ".cargo", "tests/vectors"):
         if (paths.ROOT / name).is_dir():
             shutil.copytree(paths.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("target"))
     return tmp_path

@@ -1,6 +1,7 @@
 """Presets (TOML) and overrides in, all sections out. The only module that knows every section: no command imports it.
 
-A preset in `training/presets/NAME.toml` gives a value to every field that has no default.
+A preset in `training/presets/NAME.toml` gives a value to every field that has no default. There are two kinds: of a
+model that is trained here, and, with a table [import], of one that others trained.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from training.config.data import Data
 from training.config.export import Export
+from training.config.import_ import Import
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import Section, build, check, fail, nearest, types_of
@@ -24,21 +26,8 @@ from training.config.train import Train
 PRESETS = Path(__file__).parents[1] / "presets"
 
 
-class Config(msgspec.Struct, frozen=True):
-    """All sections of a preset."""
-
-    data: Data
-    tokenizer: Tokenizer
-    model: Model
-    train: Train
-    sample: Sample
-    export: Export
-
-    def __post_init__(self) -> None:
-        check(
-            self.train.eval_overlap < self.model.ctx_len,
-            f"train.eval_overlap={self.train.eval_overlap} is not below model.ctx_len={self.model.ctx_len}",
-        )
+class Sections(msgspec.Struct, frozen=True):
+    """What the two kinds of presets share."""
 
     def sections(self) -> list[Section]:
         """Data, Tokenizer, ... in the order of the graph."""
@@ -53,12 +42,40 @@ class Config(msgspec.Struct, frozen=True):
         return {f"{each.NAME}.{name}": value for each in self.sections() for name, value in each.keyed().items()}
 
 
-SECTIONS: dict[str, type[Section]] = {kind.NAME: kind for kind in (Data, Tokenizer, Model, Train, Sample, Export)}
+class Config(Sections, frozen=True):
+    """All sections of a preset whose model is trained here."""
+
+    data: Data
+    tokenizer: Tokenizer
+    model: Model
+    train: Train
+    sample: Sample
+    export: Export
+
+    def __post_init__(self) -> None:
+        check(
+            self.train.eval_overlap < self.model.ctx_len,
+            f"train.eval_overlap={self.train.eval_overlap} is not below model.ctx_len={self.model.ctx_len}",
+        )
 
 
-def names() -> list[str]:
-    """Every dotted name that a preset may set and an override may change."""
-    return [f"{section}.{field}" for section, kind in SECTIONS.items() for field in types_of(kind)]
+class ImportConfig(Sections, frozen=True):
+    """All sections of a preset with an [import] table."""
+
+    import_: Import
+    sample: Sample
+    export: Export
+
+
+TRAINED: tuple[type[Section], ...] = (Data, Tokenizer, Model, Train, Sample, Export)
+IMPORTED: tuple[type[Section], ...] = (Import, Sample, Export)
+SECTIONS: dict[str, type[Section]] = {Import.NAME: Import, **{kind.NAME: kind for kind in TRAINED}}
+
+
+def names(imported: bool = False) -> list[str]:
+    """Every dotted name that a preset may set and an override may change. imported: in presets with [import]."""
+    kinds: tuple[type[Section], ...] = IMPORTED if imported else TRAINED
+    return [f"{kind.NAME}.{field}" for kind in kinds for field in types_of(kind)]
 
 
 def presets() -> list[str]:
@@ -74,7 +91,7 @@ def preset_file(preset: str | Path) -> Path:
     return path
 
 
-def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
+def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Config | ImportConfig:
     """Read a preset and apply overrides such as {"train.steps": "50"}.
 
     Raises ValueError for an unknown preset, an unknown name (the nearest one is named) or a bad value.
@@ -87,23 +104,30 @@ def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Conf
     for name, fields in values.items():
         if not isinstance(fields, dict):
             fail(f"{path.name}: {name} stands outside a section; the sections are: {', '.join(SECTIONS)}")
+    known = names(imported=Import.NAME in values)
     for name, text in (overrides or {}).items():
-        if name not in names():
-            fail(f"{name} is not a parameter{nearest(name, names())}")
+        if name not in known:
+            where = f" of {path.stem}, whose model is imported" if Import.NAME in values else ""
+            fail(f"{name} is not a parameter{where}{nearest(name, known)}")
         section, _, field = name.partition(".")
         values.setdefault(section, {})[field] = _parse(text, types_of(SECTIONS[section])[field])
     return from_values(values)
 
 
-def from_values(values: Mapping[str, Any]) -> Config:
-    """Build a Config from nested values, as TOML and JSON give them.
+def from_values(values: Mapping[str, Any]) -> Config | ImportConfig:
+    """Build a Config from nested values, as TOML and JSON give them; an ImportConfig where there is [import].
 
     Raises ValueError for what is missing, unknown or wrong.
     """
+    kinds = {kind.NAME: kind for kind in (IMPORTED if Import.NAME in values else TRAINED)}
     for section in values:
         if section not in SECTIONS:
             fail(f"[{section}] is not a section{nearest(section, SECTIONS)}; there are: {', '.join(SECTIONS)}")
-    made: dict[str, Any] = {name: build(kind, values.get(name, {})) for name, kind in SECTIONS.items()}
+        if section not in kinds:
+            fail(f"[{section}] has no use in a preset with [import]: its model is trained already")
+    made: dict[str, Any] = {name: build(kind, values.get(name, {})) for name, kind in kinds.items()}
+    if Import.NAME in made:
+        return ImportConfig(made[Import.NAME], made[Sample.NAME], made[Export.NAME])
     return Config(**made)
 
 
