@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stages.graph import GraphError, Output, Stage, files, python_sources
@@ -255,12 +255,14 @@ def test_bars_of_several_lines_are_shown_as_on_a_real_screen(frames: list[list[s
     ),
     st.randoms(),
 )
+@example(["x", "\x1b[3", "\x1b[3", "1m", "\r", "\n"], random.Random(0))  # a sequence that another one cuts short
+@example(["x", "\x1b[3", "\x1b[3", "1m", "1m", "\r", "\n"], random.Random(0))
 @settings(max_examples=150, deadline=None)
 def test_lines_do_not_depend_on_chunks(pieces: list[str], generator: random.Random) -> None:
     data = "".join(pieces).encode()
     cuts = sorted(generator.sample(range(len(data) + 1), min(4, len(data))))
     chunks = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
-    assert shown(*chunks) == shown(data)
+    assert shown(*chunks) == shown(*(bytes([byte]) for byte in data)) == shown(data)
 
 
 # ── Small ones ──

@@ -14,7 +14,8 @@ ERASED = "\x1b[2K"  # the whole line
 _BACK = re.compile(r"[^\b]\x08")
 _PIECES = re.compile(r"(\n|\x1b\[\d*A)")
 _UP = re.compile(r"\x1b\[(\d*)A")
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[@-Z\\^_=>78])")
+# Every ESC, with as much of a control sequence as there is: what another ESC cuts short a terminal drops as well.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-Za-z]?|[@-Z\\^_=>78])?")
 _PARTIAL = re.compile(r"\x1b(?:\[[0-9;?]*|\][^\x07\x1b]*\x1b?|[()])?$")
 
 
@@ -59,6 +60,6 @@ class Lines:
 
 def _shown(line: str) -> str:
     """What remains visible of a line: its last state, without colours."""
-    text = _PARTIAL.sub("", _ESCAPES.sub("", line.rpartition(ERASED)[2]))
+    text = _ESCAPES.sub("", line.rpartition(ERASED)[2])
     states = _BACK.sub("", text).split("\r")
     return next((state.rstrip() for state in reversed(states) if state.strip()), "")
