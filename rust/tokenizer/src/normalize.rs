@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
+#[cfg(not(all(feature = "js", target_arch = "wasm32")))]
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// What is done to text before it is split.
@@ -28,12 +29,22 @@ impl Normalizer {
             Self::None => Cow::Borrowed(text),
             // Nothing below U+0300 composes or is composed.
             Self::Nfc if text.bytes().all(|byte| byte < 0xCC) => Cow::Borrowed(text),
-            Self::Nfc => match is_nfc_quick(text.chars()) {
-                IsNormalized::Yes => Cow::Borrowed(text),
-                IsNormalized::No | IsNormalized::Maybe => {
-                    Cow::Owned(text.nfc().collect::<String>())
-                }
-            },
+            Self::Nfc => nfc(text),
         }
     }
+}
+
+#[cfg(not(all(feature = "js", target_arch = "wasm32")))]
+fn nfc(text: &str) -> Cow<'_, str> {
+    match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => Cow::Borrowed(text),
+        IsNormalized::No | IsNormalized::Maybe => Cow::Owned(text.nfc().collect::<String>()),
+    }
+}
+
+/// The browser's own: the tables that this takes would be a seventh of the wasm module.
+#[cfg(all(feature = "js", target_arch = "wasm32"))]
+fn nfc(text: &str) -> Cow<'_, str> {
+    let normalized: String = js_sys::JsString::from(text).normalize("NFC").into();
+    Cow::Owned(normalized)
 }

@@ -224,7 +224,7 @@ impl Context {
         self.count(|counts| counts.creations += 3);
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let label = Some(kernel.name);
-        let source = wgpu::ShaderSource::Wgsl(kernel.text.into());
+        let source = wgpu::ShaderSource::Wgsl(kernel.text().into());
         let module = self
             .device
             .create_shader_module(wgpu::ShaderModuleDescriptor { label, source });

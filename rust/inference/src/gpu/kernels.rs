@@ -1,5 +1,6 @@
 //! The kernels: their texts, their bindings and the constants that fix a model's sizes.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::format::{Config, Dtype};
@@ -7,9 +8,10 @@ use crate::format::{Config, Dtype};
 /// A kernel's grid of workgroups.
 pub(super) type Grid = [u32; 3];
 
-/// Join the shared parts and a kernel's own text, in the order that `shaders/common.wgsl` states.
-macro_rules! text {
-    ($($part:literal),+) => { concat!($(include_str!(concat!("../../../../shaders/", $part, ".wgsl"))),+) };
+/// The shared parts and a kernel's own, in the order that `shaders/common.wgsl` states. They are joined where they are
+/// compiled: the binary holds each once.
+macro_rules! parts {
+    ($($part:literal),+) => { &[$(include_str!(concat!("../../../../shaders/", $part, ".wgsl"))),+] };
 }
 
 /// A kernel of `shaders/`.
@@ -17,10 +19,16 @@ macro_rules! text {
 pub struct Kernel {
     /// Name of the file, the entry point and the CPU twin.
     pub name: &'static str,
-    /// The whole text.
-    pub text: &'static str,
+    parts: &'static [&'static str],
     /// What stands at bindings 0, 1, …
     pub bindings: &'static [Binding],
+}
+
+impl Kernel {
+    /// The whole WGSL text.
+    pub fn text(&self) -> String {
+        self.parts.concat()
+    }
 }
 
 /// How a kernel uses a binding.
@@ -38,42 +46,42 @@ use Binding::{Read, Uniform, Write};
 
 pub(super) const EMBED: Kernel = Kernel {
     name: "embed",
-    text: text!("common", "embed"),
+    parts: parts!("common", "embed"),
     bindings: &[Read, Read, Write],
 };
 pub(super) const NORM_QKV_ROPE: Kernel = Kernel {
     name: "norm_qkv_rope",
-    text: text!("common", "matvec", "norm_qkv_rope"),
+    parts: parts!("common", "matvec", "norm_qkv_rope"),
     bindings: &[Uniform, Read, Read, Read, Read, Write, Write, Write, Read],
 };
 pub(super) const QK_NORM_ROPE: Kernel = Kernel {
     name: "qk_norm_rope",
-    text: text!("common", "qk_norm_rope"),
+    parts: parts!("common", "qk_norm_rope"),
     bindings: &[Uniform, Read, Read, Write, Write],
 };
 pub(super) const ATTENTION: Kernel = Kernel {
     name: "attention",
-    text: text!("common", "attention"),
+    parts: parts!("common", "attention"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const MATMUL_RESIDUAL: Kernel = Kernel {
     name: "matmul_residual",
-    text: text!("common", "matvec", "matmul_residual"),
+    parts: parts!("common", "matvec", "matmul_residual"),
     bindings: &[Uniform, Read, Read, Write],
 };
 pub(super) const NORM_GATE_UP_SILU: Kernel = Kernel {
     name: "norm_gate_up_silu",
-    text: text!("common", "matvec", "norm_gate_up_silu"),
+    parts: parts!("common", "matvec", "norm_gate_up_silu"),
     bindings: &[Uniform, Read, Read, Read, Read, Write],
 };
 pub(super) const NORM_LOGITS: Kernel = Kernel {
     name: "norm_logits",
-    text: text!("common", "matvec", "norm_logits"),
+    parts: parts!("common", "matvec", "norm_logits"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const SAMPLE: Kernel = Kernel {
     name: "sample",
-    text: text!("common", "sample"),
+    parts: parts!("common", "sample"),
     bindings: &[Write, Read, Write, Write],
 };
 

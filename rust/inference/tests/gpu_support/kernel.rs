@@ -46,7 +46,7 @@ impl Gpu {
             .device
             .create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(name),
-                source: wgpu::ShaderSource::Wgsl(kernel.text.into()),
+                source: wgpu::ShaderSource::Wgsl(kernel.text().into()),
             });
         let pipeline = self
             .device
