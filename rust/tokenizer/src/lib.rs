@@ -25,7 +25,7 @@
 //! - `std` (default): training, and encoding with threads. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
 
 #![no_std]
-#![deny(unsafe_code)] // but for `prefetch`
+#![deny(unsafe_code)] // but for `prefetch`, and `split::block`'s SSE2
 
 extern crate alloc;
 #[cfg(feature = "std")]

@@ -1,7 +1,6 @@
 //! From text to ids: split, then merge within each piece; pieces seen before come from a small cache.
 //!
-//! The usual piece, a word of ASCII letters with a space or another sign before it, is found and looked up without leaving two machine
-//! words ([`crate::split::Scanner::word_len`]); the split's own scanner does the others.
+//! Where pieces of ASCII begin is found for 64 bytes at once ([`crate::split::Scanner::starts`]); the split's own scanner does the others.
 
 mod cache;
 #[cfg(feature = "std")]
@@ -12,14 +11,16 @@ use alloc::vec::Vec;
 use crate::added::Matcher;
 #[cfg(feature = "std")]
 use crate::normalize::Normalizer;
-use crate::split::{Scanner, Split, scanners};
+use crate::split::{BLOCK, Block, Scanner, Split, scanners};
 use crate::tokenizer::Tokenizer;
 use cache::{Cache, Key, MAX_SHORT, MAX_SHORT_IDS, NO_KEY, key_of};
 #[cfg(feature = "std")]
 pub use pool::{Pool, all_threads};
 
-/// How many pieces are found before they are looked up. Other numbers were not tried.
+/// How many pieces are found before they are looked up, at the least. Other numbers were not tried.
 const ROUND: usize = 64;
+/// A block adds at most 62 pieces to fewer than ROUND.
+const MAX_ROUND: usize = 2 * ROUND;
 
 /// Encodes texts one after the other, remembering pieces from one to the next.
 ///
@@ -122,24 +123,34 @@ impl<'t> Encoder<'t> {
     ///
     /// In rounds: first the pieces of a round are found and what the cache has of them is called for, then they are looked up.
     fn scan<S: Scanner>(&mut self, text: &[u8], ids: &mut Vec<u32>) {
-        let mut keys = [NO_KEY; ROUND];
-        let mut ends = [0; ROUND];
+        let mut round = Round {
+            keys: [NO_KEY; MAX_ROUND],
+            ends: [0; MAX_ROUND],
+            count: 0,
+        };
+        let mut found_ids = [0; MAX_ROUND * MAX_SHORT_IDS];
         let mut start = 0;
         while start < text.len() {
-            let count = find_pieces::<S>(&self.cache, text, start, &mut keys, &mut ends);
-            for (&key, &end) in keys[..count].iter().zip(&ends[..count]) {
-                if key == NO_KEY {
-                    self.encode_long(&text[start..end], ids);
-                } else if let Some((found, count)) = self.cache.get(key) {
-                    // All four in one copy of fixed size, then off with those that are none: faster than a copy of `count`.
-                    let len = ids.len() + count;
-                    ids.extend_from_slice(&found);
-                    ids.truncate(len);
+            round.find::<S>(&self.cache, text, start);
+            // The ids of pieces that the cache knows are gathered here, so that the list grows seldom.
+            let mut gathered = 0;
+            for (&key, &end) in round.keys.iter().zip(&round.ends).take(round.count) {
+                if let Some((found, count)) = self.cache.get(key).filter(|_| key != NO_KEY) {
+                    // All four in one copy of fixed size: faster than a copy of `count`.
+                    found_ids[gathered..gathered + MAX_SHORT_IDS].copy_from_slice(&found);
+                    gathered += count;
                 } else {
-                    self.merge_short_piece(key, &text[start..end], ids);
+                    ids.extend_from_slice(&found_ids[..gathered]);
+                    gathered = 0;
+                    if key == NO_KEY {
+                        self.encode_long(&text[start..end], ids);
+                    } else {
+                        self.merge_short_piece(key, &text[start..end], ids);
+                    }
                 }
                 start = end;
             }
+            ids.extend_from_slice(&found_ids[..gathered]);
         }
     }
 
@@ -172,49 +183,69 @@ impl<'t> Encoder<'t> {
     }
 }
 
-/// The next pieces of `text` from `at` on, at most ROUND: their keys (of longer ones [`NO_KEY`]) and ends; how many. What `cache` has of them
-/// is brought near.
-#[inline(always)]
-fn find_pieces<S: Scanner>(
-    cache: &Cache,
-    text: &[u8],
-    mut at: usize,
-    keys: &mut [Key; ROUND],
-    ends: &mut [usize; ROUND],
-) -> usize {
-    let mut count = 0;
-    for (key, place) in keys.iter_mut().zip(ends) {
-        let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) else {
-            break;
-        };
-        // 16 bytes, which the usual piece and what follows it fit into.
-        let mut padded = [0; 16];
-        let mut len = 0;
-        let window = match rest.first_chunk::<16>() {
-            Some(window) => {
-                len = S::word_len(window);
-                window
-            }
-            None => {
-                padded[..rest.len()].copy_from_slice(rest);
-                &padded
-            }
-        };
-        if len == 0 {
-            len = S::piece_end(text, at) - at;
-        }
-        *key = if len > MAX_SHORT {
+/// The pieces of a round: their keys (of longer ones [`NO_KEY`]) and ends.
+struct Round {
+    keys: [Key; MAX_ROUND],
+    ends: [usize; MAX_ROUND],
+    count: usize,
+}
+
+impl Round {
+    /// Add the piece `window` begins with, which has `len` bytes and ends at `end` of the text. What `cache` has of it is brought near.
+    #[inline(always)]
+    fn push(&mut self, cache: &Cache, window: &[u8; 16], len: usize, end: usize) {
+        let key = if len > MAX_SHORT {
             NO_KEY
         } else {
             key_of(window, len)
         };
-        cache.prefetch(*key);
-        at += len;
-        *place = at;
-        count += 1;
+        cache.prefetch(key);
+        self.keys[self.count % MAX_ROUND] = key;
+        self.ends[self.count % MAX_ROUND] = end;
+        self.count += 1;
     }
-    count
+
+    /// Find the next pieces of `text` from `at` on: [`ROUND`] or more, but where the text ends.
+    #[inline(always)]
+    fn find<S: Scanner>(&mut self, cache: &Cache, text: &[u8], mut at: usize) {
+        self.count = 0;
+        let mut padded = [BEYOND; BLOCK + 16];
+        while self.count < ROUND && at < text.len() {
+            let rest = &text[at..];
+            let window = rest.first_chunk().unwrap_or_else(|| {
+                padded[..rest.len()].copy_from_slice(rest);
+                padded[rest.len()..].fill(BEYOND);
+                &padded
+            });
+            let bytes = window.first_chunk::<BLOCK>().expect("it is longer");
+            // A piece of text beyond ASCII, or of its last bytes, is nothing that a block knows.
+            let mut starts = match bytes[1] {
+                BEYOND.. => 1,
+                _ => S::starts(&Block::new(bytes), bytes),
+            };
+            starts &= !1;
+            if starts == 0 {
+                let end = S::piece_end(text, at);
+                let short = window.first_chunk().expect("it is longer");
+                self.push(cache, short, end - at, end);
+                at = end;
+                continue;
+            }
+            let mut start = 0;
+            while starts != 0 {
+                let end = starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                let short = window[start..start + 16].first_chunk().expect("16 bytes");
+                self.push(cache, short, end - start, at + end);
+                start = end;
+            }
+            at += start;
+        }
+    }
 }
+
+/// What the end of a text is filled up with: no byte of ASCII.
+const BEYOND: u8 = 0x80;
 
 impl Tokenizer {
     /// Whether the ids of a text are those of its pieces: no added token is looked for, and nothing is normalised.

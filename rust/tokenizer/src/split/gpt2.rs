@@ -6,9 +6,8 @@
 //!
 //! and SmolLM2's, which splits off every number by itself first and takes this pattern for what is between them.
 
-use super::Scanner;
 use super::chars::{char_at, holds, run_end};
-use super::word::word_len;
+use super::{BLOCK, Block, Scanner, starts};
 use crate::unicode::{Kind, Kinds, LETTERS, NUMBERS, OTHERS, SPACES, only};
 
 /// What SmolLM2 splits off one by one.
@@ -26,8 +25,8 @@ impl Scanner for Gpt2 {
     }
 
     #[inline(always)]
-    fn word_len(window: &[u8; 16]) -> usize {
-        word_len(window, |sign| sign == b' ')
+    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64 {
+        starts::gpt2::<false>(block, bytes)
     }
 }
 
@@ -38,8 +37,8 @@ impl Scanner for Smollm2 {
     }
 
     #[inline(always)]
-    fn word_len(window: &[u8; 16]) -> usize {
-        word_len(window, |sign| sign == b' ')
+    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64 {
+        starts::gpt2::<true>(block, bytes)
     }
 }
 

@@ -3,12 +3,14 @@
 //! A split's pieces cover the text without gaps, so splitting is a walk from one piece's end to the next, in linear time and without
 //! allocation.
 
+mod block;
 mod chars;
 mod gpt2;
 mod modern;
-mod word;
+mod starts;
 
 use crate::unicode::{Kind, Kinds, LETTERS, only};
+pub(crate) use block::{BLOCK, Block};
 use chars::{char_at, holds};
 
 /// What cuts text by one split; the encoder is compiled for each.
@@ -16,9 +18,10 @@ pub(crate) trait Scanner {
     /// Where the piece that starts at `start` ends. `text` is UTF-8 and `start` the place of a character in it, before its end.
     fn piece_end(text: &[u8], start: usize) -> usize;
 
-    /// The length of the piece that `window` begins with, at most 15, where it is a word of ASCII letters and the window shows all of it;
-    /// else 0: [`Scanner::piece_end`] knows.
-    fn word_len(window: &[u8; 16]) -> usize;
+    /// The places in a block of text where pieces begin: a bit a byte, and bit 0, where one begins, among them. What depends on bytes beyond
+    /// ASCII, or on those that the block does not show, is left out: the pieces up to the last of the places are right, and
+    /// [`Scanner::piece_end`] knows more.
+    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64;
 }
 
 /// The scanner of each split.

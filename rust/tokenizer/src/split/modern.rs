@@ -15,10 +15,9 @@
 //! [^\r\n\p{L}\p{N}]?U*W+C?|[^\r\n\p{L}\p{N}]?U+W*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //! ```
 
-use super::Scanner;
 use super::chars::{char_at, holds, run_end};
-use super::word::{cased_word_len, word_len};
-use crate::unicode::{Kind, Kinds, LETTERS, NUMBERS, OTHERS, SPACES, byte_kind, only};
+use super::{BLOCK, Block, Scanner, starts};
+use crate::unicode::{Kind, Kinds, LETTERS, NUMBERS, OTHERS, SPACES, only};
 
 /// What tells the patterns of this family apart.
 trait Pattern {
@@ -69,21 +68,14 @@ impl<P: Pattern> Scanner for P {
     }
 
     #[inline(always)]
-    fn word_len(window: &[u8; 16]) -> usize {
-        // A sign that a word takes before it; the apostrophe may begin a contraction.
-        let taken = |sign: u8| {
-            holds(BEFORE_WORDS, byte_kind(sign)) && !matches!(sign, b'\'' | b'\r' | b'\n')
-        };
-        if P::CASED_WORDS {
-            cased_word_len(window, taken)
-        } else {
-            word_len(window, taken)
+    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64 {
+        match (P::NUMBERS_AT_MOST, P::CASED_WORDS) {
+            (1, _) => starts::modern::<1, false>(block, bytes),
+            (_, false) => starts::modern::<3, false>(block, bytes),
+            (_, true) => starts::modern::<3, true>(block, bytes),
         }
     }
 }
-
-/// `[^\p{L}\p{N}]`
-const BEFORE_WORDS: Kinds = OTHERS | SPACES;
 
 /// Where the piece that starts at `start` ends.
 #[inline]
