@@ -5,10 +5,13 @@
 
 #![expect(clippy::std_instead_of_alloc, reason = "this crate needs std anyway")]
 
+mod numpy;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use numpy::{to_array, to_bytes};
 use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::{TrainConfig, WordCounts, train_from_words};
 use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, Utf8Stream, all_threads};
@@ -103,32 +106,6 @@ fn thread_count(threads: Option<usize>) -> PyResult<usize> {
         Some(threads) => Ok(threads),
         None => Ok(all_threads()),
     }
-}
-
-/// Numbers as little-endian bytes.
-fn to_bytes<'py, const N: usize>(
-    py: Python<'py>,
-    ids: &[u32],
-    to_le: impl Fn(u32) -> [u8; N],
-) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, ids.len() * N, |bytes| {
-        for (place, &id) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(ids) {
-            *place = to_le(id);
-        }
-        Ok(())
-    })
-}
-
-/// Numbers as a numpy array.
-fn to_array<'py, const N: usize>(
-    py: Python<'py>,
-    ids: &[u32],
-    dtype: &str,
-    to_le: impl Fn(u32) -> [u8; N],
-) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = to_bytes(py, ids, to_le)?;
-    py.import("numpy")?
-        .call_method1("frombuffer", (bytes, dtype))
 }
 
 #[pymethods]
@@ -309,7 +286,7 @@ impl Tokenizer {
         text: &str,
         special: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        to_array(py, &self.ids(py, text, special), "<u4", u32::to_le_bytes)
+        to_array(py, &self.ids(py, text, special))
     }
 
     /// As encode, as little-endian u16.
@@ -378,15 +355,8 @@ impl Tokenizer {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let threads = thread_count(threads)?;
         let (ids, ends) = py.detach(|| self.pool.encode_batch(&texts, special, threads));
-        let numpy = py.import("numpy")?;
-        let ends = PyBytes::new_with(py, ends.len() * 8, |bytes| {
-            for (place, &end) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&ends) {
-                *place = (end as u64).to_le_bytes();
-            }
-            Ok(())
-        })?;
-        let ends = numpy.call_method1("frombuffer", (ends, "<u8"))?;
-        Ok((to_array(py, &ids, "<u4", u32::to_le_bytes)?, ends))
+        let ends = numpy::to_u64_array(py, &ends)?;
+        Ok((to_array(py, &ids)?, ends))
     }
 
     /// The text of ids; errors as in bytes.decode.

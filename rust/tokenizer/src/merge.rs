@@ -13,6 +13,8 @@ use crate::tokenizer::{NO_TOKEN, Tokenizer};
 
 /// Pieces up to this many bytes are merged in arrays on the stack.
 const SHORT: usize = 64;
+/// Nearly all of them are not longer than this; to clear arrays of the other length takes longer than to merge these.
+const VERY_SHORT: usize = 16;
 
 impl Tokenizer {
     /// Append the ids of one piece of the split.
@@ -23,8 +25,10 @@ impl Tokenizer {
         {
             return ids.push(id);
         }
-        if piece.len() <= SHORT {
-            self.merge_short(piece, ids);
+        if piece.len() <= VERY_SHORT {
+            self.merge_short::<VERY_SHORT>(piece, ids);
+        } else if piece.len() <= SHORT {
+            self.merge_short::<SHORT>(piece, ids);
         } else {
             self.merge_long(piece, ids);
         }
@@ -36,15 +40,19 @@ impl Tokenizer {
         ids.filter(|&id| id != NO_TOKEN)
     }
 
-    /// Merge at most SHORT bytes in arrays.
-    fn merge_short(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        let mut parts = [0; SHORT];
+    /// Merge at most MOST bytes in arrays.
+    fn merge_short<const MOST: usize>(&self, piece: &[u8], ids: &mut Vec<u32>) {
+        let mut parts = [0; MOST];
         // merges[i] is that of the pair (parts[i], parts[i + 1])
-        let mut merges = [NO_MERGE; SHORT];
+        let mut merges = [NO_MERGE; MOST];
         let mut len = 0;
         for id in self.bytes_as_tokens(piece) {
             parts[len] = id;
             len += 1;
+        }
+        // The table is larger than the nearest caches: all that is looked for is called for first.
+        for pair in parts[..len].windows(2) {
+            self.pairs.prefetch(pair[0], pair[1]);
         }
         for (merge, pair) in merges.iter_mut().zip(parts[..len].windows(2)) {
             *merge = self.pairs.get(pair[0], pair[1]);
@@ -60,6 +68,12 @@ impl Tokenizer {
                 break;
             }
             parts[at] = best as u32; // the low half is the result
+            if at + 2 < len {
+                self.pairs.prefetch(parts[at], parts[at + 2]);
+            }
+            if at > 0 {
+                self.pairs.prefetch(parts[at - 1], parts[at]);
+            }
             for i in at + 1..len - 1 {
                 parts[i] = parts[i + 1];
                 merges[i - 1] = merges[i];

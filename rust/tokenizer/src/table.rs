@@ -13,6 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::TokenizerError;
+use crate::prefetch::prefetch;
 use crate::vocabulary::Vocabulary;
 
 /// 2^64 divided by the golden ratio, odd (Fibonacci hashing: Knuth, TAOCP 3, 6.4).
@@ -271,6 +272,13 @@ impl PairTable {
         fill(&mut places, 0..hashes.len() as u32, &hashes, |_, _| false)
             .expect("they fitted when the table was made");
         places
+    }
+
+    /// Have what [`PairTable::get`] looks at first brought near.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, left: u32, right: u32) {
+        let hash = pair_key(left, right).wrapping_mul(self.multiplier);
+        prefetch(&self.entries[home(hash, self.entries.len())]);
     }
 
     /// The merge of the pair: its priority in the high half and its result in the low one; [`NO_MERGE`] if it has none.

@@ -89,7 +89,7 @@ impl Cache {
         }
     }
 
-    /// The tokens of a short piece: four ids, of which the second value says how many there are.
+    /// The tokens of a short piece: four ids, of which the second value says how many there are; none where the second table may have them.
     #[inline(always)]
     pub fn get(&self, key: Key) -> Option<([u32; MAX_SHORT_IDS], usize)> {
         let set = &self.sets[hash(key) & (self.sets.len() - 1)];
@@ -109,7 +109,7 @@ impl Cache {
         prefetch(&self.sets[hash(key) & (self.sets.len() - 1)]);
     }
 
-    /// Remember a short piece.
+    /// Remember a short piece; without ids, that the second table may have it.
     pub fn put(&mut self, key: Key, ids: &[u32]) {
         let mut packed = [0; MAX_SHORT_IDS];
         packed[..ids.len()].copy_from_slice(ids);

@@ -135,14 +135,15 @@ impl<'t> Encoder<'t> {
             // The ids of pieces that the cache knows are gathered here, so that the list grows seldom.
             let mut gathered = 0;
             for (&key, &end) in round.keys.iter().zip(&round.ends).take(round.count) {
-                if let Some((found, count)) = self.cache.get(key).filter(|_| key != NO_KEY) {
+                let known = self.cache.get(key);
+                if let Some((found, count)) = known.filter(|&(_, count)| count > 0) {
                     // All four in one copy of fixed size: faster than a copy of `count`.
                     found_ids[gathered..gathered + MAX_SHORT_IDS].copy_from_slice(&found);
                     gathered += count;
                 } else {
                     ids.extend_from_slice(&found_ids[..gathered]);
                     gathered = 0;
-                    if key == NO_KEY {
+                    if key == NO_KEY || known.is_some() {
                         self.encode_long(&text[start..end], ids);
                     } else {
                         self.merge_short_piece(key, &text[start..end], ids);
@@ -158,20 +159,18 @@ impl<'t> Encoder<'t> {
     #[cold]
     #[inline(never)]
     fn merge_short_piece(&mut self, key: u128, piece: &[u8], ids: &mut Vec<u32>) {
-        if let Some(found) = self.cache.get_long(piece) {
-            return ids.extend_from_slice(found);
-        }
         let before = ids.len();
         self.tokenizer.merge_piece(piece, ids);
         let added = &ids[before..];
-        if added.len() <= MAX_SHORT_IDS && !added.is_empty() {
+        if added.len() <= MAX_SHORT_IDS {
             self.cache.put(key, added);
         } else {
+            self.cache.put(key, &[]);
             self.cache.put_long(piece, added);
         }
     }
 
-    /// Append the ids of a piece that is too long for the first table.
+    /// Append the ids of a piece that is too long for the first table, or has too many tokens.
     #[inline(never)]
     fn encode_long(&mut self, piece: &[u8], ids: &mut Vec<u32>) {
         if let Some(found) = self.cache.get_long(piece) {
