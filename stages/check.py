@@ -112,7 +112,8 @@ def web_copy(root: Path) -> Path:
     shutil.rmtree(copy.parent, ignore_errors=True)  # the copy of tests/e2e too: a spec that is gone must not run
     shutil.copytree(root / "web", copy, ignore=shutil.ignore_patterns("node_modules", "dist"), symlinks=True)
     if (root / "tests" / "e2e").is_dir():
-        shutil.copytree(root / "tests" / "e2e", copy.parent / "tests" / "e2e")
+        for name in ("e2e", "vectors"):
+            shutil.copytree(root / "tests" / name, copy.parent / "tests" / name)
     (copy / "node_modules").symlink_to(paths.NODE_MODULES)
     return copy
 

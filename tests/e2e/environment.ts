@@ -39,3 +39,13 @@ export function expected(): Expected {
 export function hostileModel(): string {
   return path("E2E_HOSTILE", "the file that tests/e2e/hostile_model.py wrote");
 }
+
+/** E2E_CHAT: the model of `python -m tests.e2e.chat_model <bundle>/model.bin FILE`. */
+export function chatModel(): string {
+  return path("E2E_CHAT", "the file that tests/e2e/chat_model.py wrote");
+}
+
+/** E2E_SMOLLM2: model.bin of the preset smollm2, 145 MB; null where it is not to be tested. */
+export function realModel(): string | null {
+  return process.env["E2E_SMOLLM2"] ? path("E2E_SMOLLM2", "model.bin of the preset smollm2") : null;
+}

@@ -14,7 +14,7 @@ import torch
 
 from tests.parity.conftest import Run
 from tests.parity.models import RandomModel, config, write_random_model
-from training.format.file import read_model
+from training.format.file import Section, read_model
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer. " * 3
 
@@ -167,6 +167,43 @@ def test_hostile_text_and_ids(cli: Run, talking: RandomModel) -> None:
         expect_failure(cli("logits", model, f"--ids={wrong}", "--device", "cpu"), 2, "--ids")
 
 
+def test_special_tokens_in_a_prompt_are_text(cli: Run, talking: RandomModel) -> None:
+    done = cli("generate", talking.path, "--prompt", "<|endoftext|>", "--max-tokens", 1, "--device", "cpu")
+    assert done.returncode == 0 and not done.stderr.decode().startswith("pocketlm: 1 prompt tokens")
+
+
+TEMPLATE = (
+    "{% for message in messages %}<|endoftext|>{{ message['role'] }} {{ message['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|endoftext|>{% endif %}"
+)
+
+
+def test_chat_asks_once_or_line_by_line(cli: Run, talking: RandomModel, tmp_path: Path) -> None:
+    from pocketlm_tokenizer import Tokenizer
+
+    model = read_model(talking.path)
+    path = tmp_path / "chat.bin"
+    sections = {"chat_template": Section(TEMPLATE.encode())}
+    write_random_model(path, model.config, 11, tokenizer=model.tokenizer_bytes, sections=sections)
+    words = ("--max-tokens", 8, "--device", "cpu", "--temperature", 0)
+    once = cli("chat", path, "--prompt", "<|endoftext|>To be?", "--system", "or not", *words)
+    tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
+    said = ("system or not", "user <|endoftext|>To be?")
+    expected = sum(1 + len(tokenizer.encode(text)) for text in said) + 1
+    assert once.returncode == 0 and f"pocketlm: {expected} prompt tokens" in once.stderr.decode()
+
+    alone = cli("chat", path, "--prompt", "To be?", *words)
+    command = cli("chat", path, *words).args
+    lines = subprocess.run(command, input=b"To be?\n\nTo be?\n", capture_output=True, timeout=300, check=False)
+    assert lines.returncode == 0, lines.stderr.decode()
+    assert lines.stdout.startswith(alone.stdout) and len(lines.stdout) > len(alone.stdout)
+
+    expect_failure(cli("chat", talking.path, "--prompt", "x", *words), 1, "no chat template", "generate")
+    broken = {"chat_template": Section(b"{% for %}")}
+    write_random_model(path, model.config, 11, tokenizer=model.tokenizer_bytes, sections=broken)
+    expect_failure(cli("chat", path, "--prompt", "x", *words), 1, "the chat template cannot be used")
+
+
 def test_wrong_arguments(cli: Run, talking: RandomModel) -> None:
     model = talking.path
     for arguments in [
@@ -178,6 +215,7 @@ def test_wrong_arguments(cli: Run, talking: RandomModel) -> None:
         ("generate", model, "--prompt", "x", "--top-p", "0"),
         ("generate", model, "--prompt", "x", "--top-k", "-1"),
         ("generate", model, "--prompt", "x", "--device", "tpu"),
+        ("chat", model, "--temperature", "-1"),
         ("logits", model),
         ("logits", model, "--ids", ""),
         ("logits", model, "--ids", "1,x"),

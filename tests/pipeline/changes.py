@@ -77,6 +77,7 @@ MODULES: dict[str, str] = {
     "__init__": "corpus tokenizer shards train sample report export",
     "archive": "corpus",
     "batches": "train",
+    "chat": "",
     "checkpoint": "train",
     "clean": "corpus",
     "command": "corpus tokenizer shards train sample report export",

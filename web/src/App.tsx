@@ -1,5 +1,6 @@
 import { useCallback, useState } from "react";
 import type { CommandId } from "./commands";
+import { Chat } from "./components/Chat";
 import { CommandButton } from "./components/CommandButton";
 import { ErrorPanel } from "./components/ErrorPanel";
 import { Header } from "./components/Header";
@@ -13,6 +14,7 @@ import { RunFigures } from "./components/RunFigures";
 import { SamplingPanel } from "./components/SamplingPanel";
 import { ShortcutHelp } from "./components/ShortcutHelp";
 import type { Device } from "./engine/protocol";
+import { useChat } from "./hooks/useChat";
 import { useEngine } from "./hooks/useEngine";
 import { useShortcuts } from "./hooks/useShortcuts";
 import { useTheme } from "./hooks/useTheme";
@@ -24,7 +26,9 @@ type Props = { model_url: string; device: Device; isMac: boolean };
 
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ model_url, device, isMac }: Props) {
-  const { state, text, load, generate, stop } = useEngine(model_url, device);
+  const engine = useEngine(model_url, device);
+  const { state, text, load, generate, stop } = engine;
+  const chat = useChat(engine);
   const { theme, toggle } = useTheme();
   const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
   /** null until the reader has written: an opening that the model brings stands there meanwhile. */
@@ -41,7 +45,7 @@ export function App({ model_url, device, isMac }: Props) {
       switch (id) {
         case "generate":
           setWritten(prompt);
-          generate(prompt, options);
+          generate(["", prompt], options);
           return;
         case "stop":
           stop();
@@ -49,7 +53,7 @@ export function App({ model_url, device, isMac }: Props) {
         case "another": {
           const drawn = { ...options, seed: randomSeed() };
           setOptions(drawn);
-          generate(prompt, drawn);
+          generate(["", prompt], drawn);
           return;
         }
         case "copy":
@@ -64,7 +68,15 @@ export function App({ model_url, device, isMac }: Props) {
     },
     [prompt, options, generate, stop, text, toggle],
   );
-  useShortcuts(state, run);
+  const is_chat = model !== null && model.card.chat_template !== null;
+  const runOfShortcut = useCallback(
+    (id: CommandId) => {
+      // In a conversation there is no prompt to continue and nothing to copy but by selecting it.
+      if (!is_chat || id === "stop" || id === "theme") run(id);
+    },
+    [is_chat, run],
+  );
+  useShortcuts(state, runOfShortcut);
 
   return (
     <div className="page">
@@ -78,31 +90,49 @@ export function App({ model_url, device, isMac }: Props) {
           {state.phase !== "failed" && model !== null && model.fallback !== null && (
             <FallbackNote reason={model.fallback} />
           )}
-          <PromptBox value={prompt} onChange={setWritten} />
-          {offered.length > 1 && (
-            <p className="openings">
-              {offered.map(opening => (
-                <button key={opening} type="button" className="chip" onClick={() => setWritten(opening)}>
-                  {opening.trim()}
-                </button>
-              ))}
-            </p>
+          {chat.error !== null && <ErrorPanel error={chat.error} onRetry={null} isOnCpu={device === "cpu"} />}
+          {is_chat ? (
+            <Chat
+              messages={chat.messages}
+              text={text}
+              offered={offered}
+              isReady={state.phase === "ready"}
+              isAnswering={chat.isAnswering}
+              onAsk={question => chat.ask(model.card, question, options)}
+              onStop={stop}
+              onNew={chat.clear}
+            />
+          ) : (
+            <>
+              <PromptBox value={prompt} onChange={setWritten} />
+              {offered.length > 1 && (
+                <p className="openings">
+                  {offered.map(opening => (
+                    <button key={opening} type="button" className="chip" onClick={() => setWritten(opening)}>
+                      {opening.trim()}
+                    </button>
+                  ))}
+                </p>
+              )}
+              <div className="actions">
+                <CommandButton id="generate" state={state} run={run} variant="primary" />
+                <CommandButton id="stop" state={state} run={run} />
+                <CommandButton id="another" state={state} run={run} />
+                <CommandButton id="copy" state={state} run={run} />
+              </div>
+            </>
           )}
-          <div className="actions">
-            <CommandButton id="generate" state={state} run={run} variant="primary" />
-            <CommandButton id="stop" state={state} run={run} />
-            <CommandButton id="another" state={state} run={run} />
-            <CommandButton id="copy" state={state} run={run} />
-          </div>
           {state.phase !== "failed" && interruption !== null && (
             <InterruptionNote cause={interruption} isOver={state.phase !== "recovering"} />
           )}
           {(state.phase === "loading" || state.phase === "recovering") && <LoadPanel progress={state.progress} />}
-          <Output
-            text={text}
-            isGenerating={state.phase === "generating" || state.phase === "recovering"}
-            placeholder={state.phase === "ready" ? "The model goes on from here." : ""}
-          />
+          {!is_chat && (
+            <Output
+              text={text}
+              isGenerating={state.phase === "generating" || state.phase === "recovering"}
+              placeholder={state.phase === "ready" ? "The model goes on from here." : ""}
+            />
+          )}
           <RunFigures run={run_state} />
         </div>
         <aside>

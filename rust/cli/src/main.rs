@@ -1,4 +1,4 @@
-//! `pocketlm`, the native command line: generate, logits, inspect, bench.
+//! `pocketlm`, the native command line: generate, chat, logits, inspect, bench.
 //!
 //! Results go to stdout, figures and messages to stderr. Exit status: 0; 1 for a failure, with one line that says what failed;
 //! 2 for wrong arguments. A panic would be a defect, and still ends with a message and status 1.
@@ -18,11 +18,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pocketlm_inference::EngineError;
 
 mod bench;
+mod chat;
 mod device;
 mod generate;
 mod inspect;
 mod logits;
 mod model;
+mod sampling;
+mod template;
 
 /// Run a PocketLM model.
 #[derive(Parser)]
@@ -36,6 +39,8 @@ struct Cli {
 enum Command {
     /// Continue a text: the continuation on stdout, figures on stderr
     Generate(generate::Options),
+    /// Talk with a model that has a chat template; Ctrl-C stops an answer
+    Chat(chat::Options),
     /// Write the logits of every position on stdout: raw little-endian f32, one row of vocab_size a position
     Logits(logits::Options),
     /// Show the header and the tensors
@@ -99,6 +104,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Generate(options) => generate::run(&options),
+        Command::Chat(options) => chat::run(&options),
         Command::Logits(options) => logits::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Bench(options) => bench::run(&options),

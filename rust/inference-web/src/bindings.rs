@@ -103,6 +103,12 @@ impl Engine {
         let card: Card = Object::new().unchecked_into();
         card.set_header(JSON::parse(model.header_json())?);
         card.set_golden_prompt(&self.session.golden_prompt()?);
+        card.set_chat_template(or_null(model.chat_template()));
+        let token = |id: Option<u32>| id.and_then(|id| self.session.decode(&[id]).ok());
+        card.set_bos_token(or_null(token(model.config().bos_token_id).as_deref()));
+        card.set_eos_token(or_null(token(model.config().eos_token_id).as_deref()));
+        let special = self.session.special_tokens();
+        card.set_special_tokens(special.into_iter().map(String::from).collect());
         card.set_parameters(parameters(model) as f64);
         card.set_backend(if self.session.backend() == "gpu" {
             "webgpu"
@@ -115,10 +121,11 @@ impl Engine {
 
     /// Begin a run; nothing is computed yet. A run that is under way ends.
     ///
+    /// `prompt` comes in parts, by turns: a template's text, in which special tokens count, and a person's, in which they are ordinary text.
     /// `written`: the ids that the same run brought on an engine that is gone; it goes on after them. Empty for a new run.
     pub fn start(
         &mut self,
-        prompt: &str,
+        prompt: Vec<String>,
         options: &GenerateOptions,
         written: &[u32],
     ) -> Result<(), JsValue> {
@@ -130,7 +137,7 @@ impl Engine {
         };
         Ok(self
             .session
-            .start(prompt, sampling, options.max_tokens(), written)?)
+            .start(&prompt, sampling, options.max_tokens(), written)?)
     }
 
     /// Read one chunk of the prompt, or generate up to `batch` tokens.

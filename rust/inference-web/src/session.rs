@@ -69,13 +69,15 @@ impl Session {
 
     /// Begin a run; nothing is computed yet. A run that is under way ends.
     ///
+    /// `prompt` comes in parts, by turns: a template's text, in which special tokens count, and a person's, in which they are ordinary text
+    /// ([`Tokenizer::encode_by_turns`]).
     /// `written`: the ids that the same run brought on an engine that is gone; it goes on after them. None for a new run.
     ///
     /// # Errors
     /// Those of [`Generator::start`] and [`Generator::resume`].
     pub fn start(
         &mut self,
-        prompt: &str,
+        prompt: &[impl AsRef<str>],
         sampling: Sampling,
         max_tokens: u32,
         written: &[u32],
@@ -133,6 +135,14 @@ impl Session {
         Ok(String::from_utf8_lossy(&self.tokenizer.decode(&plain)?).into_owned())
     }
 
+    /// The texts of the special tokens.
+    pub fn special_tokens(&self) -> Vec<&str> {
+        self.tokenizer
+            .special_tokens()
+            .map(|(_, text)| text)
+            .collect()
+    }
+
     /// The ids of `text`; special tokens in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.tokenizer.encode(text)
@@ -156,12 +166,11 @@ impl Session {
     }
 }
 
-/// The ids that a prompt begins a run with: its own, special tokens written literally among them; where it is empty, the
-/// token that begins a document.
+/// The ids that a prompt begins a run with: its own; where it is empty, the token that begins a document.
 ///
 /// Nothing is put before a prompt that has text: the model was trained on windows that begin anywhere.
-fn prompt_ids(tokenizer: &Tokenizer, config: &Config, prompt: &str) -> Vec<u32> {
-    let ids = tokenizer.encode_with_special(prompt);
+fn prompt_ids(tokenizer: &Tokenizer, config: &Config, prompt: &[impl AsRef<str>]) -> Vec<u32> {
+    let ids = tokenizer.encode_by_turns(prompt);
     if ids.is_empty() {
         config.bos_token_id.into_iter().collect()
     } else {

@@ -56,6 +56,11 @@ export interface ModelHeader {
 /** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `adapter`: the graphics adapter's name; null on the CPU. */
 export interface Card {
   header: ModelHeader;
+  /** The Jinja template that makes a prompt of messages; null where the model only continues texts. */
+  chat_template: string | null;
+  bos_token: string | null;
+  eos_token: string | null;
+  special_tokens: string[];
   golden_prompt: string;
   parameters: number;
   backend: Backend;
@@ -96,6 +101,14 @@ extern "C" {
     pub type Card;
     #[wasm_bindgen(method, setter)]
     pub fn set_header(this: &Card, header: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_chat_template(this: &Card, template: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_bos_token(this: &Card, token: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_eos_token(this: &Card, token: JsValue);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_special_tokens(this: &Card, tokens: Vec<String>);
     #[wasm_bindgen(method, setter)]
     pub fn set_golden_prompt(this: &Card, prompt: &str);
     #[wasm_bindgen(method, setter)]

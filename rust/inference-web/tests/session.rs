@@ -30,7 +30,7 @@ fn run(
     batch: u32,
 ) -> (String, Vec<u32>, u32) {
     session
-        .start(prompt, sampling, max_tokens, &[])
+        .start(&["", prompt], sampling, max_tokens, &[])
         .expect("a prompt that fits");
     let (mut text, mut ids, mut prefilled) = (String::new(), Vec::new(), 0);
     loop {
@@ -82,7 +82,9 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
     let (text, ids, _) = run(&mut session(), "To be", HOT, 40, 8);
     for cut in 0..=ids.len() {
         let mut before = session();
-        before.start("To be", HOT, 40, &[]).expect("a prompt");
+        before
+            .start(&["", "To be"], HOT, 40, &[])
+            .expect("a prompt");
         let mut whole = String::new();
         let mut written = Vec::new();
         while written.len() < cut {
@@ -91,7 +93,9 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
             written.extend(step.ids);
         }
         let mut after = session();
-        after.start("To be", HOT, 40, &written).expect("known ids");
+        after
+            .start(&["", "To be"], HOT, 40, &written)
+            .expect("known ids");
         let mut step = block_on(after.step(8)).expect("a step");
         while step.done.is_none() {
             whole += &step.text;
@@ -104,17 +108,26 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
         assert!(cut == ids.len() || whole == text, "cut at {cut}");
     }
     let failure = session()
-        .start("To be", HOT, 5, &[280])
+        .start(&["", "To be"], HOT, 5, &[280])
         .expect_err("no such token");
     assert_eq!(failure.kind, "bad-input");
 }
 
 #[test]
-fn a_special_token_in_the_prompt_counts_as_such() {
+fn special_tokens_count_where_a_template_wrote_them_and_nowhere_else() {
     let mut session = session();
-    let (.., prefilled) = run(&mut session, "<|endoftext|>", HOT, 1, 1);
-    assert_eq!(prefilled, 1);
-    assert!(session.encode("<|endoftext|>").len() > 1);
+    let as_text = session.encode("<|endoftext|>").len() as u32;
+    assert!(as_text > 1);
+    let mut prefilled = |parts: &[&str]| {
+        session.start(parts, HOT, 1, &[]).expect("a prompt");
+        block_on(session.step(1)).expect("a step").prefilled
+    };
+    assert_eq!(prefilled(&["<|endoftext|>"]), 1);
+    assert_eq!(prefilled(&["", "<|endoftext|>"]), as_text);
+    assert_eq!(
+        prefilled(&["<|endoftext|>", "<|endoftext|>", "<|endoftext|>"]),
+        2 + as_text
+    );
 }
 
 #[test]
@@ -127,7 +140,7 @@ fn an_empty_prompt_begins_a_document_where_the_model_can() {
     }))
     .expect("a sound session");
     let failure = without
-        .start("", HOT, 1, &[])
+        .start(&[""], HOT, 1, &[])
         .expect_err("nothing to begin with");
     assert_eq!(failure.kind, "bad-input");
     assert!(failure.message.contains("empty"), "{}", failure.message);
@@ -141,7 +154,7 @@ fn a_step_without_a_run_is_refused() {
         "bad-input"
     );
     session
-        .start("To be", HOT, 5, &[])
+        .start(&["", "To be"], HOT, 5, &[])
         .expect("a prompt that fits");
     block_on(session.logits(&[1, 2])).expect("logits");
     assert_eq!(
@@ -157,7 +170,7 @@ fn bad_sampling_is_refused_and_the_next_run_works() {
     let mut session = session();
     let failure = session
         .start(
-            "To be",
+            &["", "To be"],
             Sampling {
                 temperature: f32::NAN,
                 ..HOT

@@ -33,7 +33,7 @@ const NOTHING = new Uint32Array(0);
 
 /** Milliseconds a token when decoding, at best: the first batches pay for what is made once. */
 export async function tokenMs(engine: SessionEngine): Promise<number> {
-  const start = () => engine.start(engine.card().golden_prompt || " ", LIKELIEST, NOTHING);
+  const start = () => engine.start(["", engine.card().golden_prompt || " "], LIKELIEST, NOTHING);
   start();
   let best_ms = Number.POSITIVE_INFINITY;
   let spent_ms = 0;

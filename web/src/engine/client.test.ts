@@ -32,13 +32,13 @@ function setUp(): { client: EngineClient; ports: FakePort[]; events: EngineEvent
 test("runs are numbered, and requests go to the worker", () => {
   const { client, ports } = setUp();
   client.load("m", "auto");
-  expect(client.generate("a", OPTIONS)).toBe(1);
-  expect(client.generate("b", OPTIONS)).toBe(2);
+  expect(client.generate(["", "a"], OPTIONS)).toBe(1);
+  expect(client.generate(["", "b"], OPTIONS)).toBe(2);
   client.stop(2);
   expect(ports[0]?.requests).toEqual([
     { type: "load", model_url: "m", device: "auto" },
-    { type: "generate", run: 1, prompt: "a", options: OPTIONS, written: null },
-    { type: "generate", run: 2, prompt: "b", options: OPTIONS, written: null },
+    { type: "generate", run: 1, prompt: ["", "a"], options: OPTIONS, written: null },
+    { type: "generate", run: 2, prompt: ["", "b"], options: OPTIONS, written: null },
     { type: "stop", run: 2 },
   ]);
 });
@@ -54,7 +54,7 @@ test("loading again ends the old worker, whose late events are not heard", () =>
     new MessageEvent("message", { data: { type: "logits", call: 1, logits: new Float32Array(1) } }),
   );
   expect(events).toHaveLength(1);
-  expect(client.generate("a", OPTIONS)).toBe(1);
+  expect(client.generate(["", "a"], OPTIONS)).toBe(1);
 });
 
 test("a worker that cannot start is a failure of the engine", () => {
@@ -78,7 +78,7 @@ function crashedRun() {
   const page = setUp();
   page.client.load("m", "auto");
   hear(page.ports[0], { type: "ready", model: MODEL });
-  page.client.generate("a", OPTIONS);
+  page.client.generate(["", "a"], OPTIONS);
   hear(page.ports[0], tokens(4, 5));
   hear(page.ports[0], tokens(6));
   hear(page.ports[0], CRASH);
@@ -93,7 +93,7 @@ test("a crash in the middle of a run takes its worker, and another goes on with 
   expect(ports[1]?.requests[1]).toEqual({
     type: "generate",
     run: 1,
-    prompt: "a",
+    prompt: ["", "a"],
     options: OPTIONS,
     written: { ids: Uint32Array.of(4, 5, 6), elapsed_ms: 40 },
   });

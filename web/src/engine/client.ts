@@ -17,7 +17,7 @@ export function startWorker(): WorkerPort {
 /** The run under way: what was asked, and what has come. */
 type Run = {
   number: number;
-  prompt: string;
+  prompt: string[];
   options: GenerateOptions;
   ids: number[];
   elapsed_ms: number;
@@ -48,7 +48,7 @@ export class EngineClient {
   }
 
   /** Begin a run and return its number; a run that is under way ends. */
-  generate(prompt: string, options: GenerateOptions): number {
+  generate(prompt: string[], options: GenerateOptions): number {
     this.#runs += 1;
     this.#run = { number: this.#runs, prompt, options, ids: [], elapsed_ms: 0, is_second_try: false };
     this.#post({ type: "generate", run: this.#runs, prompt, options, written: null });

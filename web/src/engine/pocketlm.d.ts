@@ -53,6 +53,11 @@ export interface ModelHeader {
 /** What runs, and where. `golden_prompt`: the prompt of the self-check, an opening that suits the model. `adapter`: the graphics adapter's name; null on the CPU. */
 export interface Card {
     header: ModelHeader;
+    /** The Jinja template that makes a prompt of messages; null where the model only continues texts. */
+    chat_template: string | null;
+    bos_token: string | null;
+    eos_token: string | null;
+    special_tokens: string[];
     golden_prompt: string;
     parameters: number;
     backend: Backend;
@@ -93,9 +98,10 @@ export class Engine {
     /**
      * Begin a run; nothing is computed yet. A run that is under way ends.
      *
+     * `prompt` comes in parts, by turns: a template's text, in which special tokens count, and a person's, in which they are ordinary text.
      * `written`: the ids that the same run brought on an engine that is gone; it goes on after them. Empty for a new run.
      */
-    start(prompt: string, options: GenerateOptions, written: Uint32Array): void;
+    start(prompt: string[], options: GenerateOptions, written: Uint32Array): void;
     /**
      * Read one chunk of the prompt, or generate up to `batch` tokens.
      */

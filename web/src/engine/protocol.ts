@@ -55,10 +55,13 @@ export type Ending = FinishReason | "stopped";
 /** What a run has brought before its engine was lost: it goes on after that. */
 export type Written = { ids: Uint32Array; elapsed_ms: number };
 
-/** Page to worker. A run is numbered by the page; a new run or a stop ends the one before. */
+/**
+ * Page to worker. A run is numbered by the page; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
+ * template's text, in which special tokens count, and a person's, in which they are ordinary text.
+ */
 export type EngineRequest =
   | { type: "load"; model_url: string; device: Device }
-  | { type: "generate"; run: number; prompt: string; options: GenerateOptions; written: Written | null }
+  | { type: "generate"; run: number; prompt: string[]; options: GenerateOptions; written: Written | null }
   | { type: "stop"; run: number }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
   | { type: "logits"; call: number; ids: Uint32Array };

@@ -47,7 +47,7 @@ afterEach(() => vi.unstubAllGlobals());
 
 const load = (device: Device = "cpu") => session.handle({ type: "load", model_url: "model.bin", device });
 const generate = (run: number, changes: Partial<Extract<EngineRequest, { type: "generate" }>> = {}) =>
-  session.handle({ type: "generate", run, prompt: "Go", options: OPTIONS, written: null, ...changes });
+  session.handle({ type: "generate", run, prompt: ["", "Go"], options: OPTIONS, written: null, ...changes });
 const ENDLESS: GenerateOptions = { ...OPTIONS, max_tokens: 1_000_000 };
 
 test("loads: download, the engine's phases, ready", async () => {
@@ -65,7 +65,7 @@ test("generates to the end, and sends every token once", async () => {
   generate(1);
   const done = await until("done");
   expect(done).toMatchObject({ run: 1, ending: "max-tokens" });
-  expect(engine.started).toEqual([{ prompt: "Go", options: OPTIONS }]);
+  expect(engine.started).toEqual([{ prompt: ["", "Go"], options: OPTIONS }]);
   const tokens = events.filter(event => event.type === "tokens");
   expect(tokens.map(event => event.text).join("")).toBe("word ".repeat(10));
   expect(tokens.reduce((sum, event) => sum + event.prefilled, 0)).toBe(3);
@@ -91,9 +91,9 @@ test("a stop for another run changes nothing", async () => {
 
 test("a newer run replaces the one under way", async () => {
   load();
-  generate(1, { prompt: "old", options: ENDLESS });
+  generate(1, { prompt: ["", "old"], options: ENDLESS });
   await until("tokens");
-  generate(2, { prompt: "new" });
+  generate(2, { prompt: ["", "new"] });
   await until("done", 2);
   const endings = events.flatMap(event => (event.type === "done" ? [[event.run, event.ending]] : []));
   expect(endings).toEqual([

@@ -9,7 +9,7 @@ export type EngineHandle = {
   state: State;
   text: TextLog;
   load: () => void;
-  generate: (prompt: string, options: GenerateOptions) => void;
+  generate: (prompt: string[], options: GenerateOptions) => void;
   stop: () => void;
 };
 
@@ -45,7 +45,7 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
   }, [load, onEvent]);
 
   const generate = useCallback(
-    (prompt: string, options: GenerateOptions) => {
+    (prompt: string[], options: GenerateOptions) => {
       if (client.current === null) return;
       text.clear();
       current_run.current = client.current.generate(prompt, options);

@@ -22,6 +22,10 @@ export const CARD: Card = {
     provenance: { run: { val_bpb: 2.5 } },
     tensors: [{ name: "model.embed_tokens.weight", dtype: "f32", shape: [307, 60], nbytes: 73680 }],
   },
+  chat_template: null,
+  bos_token: null,
+  eos_token: null,
+  special_tokens: [],
   golden_prompt: "To be",
   parameters: 100_000,
   backend: "cpu",
@@ -29,7 +33,7 @@ export const CARD: Card = {
 };
 
 export class FakeEngine implements SessionEngine {
-  readonly started: { prompt: string; options: GenerateOptions }[] = [];
+  readonly started: { prompt: string[]; options: GenerateOptions }[] = [];
   readonly batches: number[] = [];
   is_free = false;
   /** Thrown by the step that would bring this token of a run, and by every later one. */
@@ -53,7 +57,7 @@ export class FakeEngine implements SessionEngine {
     this.is_free = true;
   }
 
-  start(prompt: string, options: GenerateOptions, written: Uint32Array): void {
+  start(prompt: string[], options: GenerateOptions, written: Uint32Array): void {
     this.started.push({ prompt, options });
     this.#next = written.length;
     this.#end = options.max_tokens;

@@ -5,6 +5,7 @@
 mod cache;
 #[cfg(feature = "std")]
 mod pool;
+mod turns;
 
 use alloc::vec::Vec;
 

@@ -1,0 +1,145 @@
+//! How tokens are chosen, on the command line; and the loop that shows what a generation brings.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use clap::Args;
+use pocketlm_inference::generate::FinishReason;
+use pocketlm_inference::{Engine, EngineError, Generator, Sampling};
+use pocketlm_tokenizer::{DecodeStream, Tokenizer};
+
+#[derive(Args)]
+pub struct Options {
+    /// Sample among the K likeliest tokens; 0 for all
+    #[arg(long, default_value_t = 0)]
+    top_k: u32,
+    /// Sample among the likeliest tokens that together have this probability; 1 for all
+    #[arg(long, default_value_t = 0.95, value_parser = top_p, allow_negative_numbers = true)]
+    top_p: f32,
+    /// The same seed gives the same text
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
+}
+
+impl Options {
+    /// With this temperature.
+    pub fn at(&self, temperature: f32) -> Sampling {
+        Sampling {
+            temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            seed: self.seed,
+        }
+    }
+}
+
+/// An argument that may be a temperature.
+pub fn temperature(text: &str) -> Result<f32, String> {
+    let temperature = text.parse().map_err(|error| format!("{error}"))?;
+    Sampling {
+        temperature,
+        ..Sampling::GREEDY
+    }
+    .check()
+    .map_err(|error| error.to_string())?;
+    Ok(temperature)
+}
+
+fn top_p(text: &str) -> Result<f32, String> {
+    let top_p = text.parse().map_err(|error| format!("{error}"))?;
+    Sampling {
+        top_p,
+        ..Sampling::GREEDY
+    }
+    .check()
+    .map_err(|error| error.to_string())?;
+    Ok(top_p)
+}
+
+/// What a generation brought, and how long it took.
+pub struct Outcome {
+    pub text: String,
+    pub tokens: usize,
+    pub first_token_s: Option<f64>,
+    pub seconds: f64,
+    /// `None` where it was stopped.
+    pub finish: Option<FinishReason>,
+}
+
+/// Run a generation to its end, or until `is_stopped` says so, and write its text on stdout as it comes.
+///
+/// # Errors
+/// Those of [`Generator::step`], and of stdout.
+pub async fn show(
+    mut generator: Generator,
+    engine: &mut Engine,
+    tokenizer: &Tokenizer,
+    is_stopped: impl Fn() -> bool,
+) -> anyhow::Result<Outcome> {
+    let mut stream = DecodeStream::new(tokenizer);
+    let started = Instant::now();
+    let mut outcome = Outcome {
+        text: String::new(),
+        tokens: 0,
+        first_token_s: None,
+        seconds: 0.0,
+        finish: None,
+    };
+    while outcome.finish.is_none() && !is_stopped() {
+        let step = generator.step(engine).await?;
+        if !step.ids.is_empty() {
+            outcome
+                .first_token_s
+                .get_or_insert_with(|| started.elapsed().as_secs_f64());
+        }
+        outcome.tokens += step.ids.len();
+        let mut text = String::new();
+        for id in step.ids {
+            text += &stream.push(id)?;
+        }
+        if step.done.is_some() {
+            text += &stream.finish();
+        }
+        print(&text)?;
+        outcome.text += &text;
+        outcome.finish = step.done;
+    }
+    outcome.seconds = started.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+/// The file's tokenizer, which must not know tokens that the model does not.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn tokenizer(model: &pocketlm_inference::Model) -> anyhow::Result<Tokenizer> {
+    use anyhow::Context;
+    let tokenizer = Tokenizer::from_bytes(model.tokenizer_bytes()).context("bad tokenizer")?;
+    let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+    anyhow::ensure!(
+        ids <= rows,
+        "the tokenizer has {ids} tokens, the model only {rows}"
+    );
+    Ok(tokenizer)
+}
+
+/// The token that begins a document, as a prompt.
+///
+/// # Errors
+/// [`EngineError::EmptyPrompt`] where the model has none.
+pub fn beginning(model: &pocketlm_inference::Model) -> Result<Vec<u32>, EngineError> {
+    match model.config().bos_token_id {
+        Some(bos) => Ok(vec![bos]),
+        None => Err(EngineError::EmptyPrompt),
+    }
+}
+
+/// Write on stdout at once.
+///
+/// # Errors
+/// Those of stdout.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
