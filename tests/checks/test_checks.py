@@ -144,7 +144,8 @@ def test_biome_finds_bad_code(tmp_path: Path) -> None:
 
 def copy_web(root: Path) -> None:
     shutil.copytree(paths.WEB, root / "web", ignore=shutil.ignore_patterns("node_modules", "dist"))
-    shutil.copytree(paths.ROOT / "tests/e2e", root / "tests/e2e")
+    for name in ("e2e", "vectors"):
+        shutil.copytree(paths.ROOT / "tests" / name, root / "tests" / name)
 
 
 def test_locks_finds_a_host_a_missing_hash_and_a_stale_pin(tmp_path: Path) -> None:
