@@ -8,6 +8,15 @@ use pocketlm_tokenizer::{Tokenizer, Utf8Stream};
 
 use crate::failure::Failure;
 
+#[cfg(not(target_arch = "wasm32"))]
+use pocketlm_tokenizer::nfc;
+
+/// Normalisation form C by the JavaScript engine: the tokenizer's own tables would be a seventh of the wasm module.
+#[cfg(target_arch = "wasm32")]
+fn nfc(text: &str) -> String {
+    js_sys::JsString::from(text).normalize("NFC").into()
+}
+
 /// A loaded model with its tokenizer, and the run that is under way.
 pub struct Session {
     engine: Engine,
@@ -39,7 +48,7 @@ impl Session {
     /// # Errors
     /// Kind "bad-model" where the tokenizer is broken, or has tokens that the model has no row for.
     pub fn new(engine: Engine) -> Result<Self, Failure> {
-        let tokenizer = Tokenizer::from_bytes(engine.model().tokenizer_bytes())?;
+        let tokenizer = Tokenizer::from_bytes_with(engine.model().tokenizer_bytes(), nfc)?;
         let (rows, tokens) = (engine.model().config().vocab_size, tokenizer.vocab_size());
         if tokens > rows {
             return Err(Failure {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::added::AddedToken;
 use crate::error::TokenizerError;
-use crate::normalize::Normalizer;
+use crate::normalize::{Nfc, Normalizer};
 use crate::split::Split;
 use crate::table::{ATTEMPTS, places_for};
 use crate::tokenizer::{MAX_VOCAB_SIZE, Merge, MergeOrder, Parts, ReadTables, Tokenizer};
@@ -81,7 +81,16 @@ impl Tokenizer {
     /// [`TokenizerError::BadTokenEnd`], [`TokenizerError::DuplicateToken`], [`TokenizerError::AddedOrder`],
     /// [`TokenizerError::BadSpecial`], [`TokenizerError::BadMerge`], [`TokenizerError::BadTable`],
     /// [`TokenizerError::UnknownId`] for an added token that the vocabulary does not hold.
+    #[cfg(feature = "nfc")]
     pub fn from_bytes(data: &[u8]) -> Result<Self, TokenizerError> {
+        Self::from_bytes_with(data, crate::nfc)
+    }
+
+    /// [`Tokenizer::from_bytes`] with a function that normalises: in a browser its own, which is a seventh of a wasm module less.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_bytes_with(data: &[u8], nfc: Nfc) -> Result<Self, TokenizerError> {
         let header = Header::parse(data)?;
         let mut rest = &data[HEADER_LEN..];
         let mut words = |count: u32| -> Vec<u32> {
@@ -129,7 +138,7 @@ impl Tokenizer {
             tokens: (&token_places, header.token_attempt),
             pairs: (&pair_places, header.pair_attempt),
         };
-        Self::new(parts, Some(tables))
+        Self::new(parts, Some(tables), nfc)
     }
 }
 

@@ -22,6 +22,7 @@
 //!
 //! # Features
 //! - `formats` (default): reading `tokenizer.json`, and `.tiktoken` files.
+//! - `nfc` (implied by both): normalisation form C by tables of the crate; without it the caller brings a function.
 //! - `std` (default): training, and encoding with threads. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
 
 #![no_std]
@@ -57,5 +58,7 @@ pub use encode::Encoder;
 #[cfg(feature = "std")]
 pub use encode::{Pool, all_threads};
 pub use error::TokenizerError;
-pub use normalize::Normalizer;
+#[cfg(feature = "nfc")]
+pub use normalize::nfc;
+pub use normalize::{Nfc, Normalizer};
 pub use tokenizer::{MAX_VOCAB_SIZE, MergeOrder, Tokenizer};

@@ -14,7 +14,7 @@ use crate::tokenizer::{MergeOrder, NO_TOKEN, Tokenizer};
 /// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
 /// ```
 pub fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    let text = tokenizer.normalizer().apply(text);
+    let text = tokenizer.normalizer().apply(text, tokenizer.nfc);
     let pieces = tokenizer.split().pieces(&text);
     pieces
         .flat_map(|piece| encode_piece(tokenizer, piece.as_bytes()))

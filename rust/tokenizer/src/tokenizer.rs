@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::added::{self, AddedToken, Matcher};
 use crate::error::TokenizerError;
-use crate::normalize::Normalizer;
+use crate::normalize::{Nfc, Normalizer};
 use crate::split::Split;
 use crate::table::{Flaw, PairTable, TokenTable, table_flaw, token_flaw};
 use crate::vocabulary::Vocabulary;
@@ -32,6 +32,7 @@ pub struct Tokenizer {
     pub(crate) pairs: PairTable,
     /// The id of each byte; [`NO_TOKEN`] for one that no token stands for.
     pub(crate) byte_ids: [u32; 256],
+    pub(crate) nfc: Nfc,
     /// Added tokens that are found in the text as it stands.
     pub(crate) before_normalizing: Option<Matcher>,
     /// Those that are found in the normalised text.
@@ -86,12 +87,16 @@ impl Tokenizer {
     ///
     /// The vocabulary's `ends` do not descend and end at the length of its bytes. `read`: a file's tables, which are checked; without them
     /// they are made.
-    pub(crate) fn new(parts: Parts, read: Option<ReadTables<'_>>) -> Result<Self, TokenizerError> {
+    pub(crate) fn new(
+        parts: Parts,
+        read: Option<ReadTables<'_>>,
+        nfc: Nfc,
+    ) -> Result<Self, TokenizerError> {
         let vocabulary = &parts.vocabulary;
         added::check(vocabulary, &parts.added)?;
         check_added_differ(vocabulary, &parts.added)?;
         if parts.normalizer != Normalizer::None {
-            check_added_normalized(&parts)?;
+            check_added_normalized(&parts, nfc)?;
         }
         let in_model = |id| parts.is_in_model(id);
         let read_tokens = read.map(|tables| tables.tokens);
@@ -123,6 +128,7 @@ impl Tokenizer {
             token_table,
             pairs,
             byte_ids,
+            nfc,
             parts,
         })
     }
@@ -243,11 +249,11 @@ fn check_added_differ(vocabulary: &Vocabulary, added: &[AddedToken]) -> Result<(
 }
 
 /// Check that the tokens that are looked for in normalised text can be found there.
-fn check_added_normalized(parts: &Parts) -> Result<(), TokenizerError> {
+fn check_added_normalized(parts: &Parts, nfc: Nfc) -> Result<(), TokenizerError> {
     for token in parts.added.iter().filter(|token| token.normalized) {
         let bytes = parts.vocabulary.get(token.id).unwrap_or_default();
         let text = String::from_utf8_lossy(bytes);
-        if parts.normalizer.apply(&text) != text {
+        if parts.normalizer.apply(&text, nfc) != text {
             return Err(TokenizerError::BadSpecial {
                 token: text.to_string(),
                 problem: "it is looked for in normalised text, but is not normalised itself",

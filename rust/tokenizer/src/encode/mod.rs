@@ -74,7 +74,11 @@ impl<'t> Encoder<'t> {
     fn encode_as(&mut self, text: &str, special: bool, ids: &mut Vec<u32>) {
         let matcher = self.tokenizer.before_normalizing.as_ref();
         self.encode_between(matcher, text, special, ids, |this, between, ids| {
-            let normalized = this.tokenizer.parts.normalizer.apply(between);
+            let normalized = this
+                .tokenizer
+                .parts
+                .normalizer
+                .apply(between, this.tokenizer.nfc);
             let matcher = this.tokenizer.after_normalizing.as_ref();
             this.encode_between(matcher, &normalized, special, ids, Self::encode_pieces);
         });

@@ -143,6 +143,7 @@ impl Tokenizer {
                 ignore_merges: model.ignore_merges,
             },
             None,
+            crate::nfc,
         )
     }
 }

@@ -59,6 +59,7 @@ impl Tokenizer {
                 ignore_merges: true,
             },
             None,
+            crate::nfc,
         )
     }
 

@@ -96,7 +96,7 @@ pub fn train_from_words(
         normalizer: Normalizer::None,
         ignore_merges: false,
     };
-    Tokenizer::new(parts, None)
+    Tokenizer::new(parts, None, crate::nfc)
 }
 
 /// The tokens one after the other.

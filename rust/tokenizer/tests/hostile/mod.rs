@@ -94,12 +94,11 @@ pub fn encode_and_decode(tokenizer: &Tokenizer, text: &str) {
     let strips = tokenizer
         .added_tokens()
         .any(|(token, _)| token.lstrip || token.rstrip);
-    let expected = tokenizer.normalizer().apply(text);
     for ids in [ids, tokenizer.encode_with_special(text)] {
         let bytes = tokenizer.decode(&ids).expect("its own ids");
         // Text is normalised between the added tokens, which the whole text may not show.
         if all_bytes && !strips && tokenizer.normalizer() == Normalizer::None {
-            assert_eq!(bytes, expected.as_bytes(), "{text:?}");
+            assert_eq!(bytes, text.as_bytes(), "{text:?}");
         }
         let mut stream = DecodeStream::new(tokenizer);
         let mut streamed: String = ids
