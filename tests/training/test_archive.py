@@ -79,6 +79,7 @@ def test_whole(tmp_path: Path, kind: str) -> None:
         (zipped({"C:\\a.txt": TEXT}), "member outside its folder"),
         (tarred({"p/a\udcff.txt": TEXT}), "name is not UTF-8"),
     ],
+    ids=lambda value: "data" if isinstance(value, bytes) else None,  # gzip writes the time, and xdist compares names
 )
 def test_what_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(archive.BadArchive, match=rf"npm:book@1\.0: .*({message})"):
