@@ -35,25 +35,24 @@ impl Options {
 
 /// An argument that may be a temperature.
 pub fn temperature(text: &str) -> Result<f32, String> {
-    let temperature = text.parse().map_err(|error| format!("{error}"))?;
-    Sampling {
+    checked(text, |temperature| Sampling {
         temperature,
         ..Sampling::GREEDY
-    }
-    .check()
-    .map_err(|error| error.to_string())?;
-    Ok(temperature)
+    })
 }
 
 fn top_p(text: &str) -> Result<f32, String> {
-    let top_p = text.parse().map_err(|error| format!("{error}"))?;
-    Sampling {
+    checked(text, |top_p| Sampling {
         top_p,
         ..Sampling::GREEDY
-    }
-    .check()
-    .map_err(|error| error.to_string())?;
-    Ok(top_p)
+    })
+}
+
+/// A number that the sampling made with it allows.
+fn checked(text: &str, with: impl Fn(f32) -> Sampling) -> Result<f32, String> {
+    let number = text.parse().map_err(|error| format!("{error}"))?;
+    with(number).check().map_err(|error| error.to_string())?;
+    Ok(number)
 }
 
 /// What a generation brought, and how long it took.
