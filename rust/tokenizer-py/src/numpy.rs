@@ -5,14 +5,14 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 /// Numbers as little-endian bytes.
-pub(crate) fn to_bytes<'py, const N: usize>(
+pub(crate) fn to_bytes<'py, T: Copy, const N: usize>(
     py: Python<'py>,
-    ids: &[u32],
-    to_le: impl Fn(u32) -> [u8; N],
+    numbers: &[T],
+    to_le: impl Fn(T) -> [u8; N],
 ) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, ids.len() * N, |bytes| {
-        for (place, &id) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(ids) {
-            *place = to_le(id);
+    PyBytes::new_with(py, numbers.len() * N, |bytes| {
+        for (place, &number) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(numbers) {
+            *place = to_le(number);
         }
         Ok(())
     })
@@ -50,12 +50,7 @@ pub(crate) fn to_array<'py>(py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py,
 
 /// Places as a numpy array.
 pub(crate) fn to_u64_array<'py>(py: Python<'py>, places: &[usize]) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyBytes::new_with(py, places.len() * 8, |bytes| {
-        for (bytes, &place) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(places) {
-            *bytes = (place as u64).to_le_bytes();
-        }
-        Ok(())
-    })?;
+    let bytes = to_bytes(py, places, |place| (place as u64).to_le_bytes())?;
     let Numpy {
         frombuffer, u64, ..
     } = numpy(py)?;
