@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from training import command
 from training.config.export import Export
@@ -48,18 +49,25 @@ RUN = (
 )  # of summary.json: what equal builds share
 
 
-def golden(model: Model, vocab_size: int, ids: list[int], weights: Mapping[str, Stored]) -> Golden:
-    """torch's f32 logits of the last of ids, on one thread. weights: as they are stored."""
+def golden(ids: list[int], last_logits: Callable[[], Tensor]) -> Golden:
+    """ids and torch's f32 logits of the last of them, (V), computed on one thread: the order of sums is the same
+    everywhere.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        llama = Llama(model, vocab_size)
-        llama.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
-        with torch.no_grad():
-            logits = llama(torch.tensor([ids]))[0, -1]
+        return Golden(ids, last_logits().numpy())
     finally:
         torch.set_num_threads(threads)
-    return Golden(ids, logits.numpy())
+
+
+@torch.no_grad()
+def trained_logits(model: Model, vocab_size: int, ids: list[int], weights: Mapping[str, Stored]) -> Tensor:
+    """The logits of the last of ids, (V), by the module that is trained. weights: as they are stored."""
+    llama = Llama(model, vocab_size)
+    llama.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
+    logits: Tensor = llama(torch.tensor([ids]))
+    return logits[0, -1]
 
 
 def build(
@@ -105,7 +113,7 @@ def build(
         "run": {name: summary[name] for name in RUN},
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
-    answer = golden(shape, tokenizer.vocab_size, ids, stored)
+    answer = golden(ids, lambda: trained_logits(shape, tokenizer.vocab_size, ids, stored))
     return write_model(out, settings, flat, stored, answer, provenance, dtypes)
 
 

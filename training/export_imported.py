@@ -14,16 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from training import command, imported, reference
 from training.config.export import Export
 from training.config.sample import Sample
 from training.config.section import read
-from training.export import GOLDEN_TOKENS, NAME
+from training.export import GOLDEN_TOKENS, NAME, golden
 from training.format.dtypes import DTYPES, Dtype, Stored, as_stored, dtypes_of
 from training.format.families import TensorSpec, expected_tensors
-from training.format.file import Golden, Section, write_model
+from training.format.file import Section, write_model
 
 
 def chosen_dtypes(specs: Sequence[TensorSpec], came: Mapping[str, Stored], dtype: str) -> dict[str, Dtype]:
@@ -62,12 +60,7 @@ def build(params: dict[str, Any], folder: Path, out: Path) -> dict[str, Any]:
         "import": model.origin,
         "weights_sha256": hashlib.sha256((folder / imported.WEIGHTS_NAME).read_bytes()).hexdigest(),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        answer = Golden(ids, reference.last_logits(model.config, stored, ids).numpy())
-    finally:
-        torch.set_num_threads(threads)
+    answer = golden(ids, lambda: reference.last_logits(model.config, stored, ids))
     return write_model(out, model.config, flat, stored, answer, provenance, dtypes, model.architecture, sections)
 
 
