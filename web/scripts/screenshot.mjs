@@ -18,14 +18,18 @@ try {
   const viewport = { width: 1080, height: 760 };
   const page = await browser.newPage({ viewport, deviceScaleFactor: 1.5, colorScheme: "light" });
   await page.goto(`${address}?device=cpu`); // no note about the adapter of whoever takes the picture
+  const timeout = 60_000;
   const generate = page.getByRole("button", { name: "Generate" });
-  const ready = () => generate.click({ trial: true, timeout: 60_000 }); // waits until the button is enabled
-  await ready();
-  await page.getByRole("textbox", { name: "Prompt" }).fill("ROMEO:\n");
+  const message = page.getByRole("textbox", { name: "Message" });
+  // A document can be written once the button is enabled; a model with a chat template puts a conversation in its place.
+  await Promise.any([generate.click({ trial: true, timeout }), message.waitFor({ timeout })]);
+  const isChat = await message.isVisible();
+  if (isChat) await message.fill("What is the capital of France?");
+  else await page.getByRole("textbox", { name: "Prompt" }).fill("ROMEO:\n");
   await page.getByLabel("Seed").fill("7");
   await page.getByLabel("Max tokens").fill("160");
-  await generate.click();
-  await ready();
+  await (isChat ? page.getByRole("button", { name: "Send" }) : generate).click();
+  await page.getByRole("button", { name: "Stop", disabled: true }).waitFor({ timeout });
   await page.screenshot({ path: file, animations: "disabled" });
 } finally {
   await browser.close();
