@@ -1,20 +1,43 @@
 """bench: install what a benchmark compares with, then run it as a process of its own.
 
-In: a name of BENCHES. Out: its table on the terminal; its exit status.
+In: a name of BENCHES, and what it measures of ours, built. Out: its table on the terminal; its exit status.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 from stages import paths, tools
-from stages.graph import Graph
+from stages.graph import Graph, Setup
 from stages.graph.run.setup import ensure
 
-BENCHES = {"build": "tests.bench.build"}
+
+class Bench(NamedTuple):
+    """One benchmark: `python -m module`."""
+
+    module: str
+    setup: Setup  # what it compares with
+    builds: tuple[str, ...] = ()  # the tasks whose results it measures
+    python: Path = Path(sys.executable)
+    path: tuple[Path, ...] = ()  # where Python finds what was built
+
+
+BENCHES = {
+    "build": Bench("tests.bench.build", tools.BENCH),
+    "tokenizer": Bench(
+        "tests.bench.tokenizer",
+        tools.BENCH_TOKENIZER,
+        builds=("wheel",),
+        python=paths.TOOLS / "bench-tokenizer" / "bin" / "python",
+        path=(paths.ROOT, paths.WHEEL),
+    ),
+}
 
 
 def run_bench(graph: Graph, name: str, quick: bool) -> int:
@@ -22,12 +45,15 @@ def run_bench(graph: Graph, name: str, quick: bool) -> int:
 
     Raises StageFailed where its tools cannot be installed, LockHeld where a build runs meanwhile.
     """
+    bench = BENCHES[name]
     graph.session.lock.acquire()
     try:
-        ensure(graph.session, tools.BENCH)
+        ensure(graph.session, bench.setup)
     finally:
         graph.session.lock.release()
-    process = subprocess.Popen([sys.executable, "-m", BENCHES[name], *(["--quick"] if quick else [])], cwd=paths.ROOT)
+    env = {**os.environ, **({"PYTHONPATH": os.pathsep.join(map(str, bench.path))} if bench.path else {})}
+    command = [str(bench.python), "-m", bench.module, *(["--quick"] if quick else [])]
+    process = subprocess.Popen(command, cwd=paths.ROOT, env=env)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()

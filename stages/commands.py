@@ -120,13 +120,15 @@ class Doctor(Command):
         return doctor.exit_status(findings)
 
 
-class Bench(Command):
-    """Measure beside what others wrote."""
+class Bench(_BuildThen):
+    """Build what is measured, then measure it beside what others wrote."""
 
     name = "bench"
-    doc_purpose = "measure a run in which nothing is stale beside doit, DVC, Snakemake and pytask"
-    doc_usage = "build [--quick]"
-    doc_description = "The others are installed by locks/bench.txt into build/tools/bench, and used only here."
+    doc_purpose = "measure beside what others wrote: the build (a run in which nothing is stale), the tokenizer"
+    doc_usage = "build|tokenizer [--quick]"
+    doc_description = (
+        "The others are installed into build/tools, each benchmark's by its own locks/bench*.txt, and used only here."
+    )
     cmd_options = (
         {
             "name": "quick",
@@ -142,13 +144,15 @@ class Bench(Command):
         """Options may follow the name here."""
         return super().parse_execute(sorted(in_args, key=lambda word: not word.startswith("-")))
 
-    def _execute(self, quick: bool, pos_args: Any = None) -> int:
+    def _execute(self, quick: bool, pos_args: Any = None) -> int:  # type: ignore[override]
         from stages.bench import BENCHES, run_bench
 
         _known(pos_args, BENCHES, "benchmark")
         if len(pos_args or ()) != 1:
             raise UsageError(f"name one benchmark: {', '.join(BENCHES)}")
-        return run_bench(self.graph(), pos_args[0], quick)
+        self.tasks = BENCHES[pos_args[0]].builds
+        status = self.build() if self.tasks else 0
+        return status or run_bench(self.graph(), pos_args[0], quick)
 
 
 class Test(_BuildThen):

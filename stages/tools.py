@@ -108,9 +108,10 @@ PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for da
 IMPORT = _lock_setup("import", "gguf in .venv, by locks/import.txt: for presets that import a model.")
 
 
-def _bench_setup() -> Setup:
-    lock, folder = paths.LOCKS / "bench.txt", paths.TOOLS / "bench"
-    stamp = folder / "bench.txt"
+def _bench_setup(name: str, doc: str) -> Setup:
+    """The wheels of locks/<name>.txt in build/tools/<name>: what we are compared with stays out of .venv."""
+    lock, folder = paths.LOCKS / f"{name}.txt", paths.TOOLS / name
+    stamp = folder / lock.name
 
     def is_ready() -> bool:
         return stamp.is_file() and stamp.read_bytes() == lock.read_bytes()
@@ -130,10 +131,12 @@ def _bench_setup() -> Setup:
         install_with(run, [*words, "--require-hashes", "-r", lock], advice=advice)
         stamp.write_bytes(lock.read_bytes())
 
-    return Setup("bench", "DVC, Snakemake and pytask in build/tools/bench, by locks/bench.txt.", is_ready, install)
+    return Setup(name, f"{doc} in build/tools/{name}, by locks/{name}.txt.", is_ready, install)
 
 
-BENCH = _bench_setup()  # what `doit bench` compares with; no stage needs it
+# What `doit bench` compares with; no stage needs it.
+BENCH = _bench_setup("bench", "DVC, Snakemake and pytask")
+BENCH_TOKENIZER = _bench_setup("bench-tokenizer", "Tokenizers that others wrote, and texts to try them on")
 
 
 @functools.cache
