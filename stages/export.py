@@ -26,6 +26,8 @@ def stage(settings: Settings) -> Stage:
             "{in.summary}",
             "--tokenizer",
             "{in.tokenizer}",
+            "--shards",
+            "{in.shards}",
             "--out",
             "{out}",
         ),
@@ -34,6 +36,7 @@ def stage(settings: Settings) -> Stage:
             "weights": Output("train", "model.safetensors"),
             "summary": Output("train", "summary.json"),
             "tokenizer": Output("tokenizer"),
+            "shards": Output("shards", "shards/"),  # a narrower dtype is scored on the held-out text
             "wheel": WHEEL,
         },
         sources=(python_sources("training.export"),),

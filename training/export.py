@@ -1,5 +1,8 @@
 """A trained model in, model.bin out (training/FORMAT.md): configuration, tokenizer, weights, golden answer, provenance.
 
+Where the matrices are narrower than f32, the weights as they are stored are scored on the held-out text, in the way the
+training scored its own: what the smaller file costs in bits per byte.
+
 Nothing goes in that changes between two equal builds: no clock, duration, host or path.
 """
 
@@ -22,10 +25,12 @@ from training.config.export import Export
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
+from training.evaluate import evaluate, token_nbytes
 from training.format.dtypes import Stored, as_stored, dtypes_of
 from training.format.families import expected_tensors
 from training.format.file import Golden, write_model
 from training.model import Llama
+from training.shard_file import check_tokenizer, open_split
 from training.tokenizer_file import FLAT_NAME, separator_of
 from training.tokenizer_file import load as load_tokenizer
 
@@ -61,19 +66,49 @@ def golden(ids: list[int], last_logits: Callable[[], Tensor]) -> Golden:
         torch.set_num_threads(threads)
 
 
-@torch.no_grad()
-def trained_logits(model: Model, vocab_size: int, ids: list[int], weights: Mapping[str, Stored]) -> Tensor:
-    """The logits of the last of ids, (V), by the module that is trained. weights: as they are stored."""
+def module_of(model: Model, vocab_size: int, weights: Mapping[str, Stored]) -> Llama:
+    """The module that is trained, with the weights as they are stored."""
     llama = Llama(model, vocab_size)
     llama.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
+    return llama
+
+
+@torch.no_grad()
+def last_logits(llama: Llama, ids: list[int]) -> Tensor:
+    """The logits of the last of ids, (V)."""
     logits: Tensor = llama(torch.tensor([ids]))
     return logits[0, -1]
 
 
+def stored_bpb(llama: Llama, summary: Mapping[str, Any], shards_dir: Path, tokenizer_dir: Path) -> float:
+    """Bits per byte of the held-out text, scored in the windows of the training's last evaluation, so that the two
+    differ by the weights alone.
+
+    Raises ValueError where the shards are broken, or are not those of the training.
+    """
+    stream = open_split(shards_dir, "val")
+    check_tokenizer(stream, tokenizer_dir)
+    sizes = token_nbytes(load_tokenizer(tokenizer_dir), stream.separator_id)
+    max_tokens = summary["settings"]["train"].get("last_eval_tokens", stream.n_tokens)
+    overlap, ctx_len = summary["val_overlap"], summary["val_ctx_len"]
+    score = evaluate(llama, stream, sizes, ctx_len, overlap, torch.device("cpu"), max_tokens)
+    if (score.n_tokens, score.n_bytes) != (summary["val_tokens"], summary["val_bytes"]):
+        raise ValueError(
+            f"{shards_dir}: the held-out text is not that of the training: {score.n_tokens} tokens and {score.n_bytes} "
+            f"bytes, expected {summary['val_tokens']} and {summary['val_bytes']}; train again"
+        )
+    return score.bpb
+
+
 def build(
-    params: dict[str, Any], weights_path: Path, summary_path: Path, tokenizer_dir: Path, out: Path
+    params: dict[str, Any],
+    weights_path: Path,
+    summary_path: Path,
+    tokenizer_dir: Path,
+    shards_dir: Path,
+    out: Path,
 ) -> dict[str, Any]:
-    """Write `out`; returns its header. Raises ValueError where weights, tokenizer and settings do not fit."""
+    """Write `out`; returns its header. Raises ValueError where weights, tokenizer, shards and settings do not fit."""
     shape, export = read(params, Model), read(params, Export)
     summary = read_summary(summary_path)
     flat = (tokenizer_dir / FLAT_NAME).read_bytes()
@@ -106,14 +141,18 @@ def build(
     stored = {spec.name: as_stored(spec, trained[spec.name], dtypes[spec.name]) for spec in specs}
     ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
     sections = {name: values for name, values in params["params"].items() if name != "preset"}
+    llama = module_of(shape, tokenizer.vocab_size, stored)
+    is_f32 = export.dtype == "f32"  # the very weights that the training scored
+    bpb = summary["val_bpb"] if is_f32 else stored_bpb(llama, summary, shards_dir, tokenizer_dir)
     provenance = {
         "preset": params["params"].get("preset"),
         "sample_prompts": list(read(params, Sample).prompts),
         "settings": {**summary["settings"], **sections},
         "run": {name: summary[name] for name in RUN},
+        "stored": {"dtype": export.dtype, "val_bpb": bpb},
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
-    answer = golden(ids, lambda: trained_logits(shape, tokenizer.vocab_size, ids, stored))
+    answer = golden(ids, lambda: last_logits(llama, ids))
     return write_model(out, settings, flat, stored, answer, provenance, dtypes)
 
 
@@ -124,19 +163,30 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not an object; train again")
     if missing := sorted({*RUN, "tokenizer_sha256", "settings"} - set(summary)):
         raise ValueError(f"{path}: no {missing[0]!r}; train again")
-    if not isinstance(summary["settings"], dict):
+    if not (isinstance(summary["settings"], dict) and isinstance(summary["settings"].get("train"), dict)):
         raise ValueError(f"{path}: 'settings' is no object with sections; train again")
     return summary
+
+
+def cost(provenance: Mapping[str, Any]) -> str:
+    """What the stored weights need for a byte of the held-out text, beside the trained ones."""
+    bpb, f32_bpb = provenance["stored"]["val_bpb"], provenance["run"]["val_bpb"]
+    text = f"{bpb:.3f} bits/byte on the held-out text"
+    if provenance["stored"]["dtype"] == "f32":
+        return text
+    return f"{text}, {bpb / f32_bpb - 1:+.2%} against f32 ({f32_bpb:.3f})"
 
 
 def main(arguments: argparse.Namespace) -> None:
     """The command."""
     params = command.params_of(arguments)
     with command.publishing(arguments.out) as temporary:
-        header = build(params, arguments.weights, arguments.summary, arguments.tokenizer, temporary / NAME)
+        given = (arguments.weights, arguments.summary, arguments.tokenizer, arguments.shards)
+        header = build(params, *given, temporary / NAME)
         nbytes = (temporary / NAME).stat().st_size
         dtypes = sorted({tensor["dtype"] for tensor in header["tensors"]})
     command.say(f"{NAME}: {nbytes:,} bytes, {len(header['tensors'])} tensors, {', '.join(dtypes)}")
+    command.say(cost(header["provenance"]))
 
 
 if __name__ == "__main__":
@@ -144,4 +194,5 @@ if __name__ == "__main__":
     arguments.add_argument("--weights", type=Path, required=True, metavar="FILE", help="model.safetensors")
     arguments.add_argument("--summary", type=Path, required=True, metavar="FILE", help="summary.json of the training")
     arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
+    arguments.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the shards of the training")
     sys.exit(command.run(main, arguments))

@@ -311,7 +311,7 @@ def test_export_refuses_what_training_did_not_write(trained: Path, tiny: Path) -
     out = trained / "model.bin"
 
     def build() -> object:
-        return export.build(params(), *trained_files(trained), tiny / "tokenizer", out)
+        return export.build(params(), *trained_files(trained), tiny / "tokenizer", tiny / "shards", out)
 
     build()
     out.unlink()

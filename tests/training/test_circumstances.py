@@ -218,7 +218,8 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
     tiny_shape = {f"model__{key}": "8" for key in ("d_model", "d_head", "d_ff")} | {"model__n_layer": "1"}
     settings = params("shakespeare", train__steps="2", sample__tokens="2", **tiny_shape)
     training_run.run(settings, tmp_path / "shards", tmp_path, tmp_path / "kept", tmp_path / "out", never_stop())
-    header = export.build(settings, *trained_files(tmp_path / "out"), tmp_path, tmp_path / "model.bin")
+    files = trained_files(tmp_path / "out")
+    header = export.build(settings, *files, tmp_path, tmp_path / "shards", tmp_path / "model.bin")
     assert header["config"]["vocab_size"] == trained.vocab_size
 
 

@@ -6,18 +6,22 @@ import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pocketlm_tokenizer import Tokenizer
 
-from tests.training.conftest import params, trained_files
+from tests.training.conftest import never_stop, params, trained_files
 from training import export, plot
+from training import train as training_run
 from training.config.model import Model
 from training.config.section import read
+from training.evaluate import evaluate, token_nbytes
 from training.format.file import read_model
 from training.model import Llama
+from training.shard_file import open_split
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def test_golden_is_the_answer_of_the_stored_weights(
     path = tmp_path / "model.bin"
     trained = train(train__steps="3", sample__tokens="2", train__eval_tokens="1024", **IN_BLOCKS)
     given = params(export__dtype=dtype, **IN_BLOCKS)
-    export.build(given, *trained_files(trained), tiny / "tokenizer", path)
+    export.build(given, *trained_files(trained), tiny / "tokenizer", tiny / "shards", path)
     model = read_model(path)
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     prompt = params()["params"]["export"]["golden_prompt"]
@@ -51,16 +55,66 @@ def test_golden_is_the_answer_of_the_stored_weights(
     assert model.stored["model.norm.weight"].dtype == "f32"
 
 
+@pytest.fixture(scope="module")
+def scored(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """A model trained for a while, exported in each dtype: its provenance, and bits per byte of the file's tensors."""
+    out = tmp_path_factory.mktemp("scored")
+    settings = params(sample__tokens="2", train__eval_every="1000", train__last_eval_tokens="4096", **IN_BLOCKS)
+    training_run.run(settings, tiny / "shards", tiny / "tokenizer", out / "partial", out, never_stop())
+    stream = open_split(tiny / "shards", "val")
+    sizes = token_nbytes(Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok"), stream.separator_id)
+    found: dict[str, dict[str, Any]] = {}
+    for dtype in ("f32", "f16", "q8_0", "q4_0"):
+        given, path = params(export__dtype=dtype, **IN_BLOCKS), out / f"{dtype}.bin"
+        header = export.build(given, *trained_files(out), tiny / "tokenizer", tiny / "shards", path)
+        llama = Llama(read(given, Model), stream.vocab_size)
+        llama.load_state_dict({name: torch.from_numpy(value) for name, value in read_model(path).tensors.items()})
+        score = evaluate(llama, stream, sizes, 384, 64, torch.device("cpu"), 4096)
+        found[dtype] = {"bpb": score.bpb, "provenance": header["provenance"]}
+    return found
+
+
+# q8_0 within 0.5 %, q4_0 within 4 % of f32; f16 rounds to 2^-11.
+@pytest.mark.parametrize(("dtype", "share"), [("f32", 1e-6), ("f16", 1e-3), ("q8_0", 0.005), ("q4_0", 0.04)])
+def test_what_a_narrower_file_costs(scored: dict[str, dict[str, Any]], dtype: str, share: float) -> None:
+    provenance = scored[dtype]["provenance"]
+    assert provenance["stored"] == {"dtype": dtype, "val_bpb": pytest.approx(scored[dtype]["bpb"], rel=1e-6)}
+    f32_bpb = provenance["run"]["val_bpb"]
+    assert f32_bpb < 4, "the model has learnt something"  # 2.3 bits a byte would be a good model; noise costs 8
+    assert provenance["stored"]["val_bpb"] == pytest.approx(f32_bpb, rel=share)
+    said = export.cost(provenance)
+    assert ("against f32" in said) == (dtype != "f32")
+    assert f"{f32_bpb:.3f}" in said
+
+
+def test_the_figures_of_another_text_are_refused(trained: Path, tiny: Path, tmp_path: Path) -> None:
+    path = trained / "summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({**summary, "val_bytes": summary["val_bytes"] + 1}))
+    given = params(export__dtype="f16")
+    with pytest.raises(ValueError, match="the held-out text is not that of the training"):
+        export.build(given, *trained_files(trained), tiny / "tokenizer", tiny / "shards", tmp_path / "model.bin")
+    assert not (tmp_path / "model.bin").exists()
+
+
 def test_rows_that_are_not_whole_blocks_are_refused(trained: Path, tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="rows of a multiple of 32 weights for q8_0, got 60"):
-        export.build(params(export__dtype="q4_0"), *trained_files(trained), tiny / "tokenizer", tmp_path / "model.bin")
+        export.build(
+            params(export__dtype="q4_0"),
+            *trained_files(trained),
+            tiny / "tokenizer",
+            tiny / "shards",
+            tmp_path / "model.bin",
+        )
     assert not (tmp_path / "model.bin").exists()
 
 
 def test_equal_builds_are_equal_bytes(trained: Path, tiny: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        export.build(params(), *trained_files(trained), tiny / "tokenizer", tmp_path / name / "model.bin")
+        export.build(
+            params(), *trained_files(trained), tiny / "tokenizer", tiny / "shards", tmp_path / name / "model.bin"
+        )
     assert (tmp_path / "a" / "model.bin").read_bytes() == (tmp_path / "b" / "model.bin").read_bytes()
     model = read_model(tmp_path / "a" / "model.bin")
     run = model.provenance["run"]
@@ -73,13 +127,13 @@ def test_equal_builds_are_equal_bytes(trained: Path, tiny: Path, tmp_path: Path)
 def test_what_does_not_fit_is_refused(trained: Path, tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tensors are not those of the settings \(lm_head\.weight\); train again"):
         tied = params(model__tie_embeddings="true")
-        export.build(tied, *trained_files(trained), tiny / "tokenizer", tmp_path / "model.bin")
+        export.build(tied, *trained_files(trained), tiny / "tokenizer", tiny / "shards", tmp_path / "model.bin")
     (tmp_path / "tokenizer.tok").write_bytes(Tokenizer.train(["another text"], vocab_size=300).to_bytes())
     with pytest.raises(ValueError, match="is not the tokenizer that the model was trained with"):
-        export.build(params(), *trained_files(trained), tmp_path, tmp_path / "model.bin")
+        export.build(params(), *trained_files(trained), tmp_path, tiny / "shards", tmp_path / "model.bin")
     (trained / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(ValueError, match="not a safetensors file"):
-        export.build(params(), *trained_files(trained), tiny / "tokenizer", tmp_path / "model.bin")
+        export.build(params(), *trained_files(trained), tiny / "tokenizer", tiny / "shards", tmp_path / "model.bin")
     assert not (tmp_path / "model.bin").exists()
 
 

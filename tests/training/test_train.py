@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -263,7 +264,9 @@ def test_the_commands_from_text_to_model(tmp_path: Path) -> None:
     command("report", "--metrics", trained / "metrics.jsonl", "--out", tmp_path)
     assert "bits per byte after 0.0 M tokens" in (tmp_path / "loss.svg").read_text()
     summary = ("--summary", trained / "summary.json")
-    command("export", *given, *weights, *summary, "--tokenizer", tokenizer, "--out", tmp_path)
+    both = ("--tokenizer", tokenizer, "--shards", tmp_path / "shards")
+    said = command("export", *given, *weights, *summary, *both, "--out", tmp_path)
+    assert re.search(r"model\.bin: [\d,]+ bytes, \d+ tensors, f32\n.*\d\.\d{3} bits/byte on the held-out text\n", said)
     model = read_model(tmp_path / "model.bin")
     assert model.config["vocab_size"] == 307
     timings = json.loads((tmp_path / "train" / "timings.json").read_text())

@@ -1,5 +1,5 @@
 import type { LoadedModel } from "../engine/protocol";
-import { formatBytes, formatCount, formatMs, formatParameters } from "../lib/format";
+import { formatBytes, formatChange, formatCount, formatMs, formatParameters } from "../lib/format";
 import { origin } from "../lib/provenance";
 
 /** Characters of the digest that are shown; the whole of it is in the title and is what gets copied. */
@@ -18,7 +18,7 @@ function Row({ name, value, title }: { name: string; value: string; title?: stri
 export function ModelCard({ model }: { model: LoadedModel }) {
   const { header, parameters, backend, adapter } = model.card;
   const { n_layer, n_head, n_kv_head, d_model, ctx_len, vocab_size } = header.config;
-  const { preset, val_bpb, tokens_seen } = origin(header.provenance);
+  const { preset, val_bpb, f32_bpb, tokens_seen } = origin(header.provenance);
   const dtype = header.tensors[0]?.dtype ?? "–";
   return (
     <section className="card" aria-label="Colophon">
@@ -31,7 +31,12 @@ export function ModelCard({ model }: { model: LoadedModel }) {
         <Row name="Context" value={`${formatCount(ctx_len)} tokens`} />
         <Row name="Vocabulary" value={`${formatCount(vocab_size)} tokens`} />
         {tokens_seen !== null && <Row name="Trained on" value={`${formatParameters(tokens_seen)} tokens`} />}
-        {val_bpb !== null && <Row name="Held-out text" value={`${val_bpb.toFixed(3)} bits per byte`} />}
+        {val_bpb !== null && (
+          <Row
+            name="Held-out text"
+            value={`${val_bpb.toFixed(3)} bits per byte${f32_bpb === null ? "" : `, ${formatChange(val_bpb / f32_bpb)} against f32`}`}
+          />
+        )}
         <Row name="File" value={`${formatBytes(model.size_bytes)}, ${dtype}`} title={formatCount(model.size_bytes)} />
         <Row name="Runs on" value={backend === "webgpu" ? (adapter ?? "WebGPU") : "CPU, WebAssembly"} />
         {model.timing !== null && (

@@ -37,3 +37,9 @@ export function formatMs(ms: number): string {
 export function formatRate(per_second: number): string {
   return per_second < 10 ? per_second.toFixed(1) : GROUPED.format(per_second);
 }
+
+/** 1.0123 → "+1.23 %"; 0.9995 → "−0.05 %". */
+export function formatChange(ratio: number): string {
+  const percent = (ratio - 1) * 100;
+  return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(2)} %`;
+}

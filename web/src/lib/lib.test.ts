@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatMs, formatParameters, formatRate } from "./format";
+import { formatBytes, formatChange, formatMs, formatParameters, formatRate } from "./format";
 import { openings, origin } from "./provenance";
 
 test.each([
@@ -28,12 +28,23 @@ test("rates", () => {
   expect(formatRate(1234.5)).toBe("1,235");
 });
 
+test("changes have a sign", () => {
+  expect([1.01234, 0.9995, 1].map(formatChange)).toEqual(["+1.23 %", "−0.05 %", "+0.00 %"]);
+});
+
 test("provenance is free in form: what is missing or of another type is null", () => {
   const run = { val_bpb: 2.1, tokens_seen: "many" };
-  expect(origin({ preset: "tiny", run })).toEqual({ preset: "tiny", val_bpb: 2.1, tokens_seen: null });
+  expect(origin({ preset: "tiny", run })).toEqual({ preset: "tiny", val_bpb: 2.1, f32_bpb: null, tokens_seen: null });
   for (const provenance of [{}, { run: null, preset: 3 }, { run: "x" }, { run: [] }]) {
-    expect(origin(provenance)).toEqual({ preset: null, val_bpb: null, tokens_seen: null });
+    expect(origin(provenance)).toEqual({ preset: null, val_bpb: null, f32_bpb: null, tokens_seen: null });
   }
+});
+
+test("the figure of a narrower file is its own, beside that of the trained weights", () => {
+  const run = { val_bpb: 2.1 };
+  expect(origin({ run, stored: { dtype: "q4_0", val_bpb: 2.13 } })).toMatchObject({ val_bpb: 2.13, f32_bpb: 2.1 });
+  expect(origin({ run, stored: { dtype: "f32", val_bpb: 2.1 } })).toMatchObject({ val_bpb: 2.1, f32_bpb: null });
+  expect(origin({ run, stored: { dtype: "q4_0", val_bpb: "?" } })).toMatchObject({ val_bpb: 2.1, f32_bpb: null });
 });
 
 test("openings are the texts among the sample prompts", () => {

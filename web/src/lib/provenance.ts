@@ -18,13 +18,23 @@ function member(value: unknown, name: string): unknown {
   return found?.[1];
 }
 
-export type Origin = { preset: string | null; val_bpb: number | null; tokens_seen: number | null };
+export type Origin = {
+  preset: string | null;
+  /** Bits per byte of the held-out text, of the weights as the file stores them. */
+  val_bpb: number | null;
+  /** The same of the weights as they were trained, where the file stores them in fewer bits. */
+  f32_bpb: number | null;
+  tokens_seen: number | null;
+};
 
 /** The keys are those that training/export.py writes. */
 export function origin(provenance: Provenance): Origin {
+  const trained = number(member(provenance["run"], "val_bpb"));
+  const stored = number(member(provenance["stored"], "val_bpb"));
   return {
     preset: text(provenance["preset"]),
-    val_bpb: number(member(provenance["run"], "val_bpb")),
+    val_bpb: stored ?? trained,
+    f32_bpb: stored !== null && member(provenance["stored"], "dtype") !== "f32" ? trained : null,
     tokens_seen: number(member(provenance["run"], "tokens_seen")),
   };
 }
