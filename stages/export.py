@@ -1,9 +1,11 @@
-"""export: one flat model.bin, with a golden answer that every engine checks itself against."""
+"""export: one flat model.bin, with a golden answer that every engine checks itself against; and the same model written
+for transformers and for llama.cpp.
+"""
 
 from __future__ import annotations
 
 from stages import tools
-from stages.graph import Output, Stage, python_sources
+from stages.graph import Output, Setup, Stage, Tool, python_sources
 from stages.settings import Settings
 from stages.tokenizer import WHEEL
 from stages.train import PINNED_ISA, torch_tools
@@ -47,5 +49,58 @@ def stage(settings: Settings) -> Stage:
         needs=(tools.TORCH,),
         scope=settings.preset,
         links={"model.bin": "model.bin"},
+        pythonpath=("{snapshot}", "{in.wheel}"),
+    )
+
+
+def hf_stage(settings: Settings) -> Stage:
+    """The stage `export_hf` of one preset: no other stage takes what it makes."""
+    return _for_others(
+        settings,
+        name="export_hf",
+        doc="Write model.bin as a Hugging Face folder, for transformers and what reads its files.",
+        output="hf/",
+        needs=(tools.TORCH,),
+        libraries=("numpy", "safetensors"),
+    )
+
+
+def gguf_stage(settings: Settings) -> Stage:
+    """The stage `export_gguf` of one preset: no other stage takes what it makes."""
+    return _for_others(
+        settings,
+        name="export_gguf",
+        doc="Write model.bin as a GGUF file, for llama.cpp and what is built on it.",
+        output="model.gguf",
+        needs=(tools.TORCH, tools.IMPORT),
+        libraries=("numpy",),
+        tools_of_import=("gguf",),
+    )
+
+
+def _for_others(
+    settings: Settings,
+    name: str,
+    doc: str,
+    output: str,
+    needs: tuple[Setup, ...],
+    libraries: tuple[str, ...],
+    tools_of_import: tuple[str, ...] = (),
+) -> Stage:
+    """A stage that writes a preset's model.bin in another format."""
+    return Stage(
+        name=name,
+        doc=doc,
+        run=("{python}", "-m", f"training.{name}", "--model", "{in.model}", "--out", "{out}"),
+        outputs=(output,),
+        inputs={"model": Output("export", "model.bin"), "wheel": WHEEL},
+        sources=(python_sources(f"training.{name}"),),
+        tools=(
+            *(Tool(library, version=tools.locked_version(library)) for library in libraries),
+            *(Tool(library, version=tools.locked_version(library, "import")) for library in tools_of_import),
+        ),
+        needs=needs,
+        scope=settings.preset,
+        links={output.rstrip("/"): output.rstrip("/")},
         pythonpath=("{snapshot}", "{in.wheel}"),
     )

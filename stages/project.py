@@ -2,7 +2,7 @@
 to doit.
 
                                   ┌─► sample, report
-corpus ─► tokenizer ─► shards ─► train ─► export ─┐
+corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► export_hf, export_gguf
              ▲                                    ├─► web          cli
            wheel               wasm ─► page ──────┤
                                                   │
@@ -63,7 +63,9 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
         exported = export.stage(chosen)
     bundle = (exported, crates.wasm_stage(), web.page_stage())
     chain = (*model, *bundle)
-    return (*model, *looked_at, *bundle, provenance.stage(chosen, chain), web.stage(chosen), crates.cli_stage())
+    page = (provenance.stage(chosen, chain), web.stage(chosen))
+    aside = (crates.cli_stage(), export.hf_stage(chosen), export.gguf_stage(chosen))
+    return (*model, *looked_at, *bundle, *page, *aside)
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})

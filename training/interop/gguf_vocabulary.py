@@ -1,4 +1,4 @@
-"""GGUF's vocabulary in, our tokenizer out: byte-level BPE whose split `tokenizer.ggml.pre` names.
+"""GGUF's vocabulary in, our tokenizer out, and back: byte-level BPE whose split `tokenizer.ggml.pre` names.
 
 The tokens, their types and the merges are put into the shape of Hugging Face's tokenizer.json, which the tokenizer core
 reads: so their order of merges, and tokens that no merge makes, are treated as in any other file.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pocketlm_tokenizer import Tokenizer
 
@@ -20,6 +20,7 @@ PRE: dict[str, tuple[str, bool, bool]] = {
     "llama-bpe": ("llama3", True, False),
     "llama3": ("llama3", True, False),
     "llama-v3": ("llama3", True, False),
+    "dbrx": ("llama3", False, False),
     "qwen2": ("qwen2", False, True),
     "gpt-4o": ("o200k", False, False),
 }
@@ -86,6 +87,36 @@ def hf_json(
             },
         }
     )
+
+
+class Parts(NamedTuple):
+    """A vocabulary as GGUF's metadata holds it."""
+
+    pre: str
+    tokens: list[str]  # by id
+    types: list[int]
+    merges: list[str]
+
+
+def parts(tokenizer: Tokenizer, rows: int) -> Parts:
+    """The metadata of a tokenizer. rows: of the embedding; an id without a token gets one that nothing encodes to.
+
+    Raises ValueError for a split that llama.cpp has no name for.
+    """
+    made = json.loads(tokenizer.to_hf_json())
+    model, nfc = made["model"], made["normalizer"] is not None
+    asked = (tokenizer.split, model["ignore_merges"])
+    names = [name for name, (split, ignores, _) in PRE.items() if (split, ignores) == asked]
+    if not names:
+        raise ValueError(f"the split {tokenizer.split} has no name in GGUF: only a Hugging Face folder can hold it")
+    names.sort(key=lambda name: PRE[name][2] != nfc)
+    tokens, types = [f"[PAD{number}]" for number in range(rows)], [UNUSED] * rows
+    for token, number in model["vocab"].items():
+        tokens[number], types[number] = token, NORMAL
+    for added in made["added_tokens"]:
+        tokens[added["id"]] = added["content"]
+        types[added["id"]] = CONTROL if added["special"] else USER_DEFINED
+    return Parts(names[0], tokens, types, [" ".join(pair) for pair in model["merges"]])
 
 
 def pre_tokenizer_of(split: str) -> Any:

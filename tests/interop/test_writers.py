@@ -1,0 +1,126 @@
+"""model.bin written for others: what `transformers` and our own readers make of the folder and of the file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gguf import GGMLQuantizationType as Kind
+from pocketlm_tokenizer import SPLITS, Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.interop import models
+from training import export_gguf, export_hf, export_imported, import_model, imported, reference
+from training.config.import_ import Import
+from training.format.file import ModelFile, read_model
+from training.imported import Imported
+from training.interop import gguf, gguf_vocabulary, hf
+
+IDS = list(range(2, 66))
+TEXTS = (models.TEXT, "<|im_end|> 12345 über\r\n\n  x", "\U0001f600 \x00é\u0301")
+
+
+def model_bin(folder: Path, architecture: str, kind: Kind, tied: bool = True, dtype: str = "q4_0") -> ModelFile:
+    """A random model, imported from a GGUF file and exported without a change."""
+    models.write_gguf(folder / "theirs.gguf", models.model(architecture, tied), kind)
+    (folder / "imported").mkdir()
+    imported.write(folder / "imported", import_model.load(Import("file:theirs.gguf"), folder))
+    export = {"golden_prompt": "the quick brown fox", "dtype": "f32" if kind in (Kind.F32, Kind.F16) else dtype}
+    params = {"params": {"preset": "mine", "sample": {}, "export": export}}
+    export_imported.build(params, folder / "imported", folder / "model.bin")
+    return read_model(folder / "model.bin")
+
+
+def written(command: object, folder: Path) -> None:
+    arguments = argparse.Namespace(model=folder / "model.bin", out=folder / "out")
+    command.main(arguments)  # type: ignore[attr-defined]
+
+
+def assert_same(found: Imported, model: ModelFile) -> None:
+    assert (found.architecture, found.config) == (model.architecture, model.config)
+    assert found.chat_template == model.chat_template
+    assert found.tokenizer.to_bytes() == model.tokenizer_bytes
+    assert {name: (each.dtype, each.data.tobytes()) for name, each in found.tensors.items()} == {
+        name: (each.dtype, each.data.tobytes()) for name, each in model.stored.items()
+    }
+
+
+@pytest.mark.parametrize("architecture", models.CLASSES)
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q8_0, Kind.Q4_0])
+def test_a_gguf_file_comes_back_bit_for_bit(tmp_path: Path, architecture: str, kind: Kind) -> None:
+    model = model_bin(tmp_path, architecture, kind, tied=kind != Kind.F16)
+    written(export_gguf, tmp_path)
+    assert_same(gguf.read(tmp_path / "out" / "model.gguf"), model)
+
+
+@pytest.mark.parametrize("architecture", models.CLASSES)
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F16])
+def test_a_folder_comes_back_bit_for_bit(tmp_path: Path, architecture: str, kind: Kind) -> None:
+    model = model_bin(tmp_path, architecture, kind, tied=kind == Kind.F16)
+    written(export_hf, tmp_path)
+    assert_same(hf.read((tmp_path / "out" / "hf").as_uri()), model)
+
+
+@pytest.mark.parametrize("architecture", models.CLASSES)
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.Q4_0])
+def test_transformers_opens_the_folder(
+    tmp_path: Path, architecture: str, kind: Kind, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = model_bin(tmp_path, architecture, kind)
+    written(export_hf, tmp_path)
+    assert ("widened from q4_0" in capfd.readouterr().err) == (kind == Kind.Q4_0)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "hf").eval()
+    with torch.no_grad():
+        got = theirs(torch.tensor([IDS])).logits[0]
+    expected = reference.logits(model.config, model.stored, IDS)
+    assert float((got - expected).abs().max()) <= 1e-4 * max(float(expected.std()), 0.1)
+    assert (theirs.config.bos_token_id, theirs.generation_config.eos_token_id) == (0, 1)
+
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "hf")
+    ours = Tokenizer.from_bytes(model.tokenizer_bytes)
+    for text in TEXTS:
+        assert tokenizer(text, add_special_tokens=False).input_ids == ours.encode(text, special=True)
+    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<|im_start|>", "<|im_end|>")
+    messages = [{"role": "user", "content": "Hello there"}]
+    assert tokenizer.apply_chat_template(messages, tokenize=False) == "Hello there"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_vocabulary_comes_back(split: str) -> None:
+    """Of each split that llama.cpp has a name for; what it has none for is refused by name."""
+    tokenizer = Tokenizer.train([models.TEXT], 300, ["<|endoftext|>"], split=split)
+    if split == "cl100k":
+        with pytest.raises(ValueError, match="the split cl100k has no name in GGUF"):
+            gguf_vocabulary.parts(tokenizer, 300)
+        return
+    parts = gguf_vocabulary.parts(tokenizer, 300)
+    unused = [number for number, kind in enumerate(parts.types) if kind == gguf_vocabulary.UNUSED]
+    assert unused == list(range(tokenizer.vocab_size, 300))
+    fields = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": parts.pre,
+        "tokenizer.ggml.tokens": parts.tokens,
+        "tokenizer.ggml.token_type": parts.types,
+        "tokenizer.ggml.merges": parts.merges,
+    }
+    again = gguf_vocabulary.read(fields)
+    assert again.split == split
+    assert again.merges() == tokenizer.merges()
+    for text in TEXTS[:2]:  # in NFC: qwen2's vocabulary is read as Qwen's own, which normalises
+        assert again.encode(text) == tokenizer.encode(text)
+
+
+def test_rows_of_blocks_are_interleaved_as_llama_cpp_does(tmp_path: Path) -> None:
+    """Against the obvious loop, on the values."""
+    from gguf import GGUFReader, quants
+
+    model = model_bin(tmp_path, "llama", Kind.Q8_0)
+    written(export_gguf, tmp_path)
+    tensors = {each.name: each for each in GGUFReader(tmp_path / "out" / "model.gguf").tensors}
+    for ours, theirs, heads in (("q_proj", "attn_q", 6), ("k_proj", "attn_k", 2)):
+        values = model.stored[f"model.layers.1.self_attn.{ours}.weight"].values()
+        found = tensors[f"blk.1.{theirs}.weight"]
+        assert np.array_equal(quants.dequantize(found.data, found.tensor_type), models.interleaved(values, heads))
