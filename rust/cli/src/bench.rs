@@ -29,7 +29,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let model = model::load(&options.model.model)?;
     let parse_ms = started.elapsed().as_secs_f64() * 1e3;
     let started = Instant::now();
-    let mut opened = pollster::block_on(device::open_checked(&model, options.model.device))?;
+    let mut opened = pollster::block_on(device::open_checked(&model, &options.model))?;
     let start_ms = started.elapsed().as_secs_f64() * 1e3;
 
     let config = model.config();
@@ -52,6 +52,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let figures = json!({
             "device": opened.engine.backend(),
             "adapter": opened.adapter,
+            "isa": opened.isa(),
             "model": options.model.model.display().to_string(),
             "file_bytes": model.file_nbytes(),
             "runs": options.runs,

@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut lines = io::stdin().lock().lines();
     let asks = io::stdin().is_terminal();
     pollster::block_on(async {
-        let mut opened = device::open_checked(&model, options.model.device).await?;
+        let mut opened = device::open_checked(&model, &options.model).await?;
         if options.prompt.is_none() {
             // The first Ctrl-C stops an answer; where there is none to stop, it ends the program, as ever.
             let flag = is_stopped.clone();

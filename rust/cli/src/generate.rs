@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         tokenizer.encode(&options.prompt)
     };
     pollster::block_on(async {
-        let mut opened = device::open_checked(&model, options.model.device).await?;
+        let mut opened = device::open_checked(&model, &options.model).await?;
         let chosen = options.sampling.at(options.temperature);
         let engine = &mut opened.engine;
         let generator = Generator::start(engine, &prompt, chosen, options.max_tokens)?;

@@ -23,7 +23,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let model = model::load(&options.model.model)?;
     let logits = pollster::block_on(async {
         // No self-check unless `auto` has to choose: what this command is for is to see how a backend differs.
-        let mut opened = device::open(&model, options.model.device).await?;
+        let mut opened = device::open(&model, &options.model).await?;
         let chunk = options
             .chunk
             .map_or(options.ids.len(), |chunk| chunk as usize);
@@ -31,7 +31,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         for ids in options.ids.chunks(chunk) {
             logits.extend(opened.engine.logits(ids).await?);
         }
-        Ok::<_, EngineError>(logits)
+        anyhow::Ok(logits)
     })?;
     let bytes: Vec<u8> = logits
         .iter()

@@ -57,6 +57,20 @@ struct ModelOptions {
     /// Where to run it; auto takes the GPU where there is one that computes correctly
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
+    /// Instructions of the CPU's matrix loop; auto takes the best that this processor has
+    #[arg(long, value_enum, default_value_t = Instructions::Auto)]
+    isa: Instructions,
+}
+
+/// Instructions of the CPU's matrix loop.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Instructions {
+    /// The best that this processor has
+    Auto,
+    /// What every processor has
+    Portable,
+    /// AVX2 with FMA and F16C; an error where the processor lacks them
+    Avx2,
 }
 
 /// Where a model runs.

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::cpu::CpuEngine;
+use crate::cpu::{CpuEngine, Isa};
 use crate::error::EngineError;
 #[cfg(feature = "gpu")]
 use crate::gpu::{GpuEngine, Phase};
@@ -33,12 +33,20 @@ impl Engine {
     /// Tokens of a prompt that are read at once. A caller that wants to be able to stop gives prompts in pieces of this size.
     pub const PREFILL_CHUNK: usize = PREFILL_CHUNK;
 
-    /// Run `model` on the CPU.
+    /// Run `model` on the CPU, with what every processor has.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn cpu(model: Arc<Model>) -> Result<Self, EngineError> {
-        CpuEngine::new(model).map(Self::Cpu)
+        Self::cpu_with(model, Isa::PORTABLE)
+    }
+
+    /// Run `model` on the CPU, with these instructions.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`].
+    pub fn cpu_with(model: Arc<Model>, isa: Isa) -> Result<Self, EngineError> {
+        CpuEngine::new(model, isa).map(Self::Cpu)
     }
 
     /// Run `model` on a GPU device, as [`crate::gpu::request`] gives it; `progress` is told the phase and its done fraction.

@@ -5,6 +5,7 @@
 mod model_writer;
 
 use model_writer::{Random, stored};
+use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::rope::RopeTable;
@@ -45,6 +46,24 @@ impl Matrix {
 /// Any dtype.
 fn dtype() -> impl Strategy<Value = Dtype> {
     prop::sample::select(Dtype::ALL.to_vec())
+}
+
+/// What this processor has.
+fn isas() -> Vec<Isa> {
+    let mut isas = vec![Isa::PORTABLE];
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("f16c")
+    {
+        // SAFETY: the processor has all three.
+        isas.push(unsafe { Isa::avx2() });
+    }
+    isas
+}
+
+fn isa() -> impl Strategy<Value = Isa> {
+    prop::sample::select(isas())
 }
 
 /// A width that this dtype can have: whole blocks in a block format.
@@ -171,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype(), has_bias: bool) {
+    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype(), has_bias: bool, isa in isa()) {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let theta = 10_000.0;
         let (q_width, kv_width) = (heads.n_head * heads.d_head, heads.n_kv_head * heads.d_head);
@@ -187,7 +206,7 @@ proptest! {
         let bias = has_bias.then(|| [&biases[0][..], &biases[1], &biases[2]]);
         let qkv = Qkv { q: wq.weights(), k: wk.weights(), v: wv.weights(), bias };
         let table = rope(heads, theta);
-        ops::norm_qkv_rope(heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut k_cache, &mut v_cache);
+        ops::norm_qkv_rope(isa, heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut k_cache, &mut v_cache);
         let project = |x: &[f64], w: &Matrix, part: usize| {
             let values = matmul(x, &w.f64(), width).into_iter().enumerate();
             let bias = |n: usize| if has_bias { f64::from(biases[part][n % biases[part].len()]) } else { 0.0 };
@@ -235,13 +254,13 @@ proptest! {
     }
 
     #[test]
-    fn attention(seed: u64, heads in heads(), tokens in 1usize..9, position in 0usize..31) {
+    fn attention(seed: u64, heads in heads(), tokens in 1usize..9, position in 0usize..31, isa in isa()) {
         let random = &mut Random(seed);
         let (d, s, q_width) = (heads.d_head, heads.ctx_len, heads.n_head * heads.d_head);
         let q: Vec<f32> = random.vec(tokens * q_width).iter().map(|q| q * 4.0).collect();
         let (k, v) = (random.vec(heads.n_kv_head * s * d), random.vec(heads.n_kv_head * s * d));
         let (mut scores, mut out) = (vec![0.0; s], vec![0.0; q.len()]);
-        ops::attention(heads, &q, &k, &v, position, &mut scores, &mut out);
+        ops::attention(isa, heads, &q, &k, &v, position, &mut scores, &mut out);
 
         let (q, k, v) = (wide(&q), wide(&k), wide(&v));
         let mut expected = Vec::new();
@@ -259,24 +278,24 @@ proptest! {
     }
 
     #[test]
-    fn matmul_residual(seed: u64, tokens in 1usize..14, width in 1usize..40, k in 1usize..90, dtype in dtype()) {
+    fn matmul_residual(seed: u64, tokens in 1usize..14, width in 1usize..40, k in 1usize..90, dtype in dtype(), isa in isa()) {
         let (random, k) = (&mut Random(seed), fit(k, dtype));
         let (x, w, residual) = (random.vec(tokens * k), Matrix::random(random, width * k, dtype), random.vec(tokens * width));
         let mut got = residual.clone();
-        ops::matmul_residual(&x, w.weights(), width, &mut got);
+        ops::matmul_residual(isa, &x, w.weights(), width, &mut got);
         let added = matmul(&wide(&x), &w.f64(), k);
         let expected: Vec<f64> = wide(&residual).iter().zip(added).map(|(a, b)| a + b).collect();
         assert_close("matmul_residual", &got, &expected);
     }
 
     #[test]
-    fn norm_gate_up_silu(seed: u64, tokens in 1usize..14, width in 1usize..60, d_ff in 1usize..40, dtype in dtype()) {
+    fn norm_gate_up_silu(seed: u64, tokens in 1usize..14, width in 1usize..60, d_ff in 1usize..40, dtype in dtype(), isa in isa()) {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
         let (gate, up) = (Matrix::random(random, d_ff * width, dtype), Matrix::random(random, d_ff * width, dtype));
         let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
         let norm = Norm { weight: &gain, eps: 1e-2 };
-        ops::norm_gate_up_silu(&x, norm, gate.weights(), up.weights(), &mut normed, &mut hidden);
+        ops::norm_gate_up_silu(isa, &x, norm, gate.weights(), up.weights(), &mut normed, &mut hidden);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-2);
         let (gate, up) = (matmul(&x, &gate.f64(), width), matmul(&x, &up.f64(), width));
         let expected: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
@@ -284,12 +303,12 @@ proptest! {
     }
 
     #[test]
-    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, dtype in dtype()) {
+    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, dtype in dtype(), isa in isa()) {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
         let w = Matrix::random(random, vocab_size * width, dtype);
         let (mut normed, mut logits) = (vec![0.0; x.len()], vec![0.0; tokens * vocab_size]);
-        ops::norm_logits(&x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), &mut normed, &mut logits);
+        ops::norm_logits(isa, &x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), &mut normed, &mut logits);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
         assert_close("norm_logits", &logits, &matmul(&x, &w.f64(), width));
     }
@@ -304,9 +323,11 @@ fn long_f16_rows() {
         random.vec(tokens * k),
         Matrix::random(random, width * k, Dtype::F16),
     );
-    let mut got = vec![0.0; tokens * width];
-    ops::matmul_residual(&x, w.weights(), width, &mut got);
-    assert_close("matmul_residual", &got, &matmul(&wide(&x), &w.f64(), k));
+    for isa in isas() {
+        let mut got = vec![0.0; tokens * width];
+        ops::matmul_residual(isa, &x, w.weights(), width, &mut got);
+        assert_close("matmul_residual", &got, &matmul(&wide(&x), &w.f64(), k));
+    }
 }
 
 /// Every finite f16, against the definition: sign · 2^(e−15) · (1 + m/1024), or m · 2^−24 for subnormals.

@@ -11,6 +11,7 @@ mod kernel;
 use gpu_support::{Random, assert_close};
 use kernel::Gpu;
 use pocketlm_inference::Config;
+use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::gpu::{Step, constants};
@@ -127,6 +128,7 @@ fn norm_qkv_rope() {
         let (mut q, mut normed) = (vec![0.0; tokens * q_width as usize], vec![0.0; x.len()]);
         let (mut k_cache, mut v_cache) = (vec![0.0; cache_len], vec![0.0; cache_len]);
         ops::norm_qkv_rope(
+            Isa::PORTABLE,
             heads(config),
             &x,
             Norm {
@@ -225,6 +227,7 @@ fn attention() {
         let mut expected = vec![0.0; q.len()];
         let mut scores = vec![0.0; config.ctx_len as usize];
         ops::attention(
+            Isa::PORTABLE,
             heads(config),
             &q,
             &k,
@@ -267,7 +270,13 @@ fn matmul_residual() {
         let w = random.normals((c * k) as usize, 0.2);
         let x = random.normals(tokens * c as usize, 1.0);
         let mut expected = x.clone();
-        ops::matmul_residual(&input, Weights::F32(&w), c as usize, &mut expected);
+        ops::matmul_residual(
+            Isa::PORTABLE,
+            &input,
+            Weights::F32(&w),
+            c as usize,
+            &mut expected,
+        );
         let contents = [
             &step(tokens)[..],
             &padded(&input, k),
@@ -299,6 +308,7 @@ fn norm_gate_up_silu() {
             eps: config.norm_eps as f32,
         };
         ops::norm_gate_up_silu(
+            Isa::PORTABLE,
             &x,
             norm,
             Weights::F32(&gate),
@@ -338,7 +348,14 @@ fn norm_logits() {
             weight: &gain,
             eps: config.norm_eps as f32,
         };
-        ops::norm_logits(&x, norm, Weights::F32(&w), &mut normed, &mut expected);
+        ops::norm_logits(
+            Isa::PORTABLE,
+            &x,
+            norm,
+            Weights::F32(&w),
+            &mut normed,
+            &mut expected,
+        );
         let logits = vec![0; tokens * v * 4];
         let contents = [
             &step(tokens)[..],

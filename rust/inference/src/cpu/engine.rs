@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::isa::Isa;
 use super::ops::{self, Heads, Norm};
 use crate::cursor::Cursor;
 use crate::error::EngineError;
@@ -16,6 +17,7 @@ use crate::weights::{LayerWeights, Weights, gain};
 /// A model, its cache and its activations, run by plain loops.
 pub struct CpuEngine {
     model: Arc<Model>,
+    isa: Isa,
     heads: Heads,
     rope: RopeTable,
     cursor: Cursor,
@@ -42,11 +44,11 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
-    /// Allocate the cache and the activations for a model.
+    /// Allocate the cache and the activations for a model that these instructions run.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`] with the buffer that did not fit.
-    pub fn new(model: Arc<Model>) -> Result<Self, EngineError> {
+    pub fn new(model: Arc<Model>, isa: Isa) -> Result<Self, EngineError> {
         let config = model.config();
         let [c, f, v, s] = [
             config.d_model,
@@ -59,6 +61,7 @@ impl CpuEngine {
         let tokens = PREFILL_CHUNK.min(s);
         let cache_len = product("KV cache", &[config.n_layer as usize, kv_width, s])?;
         Ok(Self {
+            isa,
             heads: Heads {
                 n_head: config.n_head as usize,
                 n_kv_head: config.n_kv_head as usize,
@@ -84,6 +87,11 @@ impl CpuEngine {
     /// The model that runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// The instructions of the matrix loop.
+    pub fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// Positions of the cache in use.
@@ -136,7 +144,14 @@ impl CpuEngine {
             self.forward(chunk);
             let len = chunk.len() * width;
             let (norm, output) = output(&self.model);
-            ops::norm_logits(&self.x[..len], norm, output, &mut self.normed[..len], rows);
+            ops::norm_logits(
+                self.isa,
+                &self.x[..len],
+                norm,
+                output,
+                &mut self.normed[..len],
+                rows,
+            );
             self.logits.copy_from_slice(&rows[rows.len() - v..]);
             self.cursor.advance(chunk.len() as u32, true);
         }
@@ -202,6 +217,7 @@ impl CpuEngine {
             };
             let rope = weights.qk_norm.is_none().then_some(&self.rope);
             ops::norm_qkv_rope(
+                self.isa,
                 self.heads,
                 x,
                 norm,
@@ -217,6 +233,7 @@ impl CpuEngine {
                 ops::qk_norm_rope(self.heads, gains, eps, &self.rope, position, q, k_cache);
             }
             ops::attention(
+                self.isa,
                 self.heads,
                 q,
                 k_cache,
@@ -225,13 +242,21 @@ impl CpuEngine {
                 &mut self.scores,
                 attended,
             );
-            ops::matmul_residual(attended, weights.o_proj, width, x);
+            ops::matmul_residual(self.isa, attended, weights.o_proj, width, x);
             let norm = Norm {
                 weight: weights.post_attention_layernorm,
                 eps,
             };
-            ops::norm_gate_up_silu(x, norm, weights.gate_proj, weights.up_proj, normed, hidden);
-            ops::matmul_residual(hidden, weights.down_proj, width, x);
+            ops::norm_gate_up_silu(
+                self.isa,
+                x,
+                norm,
+                weights.gate_proj,
+                weights.up_proj,
+                normed,
+                hidden,
+            );
+            ops::matmul_residual(self.isa, hidden, weights.down_proj, width, x);
         }
     }
 
@@ -241,6 +266,7 @@ impl CpuEngine {
         let (norm, output) = output(&self.model);
         let row = &self.x[(tokens - 1) * width..tokens * width];
         ops::norm_logits(
+            self.isa,
             row,
             norm,
             output,

@@ -1,7 +1,8 @@
-//! Dot products of stored weights with f32 activations.
+//! Dot products of stored weights with f32 activations: the choice of instructions, and the portable loop.
 
+use super::isa::{Isa, Kind};
 use crate::format::BLOCK;
-use crate::weights::{Blocks, Quant, Weight};
+use crate::weights::{Blocks, Quant, Weight, Weights};
 
 /// Dot products of R weight rows with N activation rows, all of length `k`: every value is loaded once for R or N products.
 ///
@@ -47,6 +48,28 @@ fn dots<const R: usize, const N: usize, const L: usize, W: Weight>(
     })
 }
 
+/// `emit(t, n, x[t] · w[n])` for every token t and row n, whatever the dtype. x: (T, K); w: (N, K). Each weight is read once.
+#[inline(always)]
+pub(super) fn matmul(
+    isa: Isa,
+    x: &[f32],
+    w: Weights<'_>,
+    k: usize,
+    mut emit: impl FnMut(usize, usize, f32),
+) {
+    match isa.0 {
+        Kind::Portable => match w {
+            Weights::F32(w) => plain(x, w, k, emit),
+            Weights::F16(w) => plain(x, w, k, emit),
+            Weights::Q8_0(w) => blocks(x, w, k, &mut emit),
+            Weights::Q4_0(w) => blocks(x, w, k, &mut emit),
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: whoever made the Isa promised that the processor has these instructions.
+        Kind::Avx2 => unsafe { super::avx2::matmul(x, w, k, emit) },
+    }
+}
+
 /// The dot product of two rows.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -65,12 +88,7 @@ const WIDENED: usize = 2048;
 
 /// `emit(t, n, x[t] · w[n])` for every token t and weight row n. x: (T, K); w: (N, K). Each weight row is read once.
 #[inline(always)]
-pub(super) fn matmul<W: Weight>(
-    x: &[f32],
-    w: &[W],
-    k: usize,
-    mut emit: impl FnMut(usize, usize, f32),
-) {
+fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, mut emit: impl FnMut(usize, usize, f32)) {
     let tokens = x.len() / k;
     let in_blocks = tokens - tokens % TOKENS;
     let (blocked, single) = x.split_at(in_blocks * k);
@@ -176,21 +194,21 @@ fn block_dots<const R: usize, const N: usize, Q: Quant>(
     sums.map(|sums| sums.map(|[a, b, c, d, e, f, g, h]| ((a + e) + (c + g)) + ((b + f) + (d + h))))
 }
 
-/// [`matmul`] for a block format. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`].
+/// [`plain`] for a block format. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`].
 ///
 /// `emit` is called through a pointer, so that this is compiled once a format and not once more for each operation: that made the wasm
-/// 130 kB larger. In f32 the same call costs a tenth to a third of a small model's speed, so [`matmul`] stays generic.
-pub(super) fn matmul_blocks<Q: Quant>(
+/// 130 kB larger. In f32 the same call costs a tenth to a third of a small model's speed, so [`plain`] stays generic.
+fn blocks<Q: Quant>(
     x: &[f32],
     w: Blocks<'_, Q>,
     k: usize,
     emit: &mut dyn FnMut(usize, usize, f32),
 ) {
-    let (tokens, blocks) = (x.len() / k, k / BLOCK);
+    let (tokens, per_row) = (x.len() / k, k / BLOCK);
     let in_tiles = tokens - tokens % TOKENS;
     let (tiled, single) = x.split_at(in_tiles * k);
-    for n in 0..w.scales.len() / blocks {
-        let row = w.part(n * blocks, blocks);
+    for n in 0..w.scales.len() / per_row {
+        let row = w.part(n * per_row, per_row);
         tiles(tiled, k, |t, xs| {
             for (i, value) in block_dots([row], xs)[0].into_iter().enumerate() {
                 emit(t + i, n, value);

@@ -2,10 +2,14 @@
 //!
 //! It is the oracle of the GPU kernels and the fallback where there is no WebGPU. Nothing is allocated per token.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod engine;
 mod exp;
+mod isa;
 mod matmul;
 pub mod ops;
 mod sample;
 
 pub use engine::CpuEngine;
+pub use isa::Isa;

@@ -7,7 +7,8 @@
 //! Shapes: T tokens, C `d_model`, H query heads, G key/value heads, D `d_head`, F `d_ff`, V `vocab_size`, S cache positions.
 
 use super::exp::exp;
-use super::matmul::{dot, matmul, matmul_blocks};
+use super::isa::Isa;
+use super::matmul::{dot, matmul};
 use crate::format::BLOCK;
 use crate::rope::RopeTable;
 use crate::weights::{Blocks, Qkv, Quant, Weight, Weights};
@@ -34,17 +35,6 @@ pub struct Norm<'a> {
     pub weight: &'a [f32],
     /// Added to the mean square.
     pub eps: f32,
-}
-
-/// `emit(t, n, x[t] · w[n])` for every token t and row n, whatever the dtype. x: (T, K); w: (N, K). Each weight is read once.
-#[inline(always)]
-fn project(x: &[f32], w: Weights<'_>, k: usize, mut emit: impl FnMut(usize, usize, f32)) {
-    match w {
-        Weights::F32(w) => matmul(x, w, k, emit),
-        Weights::F16(w) => matmul(x, w, k, emit),
-        Weights::Q8_0(w) => matmul_blocks(x, w, k, &mut emit),
-        Weights::Q4_0(w) => matmul_blocks(x, w, k, &mut emit),
-    }
 }
 
 /// Look up the embedding's rows. ids: (T); embedding: (V, C); x: (T, C), written.
@@ -83,6 +73,7 @@ pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
     reason = "one argument a binding of the GPU kernel"
 )]
 pub fn norm_qkv_rope(
+    isa: Isa,
     heads: Heads,
     x: &[f32],
     norm: Norm<'_>,
@@ -116,15 +107,15 @@ pub fn norm_qkv_rope(
 
     rms_norm(x, norm, normed);
     let bias = |part: usize, n: usize| qkv.bias.map_or(0.0, |bias| bias[part][n]);
-    project(normed, qkv.q, width, |t, n, value| {
+    matmul(isa, normed, qkv.q, width, |t, n, value| {
         q[t * q_width + n] = value + bias(0, n);
     });
     let cache_index =
         |t: usize, n: usize| ((n / d_head) * ctx_len + position + t) * d_head + n % d_head;
-    project(normed, qkv.k, width, |t, n, value| {
+    matmul(isa, normed, qkv.k, width, |t, n, value| {
         k_cache[cache_index(t, n)] = value + bias(1, n);
     });
-    project(normed, qkv.v, width, |t, n, value| {
+    matmul(isa, normed, qkv.v, width, |t, n, value| {
         v_cache[cache_index(t, n)] = value + bias(2, n);
     });
     if let Some(rope) = rope {
@@ -183,7 +174,12 @@ fn each_head(
 ///
 /// q: (T, H·D); k_cache, v_cache: (G, S, D); scores: (S), scratch; out: (T, H·D), written.
 /// Query t sees positions `0 … position + t`.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one argument a binding of the GPU kernel, and the instructions"
+)]
 pub fn attention(
+    isa: Isa,
     heads: Heads,
     q: &[f32],
     k_cache: &[f32],
@@ -216,7 +212,9 @@ pub fn attention(
             let start = head / (n_head / n_kv_head) * ctx_len * d_head;
             let keys = &k_cache[start..start + seen * d_head];
             let values = &v_cache[start..start + seen * d_head];
-            matmul(q, keys, d_head, |_, key, score| scores[key] = score * scale);
+            matmul(isa, q, Weights::F32(keys), d_head, |_, key, score| {
+                scores[key] = score * scale;
+            });
             let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             for score in scores.iter_mut() {
                 *score = exp(*score - largest);
@@ -260,10 +258,10 @@ fn weighted_sum(weights: &[f32], values: &[f32], out: &mut [f32]) {
 /// `residual += x · wᵀ`: the output projections of attention and of the SwiGLU layer.
 ///
 /// x: (T, K); w: (C, K); residual: (T, C), updated.
-pub fn matmul_residual(x: &[f32], w: Weights<'_>, width: usize, residual: &mut [f32]) {
+pub fn matmul_residual(isa: Isa, x: &[f32], w: Weights<'_>, width: usize, residual: &mut [f32]) {
     let k = w.len() / width;
     assert_eq!(x.len() / k, residual.len() / width);
-    project(x, w, k, |t, n, value| residual[t * width + n] += value);
+    matmul(isa, x, w, k, |t, n, value| residual[t * width + n] += value);
 }
 
 /// RMSNorm, then `silu(x · gateᵀ) ⊙ (x · upᵀ)`, where silu(z) = z / (1 + e^−z).
@@ -271,6 +269,7 @@ pub fn matmul_residual(x: &[f32], w: Weights<'_>, width: usize, residual: &mut [
 /// x: (T, C); w_gate, w_up: (F, C); normed: (T, C), scratch; hidden: (T, F), written.
 /// Source: Shazeer 2020, arXiv:2002.05202.
 pub fn norm_gate_up_silu(
+    isa: Isa,
     x: &[f32],
     norm: Norm<'_>,
     w_gate: Weights<'_>,
@@ -283,16 +282,19 @@ pub fn norm_gate_up_silu(
     assert_eq!(w_gate.len(), w_up.len());
     assert_eq!(hidden.len() / d_ff, x.len() / width);
     rms_norm(x, norm, normed);
-    project(normed, w_gate, width, |t, n, gate| {
+    matmul(isa, normed, w_gate, width, |t, n, gate| {
         hidden[t * d_ff + n] = gate / (1.0 + exp(-gate));
     });
-    project(normed, w_up, width, |t, n, up| hidden[t * d_ff + n] *= up);
+    matmul(isa, normed, w_up, width, |t, n, up| {
+        hidden[t * d_ff + n] *= up
+    });
 }
 
 /// RMSNorm, then the output projection.
 ///
 /// x: (T, C); w: (V, C); normed: (T, C), scratch; logits: (T, V), written.
 pub fn norm_logits(
+    isa: Isa,
     x: &[f32],
     norm: Norm<'_>,
     w: Weights<'_>,
@@ -303,7 +305,7 @@ pub fn norm_logits(
     let vocab_size = w.len() / width;
     assert_eq!(logits.len() / vocab_size, x.len() / width);
     rms_norm(x, norm, normed);
-    project(normed, w, width, |t, n, value| {
+    matmul(isa, normed, w, width, |t, n, value| {
         logits[t * vocab_size + n] = value
     });
 }
