@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use crate::added::AddedToken;
 use crate::error::TokenizerError;
 use crate::normalize::{Nfc, Normalizer};
+use crate::parts::{Merge, MergeOrder, Parts};
 use crate::split::Split;
 use crate::table::{ATTEMPTS, places_for};
-use crate::tokenizer::{MAX_VOCAB_SIZE, Merge, MergeOrder, Parts, ReadTables, Tokenizer};
+use crate::tokenizer::{MAX_VOCAB_SIZE, ReadTables, Tokenizer};
 use crate::vocabulary::Vocabulary;
 
 const MAGIC: [u8; 8] = *b"PLMTOKEN";
@@ -40,9 +41,6 @@ impl Tokenizer {
             ignore_merges,
         } = &self.parts;
         let token_places: Vec<u32> = self.token_table.places().collect();
-        let pair_places = self
-            .pairs
-            .places(merges.iter().map(|merge| (merge.left, merge.right)));
         let header = Header {
             ignore_merges: *ignore_merges,
             normalizer: *normalizer,
@@ -62,7 +60,7 @@ impl Tokenizer {
             .iter()
             .flat_map(|merge| [merge.left, merge.right, merge.result]);
         let words = vocabulary.ends.iter().copied().chain(added).chain(merges);
-        for word in words.chain(token_places).chain(pair_places) {
+        for word in words.chain(token_places).chain(self.pairs.places()) {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(&vocabulary.bytes);
@@ -70,8 +68,7 @@ impl Tokenizer {
         out
     }
 
-    /// Read the flat form, and check all of it. Nothing is sorted or searched for: the file brings its look-up tables, and a pass over
-    /// each shows that it is right.
+    /// Read the flat form, and check all of it. Nothing is sorted.
     ///
     /// Memory stays proportional to `data`, whatever its header says.
     ///

@@ -34,6 +34,7 @@ extern crate std;
 
 mod added;
 mod byte_level;
+mod byte_pairs;
 mod decode;
 mod encode;
 mod error;
@@ -42,6 +43,7 @@ mod interop;
 mod merge;
 pub mod naive;
 mod normalize;
+mod parts;
 mod prefetch;
 pub mod split;
 mod table;
@@ -61,4 +63,5 @@ pub use error::TokenizerError;
 #[cfg(feature = "nfc")]
 pub use normalize::nfc;
 pub use normalize::{Nfc, Normalizer};
-pub use tokenizer::{MAX_VOCAB_SIZE, MergeOrder, Tokenizer};
+pub use parts::MergeOrder;
+pub use tokenizer::{MAX_VOCAB_SIZE, Tokenizer};

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::tokenizer::{MergeOrder, NO_TOKEN, Tokenizer};
+use crate::parts::{MergeOrder, NO_TOKEN};
+use crate::tokenizer::Tokenizer;
 
 /// The ids of `text`, added tokens being ordinary text: O(n² m) for a piece of n bytes and m merges.
 ///

@@ -2,8 +2,8 @@
 //!
 //! Both are arrays of places, a power of two and at most half of them taken. A number stands at the first free place from the one that
 //! its hash names, and numbers are put in by ascending order; FORMAT.md has the two hashes. So a table follows from its contents and
-//! from which of the [`ATTEMPTS`] hashes was taken, and one pass over it, with nothing computed anew but the hashes, shows whether it
-//! holds just what it must ([`check`]).
+//! from which of the [`ATTEMPTS`] hashes was taken, and the reader makes it anew and compares. That takes no longer than to look
+//! whether each number stands where it must: one random access a number, and by ascending number they can be called for beforehand.
 //!
 //! Numbers can be made to crowd under any one hash. The writer takes the first hash under which none stands more than
 //! [`MAX_DISTANCE`] places from its own, and the reader refuses what is farther: every search ends after that many steps, whatever the
@@ -13,6 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::TokenizerError;
+use crate::parts::Merge;
 use crate::prefetch::prefetch;
 use crate::vocabulary::Vocabulary;
 
@@ -83,35 +84,7 @@ fn home(hash: u64, places: usize) -> usize {
     (hash >> (64 - places.trailing_zeros())) as usize & (places - 1)
 }
 
-/// Put `numbers`, which ascend, into `places`; `hashes` are by number.
-fn fill(
-    places: &mut [u32],
-    numbers: impl Iterator<Item = u32>,
-    hashes: &[u64],
-    same: impl Fn(u32, u32) -> bool,
-) -> Result<(), Flaw> {
-    let mask = places.len() - 1;
-    for number in numbers {
-        let hash = hashes[number as usize];
-        let mut place = home(hash, places.len());
-        let mut distance = 0;
-        while places[place] != FREE {
-            let other = places[place];
-            if hashes[other as usize] == hash && same(other, number) {
-                return Err(Flaw::Same(other, number));
-            }
-            if distance == MAX_DISTANCE {
-                return Err(Flaw::Crowded);
-            }
-            place = (place + 1) & mask;
-            distance += 1;
-        }
-        places[place] = number;
-    }
-    Ok(())
-}
-
-/// Check that `places` is what [`fill`] makes of `count` numbers. `valid` says which numbers there can be.
+/// Say what is wrong with `places`, which are not what [`Slots::build`] makes of `count` numbers; nothing if they are. `valid` says which numbers there can be.
 ///
 /// Each number is compared with those between its own place and where it stands: were one of these places free, the number would stand
 /// there; were one of the numbers larger, it would have come later. Equal ones begin at one place, so the later meets the earlier.
@@ -173,138 +146,198 @@ fn check(
     Ok(())
 }
 
-/// The places of `count` ascending numbers under the first attempt that spreads them; the hashes by number; the attempt.
-fn place_all<N: Iterator<Item = u32>>(
-    count: usize,
-    numbers: impl Fn() -> N,
-    hashes: impl Fn(u32) -> Vec<u64>,
-    same: impl Fn(u32, u32) -> bool,
-) -> Result<(Vec<u32>, Vec<u64>, u32), Flaw> {
-    for attempt in 0..ATTEMPTS {
-        let hashes = hashes(attempt);
-        let mut places = vec![FREE; places_for(count)];
-        match fill(&mut places, numbers(), &hashes, &same) {
-            Ok(()) => return Ok((places, hashes, attempt)),
-            Err(Flaw::Crowded) => {}
-            Err(flaw) => return Err(flaw),
-        }
-    }
-    Err(Flaw::Crowded)
-}
-
-/// A merge as the encoder asks for it.
-#[derive(Clone, Copy, Debug)]
-struct PairEntry {
-    /// By [`pair_key`]; `u64::MAX`, which is no pair of ids, marks a free place.
-    key: u64,
-    value: u64,
-}
-
-/// From a pair of ids to the merge's priority (high half) and result (low half).
+/// A table in memory: by place, a number in the low bits and a tag, more bits of its hash, above it. Most searches for what is not there end at
+/// the tag, and there are sixteen places in a cache line.
 #[derive(Clone, Debug)]
-pub(crate) struct PairTable {
-    entries: Vec<PairEntry>,
-    multiplier: u64,
+struct Slots {
+    slots: Vec<u32>,
+    number_bits: u32,
     attempt: u32,
 }
 
-/// What [`PairTable::get`] answers for a pair without a merge; larger than any merge's value.
-pub(crate) const NO_MERGE: u64 = u64::MAX;
-
-impl PairTable {
-    /// A table of merges: (left, right, priority, result) by their place in the list. `read`: a file's places, which are checked, and its
-    /// attempt; without them the table is made.
-    pub(crate) fn new(
-        merges: &[(u32, u32, u32, u32)],
-        read: Option<(&[u32], u32)>,
+impl Slots {
+    /// The table of `numbers`, which ascend and are below `limit`, which is less than 2^31. `hash_of` and `same` are of numbers.
+    fn build(
+        places: usize,
+        limit: usize,
+        attempt: u32,
+        numbers: impl Iterator<Item = u32>,
+        hash_of: impl Fn(u32) -> u64,
+        same: impl Fn(u32, u32) -> bool,
     ) -> Result<Self, Flaw> {
-        let key = |merge: &(u32, u32, u32, u32)| pair_key(merge.0, merge.1);
-        let hashes = |attempt| -> Vec<u64> {
-            let factor = multiplier(attempt);
-            let keys = merges.iter().map(key);
-            keys.map(|key| key.wrapping_mul(factor)).collect()
-        };
-        // The factor is odd: equal products are equal keys.
-        let same = |_, _| true;
-        let made;
-        let (places, attempt) = match read {
-            Some((places, attempt)) => {
-                let valid = |n| (n as usize) < merges.len();
-                check(places, merges.len(), valid, &hashes(attempt), same)?;
-                (places, attempt)
-            }
-            None => {
-                made = place_all(merges.len(), || 0..merges.len() as u32, hashes, same)?;
-                (&made.0[..], made.2)
-            }
-        };
-        let entries = places.iter().map(|&number| match number {
-            FREE => PairEntry {
-                key: u64::MAX,
-                value: NO_MERGE,
-            },
-            number => {
-                let merge = &merges[number as usize];
-                PairEntry {
-                    key: key(merge),
-                    value: u64::from(merge.2) << 32 | u64::from(merge.3),
-                }
-            }
-        });
-        Ok(Self {
-            entries: entries.collect(),
-            multiplier: multiplier(attempt),
-            attempt,
-        })
-    }
-
-    /// Which of the hashes was taken.
-    pub(crate) fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// The places of `merges`, those that the table was made from, as a file holds them.
-    pub(crate) fn places(&self, pairs: impl Iterator<Item = (u32, u32)>) -> Vec<u32> {
-        let hashes: Vec<u64> = pairs
-            .map(|(left, right)| pair_key(left, right).wrapping_mul(self.multiplier))
-            .collect();
-        let mut places = vec![FREE; self.entries.len()];
-        fill(&mut places, 0..hashes.len() as u32, &hashes, |_, _| false)
-            .expect("they fitted when the table was made");
-        places
-    }
-
-    /// Have what [`PairTable::get`] looks at first brought near.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, left: u32, right: u32) {
-        let hash = pair_key(left, right).wrapping_mul(self.multiplier);
-        prefetch(&self.entries[home(hash, self.entries.len())]);
-    }
-
-    /// The merge of the pair: its priority in the high half and its result in the low one; [`NO_MERGE`] if it has none.
-    #[inline]
-    pub(crate) fn get(&self, left: u32, right: u32) -> u64 {
-        let key = pair_key(left, right);
-        let mask = self.entries.len() - 1;
-        let mut place = home(key.wrapping_mul(self.multiplier), self.entries.len());
+        // As many bits as `limit` has: no number is all ones, so no slot looks free.
+        let number_bits = usize::BITS - limit.leading_zeros();
+        let mut slots = vec![FREE; places];
+        let mut numbers = numbers.fuse();
+        // Some at once, so that their places are on the way from memory while the hashes of the others are computed.
+        let mut some = [(0, 0); 32];
         loop {
-            let entry = self.entries[place];
-            // A free place's value is NO_MERGE.
-            if entry.key == key || entry.key == u64::MAX {
-                return entry.value;
+            let mut count = 0;
+            for (kept, number) in some.iter_mut().zip(&mut numbers) {
+                let hash = hash_of(number);
+                prefetch(&slots[home(hash, places)]);
+                *kept = (number, hash);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(Self {
+                    slots,
+                    number_bits,
+                    attempt,
+                });
+            }
+            for &(number, hash) in &some[..count] {
+                let tag = tag(hash, places, number_bits);
+                let mut place = home(hash, places);
+                let mut distance = 0;
+                while slots[place] != FREE {
+                    let other = slots[place] & ((1 << number_bits) - 1);
+                    if slots[place] >> number_bits == tag && same(other, number) {
+                        return Err(Flaw::Same(other, number));
+                    }
+                    if distance == MAX_DISTANCE {
+                        return Err(Flaw::Crowded);
+                    }
+                    place = (place + 1) & (places - 1);
+                    distance += 1;
+                }
+                slots[place] = number | tag << number_bits;
+            }
+        }
+    }
+
+    /// The table under the first attempt that spreads the numbers.
+    fn build_any(build: impl Fn(u32) -> Result<Self, Flaw>) -> Result<Self, Flaw> {
+        let crowded = |result: &Result<Self, Flaw>| matches!(result, Err(Flaw::Crowded));
+        let mut results = (0..ATTEMPTS).map(build);
+        results
+            .find(|result| !crowded(result))
+            .unwrap_or(Err(Flaw::Crowded))
+    }
+
+    /// The numbers by place, as a file holds them.
+    fn places(&self) -> impl Iterator<Item = u32> {
+        let mask = (1 << self.number_bits) - 1;
+        let slots = self.slots.iter();
+        slots.map(move |&slot| if slot == FREE { FREE } else { slot & mask })
+    }
+
+    /// Have what [`Slots::find`] looks at first brought near.
+    #[inline(always)]
+    fn prefetch(&self, hash: u64) {
+        prefetch(&self.slots[home(hash, self.slots.len())]);
+    }
+
+    /// The number that `is` says is the one, among those whose hash may be `hash`.
+    #[inline(always)]
+    fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let wanted = tag(hash, self.slots.len(), self.number_bits);
+        let mask = self.slots.len() - 1;
+        let mut place = home(hash, self.slots.len());
+        loop {
+            let slot = self.slots[place];
+            if slot == FREE {
+                return None;
+            }
+            let number = slot & ((1 << self.number_bits) - 1);
+            if slot >> self.number_bits == wanted && is(number) {
+                return Some(number);
             }
             place = (place + 1) & mask;
         }
     }
 }
 
+/// The bits of a hash after those that name its place: as many as a slot has beside a number.
+#[inline(always)]
+fn tag(hash: u64, places: usize, number_bits: u32) -> u32 {
+    (hash << places.trailing_zeros() >> 32) as u32 >> number_bits
+}
+
+/// Whether `slots` could be made, and are a file's places.
+fn is_made_of(slots: &Result<Slots, Flaw>, places: &[u32]) -> bool {
+    let Ok(slots) = slots else { return false };
+    slots.slots.len() == places.len() && slots.places().eq(places.iter().copied())
+}
+
+/// From a pair of ids to its merge.
+#[derive(Clone, Debug)]
+pub(crate) struct PairTable {
+    slots: Slots,
+    multiplier: u64,
+}
+
+impl PairTable {
+    /// A table of merges by their place in the list. `read`: a file's places, which are checked, and its attempt; without them the table is
+    /// made.
+    pub(crate) fn new(merges: &[Merge], read: Option<(&[u32], u32)>) -> Result<Self, Flaw> {
+        let key = |n: u32| {
+            let merge = merges[n as usize];
+            pair_key(merge.left, merge.right)
+        };
+        let count = merges.len();
+        let build = |attempt| {
+            let factor = multiplier(attempt);
+            let hash_of = |n| key(n).wrapping_mul(factor);
+            let numbers = 0..count as u32;
+            let same = |a, b| key(a) == key(b);
+            Slots::build(places_for(count), count, attempt, numbers, hash_of, same)
+        };
+        let slots = match read {
+            Some((places, attempt)) => {
+                let slots = build(attempt);
+                if !is_made_of(&slots, places) {
+                    let factor = multiplier(attempt);
+                    let hash_of = |n| key(n).wrapping_mul(factor);
+                    let hashes: Vec<u64> = (0..count as u32).map(hash_of).collect();
+                    // The factor is odd: equal products are equal keys.
+                    let valid = |n| (n as usize) < count;
+                    check(places, count, valid, &hashes, |_, _| true)?;
+                }
+                slots?
+            }
+            None => Slots::build_any(build)?,
+        };
+        Ok(Self {
+            multiplier: multiplier(slots.attempt),
+            slots,
+        })
+    }
+
+    /// Which of the hashes was taken.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.slots.attempt
+    }
+
+    /// The merges' places in the list by their places in the table, as a file holds them.
+    pub(crate) fn places(&self) -> impl Iterator<Item = u32> {
+        self.slots.places()
+    }
+
+    #[inline(always)]
+    fn hash(&self, left: u32, right: u32) -> u64 {
+        pair_key(left, right).wrapping_mul(self.multiplier)
+    }
+
+    /// Have what [`PairTable::get`] looks at first brought near.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, left: u32, right: u32) {
+        self.slots.prefetch(self.hash(left, right));
+    }
+
+    /// The place in the list of the merge of the pair. `merges` are those that the table was made from.
+    #[inline(always)]
+    pub(crate) fn get(&self, merges: &[Merge], left: u32, right: u32) -> Option<u32> {
+        self.slots.find(self.hash(left, right), |number| {
+            let merge = &merges[number as usize];
+            (merge.left, merge.right) == (left, right)
+        })
+    }
+}
+
 /// From the bytes of the model's tokens to their ids.
 #[derive(Clone, Debug)]
-pub(crate) struct TokenTable {
-    /// (low bits of the hash, id); an id of [`FREE`] marks a free place.
-    entries: Vec<(u32, u32)>,
-    attempt: u32,
-}
+pub(crate) struct TokenTable(Slots);
 
 impl TokenTable {
     /// A table of the tokens for which `included` holds. `read`: a file's places, which are checked, and its attempt.
@@ -315,59 +348,60 @@ impl TokenTable {
     ) -> Result<Self, Flaw> {
         let ids = || vocabulary.ids().filter(|&id| included(id));
         let count = ids().count();
-        let hashes = |attempt| -> Vec<u64> {
-            let tokens = vocabulary.iter();
-            tokens.map(|bytes| hash_bytes(bytes, attempt)).collect()
-        };
         let same = |a, b| vocabulary.get(a) == vocabulary.get(b);
-        let made;
-        let (places, hashes, attempt) = match read {
-            Some((places, attempt)) => {
-                let hashes = hashes(attempt);
-                let valid = |id| vocabulary.get(id).is_some() && included(id);
-                check(places, count, valid, &hashes, same)?;
-                (places, hashes, attempt)
-            }
-            None => {
-                made = place_all(count, ids, hashes, same)?;
-                (&made.0[..], made.1, made.2)
-            }
+        let build = |attempt| {
+            let limit = vocabulary.len() as usize;
+            let hash_of = |id| hash_bytes(vocabulary.get(id).unwrap_or_default(), attempt);
+            Slots::build(places_for(count), limit, attempt, ids(), hash_of, same)
         };
-        let entries = places.iter().map(|&id| match id {
-            FREE => (0, FREE),
-            id => (hashes[id as usize] as u32, id),
-        });
-        Ok(Self {
-            entries: entries.collect(),
-            attempt,
-        })
+        let slots = match read {
+            Some((places, attempt)) => {
+                let slots = build(attempt);
+                if !is_made_of(&slots, places) {
+                    let tokens = vocabulary.iter();
+                    let hashes: Vec<u64> = tokens.map(|token| hash_bytes(token, attempt)).collect();
+                    let valid = |id| vocabulary.get(id).is_some() && included(id);
+                    check(places, count, valid, &hashes, same)?;
+                }
+                slots?
+            }
+            None => Slots::build_any(build)?,
+        };
+        Ok(Self(slots))
     }
 
     /// Which of the hashes was taken.
     pub(crate) fn attempt(&self) -> u32 {
-        self.attempt
+        self.0.attempt
     }
 
     /// The ids by place, as a file holds them.
     pub(crate) fn places(&self) -> impl Iterator<Item = u32> {
-        self.entries.iter().map(|&(_, id)| id)
+        self.0.places()
     }
 
-    /// The id of the token with these bytes.
-    pub(crate) fn get(&self, vocabulary: &Vocabulary, bytes: &[u8]) -> Option<u32> {
-        let hash = hash_bytes(bytes, self.attempt);
-        let mask = self.entries.len() - 1;
-        let mut place = home(hash, self.entries.len());
-        loop {
-            let (tag, id) = self.entries[place];
-            if id == FREE {
-                return None;
-            }
-            if tag == hash as u32 && vocabulary.get(id) == Some(bytes) {
-                return Some(id);
-            }
-            place = (place + 1) & mask;
-        }
+    /// The hash of a token's bytes.
+    #[inline]
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
+        hash_bytes(bytes, self.0.attempt)
+    }
+
+    /// Have what [`TokenTable::get`] looks at first brought near.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.0.prefetch(hash);
+    }
+
+    /// An id whose token [`TokenTable::get`] will look at, if it looks at any.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.0.find(hash, |_| true)
+    }
+
+    /// The id of the token with these bytes, whose hash is `hash`.
+    #[inline]
+    pub(crate) fn get(&self, vocabulary: &Vocabulary, bytes: &[u8], hash: u64) -> Option<u32> {
+        self.0.find(hash, |id| vocabulary.get(id) == Some(bytes))
     }
 }
 
@@ -393,13 +427,14 @@ pub(crate) fn table_flaw(table: &'static str, flaw: Flaw) -> TokenizerError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Flaw, GOLDEN, NO_MERGE, PairTable};
+    use super::{Flaw, GOLDEN, PairTable};
+    use crate::parts::Merge;
     use alloc::vec::Vec;
 
     const PAIRS: u32 = 1 << 14;
 
     /// For each right id, the left id whose pair comes nearest before one place under the first attempt.
-    fn crowded() -> Vec<(u32, u32, u32, u32)> {
+    fn crowded() -> Vec<Merge> {
         let inverse = (0..5).fold(GOLDEN as u32, |x, _| {
             x.wrapping_mul(2u32.wrapping_sub((GOLDEN as u32).wrapping_mul(x)))
         });
@@ -407,7 +442,12 @@ mod tests {
             .map(|right| {
                 let high = (u64::from(right).wrapping_mul(GOLDEN) >> 32) as u32;
                 let left = 0u32.wrapping_sub(high).wrapping_mul(inverse);
-                (left, right, right, right + 7)
+                let result = right + 7;
+                Merge {
+                    left,
+                    right,
+                    result,
+                }
             })
             .collect()
     }
@@ -417,24 +457,19 @@ mod tests {
         let merges = crowded();
         let table = PairTable::new(&merges, None).unwrap();
         assert_ne!(table.attempt(), 0);
-        for &(left, right, priority, result) in &merges {
-            let value = u64::from(priority) << 32 | u64::from(result);
-            assert_eq!(table.get(left, right), value);
+        for (merge, place) in merges.iter().zip(0..) {
+            assert_eq!(table.get(&merges, merge.left, merge.right), Some(place));
         }
-        assert_eq!(table.get(1, 1), NO_MERGE);
+        assert_eq!(table.get(&merges, 1, 1), None);
     }
 
     #[test]
     fn a_read_table_is_the_made_one() {
         let merges = crowded();
         let made = PairTable::new(&merges, None).unwrap();
-        let places = made.places(merges.iter().map(|m| (m.0, m.1)));
+        let places: Vec<u32> = made.places().collect();
         let read = PairTable::new(&merges, Some((&places, made.attempt()))).unwrap();
-        assert_eq!(
-            read.places(merges.iter().map(|m| (m.0, m.1))),
-            places,
-            "the same places"
-        );
+        assert!(read.places().eq(places.iter().copied()), "the same places");
         // Under another hash the numbers stand at wrong places.
         assert!(matches!(
             PairTable::new(&merges, Some((&places, made.attempt() + 1))),
@@ -444,7 +479,11 @@ mod tests {
 
     #[test]
     fn equal_pairs_are_found() {
-        let merges = [(1, 2, 0, 9), (3, 4, 1, 9), (1, 2, 2, 9)];
+        let merges = [(1, 2), (3, 4), (1, 2)].map(|(left, right)| Merge {
+            left,
+            right,
+            result: 9,
+        });
         assert_eq!(PairTable::new(&merges, None).unwrap_err(), Flaw::Same(0, 2));
     }
 }

@@ -5,8 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::added::{self, AddedToken, Matcher};
+use crate::byte_pairs::BytePairs;
 use crate::error::TokenizerError;
 use crate::normalize::{Nfc, Normalizer};
+use crate::parts::{Merge, MergeOrder, NO_TOKEN, Parts};
 use crate::split::Split;
 use crate::table::{Flaw, PairTable, TokenTable, table_flaw, token_flaw};
 use crate::vocabulary::Vocabulary;
@@ -32,47 +34,13 @@ pub struct Tokenizer {
     pub(crate) pairs: PairTable,
     /// The id of each byte; [`NO_TOKEN`] for one that no token stands for.
     pub(crate) byte_ids: [u32; 256],
+    /// The merges of two bytes, at 256 times the first plus the second; none where some byte has no token.
+    pub(crate) byte_pairs: BytePairs,
     pub(crate) nfc: Nfc,
     /// Added tokens that are found in the text as it stands.
     pub(crate) before_normalizing: Option<Matcher>,
     /// Those that are found in the normalised text.
     pub(crate) after_normalizing: Option<Matcher>,
-}
-
-/// No id.
-pub(crate) const NO_TOKEN: u32 = u32::MAX;
-
-/// What a tokenizer is made of; [`Tokenizer::new`] checks it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parts {
-    pub vocabulary: Vocabulary,
-    /// By ascending id.
-    pub added: Vec<AddedToken>,
-    /// Those that apply first stand first.
-    pub merges: Vec<Merge>,
-    pub order: MergeOrder,
-    pub split: Split,
-    pub normalizer: Normalizer,
-    /// A piece that is a token is that token, whatever the merges would make of it.
-    pub ignore_merges: bool,
-}
-
-/// `left` followed by `right` becomes `result`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Merge {
-    pub left: u32,
-    pub right: u32,
-    pub result: u32,
-}
-
-/// Which of several merges applies first. Among those that are equal, the leftmost in the text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MergeOrder {
-    /// The one that stands first in the list (Hugging Face's files).
-    #[default]
-    ByList,
-    /// The one whose result has the smallest id (tiktoken's files).
-    ByResult,
 }
 
 /// The look-up tables of a file: (places, attempt) of the tokens and of the pairs.
@@ -110,9 +78,10 @@ impl Tokenizer {
                 byte_ids[byte as usize] = id;
             }
         }
-        let merges = check_merges(&parts)?;
-        let pairs = PairTable::new(&merges, read.map(|tables| tables.pairs))
+        let two_bytes = check_merges(&parts)?;
+        let pairs = PairTable::new(&parts.merges, read.map(|tables| tables.pairs))
             .map_err(|flaw| pair_flaw(&parts, flaw))?;
+        let byte_pairs = BytePairs::new(&parts, &byte_ids, &two_bytes);
         let matcher = |normalized: bool| {
             let tokens = parts
                 .added
@@ -128,6 +97,7 @@ impl Tokenizer {
             token_table,
             pairs,
             byte_ids,
+            byte_pairs,
             nfc,
             parts,
         })
@@ -145,7 +115,8 @@ impl Tokenizer {
 
     /// The id of the model's token with these bytes. Added tokens are found by [`Tokenizer::added_tokens`].
     pub fn token_id(&self, bytes: &[u8]) -> Option<u32> {
-        self.token_table.get(&self.parts.vocabulary, bytes)
+        let hash = self.token_table.hash(bytes);
+        self.token_table.get(&self.parts.vocabulary, bytes, hash)
     }
 
     /// How text is cut into pieces.
@@ -210,27 +181,6 @@ impl Tokenizer {
     }
 }
 
-impl Parts {
-    /// The added token with this id.
-    fn added(&self, id: u32) -> Option<&AddedToken> {
-        let place = self.added.binary_search_by_key(&id, |token| token.id);
-        place.ok().map(|place| &self.added[place])
-    }
-
-    /// Whether merges may use and make `id`: it is no added token, or one that is the model's own as well.
-    pub fn is_in_model(&self, id: u32) -> bool {
-        self.added(id).is_none_or(|token| token.in_model)
-    }
-
-    /// How early the merge at `place` of the list applies: the smaller the earlier.
-    fn priority(&self, place: usize) -> u32 {
-        match self.order {
-            MergeOrder::ByList => place as u32,
-            MergeOrder::ByResult => self.merges[place].result,
-        }
-    }
-}
-
 /// Check that no two added tokens have the same text.
 fn check_added_differ(vocabulary: &Vocabulary, added: &[AddedToken]) -> Result<(), TokenizerError> {
     let mut ids: Vec<u32> = added.iter().map(|token| token.id).collect();
@@ -263,52 +213,65 @@ fn check_added_normalized(parts: &Parts, nfc: Nfc) -> Result<(), TokenizerError>
     Ok(())
 }
 
-/// Check the merges one by one; (left, right, priority, result) of each.
-fn check_merges(parts: &Parts) -> Result<Vec<(u32, u32, u32, u32)>, TokenizerError> {
-    let mut checked = Vec::with_capacity(parts.merges.len());
-    for (
-        place,
-        &Merge {
-            left,
-            right,
-            result,
-        },
-    ) in parts.merges.iter().enumerate()
-    {
-        let bad = |problem| TokenizerError::BadMerge {
-            rank: place as u32,
-            left,
-            right,
-            problem,
+/// Check the merges one by one; the places in the list of those that make two bytes.
+fn check_merges(parts: &Parts) -> Result<Vec<u32>, TokenizerError> {
+    let mut two_bytes = Vec::new();
+    // Some at once: where their tokens are, and what they are, is called for before it is looked at.
+    for (from, some) in parts.merges.chunks(32).enumerate() {
+        let tokens = || {
+            some.iter()
+                .flat_map(|merge| [merge.left, merge.right, merge.result])
         };
-        let token = |id| parts.vocabulary.get(id);
-        let (Some(left_bytes), Some(right_bytes)) = (token(left), token(right)) else {
-            return Err(bad("a token of it is not in the vocabulary"));
-        };
-        let Some(joined) = token(result) else {
-            return Err(bad("what it makes is not in the vocabulary"));
-        };
-        if ![left, right, result]
-            .iter()
-            .all(|&id| parts.is_in_model(id))
-        {
-            return Err(bad("a token of it is an added one"));
+        tokens().for_each(|id| parts.vocabulary.prefetch_end(id));
+        tokens().for_each(|id| parts.vocabulary.prefetch_bytes(id));
+        for (place, merge) in (from * 32..).zip(some) {
+            if check_merge(parts, place, merge)? == 2 {
+                two_bytes.push(place as u32);
+            }
         }
-        let (start, end) = joined.split_at(joined.len().min(left_bytes.len()));
-        if start != left_bytes || end != right_bytes {
-            return Err(bad("what it makes is not its two tokens, joined"));
-        }
-        if parts.order == MergeOrder::ByResult
-            && place > 0
-            && (parts.merges[place - 1].result, parts.merges[place - 1].left) >= (result, left)
-        {
-            return Err(bad(
-                "it does not come after the one before it by result and left token",
-            ));
-        }
-        checked.push((left, right, parts.priority(place), result));
     }
-    Ok(checked)
+    Ok(two_bytes)
+}
+
+/// Check the merge at `place` of the list; the number of bytes that it makes.
+fn check_merge(parts: &Parts, place: usize, merge: &Merge) -> Result<usize, TokenizerError> {
+    let &Merge {
+        left,
+        right,
+        result,
+    } = merge;
+    let bad = |problem| TokenizerError::BadMerge {
+        rank: place as u32,
+        left,
+        right,
+        problem,
+    };
+    let token = |id| parts.vocabulary.get(id);
+    let (Some(left_bytes), Some(right_bytes)) = (token(left), token(right)) else {
+        return Err(bad("a token of it is not in the vocabulary"));
+    };
+    let Some(joined) = token(result) else {
+        return Err(bad("what it makes is not in the vocabulary"));
+    };
+    if ![left, right, result]
+        .iter()
+        .all(|&id| parts.is_in_model(id))
+    {
+        return Err(bad("a token of it is an added one"));
+    }
+    let (start, end) = joined.split_at(joined.len().min(left_bytes.len()));
+    if start != left_bytes || end != right_bytes {
+        return Err(bad("what it makes is not its two tokens, joined"));
+    }
+    if parts.order == MergeOrder::ByResult
+        && place > 0
+        && (parts.merges[place - 1].result, parts.merges[place - 1].left) >= (result, left)
+    {
+        return Err(bad(
+            "it does not come after the one before it by result and left token",
+        ));
+    }
+    Ok(joined.len())
 }
 
 /// The error of the pair table's flaw.

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::prefetch::prefetch;
+
 /// The bytes of every token, one after the other. An id without bytes has no token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Vocabulary {
@@ -26,6 +28,26 @@ impl Vocabulary {
             id => self.ends[id - 1] as usize,
         };
         (start < end).then(|| &self.bytes[start..end])
+    }
+
+    /// Have what says where a token's bytes are brought near.
+    #[inline]
+    pub fn prefetch_end(&self, id: u32) {
+        if let Some(end) = self.ends.get(id as usize) {
+            prefetch(end);
+        }
+    }
+
+    /// Have the bytes of a token brought near.
+    #[inline]
+    pub fn prefetch_bytes(&self, id: u32) {
+        let start = match (id as usize).checked_sub(1) {
+            Some(before) => self.ends.get(before),
+            None => Some(&0),
+        };
+        if let Some(byte) = start.and_then(|&start| self.bytes.get(start as usize)) {
+            prefetch(byte);
+        }
     }
 
     /// The ids that have a token, ascending.

@@ -17,12 +17,12 @@ pub(super) const MAX_SHORT: usize = 15;
 pub(super) const MAX_SHORT_IDS: usize = 4;
 /// The longest piece of the second table.
 const MAX_LONG: usize = 62;
-const MAX_LONG_IDS: usize = 32;
+pub(super) const MAX_LONG_IDS: usize = 32;
 
 /// The largest first table, in pairs of pieces: 4 MiB. 2.8 MB of plays hold 36,000 distinct pieces; other sizes were not tried.
-const MAX_SETS: usize = 1 << 16;
+const MAX_SETS: usize = 1 << 17;
 /// The largest second table, in pieces.
-const MAX_LONG_ENTRIES: usize = 1 << 12;
+const MAX_LONG_ENTRIES: usize = 1 << 14;
 
 /// A piece as one number: its bytes, little-endian, and its length in the top byte. 0 is no piece.
 pub(super) type Key = u128;
@@ -73,10 +73,10 @@ impl Cache {
     /// Make room for what `more_bytes` of text may bring. The second table starts empty again when it grows.
     pub fn grow(&mut self, more_bytes: usize) {
         self.bytes_seen = self.bytes_seen.saturating_add(more_bytes);
-        let wanted = (self.bytes_seen / 64)
+        let wanted = (self.bytes_seen / 16)
             .next_power_of_two()
             .clamp(16, MAX_SETS);
-        if wanted >= self.sets.len() * 8 || (wanted == MAX_SETS && self.sets.len() < wanted) {
+        if wanted >= self.sets.len() * 4 || (wanted == MAX_SETS && self.sets.len() < wanted) {
             let old = core::mem::replace(&mut self.sets, vec![Set::default(); wanted]);
             for set in old {
                 for (key, ids) in set.keys.into_iter().zip(set.ids).rev() {
@@ -85,7 +85,7 @@ impl Cache {
                     }
                 }
             }
-            self.long = vec![NO_ENTRY; (wanted / 16).clamp(4, MAX_LONG_ENTRIES)];
+            self.long = vec![NO_ENTRY; (wanted / 8).clamp(4, MAX_LONG_ENTRIES)];
         }
     }
 
@@ -109,17 +109,28 @@ impl Cache {
         prefetch(&self.sets[hash(key) & (self.sets.len() - 1)]);
     }
 
-    /// Remember a short piece; without ids, that the second table may have it.
-    pub fn put(&mut self, key: Key, ids: &[u32]) {
-        let mut packed = [0; MAX_SHORT_IDS];
-        packed[..ids.len()].copy_from_slice(ids);
-        packed[0] |= (ids.len() as u32) << 24;
-        self.put_packed(key, packed);
+    /// Remember a piece, if it is not too long. `key`: [`NO_KEY`] if it is too long for one.
+    pub fn put(&mut self, key: Key, piece: &[u8], ids: &[u32]) {
+        let is_short = key != NO_KEY && ids.len() <= MAX_SHORT_IDS;
+        if key != NO_KEY {
+            // Without ids: that the second table may have it.
+            let ids = if is_short { ids } else { &[] };
+            let mut packed = [0; MAX_SHORT_IDS];
+            packed[..ids.len()].copy_from_slice(ids);
+            packed[0] |= (ids.len() as u32) << 24;
+            self.put_packed(key, packed);
+        }
+        if !is_short {
+            self.put_long(piece, ids);
+        }
     }
 
     fn put_packed(&mut self, key: Key, ids: [u32; MAX_SHORT_IDS]) {
         let mask = self.sets.len() - 1;
         let set = &mut self.sets[hash(key) & mask];
+        if set.keys.contains(&key) {
+            return; // it came twice before it was known
+        }
         set.keys[1] = set.keys[0];
         set.ids[1] = set.ids[0];
         set.keys[0] = key;
@@ -133,8 +144,7 @@ impl Cache {
         same.then(|| &entry.ids[..usize::from(entry.count)])
     }
 
-    /// Remember a longer piece, if it is not too long.
-    pub fn put_long(&mut self, piece: &[u8], ids: &[u32]) {
+    fn put_long(&mut self, piece: &[u8], ids: &[u32]) {
         if piece.len() > MAX_LONG || ids.len() > MAX_LONG_IDS {
             return;
         }

@@ -6,6 +6,7 @@ mod cache;
 #[cfg(feature = "std")]
 mod pool;
 mod turns;
+mod waiting;
 
 use alloc::vec::Vec;
 
@@ -14,9 +15,10 @@ use crate::added::Matcher;
 use crate::normalize::Normalizer;
 use crate::split::{BLOCK, Block, Scanner, Split, scanners};
 use crate::tokenizer::Tokenizer;
-use cache::{Cache, Key, MAX_SHORT, MAX_SHORT_IDS, NO_KEY, key_of};
+use cache::{Cache, Key, MAX_SHORT, NO_KEY, key_of};
 #[cfg(feature = "std")]
 pub use pool::{Pool, all_threads};
+use waiting::Waiting;
 
 /// How many pieces are found before they are looked up, at the least. Other numbers were not tried.
 const ROUND: usize = 64;
@@ -126,64 +128,36 @@ impl<'t> Encoder<'t> {
 
     /// As [`Self::encode_pieces`], for one split.
     ///
-    /// In rounds: first the pieces of a round are found and what the cache has of them is called for, then they are looked up.
+    /// In rounds: first the pieces of a round are found and what the cache has of them is called for, then they are looked up. Those that
+    /// the cache does not know wait until there are several of them ([`Waiting`]).
     fn scan<S: Scanner>(&mut self, text: &[u8], ids: &mut Vec<u32>) {
         let mut round = Round {
             keys: [NO_KEY; MAX_ROUND],
             ends: [0; MAX_ROUND],
             count: 0,
         };
-        let mut found_ids = [0; MAX_ROUND * MAX_SHORT_IDS];
+        let mut waiting = Waiting::new();
+        let (tokenizer, cache) = (self.tokenizer, &mut self.cache);
         let mut start = 0;
         while start < text.len() {
-            round.find::<S>(&self.cache, text, start);
-            // The ids of pieces that the cache knows are gathered here, so that the list grows seldom.
-            let mut gathered = 0;
-            for (&key, &end) in round.keys.iter().zip(&round.ends).take(round.count) {
-                let known = self.cache.get(key);
-                if let Some((found, count)) = known.filter(|&(_, count)| count > 0) {
-                    // All four in one copy of fixed size: faster than a copy of `count`.
-                    found_ids[gathered..gathered + MAX_SHORT_IDS].copy_from_slice(&found);
-                    gathered += count;
-                } else {
-                    ids.extend_from_slice(&found_ids[..gathered]);
-                    gathered = 0;
-                    if key == NO_KEY || known.is_some() {
-                        self.encode_long(&text[start..end], ids);
-                    } else {
-                        self.merge_short_piece(key, &text[start..end], ids);
+            round.find::<S>(cache, text, start);
+            waiting.make_room(round.count, tokenizer, cache, ids);
+            for (number, &key) in round.keys.iter().enumerate().take(round.count) {
+                let end = round.ends[number];
+                match cache.get(key) {
+                    Some((found, count)) if count > 0 => waiting.push_found(&found, count),
+                    None if key != NO_KEY => {
+                        waiting.push_unknown((&text[start..end], key), tokenizer, cache, ids);
+                    }
+                    _ => {
+                        let room = round.count - number;
+                        waiting.push_long((&text[start..end], key), room, tokenizer, cache, ids);
                     }
                 }
                 start = end;
             }
-            ids.extend_from_slice(&found_ids[..gathered]);
         }
-    }
-
-    /// Append the ids of a piece that the first table does not hold.
-    #[cold]
-    #[inline(never)]
-    fn merge_short_piece(&mut self, key: u128, piece: &[u8], ids: &mut Vec<u32>) {
-        let before = ids.len();
-        self.tokenizer.merge_piece(piece, ids);
-        let added = &ids[before..];
-        if added.len() <= MAX_SHORT_IDS {
-            self.cache.put(key, added);
-        } else {
-            self.cache.put(key, &[]);
-            self.cache.put_long(piece, added);
-        }
-    }
-
-    /// Append the ids of a piece that is too long for the first table, or has too many tokens.
-    #[inline(never)]
-    fn encode_long(&mut self, piece: &[u8], ids: &mut Vec<u32>) {
-        if let Some(found) = self.cache.get_long(piece) {
-            return ids.extend_from_slice(found);
-        }
-        let before = ids.len();
-        self.tokenizer.merge_piece(piece, ids);
-        self.cache.put_long(piece, &ids[before..]);
+        waiting.flush(tokenizer, cache, ids);
     }
 }
 

@@ -12,8 +12,9 @@ use crate::added::AddedToken;
 use crate::byte_level::byte_of;
 use crate::error::TokenizerError;
 use crate::normalize::Normalizer;
+use crate::parts::{Merge, MergeOrder, Parts};
 use crate::split::Split;
-use crate::tokenizer::{Merge, MergeOrder, Parts, Tokenizer};
+use crate::tokenizer::Tokenizer;
 
 #[derive(Deserialize)]
 struct File {

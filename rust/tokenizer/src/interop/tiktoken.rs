@@ -15,9 +15,10 @@ use base64::engine::general_purpose::STANDARD;
 use crate::added::AddedToken;
 use crate::error::TokenizerError;
 use crate::normalize::Normalizer;
+use crate::parts::{Merge, MergeOrder, Parts};
 use crate::split::Split;
 use crate::table::{TokenTable, token_flaw};
-use crate::tokenizer::{Merge, MergeOrder, Parts, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Vocabulary;
 
 /// A token longer than this has too many pairs to look at: the longest of any published file has 128 bytes.
@@ -116,6 +117,7 @@ fn implied_merges(
     in_model: impl Fn(u32) -> bool,
 ) -> Result<Vec<Merge>, TokenizerError> {
     let table = TokenTable::new(vocabulary, &in_model, None).map_err(token_flaw)?;
+    let id_of = |bytes: &[u8]| table.get(vocabulary, bytes, table.hash(bytes));
     let mut merges = Vec::new();
     for result in vocabulary.ids().filter(|&id| in_model(id)) {
         let bytes = vocabulary.get(result).unwrap_or_default();
@@ -123,8 +125,8 @@ fn implied_merges(
         merges.extend((1..bytes.len()).filter_map(|at| {
             let (left, right) = bytes.split_at(at);
             Some(Merge {
-                left: table.get(vocabulary, left)?,
-                right: table.get(vocabulary, right)?,
+                left: id_of(left)?,
+                right: id_of(right)?,
                 result,
             })
         }));

@@ -19,7 +19,8 @@ use crate::added::AddedToken;
 use crate::byte_level;
 use crate::error::TokenizerError;
 use crate::normalize::Normalizer;
-use crate::tokenizer::{Merge, MergeOrder, Parts, Tokenizer};
+use crate::parts::{Merge, MergeOrder, Parts};
+use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Vocabulary;
 
 pub use config::TrainConfig;
