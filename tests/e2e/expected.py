@@ -26,7 +26,7 @@ from training.model import Llama
 
 def load(file: ModelFile, dtype: torch.dtype) -> Llama:
     """The model of a file, in dtype."""
-    not_shape = {"vocab_size", "bos_token_id", "eos_token_id"}
+    not_shape = {"vocab_size", "bos_token_id", "eos_token_id", "stop_token_ids"}
     shape = {key: value for key, value in file.config.items() if key not in not_shape}
     llama = Llama(Model(**shape), file.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(values) for name, values in file.tensors.items()})

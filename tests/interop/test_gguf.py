@@ -36,6 +36,24 @@ def test_the_logits_are_those_of_transformers(tmp_path: Path, architecture: str,
     assert torch.allclose(last, expected[-1], atol=1e-4 * float(expected.std()))
 
 
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ({"eos": 1, "eot": 7, "eom": 5}, (1, [5, 7])),
+        ({"eos": 1, "eot": 1}, (1, None)),
+        ({"eos": None, "eot": 7}, (7, None)),
+        ({"eos": None}, (None, None)),
+    ],
+)
+def test_every_token_that_ends_a_text_is_read(
+    tmp_path: Path, ends: dict[str, int | None], expected: tuple[int | None, list[int] | None]
+) -> None:
+    given = {f"tokenizer.ggml.{name}_token_id": token for name, token in ends.items()}
+    models.write_gguf(tmp_path / "m.gguf", models.model("llama"), Kind.F32, **given)
+    config = reader.read(tmp_path / "m.gguf").config
+    assert (config["eos_token_id"], config["stop_token_ids"]) == expected
+
+
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q8_0, Kind.Q4_0])
 def test_what_has_a_layout_is_kept_bit_for_bit(tmp_path: Path, kind: Kind) -> None:
     made = models.model("qwen2")  # its rows are not interleaved, so the bytes can be compared as they are

@@ -35,6 +35,35 @@ def test_the_logits_are_those_of_transformers(tmp_path: Path, architecture: str,
     assert matrix.dtype == ("f16" if dtype == torch.float16 else "f32")
 
 
+@pytest.mark.parametrize(
+    ("beside", "generation", "theirs", "expected"),
+    [
+        ("<|im_end|>", [1, 7, 5], 0, (1, [5, 7])),
+        ("<|im_start|>", [1, 7], 0, (0, [1, 7])),  # the tokenizer's own is not among them
+        (None, [7, 5], 0, (7, [5])),
+        (None, None, [9, 4], (9, [4])),
+        ("<|im_end|>", 1, 0, (1, None)),
+        (None, None, None, (None, None)),
+    ],
+)
+def test_every_token_that_ends_a_text_is_read(
+    tmp_path: Path, beside: str | None, generation: Any, theirs: Any, expected: tuple[int | None, list[int] | None]
+) -> None:
+    models.write_folder(tmp_path, models.model("llama"), **({} if beside is None else {"eos_token": beside}))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": generation}))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token_id": theirs}))
+    config = hf.read(tmp_path.as_uri()).config
+    assert (config["eos_token_id"], config["stop_token_ids"]) == expected
+
+
+def test_more_endings_than_a_file_holds_are_refused(tmp_path: Path) -> None:
+    models.write_folder(tmp_path, models.model("llama"))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(18))}))
+    with pytest.raises(BadModel, match="17 tokens beside the eos token end a text, at most 16 are supported"):
+        hf.read(tmp_path.as_uri())
+
+
 def test_a_folder_elsewhere_gives_the_same(tmp_path: Path) -> None:
     models.write_folder(tmp_path, models.model("llama"))
     there = fsspec.filesystem("memory")

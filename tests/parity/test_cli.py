@@ -167,6 +167,23 @@ def test_hostile_text_and_ids(cli: Run, talking: RandomModel) -> None:
         expect_failure(cli("logits", model, f"--ids={wrong}", "--device", "cpu"), 2, "--ids")
 
 
+def test_each_of_several_tokens_ends_a_text(cli: Run, talking: RandomModel, tmp_path: Path) -> None:
+    from pocketlm_tokenizer import Tokenizer
+
+    model = read_model(talking.path)
+    ids = Tokenizer.from_bytes(model.tokenizer_bytes).encode("To be")
+    logits = cli("logits", talking.path, "--ids", ",".join(map(str, ids)), "--device", "cpu").stdout
+    first = int(np.frombuffer(logits, "<f4").reshape(len(ids), -1)[-1].argmax())
+    eos, other = [token for token in range(3) if token != first][:2]
+    for stops, tokens in ((sorted({first, other}), 0), ([other], 1)):
+        conf = {**model.config, "eos_token_id": eos, "stop_token_ids": stops}
+        path = write_random_model(tmp_path / "m.bin", conf, 11, tokenizer=model.tokenizer_bytes).path
+        words = ("--prompt", "To be", "--max-tokens", 1, "--temperature", 0, "--device", "cpu")
+        done = cli("generate", path, *words)
+        assert done.returncode == 0, done.stderr.decode()
+        assert f"; {tokens} tokens in" in done.stderr.decode(), done.stderr.decode()
+
+
 def test_special_tokens_in_a_prompt_are_text(cli: Run, talking: RandomModel) -> None:
     done = cli("generate", talking.path, "--prompt", "<|endoftext|>", "--max-tokens", 1, "--device", "cpu")
     assert done.returncode == 0 and not done.stderr.decode().startswith("pocketlm: 1 prompt tokens")

@@ -51,7 +51,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture(scope="module", params=["q8_0", "q4_0"])
 def quantised(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A file in blocks, with an optional section of each kind: known, required, unknown."""
-    shape = {**SHAPE, "n_head": 2, "n_kv_head": 2, "d_model": 32, "d_head": 16, "d_ff": 32}
+    shape = {**SHAPE, "n_head": 2, "n_kv_head": 2, "d_model": 32, "d_head": 16, "d_ff": 32, "stop_token_ids": [3, 5]}
     sections = {"chat_template": Section("{{é}}".encode(), required=True), "zzz": Section(b"\xff" * 300)}
     path = tmp_path_factory.mktemp("quantised") / "m.bin"
     return write_random_model(path, shape, 4, request.param, sections=sections).path.read_bytes()

@@ -58,7 +58,7 @@ def write_header(path: Path, data: bytes, text: bytes, data_offset: int, file_nb
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_read_back(tmp_path: Path, dtype: str, tied: bool) -> None:
-    conf = {**TINY, "tie_embeddings": tied, "eos_token_id": 3, "rope_theta": 500}
+    conf = {**TINY, "tie_embeddings": tied, "eos_token_id": 3, "stop_token_ids": [1, 2], "rope_theta": 500}
     rng = np.random.default_rng(2)
     tensors = {s.name: rng.standard_normal(s.shape) for s in families.expected_tensors(conf)}
     provenance = {"vals": [1, 1.5, None, True], "text": "é\u2028😀\x7f"}
@@ -229,6 +229,10 @@ def test_damage_with_repaired_checksums(tmp_path: Path) -> None:
     check(errors.Unsupported, "architecture", lambda h: h.update(architecture="mamba"))
     check(errors.BadHeader, "sections", lambda h: h.update(sections={}))
     check(errors.BadHeader, "config.eos_token_id", lambda h: h["config"].update(eos_token_id=None))
+    for wrong in ([], [3, 3], [4, 3], [0, 1 << 20], list(range(17))):
+        check(errors.BadConfig, "config.stop_token_ids", lambda h, it=wrong: h["config"].update(stop_token_ids=it))
+    check(errors.BadHeader, "config.stop_token_ids", lambda h: h["config"].update(stop_token_ids=3))
+    check(errors.BadHeader, "config.stop_token_ids[1]", lambda h: h["config"].update(stop_token_ids=[1, True]))
     check(errors.BadConfig, "tensors[1].dtype", lambda h: h["tensors"][1].update(dtype="f16"))
     check(errors.BadConfig, "tensors[2].name", lambda h: h["tensors"][2].update(name="x"))
     check(errors.BadConfig, "tensors[2].shape", lambda h: h["tensors"][2].update(shape=[5, 8]))

@@ -23,7 +23,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "ctx_len": (1, 1048576),
 }
 REQUIRED = frozenset({*BOUNDS, "rope_theta", "norm_eps", "tie_embeddings"})
-OPTIONAL = frozenset({"bos_token_id", "eos_token_id"})
+OPTIONAL = frozenset({"bos_token_id", "eos_token_id", "stop_token_ids"})
+MAX_STOPS = 16
 
 Rows = tuple[tuple[str, str], ...]  # (name, sizes); the letters of the sizes are those of `_sizes`
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from training.format.dtypes import DTYPES, check_blocks
 from training.format.errors import BadConfig, BadHeader, Unsupported
-from training.format.families import BOUNDS, FAMILIES, TensorSpec
+from training.format.families import BOUNDS, FAMILIES, MAX_STOPS, TensorSpec
 
 MAX_HEADER_BYTES = 4 << 20
 MAX_PROVENANCE_BYTES = 1 << 20
@@ -110,8 +110,12 @@ def check_config_keys(config: object, architecture: str) -> None:
     """Keys and types of a configuration of this family."""
     family = FAMILIES[architecture]
     fields = check_keys("config", config, family.required, family.optional)
-    for field in (*BOUNDS, *(family.optional & set(fields))):
+    for field in (*BOUNDS, *((family.optional - {"stop_token_ids"}) & set(fields))):
         _integer(f"config.{field}", fields[field], 32)
+    if "stop_token_ids" in fields:
+        _typed("config.stop_token_ids", fields["stop_token_ids"], list, "an array")
+        for i, token in enumerate(fields["stop_token_ids"]):
+            _integer(f"config.stop_token_ids[{i}]", token, 32)
     for field in ("rope_theta", "norm_eps"):
         _typed(f"config.{field}", fields[field], (int, float), "a number")
     _typed("config.tie_embeddings", fields["tie_embeddings"], bool, "true or false")
@@ -190,6 +194,12 @@ def check_config(config: Mapping[str, Any]) -> None:
     for field in ("bos_token_id", "eos_token_id"):
         if field in config and config[field] >= config["vocab_size"]:
             raise BadConfig(f"config.{field}", f"an id < vocab_size = {config['vocab_size']}", config[field])
+    if "stop_token_ids" in config:
+        stops = config["stop_token_ids"]
+        if not 1 <= len(stops) <= MAX_STOPS or sorted(set(stops)) != stops:
+            raise BadConfig("config.stop_token_ids", f"1 to {MAX_STOPS} ids in increasing order, each once", stops)
+        if stops[-1] >= config["vocab_size"]:
+            raise BadConfig("config.stop_token_ids", f"ids < vocab_size = {config['vocab_size']}", stops[-1])
 
 
 def check_golden_ids(header: dict[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.format.families import FAMILIES, TensorSpec
+from training.format.families import FAMILIES, MAX_STOPS, TensorSpec
 
 
 class BadModel(ValueError):
@@ -17,6 +17,19 @@ def known_family(name: Any, where: str) -> str:
     if name not in FAMILIES:
         raise BadModel(f"{where}={name!r} is a family that is not supported; there are: {', '.join(sorted(FAMILIES))}")
     return str(name)
+
+
+def endings(eos: int | None, others: Iterable[int | None]) -> dict[str, Any]:
+    """FORMAT.md's `eos_token_id` and `stop_token_ids`: the token that ends a document, and all others that end a text.
+
+    Where there is no eos, the lowest of the others takes its place.
+    """
+    stops = sorted({token for token in others if token is not None} - {eos})
+    if eos is None and stops:
+        eos = stops.pop(0)
+    if len(stops) > MAX_STOPS:
+        raise BadModel(f"{len(stops)} tokens beside the eos token end a text, at most {MAX_STOPS} are supported")
+    return {"eos_token_id": eos, "stop_token_ids": stops or None}
 
 
 def check_tensors(specs: Sequence[TensorSpec], found: Mapping[str, tuple[int, ...]]) -> None:

@@ -20,7 +20,7 @@ from training.format.dtypes import Stored, from_gguf
 from training.format.families import expected_tensors
 from training.imported import Imported
 from training.interop import gguf_vocabulary
-from training.interop.families import BadModel, check_tensors, known_family
+from training.interop.families import BadModel, check_tensors, endings, known_family
 
 KEPT = {Kind.F32: "f32", Kind.F16: "f16", Kind.Q8_0: "q8_0", Kind.Q4_0: "q4_0"}
 WIDENED = (Kind.BF16, Kind.Q4_1, Kind.Q4_K, Kind.Q6_K)
@@ -46,6 +46,7 @@ LAYER_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+ENDS_A_TURN = ("tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
 # Keys, after the architecture's name, of what the engine does not do; the value that means "none of it".
 MUST_BE: dict[str, tuple[Any, ...]] = {
     "rope.scaling.type": PLAIN_ROPE,
@@ -140,7 +141,7 @@ def _config(fields: dict[str, Any], architecture: str, found: dict[str, Any], ti
         "norm_eps": float(f"{get('attention.layer_norm_rms_epsilon'):.7g}"),  # of an f32: 1e-05, not 9.999999747e-06
         "tie_embeddings": tied,
         "bos_token_id": fields.get("tokenizer.ggml.bos_token_id"),
-        "eos_token_id": fields.get("tokenizer.ggml.eot_token_id", fields.get("tokenizer.ggml.eos_token_id")),
+        **endings(fields.get("tokenizer.ggml.eos_token_id"), [fields.get(key) for key in ENDS_A_TURN]),
     }
 
 

@@ -20,7 +20,7 @@ from training import command
 from training.format.dtypes import Stored
 from training.format.families import expected_tensors
 from training.imported import Imported
-from training.interop.families import BadModel, check_tensors, known_family
+from training.interop.families import BadModel, check_tensors, endings, known_family
 
 # Fields of config.json for what the engine does not do; the values that mean "none of it". Absent is fine too.
 MUST_BE: dict[str, tuple[Any, ...]] = {
@@ -108,6 +108,7 @@ def _config(
         return value
 
     n_head = get("num_attention_heads")
+    configs = [generation, theirs]
     return {
         "n_layer": get("num_hidden_layers"),
         "n_head": n_head,
@@ -120,8 +121,8 @@ def _config(
         "rope_theta": float(rope.get("rope_theta") or get("rope_theta", 10000.0)),
         "norm_eps": float(get("rms_norm_eps")),
         "tie_embeddings": bool(theirs.get("tie_word_embeddings", False)),
-        "bos_token_id": _token(beside, tokenizer, "bos_token", [generation, theirs]),
-        "eos_token_id": _token(beside, tokenizer, "eos_token", [generation, theirs]),
+        "bos_token_id": _token(beside, tokenizer, "bos_token", configs),
+        **endings(_token(beside, tokenizer, "eos_token", configs), _listed(configs, "eos_token_id")),
     }
 
 
@@ -131,12 +132,17 @@ def _token(beside: dict[str, Any], tokenizer: Tokenizer, name: str, configs: lis
     text = text.get("content") if isinstance(text, dict) else text
     if text in tokenizer.special_tokens:
         return tokenizer.special_tokens[text]
+    return next(iter(_listed(configs, f"{name}_id")), None)
+
+
+def _listed(configs: list[dict[str, Any]], key: str) -> list[int]:
+    """The ids of the first file that gives any; a model for chat may list several."""
     for config in configs:
-        given = config.get(f"{name}_id")
-        given = given[0] if isinstance(given, list) and given else given
-        if isinstance(given, int):
-            return given
-    return None
+        given = config.get(key)
+        ids = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, int)]
+        if ids:
+            return ids
+    return []
 
 
 def _template(content: Callable[[str], bytes | None], beside: dict[str, Any]) -> str | None:

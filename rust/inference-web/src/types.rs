@@ -44,6 +44,7 @@ export interface ModelConfig {
   tie_embeddings: boolean;
   bos_token_id?: number;
   eos_token_id?: number;
+  stop_token_ids?: number[];
 }
 
 /** The header of model.bin, as far as a page shows it. `provenance` is free in form. */

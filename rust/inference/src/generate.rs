@@ -1,6 +1,6 @@
 //! The generation loop that the command line and the browser share.
 //!
-//! It reads the prompt chunk by chunk, then samples K tokens at a time, stops at the end-of-text token or at the limit, and slides the
+//! It reads the prompt chunk by chunk, then samples K tokens at a time, stops at a token that ends the text or at the limit, and slides the
 //! window when the cache is full: the last half of the context is read again at position 0.
 
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use crate::sampling::{Sampling, random_u32};
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model produced its end-of-text token, which is not part of the output.
+    /// The model produced its end-of-text token, or another that ends a text; it is not part of the output.
     Eos,
     /// The limit was reached.
     MaxTokens,
@@ -39,7 +39,6 @@ pub struct Generator {
     remaining: u32,
     /// Tokens sampled by one step.
     batch: u32,
-    eos: Option<u32>,
     /// What stands in the cache, followed by what still has to be read.
     window: Vec<u32>,
     /// Windows begun; each has random numbers of its own, since positions repeat.
@@ -79,7 +78,6 @@ impl Generator {
             });
         }
         let ctx_len = config.ctx_len as usize;
-        let eos = config.eos_token_id;
         engine.rewind(0)?;
         let mut window = Vec::with_capacity(ctx_len);
         window.extend_from_slice(if prompt.len() > ctx_len {
@@ -91,7 +89,6 @@ impl Generator {
             sampling,
             remaining: max_tokens,
             batch: Self::BATCH,
-            eos,
             window,
             slides: 0,
             done: None,
@@ -156,7 +153,8 @@ impl Generator {
             .min(self.remaining)
             .min(ctx_len - engine.position());
         let mut ids = engine.decode(&self.sampling, n).await?;
-        if let Some(end) = ids.iter().position(|id| Some(*id) == self.eos) {
+        let config = engine.model().config();
+        if let Some(end) = ids.iter().position(|id| config.is_end(*id)) {
             ids.truncate(end);
             self.done = Some(FinishReason::Eos);
         }

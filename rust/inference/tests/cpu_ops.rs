@@ -143,6 +143,7 @@ fn rope(heads: Heads, theta: f64) -> RopeTable {
         tie_embeddings: true,
         bos_token_id: None,
         eos_token_id: None,
+        stop_token_ids: None,
     })
     .unwrap()
 }

@@ -207,6 +207,13 @@ fn each_field_of_the_header() {
         ("/config/bos_token_id", json!(11), "BadConfig", "config.bos_token_id"),
         ("/config/bos_token_id", json!(null), "BadHeader", "config.bos_token_id"),
         ("/config/bos_token_id", json!(true), "BadHeader", "config.bos_token_id"),
+        ("/config/stop_token_ids", json!([]), "BadConfig", "config.stop_token_ids"),
+        ("/config/stop_token_ids", json!([3, 3]), "BadConfig", "config.stop_token_ids"),
+        ("/config/stop_token_ids", json!([4, 3]), "BadConfig", "config.stop_token_ids"),
+        ("/config/stop_token_ids", json!([3, 11]), "BadConfig", "config.stop_token_ids"),
+        ("/config/stop_token_ids", json!((0..17).collect::<Vec<_>>()), "BadConfig", "config.stop_token_ids"),
+        ("/config/stop_token_ids", json!([1, "2"]), "BadHeader", "config.stop_token_ids[1]"),
+        ("/config/stop_token_ids", json!(3), "BadHeader", "config.stop_token_ids"),
         ("/config", json!([]), "BadHeader", "config"),
         ("/golden/ids", json!([]), "BadConfig", "golden.ids"),
         ("/golden/ids", json!(vec![0; 25]), "BadConfig", "golden.ids"),
@@ -253,8 +260,10 @@ fn each_field_of_the_header() {
         ("/tokenizer/sha256", json!("0".repeat(64)), "SectionChecksum", "tokenizer"),
     ];
     for (pointer, value, name, path) in cases {
-        let bytes = tiny()
-            .bytes_with_header(|header| *header.pointer_mut(pointer).unwrap() = value.clone());
+        let mut file = tiny();
+        file.header["config"]["stop_token_ids"] = json!([1, 2]);
+        let bytes =
+            file.bytes_with_header(|header| *header.pointer_mut(pointer).unwrap() = value.clone());
         let error = error(bytes);
         let message = error.to_string();
         assert_eq!(error.name(), name, "{pointer} = {value}: {message}");

@@ -38,6 +38,7 @@ fn config(vector: &Value) -> Config {
         tie_embeddings: vector["config"]["tie_embeddings"] == true,
         bos_token_id: None,
         eos_token_id: None,
+        stop_token_ids: None,
     }
 }
 

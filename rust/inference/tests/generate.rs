@@ -215,6 +215,33 @@ fn the_end_of_text_ends_it_and_is_not_part_of_it() {
     assert_eq!((ids.as_slice(), reason), (&all[..end], FinishReason::Eos));
 }
 
+/// The same text ends at whichever of several tokens comes first, with and without an `eos_token_id` beside them.
+#[test]
+fn each_of_several_tokens_ends_it() {
+    let (all, _) = run(&mut engine(LONG), &[1, 2], RANDOM, 60);
+    let first_at = |id: u32| all.iter().position(|each| *each == id).unwrap();
+    let (one, other) = (all[20], all[30]);
+    for (eos, mut stops) in [
+        (None, vec![one, other]),
+        (Some(one), vec![other]),
+        (Some(other), vec![one]),
+    ] {
+        stops.sort_unstable();
+        let mut file = File::random(
+            Shape {
+                eos_token_id: eos,
+                ..LONG
+            },
+            2,
+        );
+        file.header["config"]["stop_token_ids"] = serde_json::json!(stops);
+        let mut engine = Engine::cpu(Arc::new(Model::parse(file.bytes()).unwrap())).unwrap();
+        let (ids, reason) = run(&mut engine, &[1, 2], RANDOM, 60);
+        let end = first_at(one).min(first_at(other));
+        assert_eq!((ids.as_slice(), reason), (&all[..end], FinishReason::Eos));
+    }
+}
+
 #[test]
 fn no_tokens_wanted() {
     assert_eq!(

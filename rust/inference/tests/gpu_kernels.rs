@@ -46,6 +46,7 @@ fn configs() -> [Config; 3] {
             tie_embeddings: true,
             bos_token_id: None,
             eos_token_id: None,
+            stop_token_ids: None,
         },
     )
 }

@@ -39,6 +39,7 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
         tie_embeddings: true,
         bos_token_id: None,
         eos_token_id: None,
+        stop_token_ids: None,
     };
     let splits = [wgpu::DeviceType::Cpu, wgpu::DeviceType::DiscreteGpu]
         .into_iter()

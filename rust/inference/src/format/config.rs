@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::architecture::Architecture;
 use crate::error::FormatError;
@@ -37,7 +38,11 @@ pub struct Config {
     pub bos_token_id: Option<u32>,
     /// The token that ends a document; optional in the file.
     pub eos_token_id: Option<u32>,
+    /// Further tokens at which a generation ends, in increasing order; optional in the file.
+    pub stop_token_ids: Option<Vec<u32>>,
 }
+
+const MAX_STOPS: usize = 16;
 
 impl Config {
     /// Width of all query heads together, `n_head · d_head`; it need not be `d_model`.
@@ -48,6 +53,12 @@ impl Config {
     /// Width of all key (or value) heads together, `n_kv_head · d_head`.
     pub fn kv_width(&self) -> u32 {
         self.n_kv_head * self.d_head
+    }
+
+    /// Whether a generation ends at this token.
+    pub fn is_end(&self, id: u32) -> bool {
+        let is_stop = |stops: &Vec<u32>| stops.contains(&id);
+        self.eos_token_id == Some(id) || self.stop_token_ids.as_ref().is_some_and(is_stop)
     }
 
     /// Check every bound of `training/FORMAT.md` §2, in the order of its table.
@@ -90,6 +101,24 @@ impl Config {
                     id,
                 ));
             }
+        }
+        let Some(stops) = &self.stop_token_ids else {
+            return Ok(());
+        };
+        if !(1..=MAX_STOPS).contains(&stops.len()) || !stops.is_sorted_by(|a, b| a < b) {
+            return Err(bad(
+                "stop_token_ids",
+                format!("1 to {MAX_STOPS} ids in increasing order, each once"),
+                format!("{stops:?}"),
+            ));
+        }
+        let last = stops[stops.len() - 1];
+        if last >= self.vocab_size {
+            return Err(bad(
+                "stop_token_ids",
+                format!("ids < vocab_size = {}", self.vocab_size),
+                last,
+            ));
         }
         Ok(())
     }

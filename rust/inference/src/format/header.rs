@@ -32,7 +32,7 @@ const CONFIG: [&str; 11] = [
     "tie_embeddings",
     "vocab_size",
 ];
-const OPTIONAL_CONFIG: [&str; 2] = ["bos_token_id", "eos_token_id"];
+const OPTIONAL_CONFIG: [&str; 3] = ["bos_token_id", "eos_token_id", "stop_token_ids"];
 
 /// The header as it stands in the file; offsets and shapes are not checked yet.
 pub(super) struct Header {
@@ -165,6 +165,10 @@ fn config(field: &Field<'_>, architecture: Architecture) -> Result<Config, Forma
         tie_embeddings: object.get("tie_embeddings").bool()?,
         bos_token_id: optional("bos_token_id")?,
         eos_token_id: optional("eos_token_id")?,
+        stop_token_ids: match object.get_optional("stop_token_ids") {
+            Some(ids) => Some(ids.array()?.map(|id| id.u32()).collect::<Result<_, _>>()?),
+            None => None,
+        },
     })
 }
 
