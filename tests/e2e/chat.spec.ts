@@ -52,6 +52,29 @@ test("an answer can be stopped, and what was written stays", async ({ site, read
   await expect(reader.output).toBeVisible();
 });
 
+test("a long conversation leaves its oldest turns out, and reads only what is new", async ({ site, reader, page }) => {
+  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
+  await open(reader, site.address("?device=cpu"));
+  await reader.field("Max tokens").fill("4");
+  await reader.field("Temperature").fill("0");
+  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const left_out = page.getByText("it no longer reads the first 2 messages");
+  const read = async () => Number((await page.locator(".figures").textContent())?.match(/(\d+) \+ \d/)?.[1]);
+  // Of 384 positions a prompt may take 288, and a letter of these is a token of its own.
+  await ask(reader, "XQ".repeat(80));
+  await expect(said).toHaveCount(2);
+  expect(await read()).toBeGreaterThan(160);
+  await ask(reader, "X");
+  await expect(said).toHaveCount(4);
+  expect(await read()).toBeLessThan(80);
+  await expect(left_out).not.toBeVisible();
+  await ask(reader, "XQ".repeat(60));
+  await expect(said).toHaveCount(6);
+  await expect(left_out).toBeVisible();
+  await page.getByRole("button", { name: "New chat" }).click();
+  await expect(left_out).not.toBeVisible();
+});
+
 /** `doit test e2e --slow`, where the preset smollm2 is built. */
 for (const device of ["cpu", "gpu"]) {
   test(`SmolLM2 knows the capital of France on the ${device}`, async ({ site, reader, page }) => {

@@ -23,7 +23,7 @@ def main(model_path: Path, out: Path) -> None:
     sections = {"chat_template": Section(TEMPLATE.encode())}
     write_model(
         out,
-        model.config,
+        {**model.config, "stop_token_ids": [1]},  # beside the end of text
         model.tokenizer_bytes,
         model.stored,
         model.golden,

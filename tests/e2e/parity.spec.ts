@@ -32,7 +32,7 @@ async function ask(page: Page, question: Question): Promise<Answer> {
     const logits = await until(event => (event.type === "logits" ? event.logits : null));
     const greedy: number[] = [];
     const options = { temperature: 0, top_k: 0, top_p: 1, seed: 0, max_tokens: n_greedy };
-    send({ type: "generate", run: 1, prompt: ["", prompt], options, written: null });
+    send({ type: "generate", run: 1, prompt: ["", prompt], shorter: [], options, written: null });
     await until(event => {
       if (event.type === "tokens") greedy.push(...event.ids);
       return event.type === "done" ? event.ending : null;

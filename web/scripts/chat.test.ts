@@ -1,7 +1,8 @@
-/** The page renders chat templates as the command line and Python do. */
+/** The page renders chat templates, and leaves turns out, as the command line does (and Python, of templates). */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { chatPrompt, type Message } from "../src/lib/chat";
+import { firstThatFits, shortened } from "../src/lib/turns";
 
 type Case = {
   name: string;
@@ -21,5 +22,19 @@ describe("the shared vectors of chat templates", () => {
     const card = { chat_template: vectors.templates[template] ?? null, ...tokens };
     if (parts === undefined) expect(() => chatPrompt(card, messages)).toThrow(error || /./);
     else expect(chatPrompt(card, messages)).toEqual(parts);
+  });
+});
+
+type Turns = { name: string; ctx_len: number; messages: { role: Message["role"]; tokens: number }[]; left_out: number };
+const turns_file = new URL("../../tests/vectors/chat_turns.json", import.meta.url);
+const turns: { cases: Turns[] } = JSON.parse(readFileSync(turns_file, "utf8"));
+
+describe("the shared vectors of long conversations", () => {
+  test.each(turns.cases)("$name", ({ ctx_len, messages, left_out }) => {
+    const tokens = (each: Turns["messages"]) => each.reduce((sum, message) => sum + message.tokens, 0);
+    const read = shortened(messages);
+    const kept = read[firstThatFits(read, ctx_len, tokens)] ?? [];
+    expect(messages.length - kept.length).toBe(left_out);
+    expect(kept.at(-1)).toBe(messages.at(-1));
   });
 });

@@ -98,6 +98,7 @@ export function App({ model_url, device, isMac }: Props) {
               offered={offered}
               isReady={state.phase === "ready"}
               isAnswering={chat.isAnswering}
+              left_out={chat.left_out}
               onAsk={question => chat.ask(model.card, question, options)}
               onStop={stop}
               onNew={chat.clear}

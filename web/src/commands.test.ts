@@ -30,6 +30,7 @@ test("generate and stop are enabled in turn", () => {
   const model = { card: CARD, fallback: null, timing: null, size_bytes: 1, sha256: null };
   const run = {
     id: 1,
+    prompt: 0,
     prefilled: 0,
     tokens: 0,
     first_batch_tokens: 0,

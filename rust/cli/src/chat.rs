@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use clap::Args;
 use pocketlm_inference::Generator;
-use pocketlm_tokenizer::Tokenizer;
 
 use crate::template::{Message, Template};
-use crate::{ModelOptions, device, model, report, sampling};
+use crate::{ModelOptions, device, model, report, sampling, turns};
 
 #[derive(Args)]
 pub struct Options {
@@ -22,6 +21,9 @@ pub struct Options {
     /// What the model is told before the conversation [default: what its template says]
     #[arg(long)]
     system: Option<String>,
+    /// Write figures on stderr after each answer
+    #[arg(long)]
+    figures: bool,
     /// An answer ends after this many tokens
     #[arg(long, default_value_t = 512)]
     max_tokens: u32,
@@ -59,7 +61,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         content: text.clone(),
     });
     let mut messages: Vec<Message> = system.collect();
-    let first = messages.len();
+    let mut last: Option<Generator> = None;
     let is_stopped = Arc::new(AtomicBool::new(false));
     let mut lines = io::stdin().lock().lines();
     let asks = io::stdin().is_terminal();
@@ -98,22 +100,32 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                 content: question,
             });
             let room = model.config().ctx_len as usize;
-            let ids = fitting(&template, &tokenizer, &mut messages, first, room)?;
+            let ids = turns::fit(&mut messages, room, |messages| {
+                let parts = template.prompt(messages)?;
+                anyhow::Ok(tokenizer.encode_by_turns(&parts))
+            })?;
             let engine = &mut opened.engine;
             let chosen = options.sampling.at(options.temperature);
-            let generator = Generator::start(engine, &ids, chosen, options.max_tokens)?;
+            let mut generator = match last.take() {
+                None => Generator::start(engine, &ids, chosen, options.max_tokens)?,
+                Some(before) => before.follow(engine, &ids, chosen, options.max_tokens)?,
+            };
+            let kept = engine.position();
             let stopped = || is_stopped.load(Ordering::SeqCst);
-            let outcome = sampling::show(generator, engine, &tokenizer, stopped).await?;
+            let outcome = sampling::show(&mut generator, engine, &tokenizer, stopped).await?;
+            last = Some(generator);
             sampling::print("\n")?;
-            if options.prompt.is_some() {
+            if options.prompt.is_some() || options.figures {
                 report(&format!(
-                    "{} prompt tokens, first token after {:.1} ms; {} tokens in {:.3} s on {}",
+                    "{} prompt tokens, {kept} of them in the cache, first token after {:.1} ms; {} tokens in {:.3} s on {}",
                     ids.len(),
                     outcome.first_token_s.unwrap_or(outcome.seconds) * 1e3,
                     outcome.tokens,
                     outcome.seconds,
                     opened.describe(),
                 ));
+            }
+            if options.prompt.is_some() {
                 return Ok(());
             }
             messages.push(Message {
@@ -122,21 +134,4 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             });
         }
     })
-}
-
-/// The ids of the conversation. The oldest question and its answer go while it takes more than three quarters of the context.
-fn fitting(
-    template: &Template<'_>,
-    tokenizer: &Tokenizer,
-    messages: &mut Vec<Message>,
-    first: usize,
-    room: usize,
-) -> anyhow::Result<Vec<u32>> {
-    loop {
-        let ids = tokenizer.encode_by_turns(&template.prompt(messages)?);
-        if ids.len() <= room / 4 * 3 || messages.len() < first + 3 {
-            return Ok(ids);
-        }
-        messages.drain(first..first + 2);
-    }
 }

@@ -37,8 +37,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let mut opened = device::open_checked(&model, &options.model).await?;
         let chosen = options.sampling.at(options.temperature);
         let engine = &mut opened.engine;
-        let generator = Generator::start(engine, &prompt, chosen, options.max_tokens)?;
-        let outcome = sampling::show(generator, engine, &tokenizer, || false).await?;
+        let mut generator = Generator::start(engine, &prompt, chosen, options.max_tokens)?;
+        let outcome = sampling::show(&mut generator, engine, &tokenizer, || false).await?;
         let (produced, seconds) = (outcome.tokens, outcome.seconds);
         report(&format!(
             "{} prompt tokens, first token after {:.1} ms; {produced} tokens in {seconds:.3} s, {:.0} tokens/s on {}; {}",

@@ -26,6 +26,7 @@ mod logits;
 mod model;
 mod sampling;
 mod template;
+mod turns;
 
 /// Run a PocketLM model.
 #[derive(Parser)]

@@ -70,7 +70,7 @@ pub struct Outcome {
 /// # Errors
 /// Those of [`Generator::step`], and of stdout.
 pub async fn show(
-    mut generator: Generator,
+    generator: &mut Generator,
     engine: &mut Engine,
     tokenizer: &Tokenizer,
     is_stopped: impl Fn() -> bool,

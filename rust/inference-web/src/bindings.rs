@@ -140,6 +140,11 @@ impl Engine {
             .start(&prompt, sampling, options.max_tokens(), written)?)
     }
 
+    /// How many tokens a prompt takes, as `start` reads it.
+    pub fn count(&self, prompt: Vec<String>) -> u32 {
+        u32::try_from(self.session.count(&prompt)).unwrap_or(u32::MAX)
+    }
+
     /// Read one chunk of the prompt, or generate up to `batch` tokens.
     pub async fn step(&mut self, batch: u32) -> Result<Step, JsValue> {
         let brought = self.session.step(batch).await?;

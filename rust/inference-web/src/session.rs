@@ -76,7 +76,7 @@ impl Session {
         self.engine.backend()
     }
 
-    /// Begin a run; nothing is computed yet. A run that is under way ends.
+    /// Begin a run; nothing is computed yet. A run that is under way ends. What both begin with stays in the cache ([`Generator::follow`]).
     ///
     /// `prompt` comes in parts, by turns: a template's text, in which special tokens count, and a person's, in which they are ordinary text
     /// ([`Tokenizer::encode_by_turns`]).
@@ -91,15 +91,23 @@ impl Session {
         max_tokens: u32,
         written: &[u32],
     ) -> Result<(), Failure> {
-        self.run = None;
         let ids = prompt_ids(&self.tokenizer, self.engine.model().config(), prompt);
-        let mut generator = Generator::start(&mut self.engine, &ids, sampling, max_tokens)?;
+        let engine = &mut self.engine;
+        let mut generator = match self.run.take() {
+            Some(run) => run.generator.follow(engine, &ids, sampling, max_tokens)?,
+            None => Generator::start(engine, &ids, sampling, max_tokens)?,
+        };
         generator.resume(&mut self.engine, written)?;
         let mut text = Utf8Stream::default();
         // Shown already; bytes of a character that is not whole yet stay in the stream.
         text.push(&self.tokenizer.decode(written)?);
         self.run = Some(Run { generator, text });
         Ok(())
+    }
+
+    /// How many tokens a prompt takes, as [`start`](Self::start) reads it.
+    pub fn count(&self, prompt: &[impl AsRef<str>]) -> usize {
+        prompt_ids(&self.tokenizer, self.model().config(), prompt).len()
     }
 
     /// Read one chunk of the prompt, or generate up to `batch` tokens.

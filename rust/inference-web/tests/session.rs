@@ -233,3 +233,31 @@ fn parameters_are_counted_once() {
     let expected = 280 * 8 + 8 * 8 + 2 * 4 * 8 + 8 * 8 + 3 * 12 * 8 + 3 * 8;
     assert_eq!(parameters(session().model()), expected);
 }
+
+#[test]
+fn a_prompt_is_counted_as_it_is_read() {
+    let mut session = session();
+    for prompt in ["To be", "", "<|endoftext|>", "whether 'tis nobler"] {
+        let tokens = session.count(&["", prompt]);
+        let (.., prefilled) = run(&mut session, prompt, HOT, 1, 1);
+        assert_eq!(tokens, prefilled as usize, "{prompt:?}");
+    }
+}
+
+/// A second question reads only what the first run did not, where its answer, read as text, is the same tokens.
+#[test]
+fn the_next_turn_goes_on_in_the_cache() {
+    let mut session = session();
+    let question = "To be";
+    let first = session.encode(question);
+    let answered = (0..200).find_map(|seed| {
+        let (answer, ids, _) = run(&mut session, question, Sampling { seed, ..HOT }, 2, 1);
+        let said = format!("{question}{answer} that is");
+        let read = session.encode(&said);
+        read.starts_with(&[first.clone(), ids].concat())
+            .then_some((said, read.len()))
+    });
+    let (said, tokens) = answered.expect("an answer of whole words");
+    let (.., prefilled) = run(&mut session, &said, HOT, 1, 1);
+    assert_eq!(prefilled as usize, tokens - first.len() - 2);
+}

@@ -43,6 +43,11 @@ pub struct Generator {
     window: Vec<u32>,
     /// Windows begun; each has random numbers of its own, since positions repeat.
     slides: u32,
+    /// So many tokens of the window were read, or will be, in chunks from position 0: whole chunks of them are rounded as in any other
+    /// run that begins with them.
+    in_chunks: usize,
+    /// A step began and did not end well: what the cache holds is not known.
+    is_broken: bool,
     done: Option<FinishReason>,
 }
 
@@ -63,6 +68,55 @@ impl Generator {
         sampling: Sampling,
         max_tokens: u32,
     ) -> Result<Self, EngineError> {
+        let new = Self::unread(engine, prompt, sampling, max_tokens)?;
+        engine.rewind(0)?;
+        Ok(new)
+    }
+
+    /// Begin another generation on the engine that `self` ran on and nobody used since: what both prompts begin with stays in the
+    /// cache, and so does what was generated, where the new prompt goes on from there, as the next turn of a conversation does.
+    ///
+    /// Where no more than the old prompt is shared, whole chunks of it are kept: then the text is bit for bit the one that
+    /// [`start`](Self::start) gives. After that it is the same up to rounding, since tokens were read one by one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn follow(
+        self,
+        engine: &mut Engine,
+        prompt: &[u32],
+        sampling: Sampling,
+        max_tokens: u32,
+    ) -> Result<Self, EngineError> {
+        let mut new = Self::unread(engine, prompt, sampling, max_tokens)?;
+        let cached = if self.is_broken {
+            0
+        } else {
+            self.window.len().min(engine.position() as usize)
+        };
+        let same = self.window[..cached]
+            .iter()
+            .zip(&new.window)
+            .take_while(|(old, new)| old == new)
+            .count()
+            .min(new.window.len() - 1); // the logits are those of a token that is read
+        let kept = if same <= self.in_chunks {
+            same / PREFILL_CHUNK * PREFILL_CHUNK
+        } else {
+            new.in_chunks = self.in_chunks;
+            same
+        };
+        engine.rewind(kept as u32)?;
+        Ok(new)
+    }
+
+    /// A generation whose prompt is still to be read, all of it.
+    fn unread(
+        engine: &Engine,
+        prompt: &[u32],
+        sampling: Sampling,
+        max_tokens: u32,
+    ) -> Result<Self, EngineError> {
         sampling.check()?;
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
@@ -78,7 +132,6 @@ impl Generator {
             });
         }
         let ctx_len = config.ctx_len as usize;
-        engine.rewind(0)?;
         let mut window = Vec::with_capacity(ctx_len);
         window.extend_from_slice(if prompt.len() > ctx_len {
             tail(prompt, ctx_len)
@@ -89,8 +142,10 @@ impl Generator {
             sampling,
             remaining: max_tokens,
             batch: Self::BATCH,
+            in_chunks: window.len(),
             window,
             slides: 0,
+            is_broken: false,
             done: None,
         })
     }
@@ -141,7 +196,9 @@ impl Generator {
         let position = engine.position() as usize;
         if position < self.window.len() {
             let chunk = &self.window[position..self.window.len().min(position + PREFILL_CHUNK)];
+            self.is_broken = true;
             engine.prefill(chunk).await?;
+            self.is_broken = false;
             return Ok(Step {
                 ids: Vec::new(),
                 prefilled: chunk.len() as u32,
@@ -152,7 +209,9 @@ impl Generator {
             .batch
             .min(self.remaining)
             .min(ctx_len - engine.position());
+        self.is_broken = true;
         let mut ids = engine.decode(&self.sampling, n).await?;
+        self.is_broken = false;
         let config = engine.model().config();
         if let Some(end) = ids.iter().position(|id| config.is_end(*id)) {
             ids.truncate(end);
@@ -175,6 +234,7 @@ impl Generator {
         let ctx_len = engine.model().config().ctx_len as usize;
         let kept = tail(&self.window, ctx_len).len();
         self.window.drain(..self.window.len() - kept);
+        self.in_chunks = kept;
         self.slides += 1;
         self.sampling.seed = random_u32(self.sampling.seed, self.slides.wrapping_neg());
         engine.rewind(0)

@@ -394,3 +394,63 @@ fn a_cache_that_does_not_fit_is_an_error() {
         Ok(_) => panic!("4 TiB were given"),
     }
 }
+
+/// Run a generation to its end.
+fn finish(generator: &mut Generator, engine: &mut Engine) -> Vec<u32> {
+    let mut ids = Vec::new();
+    loop {
+        let step = block_on(generator.step(engine)).unwrap();
+        ids.extend(step.ids);
+        if step.done.is_some() {
+            return ids;
+        }
+    }
+}
+
+#[test]
+fn what_a_prompt_shares_with_the_run_before_is_not_read_again() {
+    let prompt: Vec<u32> = (0..100).map(|i| i * 7 % 11).collect();
+    let mut engine = engine(LONG);
+    let mut first = Generator::start(&mut engine, &prompt, RANDOM, 20).unwrap();
+    let answer = finish(&mut first, &mut engine);
+    let turn = [&prompt[..], &answer, &[1, 2, 3]].concat();
+    let second = first.clone();
+    let mut second = second.follow(&mut engine, &turn, RANDOM, 20).unwrap();
+    assert_eq!(engine.position() as usize, prompt.len() + answer.len());
+    let next = finish(&mut second, &mut engine);
+
+    // The same question again: whole chunks stay, so that it is answered in the very same words.
+    let mut again = second.follow(&mut engine, &prompt, RANDOM, 20).unwrap();
+    assert_eq!(engine.position() as usize, PREFILL_CHUNK);
+    assert_eq!(finish(&mut again, &mut engine), answer);
+    let mut fresh = crate::engine(LONG);
+    let read_anew = Generator::start(&mut fresh, &turn, RANDOM, 20);
+    assert_eq!(finish(&mut read_anew.unwrap(), &mut fresh), next);
+}
+
+/// Prompts that share any number of tokens with what came before, longer than the context among them, beside an engine for each.
+#[test]
+fn a_run_that_follows_others_brings_what_it_would_alone() {
+    let mut random = Random(3);
+    let mut below = |n: usize| (random.next() % n as u64) as usize;
+    let mut engine = engine(LONG);
+    let mut generator = Generator::start(&mut engine, &[1], Sampling::GREEDY, 1).unwrap();
+    let mut said = vec![1];
+    said.extend(finish(&mut generator, &mut engine));
+    let mut kept = 0;
+    for round in 0..60 {
+        said.truncate(below(said.len() + 1));
+        said.extend((0..=below(90)).map(|_| below(11) as u32));
+        let tokens = below(40) as u32;
+        let follow = generator.follow(&mut engine, &said, Sampling::GREEDY, tokens);
+        generator = follow.unwrap();
+        kept += engine.position();
+        let mut alone = crate::engine(LONG);
+        let mut other = Generator::start(&mut alone, &said, Sampling::GREEDY, tokens).unwrap();
+        let expected = finish(&mut other, &mut alone);
+        let got = finish(&mut generator, &mut engine);
+        assert_eq!(got, expected, "round {round}");
+        said.extend(got);
+    }
+    assert!(kept > 1000, "{kept} tokens were kept");
+}

@@ -9,13 +9,15 @@ type Props = {
   offered: readonly string[];
   isReady: boolean;
   isAnswering: boolean;
+  /** So many messages, the oldest, are no longer read. */
+  left_out: number;
   onAsk: (question: string) => void;
   onStop: () => void;
   onNew: () => void;
 };
 
 /** A conversation: what was said, the answer that is being written, and where the next question goes. */
-export function Chat({ messages, text, offered, isReady, isAnswering, onAsk, onStop, onNew }: Props) {
+export function Chat({ messages, text, offered, isReady, isAnswering, left_out, onAsk, onStop, onNew }: Props) {
   const [question, setQuestion] = useState("");
 
   const ask = (event: FormEvent | KeyboardEvent) => {
@@ -46,6 +48,11 @@ export function Chat({ messages, text, offered, isReady, isAnswering, onAsk, onS
           </li>
         )}
       </ol>
+      {left_out > 0 && (
+        <p className="note">
+          The conversation has outgrown the model's context: it no longer reads the first {left_out} messages.
+        </p>
+      )}
       {messages.length === 0 && offered.length > 0 && (
         <p className="openings">
           {offered.map(opening => (

@@ -37,8 +37,8 @@ test("runs are numbered, and requests go to the worker", () => {
   client.stop(2);
   expect(ports[0]?.requests).toEqual([
     { type: "load", model_url: "m", device: "auto" },
-    { type: "generate", run: 1, prompt: ["", "a"], options: OPTIONS, written: null },
-    { type: "generate", run: 2, prompt: ["", "b"], options: OPTIONS, written: null },
+    { type: "generate", run: 1, prompt: ["", "a"], shorter: [], options: OPTIONS, written: null },
+    { type: "generate", run: 2, prompt: ["", "b"], shorter: [], options: OPTIONS, written: null },
     { type: "stop", run: 2 },
   ]);
 });
@@ -94,6 +94,7 @@ test("a crash in the middle of a run takes its worker, and another goes on with 
     type: "generate",
     run: 1,
     prompt: ["", "a"],
+    shorter: [],
     options: OPTIONS,
     written: { ids: Uint32Array.of(4, 5, 6), elapsed_ms: 40 },
   });

@@ -18,6 +18,7 @@ export function startWorker(): WorkerPort {
 type Run = {
   number: number;
   prompt: string[];
+  shorter: string[][];
   options: GenerateOptions;
   ids: number[];
   elapsed_ms: number;
@@ -48,10 +49,10 @@ export class EngineClient {
   }
 
   /** Begin a run and return its number; a run that is under way ends. */
-  generate(prompt: string[], options: GenerateOptions): number {
+  generate(prompt: string[], options: GenerateOptions, shorter: string[][] = []): number {
     this.#runs += 1;
-    this.#run = { number: this.#runs, prompt, options, ids: [], elapsed_ms: 0, is_second_try: false };
-    this.#post({ type: "generate", run: this.#runs, prompt, options, written: null });
+    this.#run = { number: this.#runs, prompt, shorter, options, ids: [], elapsed_ms: 0, is_second_try: false };
+    this.#post({ type: "generate", run: this.#runs, prompt, shorter, options, written: null });
     return this.#runs;
   }
 
@@ -98,7 +99,8 @@ export class EngineClient {
       // The worker is a run's second one.
       const written = { ids: Uint32Array.from(run.ids), elapsed_ms: run.elapsed_ms };
       this.#onEvent({ type: "recovered", run: run.number, model: event.model });
-      this.#post({ type: "generate", run: run.number, prompt: run.prompt, options: run.options, written });
+      const { number, prompt, shorter, options } = run;
+      this.#post({ type: "generate", run: number, prompt, shorter, options, written });
     } else {
       if (run !== null && "run" in event && event.run === run.number) this.#note(run, event);
       this.#onEvent(event);

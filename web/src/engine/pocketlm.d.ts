@@ -85,6 +85,10 @@ export class Engine {
      */
     card(): Card;
     /**
+     * How many tokens a prompt takes, as `start` reads it.
+     */
+    count(prompt: string[]): number;
+    /**
      * The text of ids, with U+FFFD for bytes that are no text.
      */
     decode(ids: Uint32Array): string;

@@ -57,11 +57,19 @@ export type Written = { ids: Uint32Array; elapsed_ms: number };
 
 /**
  * Page to worker. A run is numbered by the page; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
- * template's text, in which special tokens count, and a person's, in which they are ordinary text.
+ * template's text, in which special tokens count, and a person's, in which they are ordinary text. `shorter`: what is read
+ * in its place where it takes more than three quarters of the context, the first that fits or else the last.
  */
 export type EngineRequest =
   | { type: "load"; model_url: string; device: Device }
-  | { type: "generate"; run: number; prompt: string[]; options: GenerateOptions; written: Written | null }
+  | {
+      type: "generate";
+      run: number;
+      prompt: string[];
+      shorter: string[][];
+      options: GenerateOptions;
+      written: Written | null;
+    }
   | { type: "stop"; run: number }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
   | { type: "logits"; call: number; ids: Uint32Array };
@@ -70,6 +78,8 @@ export type EngineRequest =
 export type EngineEvent =
   | { type: "progress"; progress: LoadProgress }
   | { type: "ready"; model: LoadedModel }
+  /** The run begins, with the prompt, 0, or with the n-th of those that are shorter. */
+  | { type: "begun"; run: number; prompt: number }
   | { type: "tokens"; run: number; text: string; ids: Uint32Array; prefilled: number; elapsed_ms: number }
   | { type: "done"; run: number; ending: Ending; elapsed_ms: number }
   /** The engine was lost in the middle of a run, and is being built anew: progress follows, then `recovered` or `failed`. */

@@ -47,7 +47,15 @@ afterEach(() => vi.unstubAllGlobals());
 
 const load = (device: Device = "cpu") => session.handle({ type: "load", model_url: "model.bin", device });
 const generate = (run: number, changes: Partial<Extract<EngineRequest, { type: "generate" }>> = {}) =>
-  session.handle({ type: "generate", run, prompt: ["", "Go"], options: OPTIONS, written: null, ...changes });
+  session.handle({
+    type: "generate",
+    run,
+    prompt: ["", "Go"],
+    shorter: [],
+    options: OPTIONS,
+    written: null,
+    ...changes,
+  });
 const ENDLESS: GenerateOptions = { ...OPTIONS, max_tokens: 1_000_000 };
 
 test("loads: download, the engine's phases, ready", async () => {
@@ -209,4 +217,21 @@ test("batches grow while steps are short, and shrink when they are long", () => 
   expect(nextBatch(8, 100)).toBe(2);
   expect(nextBatch(1, 5000)).toBe(1);
   expect(nextBatch(64, 0)).toBe(64);
+});
+
+test("of a prompt that leaves no room, the first shorter one that does is read, or the last", async () => {
+  load();
+  const long = Array.from({ length: 289 }, () => "x"); // three quarters of 384 are 288, and a part is a token
+  for (const [prompt, shorter, chosen] of [
+    [long.slice(1), [["a"]], 0],
+    [long, [long, ["a"], ["b"]], 2],
+    [long, [long], 1],
+    [long, [], 0],
+  ] as const) {
+    generate(1, { prompt: [...prompt], shorter: shorter.map(each => [...each]) });
+    await until("done");
+    expect((await until("begun")).prompt).toBe(chosen);
+    expect(engine.started.at(-1)?.prompt).toEqual([prompt, ...shorter][chosen]);
+    events.length = 0;
+  }
 });

@@ -5,6 +5,7 @@
  * are queued; a stop or a newer run is seen between two steps, since each step is followed by a turn of the event loop.
  */
 import { assertNever } from "../lib/assertNever";
+import { firstThatFits } from "../lib/turns";
 import { type Build, backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { download, sha256 } from "./download";
 import { engineError, toEngineError } from "./errors";
@@ -115,8 +116,11 @@ export class EngineSession {
     this.#emit({ type: "ready", model });
   }
 
-  async #generate({ run, prompt, options, written }: Generate): Promise<void> {
+  async #generate({ run, prompt, shorter, options, written }: Generate): Promise<void> {
     const loaded = this.#needLoaded();
+    const prompts = [prompt, ...shorter];
+    const chosen = firstThatFits(prompts, loaded.model.card.header.config.ctx_len, each => loaded.engine.count(each));
+    this.#emit({ type: "begun", run, prompt: chosen });
     const start_ms = performance.now() - (written?.elapsed_ms ?? 0);
     const elapsed_ms = () => performance.now() - start_ms;
     const ids = Array.from(written?.ids ?? []);
@@ -124,7 +128,7 @@ export class EngineSession {
     let is_started = false;
     while (this.#current === run) {
       try {
-        if (!is_started) loaded.engine.start(prompt, options, Uint32Array.from(ids));
+        if (!is_started) loaded.engine.start(prompts[chosen] ?? prompt, options, Uint32Array.from(ids));
         is_started = true;
         const step_start_ms = performance.now();
         const step = await loaded.engine.step(batch);

@@ -3,11 +3,14 @@ import { useCallback, useEffect, useState } from "react";
 import { engineError } from "../engine/errors";
 import type { EngineError, GenerateOptions } from "../engine/protocol";
 import { type ChatCard, chatPrompt, type Message } from "../lib/chat";
+import { shortened } from "../lib/turns";
 import type { EngineHandle } from "./useEngine";
 
 export type ChatHandle = {
   messages: readonly Message[];
   isAnswering: boolean;
+  /** So many messages, the oldest, no longer fit into the context: the model does not read them. */
+  left_out: number;
   /** What the template refused. */
   error: EngineError | null;
   ask: (card: ChatCard, question: string, options: GenerateOptions) => void;
@@ -19,6 +22,11 @@ export function useChat({ state, text, generate, stop }: EngineHandle): ChatHand
   const [messages, setMessages] = useState<readonly Message[]>([]);
   const [isAnswering, setIsAnswering] = useState(false);
   const [error, setError] = useState<EngineError | null>(null);
+  /** So many messages are left out by each prompt that the engine could choose from. */
+  const [choices, setChoices] = useState<readonly number[]>([0]);
+
+  const chosen = "run" in state ? (state.run?.prompt ?? 0) : 0;
+  const left_out = choices[chosen] ?? 0;
 
   // What was written when a run ended, was stopped or failed is the answer.
   const is_over = state.phase === "ready" || state.phase === "failed";
@@ -32,9 +40,12 @@ export function useChat({ state, text, generate, stop }: EngineHandle): ChatHand
   const ask = useCallback(
     (card: ChatCard, question: string, options: GenerateOptions) => {
       const asked: Message[] = [...messages, { role: "user", content: question }];
+      const read = shortened(asked.slice(left_out));
       try {
-        generate(chatPrompt(card, asked), options);
+        const [prompt = [], ...shorter] = read.map(each => chatPrompt(card, each));
+        generate(prompt, options, shorter);
         setMessages(asked);
+        setChoices(read.map(each => asked.length - each.length));
         setIsAnswering(true);
         setError(null);
       } catch (thrown) {
@@ -42,7 +53,7 @@ export function useChat({ state, text, generate, stop }: EngineHandle): ChatHand
         setError(engineError("bad-model", message, "Export the model again, with another template."));
       }
     },
-    [messages, generate],
+    [messages, left_out, generate],
   );
 
   const clear = useCallback(() => {
@@ -50,8 +61,9 @@ export function useChat({ state, text, generate, stop }: EngineHandle): ChatHand
     text.clear();
     setIsAnswering(false);
     setMessages([]);
+    setChoices([0]);
     setError(null);
   }, [stop, text]);
 
-  return { messages, isAnswering, error, ask, clear };
+  return { messages, isAnswering, left_out, error, ask, clear };
 }

@@ -9,7 +9,8 @@ export type EngineHandle = {
   state: State;
   text: TextLog;
   load: () => void;
-  generate: (prompt: string[], options: GenerateOptions) => void;
+  /** `shorter`: prompts for a context that the first one does not fit (engine/protocol.ts). */
+  generate: (prompt: string[], options: GenerateOptions, shorter?: string[][]) => void;
   stop: () => void;
 };
 
@@ -45,10 +46,10 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
   }, [load, onEvent]);
 
   const generate = useCallback(
-    (prompt: string[], options: GenerateOptions) => {
+    (prompt: string[], options: GenerateOptions, shorter: string[][] = []) => {
       if (client.current === null) return;
       text.clear();
-      current_run.current = client.current.generate(prompt, options);
+      current_run.current = client.current.generate(prompt, options, shorter);
       dispatch({ type: "generate", run: current_run.current });
     },
     [text],

@@ -44,6 +44,12 @@ test("tokens are counted, the first ones apart", () => {
   });
 });
 
+test("the prompt that was chosen is kept, of the run under way", () => {
+  expect(after(...generating)).toMatchObject({ run: { prompt: 0 } });
+  expect(after(...generating, { type: "begun", run: 1, prompt: 2 })).toMatchObject({ run: { prompt: 2 } });
+  expect(after(...generating, { type: "begun", run: 0, prompt: 2 })).toMatchObject({ run: { prompt: 0 } });
+});
+
 test("a stop shows at once; what the run still sends is nothing any more", () => {
   const stopped = after(...generating, tokens(1, 2, 10), { type: "stop" });
   expect(stopped).toMatchObject({ phase: "ready", run: { tokens: 2, ending: "stopped" } });

@@ -9,6 +9,8 @@ import { assertNever } from "../lib/assertNever";
 /** One generation, counted. Times are the worker's, in milliseconds since it began the run. */
 export type Run = {
   id: number;
+  /** Which prompt is read: see `begun` in engine/protocol.ts. */
+  prompt: number;
   /** Tokens of the prompt that are in the cache. */
   prefilled: number;
   /** Tokens generated, and how many of them came with the first batch. */
@@ -39,6 +41,7 @@ export const initialState: State = { phase: "idle" };
 function newRun(id: number): Run {
   return {
     id,
+    prompt: 0,
     prefilled: 0,
     tokens: 0,
     first_batch_tokens: 0,
@@ -103,6 +106,11 @@ export function reduce(state: State, action: Action): State {
 
     case "recovered":
       return state.phase === "recovering" && state.run.id === action.run ? recovered(state.run, action.model) : state;
+
+    case "begun":
+      return state.phase === "generating" && state.run.id === action.run
+        ? { ...state, run: { ...state.run, prompt: action.prompt } }
+        : state;
 
     case "tokens":
       return state.phase === "generating" && state.run.id === action.run

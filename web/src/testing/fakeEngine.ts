@@ -57,6 +57,11 @@ export class FakeEngine implements SessionEngine {
     this.is_free = true;
   }
 
+  /** As many tokens as parts. */
+  count(prompt: string[]): number {
+    return prompt.length;
+  }
+
   start(prompt: string[], options: GenerateOptions, written: Uint32Array): void {
     this.started.push({ prompt, options });
     this.#next = written.length;
