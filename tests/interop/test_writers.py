@@ -15,17 +15,24 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.interop import models
 from training import export_gguf, export_hf, export_imported, import_model, imported, reference
 from training.config.import_ import Import
-from training.format.file import ModelFile, read_model
+from training.format.file import ModelFile, read_model, write_model
 from training.imported import Imported
 from training.interop import gguf, gguf_vocabulary, hf
 
 IDS = list(range(2, 66))
+ENDS: dict[str, dict[str, object]] = {  # of a turn and of a message, beside the end of a document
+    "llama": {},
+    "qwen2": {"tokenizer.ggml.eot_token_id": 5},
+    "qwen3": {"tokenizer.ggml.eot_token_id": 5, "tokenizer.ggml.eom_token_id": 7},
+}
 TEXTS = (models.TEXT, "<|im_end|> 12345 über\r\n\n  x", "\U0001f600 \x00é\u0301")
 
 
-def model_bin(folder: Path, architecture: str, kind: Kind, tied: bool = True, dtype: str = "q4_0") -> ModelFile:
-    """A random model, imported from a GGUF file and exported without a change."""
-    models.write_gguf(folder / "theirs.gguf", models.model(architecture, tied), kind)
+def model_bin(
+    folder: Path, architecture: str, kind: Kind, tied: bool = True, dtype: str = "q4_0", **fields: object
+) -> ModelFile:
+    """A random model, imported from a GGUF file and exported without a change. fields: of the file's metadata."""
+    models.write_gguf(folder / "theirs.gguf", models.model(architecture, tied), kind, **fields)
     (folder / "imported").mkdir()
     imported.write(folder / "imported", import_model.load(Import("file:theirs.gguf"), folder))
     export = {"golden_prompt": "the quick brown fox", "dtype": "f32" if kind in (Kind.F32, Kind.F16) else dtype}
@@ -51,7 +58,7 @@ def assert_same(found: Imported, model: ModelFile) -> None:
 @pytest.mark.parametrize("architecture", models.CLASSES)
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q8_0, Kind.Q4_0])
 def test_a_gguf_file_comes_back_bit_for_bit(tmp_path: Path, architecture: str, kind: Kind) -> None:
-    model = model_bin(tmp_path, architecture, kind, tied=kind != Kind.F16)
+    model = model_bin(tmp_path, architecture, kind, tied=kind != Kind.F16, **ENDS[architecture])
     written(export_gguf, tmp_path)
     assert_same(gguf.read(tmp_path / "out" / "model.gguf"), model)
 
@@ -59,7 +66,7 @@ def test_a_gguf_file_comes_back_bit_for_bit(tmp_path: Path, architecture: str, k
 @pytest.mark.parametrize("architecture", models.CLASSES)
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16])
 def test_a_folder_comes_back_bit_for_bit(tmp_path: Path, architecture: str, kind: Kind) -> None:
-    model = model_bin(tmp_path, architecture, kind, tied=kind == Kind.F16)
+    model = model_bin(tmp_path, architecture, kind, tied=kind == Kind.F16, **ENDS[architecture])
     written(export_hf, tmp_path)
     assert_same(hf.read((tmp_path / "out" / "hf").as_uri()), model)
 
@@ -124,3 +131,14 @@ def test_rows_of_blocks_are_interleaved_as_llama_cpp_does(tmp_path: Path) -> Non
         values = model.stored[f"model.layers.1.self_attn.{ours}.weight"].values()
         found = tensors[f"blk.1.{theirs}.weight"]
         assert np.array_equal(quants.dequantize(found.data, found.tensor_type), models.interleaved(values, heads))
+
+
+def test_more_endings_than_gguf_has_names_for_are_refused(tmp_path: Path) -> None:
+    model = model_bin(tmp_path, "llama", Kind.F32)
+    config = {**model.config, "stop_token_ids": [5, 6, 7]}
+    golden, weights = model.golden, model.stored
+    write_model(tmp_path / "model.bin", config, model.tokenizer_bytes, weights, golden, model.provenance)
+    with pytest.raises(
+        ValueError, match="3 tokens beside eos_token_id end a text; GGUF has names for two, eot and eom"
+    ):
+        written(export_gguf, tmp_path)

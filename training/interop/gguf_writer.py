@@ -85,6 +85,11 @@ def _add_vocabulary(writer: gguf.GGUFWriter, model: ModelFile, parts: gguf_vocab
         writer.add_bos_token_id(model.config["bos_token_id"])
     if model.config["eos_token_id"] is not None:
         writer.add_eos_token_id(model.config["eos_token_id"])
+    stops = model.config["stop_token_ids"] or []
+    if len(stops) > 2:
+        raise ValueError(f"{len(stops)} tokens beside eos_token_id end a text; GGUF has names for two, eot and eom")
+    for add, number in zip((writer.add_eot_token_id, writer.add_eom_token_id), stops, strict=False):
+        add(number)
     if model.chat_template is None:  # a text to go on with begins as every document of the training did
         writer.add_add_bos_token(model.config["bos_token_id"] is not None)
     else:  # the template writes every special token

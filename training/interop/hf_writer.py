@@ -29,7 +29,9 @@ def write(folder: Path, model: ModelFile) -> str:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     command.write_json(folder / "config.json", _config(model, dtype))
-    command.write_json(folder / "generation_config.json", _ends(model))
+    stops = model.config["stop_token_ids"]
+    ends = {"eos_token_id": [model.config["eos_token_id"], *stops]} if stops else {}
+    command.write_json(folder / "generation_config.json", {**_ends(model), **ends})
     command.write_json(folder / "tokenizer_config.json", _tokenizer_config(model, tokenizer))
     (folder / "tokenizer.json").write_text(tokenizer.to_hf_json(), encoding="utf-8")
     return dtype
