@@ -21,12 +21,16 @@ def is_imported(settings: Settings) -> bool:
 
 
 def local_files(source: str, root: Path) -> list[Path]:
-    """The files of a `file:` source, if it is one: a .gguf, or what is read of a folder."""
+    """The files of a `file:` source, if it is one: a .gguf, llama2.c's .bin with its tokenizer.json, what is read of a
+    folder.
+    """
     scheme, _, rest = source.partition(":")
     if scheme != "file":
         return []
     path = root / os.path.expanduser(rest)
-    return sorted(found for glob in FOLDER_FILES for found in path.glob(glob)) if path.is_dir() else [path]
+    if path.is_dir():
+        return sorted(found for glob in FOLDER_FILES for found in path.glob(glob))
+    return [path, path.with_name("tokenizer.json")] if path.suffix == ".bin" else [path]
 
 
 def stage(settings: Settings) -> Stage:

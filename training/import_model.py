@@ -18,7 +18,7 @@ from training.config.data import Source
 from training.config.import_ import ARCHIVES, Import
 from training.config.section import read
 from training.imported import Imported
-from training.interop import gguf, hf
+from training.interop import gguf, hf, llama2c
 
 
 def load(settings: Import, root: Path) -> Imported:
@@ -28,7 +28,10 @@ def load(settings: Import, root: Path) -> Imported:
     """
     try:
         with _located(settings, root) as found:
-            model = hf.read(found) if isinstance(found, str) else gguf.read(found)
+            if isinstance(found, str):
+                model = hf.read(found)
+            else:
+                model = (llama2c if found.suffix == ".bin" else gguf).read(found)
     except ValueError as error:
         message = str(error)
         raise ValueError(message if message.startswith(settings.source) else f"{settings.source}: {message}") from error
@@ -47,7 +50,7 @@ def load(settings: Import, root: Path) -> Imported:
 
 @contextmanager
 def _located(settings: Import, root: Path) -> Iterator[Path | str]:
-    """The .gguf file, on this machine, or the URL of a Hugging Face folder."""
+    """The .gguf or llama2.c's .bin, on this machine, or the URL of a Hugging Face folder."""
     scheme, _, rest = settings.source.partition(":")
     with tempfile.TemporaryDirectory(prefix="pocketlm-") as folder:
         fetched = Path(folder) / "model.gguf"

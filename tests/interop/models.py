@@ -27,27 +27,26 @@ def tokenizer(split: str = "smollm2") -> Tokenizer:
     return Tokenizer.train([TEXT], 300, ["<|im_start|>", "<|im_end|>"], split=split)
 
 
-def model(architecture: str, tied: bool = True, seed: int = 1) -> Any:
+def model(architecture: str, tied: bool = True, seed: int = 1, **changes: Any) -> Any:
     """A transformers model of this family with random weights, also where they begin as 0 and 1."""
     make_config, make_model = CLASSES[architecture]
     torch.manual_seed(seed)
-    made = make_model(
-        make_config(
-            num_hidden_layers=2,
-            num_attention_heads=6,
-            num_key_value_heads=2,
-            hidden_size=96,
-            head_dim=16,
-            intermediate_size=64,
-            vocab_size=320,
-            max_position_embeddings=128,
-            rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
-            rms_norm_eps=1e-5,
-            tie_word_embeddings=tied,
-            bos_token_id=0,
-            eos_token_id=1,
-        )
-    ).eval()
+    shape = {
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "hidden_size": 96,
+        "head_dim": 16,
+        "intermediate_size": 64,
+        "vocab_size": 320,
+        "max_position_embeddings": 128,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": tied,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
+    made = make_model(make_config(**{**shape, **changes})).eval()
     with torch.no_grad():
         for weight in made.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))

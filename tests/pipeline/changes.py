@@ -114,6 +114,8 @@ MODULES: dict[str, str] = {
     "interop/gguf_writer": "",
     "interop/hf": "",
     "interop/hf_writer": "",
+    "interop/llama2c": "",
+    "interop/rope": "",
     "journal": "train report",
     "model": "train sample export",
     "optim/__init__": "train",

