@@ -72,7 +72,7 @@ pub(super) fn gpt2<const SINGLE_DIGITS: bool>(block: &Block, bytes: &[u8; BLOCK]
         let len = contraction(bytes, at, false);
         if len > 0 {
             starts &= !(2 << at);
-            starts |= 1 << (at + len);
+            starts |= 2 << (at + len - 1); // right behind the block's end: none of its own
         }
     });
     starts & below(known)
@@ -145,7 +145,7 @@ pub(super) fn modern<const NUMBERS_AT_MOST: usize, const CASED_WORDS: bool>(
         };
         if len > 0 {
             starts &= !(below(len) << at);
-            starts |= 1 << (at + len);
+            starts |= 2 << (at + len - 1); // right behind the block's end: none of its own
             if !CASED_WORDS {
                 starts |= 1 << at;
             }
