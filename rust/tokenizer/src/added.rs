@@ -7,7 +7,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, StartKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Input, MatchKind};
 
 use crate::error::TokenizerError;
 use crate::unicode::{Kind, is_in_words, kind_of};
@@ -67,7 +69,7 @@ impl AddedToken {
 /// Finds added tokens of one kind: those matched before normalising, or those matched after it.
 #[derive(Clone)]
 pub(crate) struct Matcher {
-    automaton: AhoCorasick,
+    automaton: NFA,
     /// By the automaton's pattern number.
     tokens: Vec<AddedToken>,
     /// Whether one of them is not special.
@@ -101,10 +103,8 @@ impl Matcher {
         }
         let nbytes = texts.iter().map(Vec::len).sum::<usize>() as u64;
         // The other kind of automaton is faster on random bytes, but 256 times the memory.
-        let automaton = AhoCorasickBuilder::new()
+        let automaton = NFA::builder()
             .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .start_kind(StartKind::Unanchored)
             .build(&texts)
             .map_err(|_| TokenizerError::TooLarge {
                 what: "the added tokens, in bytes",
@@ -130,7 +130,9 @@ impl Matcher {
         special: bool,
     ) -> impl Iterator<Item = Found> + 't {
         let mut free_from = 0;
-        let matches = self.automaton.find_iter(text);
+        let matches = self.automaton.try_find_iter(Input::new(text)).expect(
+            "the automaton has an unanchored start, and no search of the whole text is an error",
+        );
         matches.filter_map(move |found| {
             let token = &self.tokens[found.pattern().as_usize()];
             if token.special && !special {
