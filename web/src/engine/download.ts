@@ -39,7 +39,7 @@ function refusal(response: Response, url: string): EngineError | null {
 }
 
 /** The chunks joined; the list is emptied on the way, so that no more than one copy is held for long. */
-function join(chunks: Uint8Array[], length: number): Uint8Array {
+function join(chunks: Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
@@ -110,7 +110,7 @@ async function transfer(url: string, kept: Kept, onProgress: DownloadProgress): 
  * Throws an `EngineError` of kind "download" for a refused, missing or broken transfer; a RangeError where the file
  * does not fit into memory.
  */
-export async function download(url: string, onProgress: DownloadProgress): Promise<Uint8Array> {
+export async function download(url: string, onProgress: DownloadProgress): Promise<Uint8Array<ArrayBuffer>> {
   const kept = nothing();
   let furthest = 0;
   let tries = 0;
@@ -129,8 +129,8 @@ export async function download(url: string, onProgress: DownloadProgress): Promi
 }
 
 /** SHA-256 in hexadecimal, or null outside a secure context, where browsers offer no digest. */
-export async function sha256(bytes: Uint8Array): Promise<string | null> {
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string | null> {
   if (!globalThis.isSecureContext) return null;
-  const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(bytes));
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
   return Array.from(new Uint8Array(digest), byte => byte.toString(16).padStart(2, "0")).join("");
 }
