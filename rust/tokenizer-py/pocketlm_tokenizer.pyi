@@ -6,7 +6,7 @@ remembered from call to call, in tables of a fixed size.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -40,13 +40,22 @@ class Tokenizer:
         special_tokens: Sequence[str] = ["<|endoftext|>"],
         min_frequency: int = 0,
         split: str = "gpt2",
+        threads: int | None = 1,
     ) -> Tokenizer:
-        """Train on documents (read once, one after the other; each is split on its own).
+        """Train on documents (read once, one after the other; each is split on its own), whose words are counted by up
+        to `threads` threads (None: all). Ctrl-C is heard between two portions of 4 MB. The result is the same for any
+        order of the documents and any number of threads.
 
         Special tokens get the first ids, then the 256 bytes, then what the merges make. Where the documents run out of
         pairs, `vocab_size` of the result is smaller than the one asked for. Raises TokenizerError where there is no
         text, where vocab_size is too small, for a special token that cannot be one, and for an unknown split.
         """
+
+    @staticmethod
+    def train_from_counts(
+        counts: WordCounts, vocab_size: int, special_tokens: Sequence[str] = ["<|endoftext|>"], min_frequency: int = 0
+    ) -> Tokenizer:
+        """As `train`, on words that were counted before; their split is the tokenizer's."""
 
     @staticmethod
     def from_bytes(data: bytes) -> Tokenizer:
@@ -133,6 +142,37 @@ class Tokenizer:
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """All texts' ids, joined, and where each text's end. Needs numpy."""
 
+    def encode_checked(
+        self, text: str, allowed: Collection[str] = (), forbidden: Collection[str] | None = None
+    ) -> list[int]:
+        """The ids of a text, with a say for each special token, as tiktoken's `encode` has it: those of `allowed`
+        become their ids, and a text that holds one of `forbidden` (None: of all that are not allowed) is refused with a
+        TokenizerError that names it and its place. All others are ordinary text. Raises KeyError for a name that is no
+        special token's.
+        """
+
+    def encode_offsets(
+        self, text: str, special: bool = False, unit: str = "characters"
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """As `encode`, and where each token begins and ends in the text, in "characters" or in "bytes" of its UTF-8.
+        Where a character is several tokens, each of them has its place. Raises TokenizerError where normalising would
+        change the text, so that the tokens are another's, or a byte of it has no token; and for another unit.
+        """
+
+    def encode_batch_padded(
+        self,
+        texts: Sequence[str],
+        pad_id: int,
+        length: int | None = None,
+        special: bool = False,
+        threads: int | None = None,
+        left: bool = False,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """All texts' ids as rows of `length` (None: of the longest), shape (texts, length), and how many ids of each
+        row are its text's. A longer text loses its end; a shorter one is filled up with `pad_id`, at its end or, where
+        `left`, before it. Raises TokenizerError where no token has that id. Needs numpy.
+        """
+
     def decode(self, ids: Sequence[int], errors: str = "replace") -> str:
         """The text of ids; `errors` as in bytes.decode. Raises TokenizerError for an unknown id."""
 
@@ -151,3 +191,34 @@ class DecodeStream:
 
     def finish(self) -> str:
         """What is left at the end: U+FFFD if a character was begun and never ended, else nothing."""
+
+@final
+class WordCounts:
+    """How often each distinct word, which is a piece of the split, occurs: the pass over the text, apart from the
+    merging. Counts of portions, of threads or of many machines add up to those of the whole.
+    """
+
+    def __init__(self, split: str = "gpt2") -> None:
+        """No words yet. Raises TokenizerError for a split that there is not."""
+
+    @property
+    def split(self) -> str:
+        """The name of the split: one of SPLITS."""
+
+    def __len__(self) -> int:
+        """The number of distinct words."""
+
+    def add(self, documents: Iterable[str], weight: int = 1, threads: int | None = 1) -> None:
+        """Count the words of documents, as if each came `weight` times, by up to `threads` threads (None: all). Nothing
+        is counted where it raises: TokenizerError for a weight of 0 and for more than 4 GiB of distinct words, or
+        KeyboardInterrupt.
+        """
+
+    def merge(self, other: WordCounts) -> None:
+        """Add what another counted. Raises TokenizerError where its split is another."""
+
+    def items(self) -> list[tuple[bytes, int]]:
+        """The words and their counts, for `add_items` of another process or machine."""
+
+    def add_items(self, items: list[tuple[bytes, int]]) -> None:
+        """Add words and their counts: what `items` gave. They are taken as they come, and not split again."""

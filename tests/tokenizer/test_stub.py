@@ -56,10 +56,11 @@ def test_functions_have_the_signatures_of_the_stub() -> None:
         assert parameters(stub_of(name)) == real_parameters(getattr(pocketlm_tokenizer, name))
 
 
-@pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream"])
+@pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream", "WordCounts"])
 def test_classes_have_the_methods_of_the_stub(name: str) -> None:
     real = getattr(pocketlm_tokenizer, name)
-    methods = {node.name: node for node in stub_of(name).body if isinstance(node, ast.FunctionDef)}
+    functions = (node for node in stub_of(name).body if isinstance(node, ast.FunctionDef))
+    methods = {node.name: node for node in functions if not node.name.startswith("_")}
     assert set(methods) == public(real)
     for method, node in methods.items():
         decorators = {decorator.id for decorator in node.decorator_list if isinstance(decorator, ast.Name)}
@@ -70,13 +71,24 @@ def test_classes_have_the_methods_of_the_stub(name: str) -> None:
             assert parameters(node) == real_parameters(getattr(real, method)), method
 
 
+@pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream", "WordCounts"])
+def test_final_classes_cannot_be_subclassed(name: str) -> None:
+    with pytest.raises(TypeError):
+        type("Sub", (getattr(pocketlm_tokenizer, name),), {})
+
+
 @pytest.mark.parametrize("name", ["Tokenizer", "DecodeStream"])
-def test_final_classes_cannot_be_subclassed_nor_made_by_hand(name: str) -> None:
-    real = getattr(pocketlm_tokenizer, name)
+def test_what_something_else_makes_is_not_made_by_hand(name: str) -> None:
     with pytest.raises(TypeError):
-        type("Sub", (real,), {})
-    with pytest.raises(TypeError):
-        real()
+        getattr(pocketlm_tokenizer, name)()
+
+
+def test_words_are_counted_by_hand() -> None:
+    (made,) = (
+        node for node in stub_of("WordCounts").body if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+    )
+    assert parameters(made)[1:] == real_parameters(pocketlm_tokenizer.WordCounts)
+    assert len(pocketlm_tokenizer.WordCounts()) == 0
 
 
 def test_everything_is_documented() -> None:

@@ -5,22 +5,29 @@
 
 #![expect(clippy::std_instead_of_alloc, reason = "this crate needs std anyway")]
 
+mod counts;
 mod numpy;
+mod specials;
+mod splits;
+mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use counts::WordCounts;
 use numpy::{to_array, to_bytes};
 use pocketlm_tokenizer::split::Split;
-use pocketlm_tokenizer::train::{TrainConfig, WordCounts, train_from_words};
-use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, Utf8Stream, all_threads};
+use pocketlm_tokenizer::train::{TrainConfig, train_from_words};
+use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, all_threads, character_offsets};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use splits::{named_split, safe_cut_in_characters};
+use stream::DecodeStream;
 
 create_exception!(
     pocketlm_tokenizer,
@@ -32,9 +39,6 @@ create_exception!(
 fn to_py(error: CoreError) -> PyErr {
     TokenizerError::new_err(error.to_string())
 }
-
-/// Documents are counted in portions of about this many bytes, so that memory stays flat and the GIL is given up.
-const PORTION_BYTES: usize = 4 << 20;
 
 /// Below this many bytes encoding is over before another thread could have used the GIL.
 const DETACH_BYTES: usize = 4 << 10;
@@ -85,6 +89,14 @@ impl Tokenizer {
         )
     }
 
+    /// The ids of special tokens by their names, in any iterable.
+    fn special_ids(&self, names: &Bound<'_, PyAny>) -> PyResult<BTreeSet<u32>> {
+        let names = names.try_iter()?;
+        names
+            .map(|name| self.special_id(name?.extract()?))
+            .collect()
+    }
+
     /// An error where ids do not fit into 16 bits.
     fn check_u16(&self) -> PyResult<()> {
         let vocab_size = self.core().vocab_size();
@@ -96,6 +108,9 @@ impl Tokenizer {
         Ok(())
     }
 }
+
+/// (beginning, end) of each token.
+type Offsets = Vec<(usize, usize)>;
 
 /// How many threads a call may use: all where none is named.
 fn thread_count(threads: Option<usize>) -> PyResult<usize> {
@@ -113,8 +128,8 @@ impl Tokenizer {
     /// Train on documents (read once, one after the other; each is split on its own).
     #[staticmethod]
     #[pyo3(
-        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0, split="gpt2"),
-        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0, split='gpt2')"
+        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0, split="gpt2", threads=1),
+        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0, split='gpt2', threads=1)"
     )]
     fn train(
         py: Python<'_>,
@@ -123,6 +138,7 @@ impl Tokenizer {
         special_tokens: Vec<String>,
         min_frequency: u64,
         split: &str,
+        threads: Option<usize>,
     ) -> PyResult<Self> {
         let config = TrainConfig {
             vocab_size,
@@ -131,34 +147,33 @@ impl Tokenizer {
             special_tokens,
         };
         config.validate().map_err(to_py)?;
-        if documents.is_instance_of::<PyString>() {
-            return Err(pyo3::exceptions::PyTypeError::new_err(
-                "documents is one str; expected an iterable of them",
-            ));
-        }
-        let mut words = WordCounts::new(config.split);
-        let mut portion: Vec<String> = Vec::new();
-        let mut portion_bytes = 0;
-        let mut count = |portion: &mut Vec<String>| {
-            let documents = core::mem::take(portion);
-            py.detach(|| {
-                documents
-                    .iter()
-                    .try_for_each(|document| words.add(document))
-            })
-            .map_err(to_py)
-        };
-        for document in documents.try_iter()? {
-            let document: String = document?.extract()?;
-            portion_bytes += document.len();
-            portion.push(document);
-            if portion_bytes >= PORTION_BYTES {
-                count(&mut portion)?;
-                portion_bytes = 0;
-            }
-        }
-        count(&mut portion)?;
+        let words = counts::count(py, documents, config.split, 1, thread_count(threads)?)?;
         py.detach(|| train_from_words(&words, &config))
+            .map(Self::new)
+            .map_err(to_py)
+    }
+
+    /// Train on words that were counted before.
+    #[staticmethod]
+    #[pyo3(
+        signature = (counts, vocab_size, special_tokens=default_special_tokens(), min_frequency=0),
+        text_signature = "(counts, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0)"
+    )]
+    fn train_from_counts(
+        py: Python<'_>,
+        counts: PyRef<'_, WordCounts>,
+        vocab_size: u32,
+        special_tokens: Vec<String>,
+        min_frequency: u64,
+    ) -> PyResult<Self> {
+        let words = &counts.0;
+        let config = TrainConfig {
+            vocab_size,
+            split: words.split(),
+            min_frequency,
+            special_tokens,
+        };
+        py.detach(|| train_from_words(words, &config))
             .map(Self::new)
             .map_err(to_py)
     }
@@ -359,6 +374,77 @@ impl Tokenizer {
         Ok((to_array(py, &ids)?, ends))
     }
 
+    /// The ids of a text, with a say for each special token.
+    #[pyo3(signature = (text, allowed=None, forbidden=None), text_signature = "($self, text, allowed=(), forbidden=None)")]
+    fn encode_checked<'py>(
+        &self,
+        py: Python<'py>,
+        text: &str,
+        allowed: Option<Bound<'py, PyAny>>,
+        forbidden: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let allowed =
+            allowed.map_or_else(|| Ok(BTreeSet::new()), |names| self.special_ids(&names))?;
+        let forbidden = forbidden
+            .map(|names| self.special_ids(&names))
+            .transpose()?;
+        specials::refuse(self.core(), text, &allowed, forbidden.as_ref())?;
+        let ids = py.detach(|| {
+            self.pool.with_encoder(|encoder| {
+                let mut found = Vec::new();
+                encoder.encode_allowing(text, &allowed, &mut found);
+                found
+            })
+        });
+        self.list(py, &ids)
+    }
+
+    /// The ids of a text, and where each token is in it.
+    #[pyo3(signature = (text, special=false, unit="characters"))]
+    fn encode_offsets<'py>(
+        &self,
+        py: Python<'py>,
+        text: &str,
+        special: bool,
+        unit: &str,
+    ) -> PyResult<(Bound<'py, PyList>, Offsets)> {
+        if !["characters", "bytes"].contains(&unit) {
+            return Err(TokenizerError::new_err(format!(
+                "unit='{unit}': expected 'characters' or 'bytes'"
+            )));
+        }
+        let (mut ids, mut offsets) = (Vec::new(), Vec::new());
+        py.detach(|| {
+            self.pool.with_encoder(|encoder| {
+                encoder.encode_with_offsets(text, special, &mut ids, &mut offsets)
+            })
+        })
+        .map_err(to_py)?;
+        if unit == "characters" {
+            offsets = character_offsets(text, &offsets);
+        }
+        Ok((self.list(py, &ids)?, offsets))
+    }
+
+    /// The ids of all texts in one array of equal rows.
+    #[pyo3(signature = (texts, pad_id, length=None, special=false, threads=None, left=false))]
+    #[expect(clippy::too_many_arguments, reason = "all but two have a default")]
+    fn encode_batch_padded<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<PyBackedStr>,
+        pad_id: u32,
+        length: Option<usize>,
+        special: bool,
+        threads: Option<usize>,
+        left: bool,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        self.core().decode(&[pad_id]).map_err(to_py)?;
+        let threads = thread_count(threads)?;
+        let (ids, ends) = py.detach(|| self.pool.encode_batch(&texts, special, threads));
+        numpy::to_rows(py, &ids, &ends, pad_id, length, left)
+    }
+
     /// The text of ids; errors as in bytes.decode.
     #[pyo3(signature = (ids, errors="replace"))]
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, errors: &str) -> PyResult<Py<PyAny>> {
@@ -381,71 +467,17 @@ impl Tokenizer {
 
     /// A decoder for ids that arrive one at a time.
     fn decode_stream(&self) -> DecodeStream {
-        DecodeStream {
-            core: Arc::clone(self.pool.tokenizer()),
-            text: Utf8Stream::default(),
-        }
+        DecodeStream::new(Arc::clone(self.pool.tokenizer()))
     }
-}
-
-/// Text from ids that arrive one at a time: only whole characters come out.
-#[pyclass(module = "pocketlm_tokenizer")]
-struct DecodeStream {
-    core: Arc<pocketlm_tokenizer::Tokenizer>,
-    text: Utf8Stream,
-}
-
-#[pymethods]
-impl DecodeStream {
-    /// Add one id; the text that is now whole.
-    fn push(&mut self, id: u32) -> PyResult<String> {
-        let vocab_size = self.core.vocab_size();
-        let bytes = self
-            .core
-            .token_bytes(id)
-            .ok_or_else(|| to_py(CoreError::UnknownId { id, vocab_size }))?;
-        Ok(self.text.push(bytes))
-    }
-
-    /// What is left at the end: U+FFFD if a character was begun and never ended, else nothing.
-    fn finish(&mut self) -> String {
-        self.text.finish()
-    }
-}
-
-/// The split of a name.
-fn named_split(name: &str) -> PyResult<Split> {
-    Split::named(name).ok_or_else(|| {
-        to_py(CoreError::UnknownSplit {
-            name: name.to_owned(),
-        })
-    })
-}
-
-/// The pieces of a split.
-#[pyfunction]
-#[pyo3(signature = (text, split="gpt2"))]
-fn split<'t>(text: &'t str, split: &str) -> PyResult<Vec<&'t str>> {
-    Ok(named_split(split)?.pieces(text).collect())
-}
-
-/// The last place, in characters, where a text can be cut without changing its pieces.
-#[pyfunction]
-#[pyo3(signature = (text, split="gpt2"))]
-fn safe_cut(text: &str, split: &str) -> PyResult<usize> {
-    Ok(safe_cut_in_characters(named_split(split)?, text))
-}
-
-fn safe_cut_in_characters(split: Split, text: &str) -> usize {
-    text[..split.safe_cut(text)].chars().count()
 }
 
 #[pymodule(name = "pocketlm_tokenizer")]
 fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(split, m)?)?;
-    m.add_function(wrap_pyfunction!(safe_cut, m)?)?;
+    m.add_function(wrap_pyfunction!(splits::split, m)?)?;
+    m.add_function(wrap_pyfunction!(splits::safe_cut, m)?)?;
     m.add("SPLITS", PyTuple::new(m.py(), Split::ALL.map(Split::name))?)?;
     m.add_class::<Tokenizer>()?;
     m.add_class::<DecodeStream>()?;
+    m.add_class::<WordCounts>()?;
     m.add("TokenizerError", m.py().get_type::<TokenizerError>())
 }

@@ -56,3 +56,43 @@ pub(crate) fn to_u64_array<'py>(py: Python<'py>, places: &[usize]) -> PyResult<B
     } = numpy(py)?;
     frombuffer.bind(py).call1((bytes, u64.bind(py)))
 }
+
+/// Rows of `length` ids (of the longest text's where it is left out), shape (texts, length), and how many ids of each row are the text's.
+///
+/// A longer text is cut off at its end; a shorter one is filled up with `pad_id`, at its end or `left` of it.
+pub(crate) fn to_rows<'py>(
+    py: Python<'py>,
+    ids: &[u32],
+    ends: &[usize],
+    pad_id: u32,
+    length: Option<usize>,
+    left: bool,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let starts = || core::iter::once(&0).chain(ends);
+    let texts = || starts().zip(ends).map(|(&start, &end)| &ids[start..end]);
+    let length = length.unwrap_or_else(|| texts().map(<[u32]>::len).max().unwrap_or(0));
+    let too_large = || pyo3::exceptions::PyMemoryError::new_err("the rows do not fit into memory");
+    let total = length.checked_mul(ends.len()).ok_or_else(too_large)?;
+    let nbytes = total.checked_mul(4).filter(|&n| n <= isize::MAX as usize);
+    let bytes = PyBytes::new_with(py, nbytes.ok_or_else(too_large)?, |bytes| {
+        let places = bytes.as_chunks_mut::<4>().0;
+        places.fill(pad_id.to_le_bytes());
+        if length > 0 {
+            for (row, text) in places.chunks_mut(length).zip(texts()) {
+                let text = &text[..text.len().min(length)];
+                let start = if left { length - text.len() } else { 0 };
+                for (place, id) in row[start..].iter_mut().zip(text) {
+                    *place = id.to_le_bytes();
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let kept: Vec<usize> = texts().map(|text| text.len().min(length)).collect();
+    let Numpy {
+        frombuffer, u32, ..
+    } = numpy(py)?;
+    let flat = frombuffer.bind(py).call1((bytes, u32.bind(py)))?;
+    let rows = flat.call_method1("reshape", ((ends.len(), length),))?;
+    Ok((rows, to_u64_array(py, &kept)?))
+}

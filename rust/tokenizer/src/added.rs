@@ -4,6 +4,7 @@
 //! for in it. Where several begin, the longest wins. A search looks at a byte at most once for each byte of the longest token, however
 //! many there are (Aho & Corasick 1975).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -118,47 +119,79 @@ impl Matcher {
         }))
     }
 
-    /// Whether it finds anything: special tokens only if `special`.
-    pub(crate) fn finds_any(&self, special: bool) -> bool {
-        special || self.any_ordinary
+    /// Whether it finds anything.
+    pub(crate) fn finds_any(&self, specials: Specials<'_>) -> bool {
+        self.any_ordinary || !matches!(specials, Specials::None)
     }
 
-    /// The added tokens in `text` from left to right; special ones only if `special`.
+    /// The added tokens in `text` from left to right; special ones only if they are of `specials`.
     pub(crate) fn find<'t>(
         &'t self,
         text: &'t str,
-        special: bool,
+        specials: Specials<'t>,
     ) -> impl Iterator<Item = Found> + 't {
         let mut free_from = 0;
-        let matches = self.automaton.try_find_iter(Input::new(text)).expect(
-            "the automaton has an unanchored start, and no search of the whole text is an error",
-        );
-        matches.filter_map(move |found| {
-            let token = &self.tokens[found.pattern().as_usize()];
-            if token.special && !special {
-                return None;
+        let mut search_from = 0;
+        core::iter::from_fn(move || {
+            loop {
+                let input = Input::new(text).range(search_from..);
+                let found = self.automaton.try_find(&input).expect(
+                    "the automaton has an unanchored start, and no such search is an error",
+                )?;
+                search_from = found.end();
+                let token = &self.tokens[found.pattern().as_usize()];
+                if token.special && !specials.holds(token.id) {
+                    // tiktoken goes on behind the first byte, Hugging Face behind the token.
+                    if let Specials::Some(_) = specials {
+                        search_from = found.start() + 1;
+                    }
+                    continue;
+                }
+                let (mut start, mut end) = (found.start(), found.end());
+                let (before, after) = (&text[..start], &text[end..]);
+                let in_word = |c: Option<char>| c.is_some_and(is_in_words);
+                if token.single_word
+                    && (in_word(before.chars().next_back()) || in_word(after.chars().next()))
+                {
+                    continue;
+                }
+                if token.lstrip {
+                    start = before.trim_end_matches(is_space).len().max(free_from);
+                }
+                if token.rstrip {
+                    end += after.len() - after.trim_start_matches(is_space).len();
+                }
+                free_from = end;
+                return Some(Found {
+                    start,
+                    end,
+                    id: token.id,
+                });
             }
-            let (mut start, mut end) = (found.start(), found.end());
-            let (before, after) = (&text[..start], &text[end..]);
-            let in_word = |c: Option<char>| c.is_some_and(is_in_words);
-            if token.single_word
-                && (in_word(before.chars().next_back()) || in_word(after.chars().next()))
-            {
-                return None;
-            }
-            if token.lstrip {
-                start = before.trim_end_matches(is_space).len().max(free_from);
-            }
-            if token.rstrip {
-                end += after.len() - after.trim_start_matches(is_space).len();
-            }
-            free_from = end;
-            Some(Found {
-                start,
-                end,
-                id: token.id,
-            })
         })
+    }
+}
+
+/// The special tokens that are found in a text; the others are ordinary text there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Specials<'a> {
+    None,
+    All,
+    /// Those with these ids.
+    Some(&'a BTreeSet<u32>),
+}
+
+impl Specials<'_> {
+    pub(crate) fn all_if(all: bool) -> Self {
+        if all { Self::All } else { Self::None }
+    }
+
+    fn holds(self, id: u32) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(ids) => ids.contains(&id),
+        }
     }
 }
 

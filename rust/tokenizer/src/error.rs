@@ -168,6 +168,12 @@ pub enum TokenizerError {
         /// What is wrong.
         problem: String,
     },
+    /// Tokens whose places in the text cannot be told.
+    #[error("the tokens have no offsets in the text: {problem}")]
+    NoOffsets {
+        /// Why.
+        problem: &'static str,
+    },
     /// There is nothing to train on.
     #[error("the documents hold no text to train a tokenizer on")]
     NoText,

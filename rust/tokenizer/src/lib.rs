@@ -56,7 +56,7 @@ mod vocabulary;
 
 pub use added::AddedToken;
 pub use decode::{DecodeStream, Utf8Stream};
-pub use encode::Encoder;
+pub use encode::{Encoder, character_offsets};
 #[cfg(feature = "std")]
 pub use encode::{Pool, all_threads};
 pub use error::TokenizerError;

@@ -3,19 +3,22 @@
 //! Where pieces of ASCII begin is found for 64 bytes at once ([`crate::split::Scanner::starts`]); the split's own scanner does the others.
 
 mod cache;
+mod offsets;
 #[cfg(feature = "std")]
 mod pool;
 mod turns;
 mod waiting;
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::added::Matcher;
+use crate::added::{Matcher, Specials};
 #[cfg(feature = "std")]
 use crate::normalize::Normalizer;
 use crate::split::{BLOCK, Block, Scanner, Split, scanners};
 use crate::tokenizer::Tokenizer;
 use cache::{Cache, Key, MAX_SHORT, NO_KEY, key_of};
+pub use offsets::character_offsets;
 #[cfg(feature = "std")]
 pub use pool::{Pool, all_threads};
 use waiting::Waiting;
@@ -62,27 +65,33 @@ impl<'t> Encoder<'t> {
 
     /// Append the ids of `text` to `ids`; special tokens in it are ordinary text, other added tokens become their ids.
     pub fn encode(&mut self, text: &str, ids: &mut Vec<u32>) {
-        self.encode_as(text, false, ids);
+        self.encode_as(text, Specials::None, ids);
     }
 
     /// Append the ids of `text` to `ids`; added tokens in it, special or not, become their own ids.
     ///
     /// Of tokens that begin at the same place the longest wins; what is between two is split on its own.
     pub fn encode_with_special(&mut self, text: &str, ids: &mut Vec<u32>) {
-        self.encode_as(text, true, ids);
+        self.encode_as(text, Specials::All, ids);
+    }
+
+    /// Append the ids of `text` to `ids`; of the special tokens in it those with an id of `allowed` become that, and the others are ordinary
+    /// text. As tiktoken has it, an allowed token is also found inside of one that is not.
+    pub fn encode_allowing(&mut self, text: &str, allowed: &BTreeSet<u32>, ids: &mut Vec<u32>) {
+        self.encode_as(text, Specials::Some(allowed), ids);
     }
 
     /// Find the added tokens that are looked for before normalising, and encode what is between them.
-    fn encode_as(&mut self, text: &str, special: bool, ids: &mut Vec<u32>) {
+    fn encode_as(&mut self, text: &str, specials: Specials<'_>, ids: &mut Vec<u32>) {
         let matcher = self.tokenizer.before_normalizing.as_ref();
-        self.encode_between(matcher, text, special, ids, |this, between, ids| {
+        self.encode_between(matcher, text, specials, ids, |this, between, ids| {
             let normalized = this
                 .tokenizer
                 .parts
                 .normalizer
                 .apply(between, this.tokenizer.nfc);
             let matcher = this.tokenizer.after_normalizing.as_ref();
-            this.encode_between(matcher, &normalized, special, ids, Self::encode_pieces);
+            this.encode_between(matcher, &normalized, specials, ids, Self::encode_pieces);
         });
     }
 
@@ -91,13 +100,13 @@ impl<'t> Encoder<'t> {
         &mut self,
         matcher: Option<&Matcher>,
         text: &str,
-        special: bool,
+        specials: Specials<'_>,
         ids: &mut Vec<u32>,
         encode: impl Fn(&mut Self, &str, &mut Vec<u32>),
     ) {
         let mut from = 0;
-        if let Some(matcher) = matcher.filter(|matcher| matcher.finds_any(special)) {
-            for found in matcher.find(text, special) {
+        if let Some(matcher) = matcher.filter(|matcher| matcher.finds_any(specials)) {
+            for found in matcher.find(text, specials) {
                 if from < found.start {
                     encode(self, &text[from..found.start], ids);
                 }
@@ -232,7 +241,7 @@ impl Tokenizer {
         let finds = |matcher: &Option<Matcher>| {
             matcher
                 .as_ref()
-                .is_some_and(|matcher| matcher.finds_any(special))
+                .is_some_and(|matcher| matcher.finds_any(Specials::all_if(special)))
         };
         !finds(&self.before_normalizing)
             && !finds(&self.after_normalizing)

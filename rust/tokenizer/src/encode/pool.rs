@@ -10,6 +10,7 @@ use std::thread;
 
 use super::Encoder;
 use super::cache::Cache;
+use crate::added::Specials;
 use crate::tokenizer::Tokenizer;
 
 /// A thread takes so many bytes of text at a time, or one document: a millisecond's work, other sizes were not tried.
@@ -60,7 +61,7 @@ impl Pool {
     /// The ids of `text`; added tokens in it become their own ids where `special`, see [`Encoder::encode_with_special`].
     pub fn encode(&self, text: &str, special: bool) -> Vec<u32> {
         let mut ids = Vec::new();
-        self.with_encoder(|encoder| encoder.encode_as(text, special, &mut ids));
+        self.with_encoder(|encoder| encoder.encode_as(text, Specials::all_if(special), &mut ids));
         ids
     }
 
@@ -102,7 +103,7 @@ impl Pool {
             self.with_encoder(|encoder| {
                 let mut ids = Vec::new();
                 let ends = portion.iter().map(|text| {
-                    encoder.encode_as(text.as_ref(), special, &mut ids);
+                    encoder.encode_as(text.as_ref(), Specials::all_if(special), &mut ids);
                     ids.len()
                 });
                 let ends: Vec<usize> = ends.collect();
@@ -138,7 +139,7 @@ impl Pool {
     }
 
     /// Lend an encoder, as warm as there is one.
-    fn with_encoder<R>(&self, work: impl FnOnce(&mut Encoder<'_>) -> R) -> R {
+    pub fn with_encoder<R>(&self, work: impl FnOnce(&mut Encoder<'_>) -> R) -> R {
         // A thread that panicked left no cache behind, and the list is sound at any time.
         let idle = || {
             self.idle

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Encoder;
+use crate::added::Specials;
 use crate::tokenizer::Tokenizer;
 
 impl Tokenizer {
@@ -52,7 +53,7 @@ impl Tokenizer {
         let found = matchers
             .into_iter()
             .flatten()
-            .flat_map(|matcher| matcher.find(text, true));
+            .flat_map(|matcher| matcher.find(text, Specials::All));
         let mut places: Vec<_> = found
             .filter(|found| self.is_special(found.id))
             .map(|found| (found.start, found.end, found.id))

@@ -50,9 +50,31 @@ impl WordCounts {
     /// # Errors
     /// [`TokenizerError::TooLarge`] where the distinct words pass 4 GiB.
     pub fn add(&mut self, document: &str) -> Result<(), TokenizerError> {
+        self.add_weighted(document, 1)
+    }
+
+    /// Count the words of a document as if it came `weight` times.
+    ///
+    /// # Errors
+    /// As [`WordCounts::add`].
+    pub fn add_weighted(&mut self, document: &str, weight: u64) -> Result<(), TokenizerError> {
+        if weight == 0 {
+            return Ok(());
+        }
         self.split
             .pieces(document)
-            .try_for_each(|piece| self.add_word(piece.as_bytes(), 1))
+            .try_for_each(|piece| self.add_word(piece.as_bytes(), weight))
+    }
+
+    /// Add a word that was counted elsewhere; [`WordCounts::iter`] gives them. Words of a count of 0 are left out.
+    ///
+    /// # Errors
+    /// As [`WordCounts::add`].
+    pub fn add_counted(&mut self, word: &[u8], count: u64) -> Result<(), TokenizerError> {
+        if word.is_empty() || count == 0 {
+            return Ok(());
+        }
+        self.add_word(word, count)
     }
 
     /// Add all that `other` counted: text can be counted in portions, on as many threads or machines as one likes.
