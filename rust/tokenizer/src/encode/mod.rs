@@ -9,8 +9,10 @@ mod pool;
 mod turns;
 mod waiting;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::added::{Matcher, Specials};
 #[cfg(feature = "std")]
@@ -48,7 +50,30 @@ const MAX_ROUND: usize = 2 * ROUND;
 #[derive(Clone)]
 pub struct Encoder<'t> {
     tokenizer: &'t Tokenizer,
+    memory: Box<Memory>,
+}
+
+/// What an encoder keeps from one text to the next.
+#[derive(Clone)]
+struct Memory {
     cache: Cache,
+    /// Empty between two texts; kept because to make it takes as long as to encode a hundred bytes.
+    waiting: Waiting,
+}
+
+impl Memory {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            cache: Cache::default(),
+            waiting: Waiting::new(),
+        })
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cache.fmt(f)
+    }
 }
 
 impl<'t> Encoder<'t> {
@@ -59,7 +84,7 @@ impl<'t> Encoder<'t> {
     pub fn new(tokenizer: &'t Tokenizer) -> Self {
         Self {
             tokenizer,
-            cache: Cache::default(),
+            memory: Memory::new(),
         }
     }
 
@@ -121,7 +146,7 @@ impl<'t> Encoder<'t> {
 
     /// Split `text` and append the ids of its pieces.
     fn encode_pieces(&mut self, text: &str, ids: &mut Vec<u32>) {
-        self.cache.grow(text.len());
+        self.memory.cache.grow(text.len());
         // 3 to 4.5 bytes a token are usual; what is missing is added as it is needed.
         ids.reserve(text.len() / 4 + 16);
         let text = text.as_bytes();
@@ -145,28 +170,28 @@ impl<'t> Encoder<'t> {
             ends: [0; MAX_ROUND],
             count: 0,
         };
-        let mut waiting = Waiting::new();
-        let (tokenizer, cache) = (self.tokenizer, &mut self.cache);
+        let tokenizer = self.tokenizer;
+        let Memory { cache, waiting } = &mut *self.memory;
         let mut start = 0;
         while start < text.len() {
             round.find::<S>(cache, text, start);
-            waiting.make_room(round.count, tokenizer, cache, ids);
+            waiting.make_room(round.count, text, tokenizer, cache, ids);
             for (number, &key) in round.keys.iter().enumerate().take(round.count) {
                 let end = round.ends[number];
                 match cache.get(key) {
                     Some((found, count)) if count > 0 => waiting.push_found(&found, count),
                     None if key != NO_KEY => {
-                        waiting.push_unknown((&text[start..end], key), tokenizer, cache, ids);
+                        waiting.push_unknown((start, end, key), text, tokenizer, cache, ids);
                     }
                     _ => {
                         let room = round.count - number;
-                        waiting.push_long((&text[start..end], key), room, tokenizer, cache, ids);
+                        waiting.push_long((start, end, key), room, text, tokenizer, cache, ids);
                     }
                 }
                 start = end;
             }
         }
-        waiting.flush(tokenizer, cache, ids);
+        waiting.flush(text, tokenizer, cache, ids);
     }
 }
 

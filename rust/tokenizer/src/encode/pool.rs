@@ -1,5 +1,6 @@
 //! Encoding with threads, by encoders that stay warm from one call to the next.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,8 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::thread;
 
-use super::Encoder;
-use super::cache::Cache;
+use super::{Encoder, Memory};
 use crate::added::Specials;
 use crate::tokenizer::Tokenizer;
 
@@ -34,7 +34,7 @@ const PORTION_NBYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Pool {
     tokenizer: Arc<Tokenizer>,
-    idle: Mutex<Vec<Cache>>,
+    idle: Mutex<Vec<Box<Memory>>>,
     most_idle: usize,
 }
 
@@ -146,15 +146,15 @@ impl Pool {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
         };
-        let cache = idle().pop().unwrap_or_default();
+        let memory = idle().pop().unwrap_or_else(Memory::new);
         let mut encoder = Encoder {
             tokenizer: &self.tokenizer,
-            cache,
+            memory,
         };
         let result = work(&mut encoder);
         let mut idle = idle();
         if idle.len() < self.most_idle {
-            idle.push(encoder.cache);
+            idle.push(encoder.memory);
         }
         result
     }

@@ -19,8 +19,10 @@ const FOUND: usize = 1024;
 
 /// A piece that is not known.
 #[derive(Clone, Copy)]
-struct Piece<'t> {
-    bytes: &'t [u8],
+struct Piece {
+    /// Where it is in the text.
+    start: usize,
+    end: usize,
     /// [`NO_KEY`] if it is too long for one.
     key: Key,
     /// The number of ids that were gathered before it.
@@ -30,19 +32,21 @@ struct Piece<'t> {
 }
 
 /// Ids in the order of the text, with gaps where a piece waits.
-pub(super) struct Waiting<'t> {
+#[derive(Clone)]
+pub(super) struct Waiting {
     found: [u32; FOUND],
     found_count: usize,
-    pieces: [Piece<'t>; LANES],
+    pieces: [Piece; LANES],
     count: usize,
     lanes: [Short<LANE_NBYTES>; LANES],
 }
 
-impl<'t> Waiting<'t> {
+impl Waiting {
     /// Nothing yet.
     pub fn new() -> Self {
         let none = Piece {
-            bytes: &[],
+            start: 0,
+            end: 0,
             key: NO_KEY,
             at: 0,
             hash: 0,
@@ -61,12 +65,13 @@ impl<'t> Waiting<'t> {
     pub fn make_room(
         &mut self,
         pieces: usize,
+        text: &[u8],
         tokenizer: &Tokenizer,
         cache: &mut Cache,
         ids: &mut Vec<u32>,
     ) {
         if self.found_count + pieces * MAX_SHORT_IDS > FOUND {
-            self.flush(tokenizer, cache, ids);
+            self.flush(text, tokenizer, cache, ids);
         }
     }
 
@@ -82,21 +87,22 @@ impl<'t> Waiting<'t> {
     #[inline(never)]
     pub fn push_long(
         &mut self,
-        (bytes, key): (&'t [u8], Key),
+        (start, end, key): (usize, usize, Key),
         room: usize,
+        text: &[u8],
         tokenizer: &Tokenizer,
         cache: &mut Cache,
         ids: &mut Vec<u32>,
     ) {
         if self.found_count + MAX_LONG_IDS + room * MAX_SHORT_IDS > FOUND {
-            self.flush(tokenizer, cache, ids);
+            self.flush(text, tokenizer, cache, ids);
         }
-        match cache.get_long(bytes) {
+        match cache.get_long(&text[start..end]) {
             Some(found) => {
                 self.found[self.found_count..][..found.len()].copy_from_slice(found);
                 self.found_count += found.len();
             }
-            None => self.push_unknown((bytes, key), tokenizer, cache, ids),
+            None => self.push_unknown((start, end, key), text, tokenizer, cache, ids),
         }
     }
 
@@ -105,36 +111,44 @@ impl<'t> Waiting<'t> {
     #[inline(never)]
     pub fn push_unknown(
         &mut self,
-        (bytes, key): (&'t [u8], Key),
+        (start, end, key): (usize, usize, Key),
+        text: &[u8],
         tokenizer: &Tokenizer,
         cache: &mut Cache,
         ids: &mut Vec<u32>,
     ) {
         let mut hash = 0;
         if tokenizer.parts.ignore_merges {
-            hash = tokenizer.token_table.hash(bytes);
+            hash = tokenizer.token_table.hash(&text[start..end]);
             tokenizer.token_table.prefetch(hash);
         }
         self.pieces[self.count] = Piece {
-            bytes,
+            start,
+            end,
             key,
             at: self.found_count,
             hash,
         };
         self.count += 1;
         if self.count == LANES {
-            self.flush(tokenizer, cache, ids);
+            self.flush(text, tokenizer, cache, ids);
         }
     }
 
     /// Append all to `ids`, and remember the pieces that were not known.
-    pub fn flush(&mut self, tokenizer: &Tokenizer, cache: &mut Cache, ids: &mut Vec<u32>) {
+    pub fn flush(
+        &mut self,
+        text: &[u8],
+        tokenizer: &Tokenizer,
+        cache: &mut Cache,
+        ids: &mut Vec<u32>,
+    ) {
         let pieces = &self.pieces[..self.count];
-        let whole = whole_tokens(tokenizer, pieces);
+        let whole = whole_tokens(text, tokenizer, pieces);
         let mut at_work = 0_u32;
         for (number, piece) in pieces.iter().enumerate() {
-            if whole[number].is_none() && piece.bytes.len() <= LANE_NBYTES {
-                self.lanes[number].begin(tokenizer, piece.bytes);
+            if whole[number].is_none() && piece.end - piece.start <= LANE_NBYTES {
+                self.lanes[number].begin(tokenizer, &text[piece.start..piece.end]);
                 at_work |= 1 << number;
             }
         }
@@ -155,12 +169,12 @@ impl<'t> Waiting<'t> {
             let before = ids.len();
             if let Some(id) = whole[number] {
                 ids.push(id);
-            } else if piece.bytes.len() <= LANE_NBYTES {
+            } else if piece.end - piece.start <= LANE_NBYTES {
                 ids.extend_from_slice(self.lanes[number].finish());
             } else {
-                tokenizer.merge_piece(piece.bytes, ids);
+                tokenizer.merge_piece(&text[piece.start..piece.end], ids);
             }
-            cache.put(piece.key, piece.bytes, &ids[before..]);
+            cache.put(piece.key, &text[piece.start..piece.end], &ids[before..]);
         }
         ids.extend_from_slice(&self.found[from..self.found_count]);
         (self.found_count, self.count) = (0, 0);
@@ -169,7 +183,7 @@ impl<'t> Waiting<'t> {
 
 /// For each of `pieces`, which are at most LANES, the token that it is, where that counts. In steps, for each waits for memory.
 #[inline(always)]
-fn whole_tokens(tokenizer: &Tokenizer, pieces: &[Piece<'_>]) -> [Option<u32>; LANES] {
+fn whole_tokens(text: &[u8], tokenizer: &Tokenizer, pieces: &[Piece]) -> [Option<u32>; LANES] {
     let mut whole = [None; LANES];
     if tokenizer.parts.ignore_merges {
         let (table, vocabulary) = (&tokenizer.token_table, &tokenizer.parts.vocabulary);
@@ -181,7 +195,7 @@ fn whole_tokens(tokenizer: &Tokenizer, pieces: &[Piece<'_>]) -> [Option<u32>; LA
             vocabulary.prefetch_bytes(*id);
         }
         for (piece, id) in pieces.iter().zip(&mut whole) {
-            *id = id.and_then(|_| table.get(vocabulary, piece.bytes, piece.hash));
+            *id = id.and_then(|_| table.get(vocabulary, &text[piece.start..piece.end], piece.hash));
         }
     }
     whole

@@ -6,6 +6,7 @@ use super::{Found, NO_PRIORITY, Tokenizer};
 const NONE: u64 = NO_PRIORITY << 8;
 
 /// A piece of at most MOST bytes, partly merged. Parts stay at the place where they begin.
+#[derive(Clone)]
 pub(crate) struct Short<const MOST: usize> {
     parts: [u32; MOST],
     /// By the place of its left part, each possible merge: priority and place, so that the smallest is the one to apply, and says where.
