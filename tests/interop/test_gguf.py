@@ -111,7 +111,7 @@ def test_the_vocabulary_is_the_one_that_went_in(tmp_path: Path) -> None:
         ({"llama.block_count": 1}, "the tensor model.layers.1.input_layernorm.weight has no place"),
         ({"llama.attention.head_count_kv": [2, 1]}, "differs from layer to layer"),
         ({"tokenizer.ggml.model": "llama"}, "llama is SentencePiece"),
-        ({"tokenizer.ggml.pre": "viking"}, "tokenizer.ggml.pre='viking' is not supported; there are: gpt-2"),
+        ({"tokenizer.ggml.pre": "viking"}, "tokenizer.ggml.pre='viking' is not supported; there are: dbrx, gpt-2"),
     ],
 )
 def test_what_is_not_supported_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
