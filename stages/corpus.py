@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from stages import paths, tools
-from stages.graph import Stage, Tool, python_sources
+from stages.graph import Stage, python_sources
 from stages.settings import Settings
 from training.config.local_files import local_files
 
@@ -30,7 +30,7 @@ def stage(settings: Settings) -> Stage:
         sources=(python_sources("training.corpus"),),
         external={"documents": [path for uri in uris for path in local_files(uri, paths.ROOT)]},
         params=settings.section("data"),
-        tools=(Tool("pyarrow", version=tools.locked_version("pyarrow", "parquet")),) if parquet else (),
+        tools=tools.libraries("pyarrow", extra="parquet") if parquet else (),
         needs=(tools.PARQUET,) if parquet else (),
         scope=settings.preset,
         pythonpath=("{snapshot}",),

@@ -61,7 +61,7 @@ def hf_stage(settings: Settings) -> Stage:
         doc="Write model.bin as a Hugging Face folder, for transformers and what reads its files.",
         output="hf/",
         needs=(tools.TORCH,),
-        libraries=("numpy", "safetensors"),
+        libraries=tools.libraries("numpy", "safetensors"),
     )
 
 
@@ -73,8 +73,7 @@ def gguf_stage(settings: Settings) -> Stage:
         doc="Write model.bin as a GGUF file, for llama.cpp and what is built on it.",
         output="model.gguf",
         needs=(tools.TORCH, tools.IMPORT),
-        libraries=("numpy",),
-        tools_of_import=("gguf",),
+        libraries=(*tools.libraries("numpy"), *tools.libraries("gguf", extra="import")),
     )
 
 
@@ -84,8 +83,7 @@ def _for_others(
     doc: str,
     output: str,
     needs: tuple[Setup, ...],
-    libraries: tuple[str, ...],
-    tools_of_import: tuple[str, ...] = (),
+    libraries: tuple[Tool, ...],
 ) -> Stage:
     """A stage that writes a preset's model.bin in another format."""
     return Stage(
@@ -95,10 +93,7 @@ def _for_others(
         outputs=(output,),
         inputs={"model": Output("export", "model.bin"), "wheel": WHEEL},
         sources=(python_sources(f"training.{name}"),),
-        tools=(
-            *(Tool(library, version=tools.locked_version(library)) for library in libraries),
-            *(Tool(library, version=tools.locked_version(library, "import")) for library in tools_of_import),
-        ),
+        tools=libraries,
         needs=needs,
         scope=settings.preset,
         links={output.rstrip("/"): output.rstrip("/")},

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from stages import paths, tools
-from stages.graph import Output, Stage, Tool, python_sources
+from stages.graph import Output, Stage, python_sources
 from stages.settings import Settings
 from stages.tokenizer import WHEEL
 from stages.train import PINNED_ISA, torch_tools
@@ -46,7 +46,7 @@ def stage(settings: Settings) -> Stage:
         sources=(python_sources("training.import_model"),),
         external={"files": files},
         params=settings.section("import"),
-        tools=tuple(Tool(name, version=tools.locked_version(name, "import")) for name in ("gguf", "safetensors")),
+        tools=tools.libraries("gguf", "safetensors", extra="import"),
         needs=(tools.TORCH, tools.IMPORT),
         scope=settings.preset,
         links={"tokenizer.json": "tokenizer.json"},

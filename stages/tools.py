@@ -148,6 +148,11 @@ def locked_version(package: str, extra: str = "train") -> str:
     raise AssertionError(f"locks/{extra}.txt does not pin {package}")
 
 
+def libraries(*packages: str, extra: str = "train") -> tuple[Tool, ...]:
+    """Packages as tools of a stage, in the versions that locks/<extra>.txt pins."""
+    return tuple(Tool(package, version=locked_version(package, extra)) for package in packages)
+
+
 def npm_version(package: str) -> str:
     """The version that web/package-lock.json pins."""
     packages = json.loads((paths.WEB / "package-lock.json").read_text(encoding="utf-8"))["packages"]

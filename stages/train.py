@@ -36,7 +36,7 @@ def torch_tools() -> tuple[Tool, ...]:
     """What decides the numbers beside our own code; versions come from the lock, so torch is not imported to know
     them.
     """
-    return tuple(Tool(name, version=tools.locked_version(name)) for name in ("torch", "numpy", "safetensors"))
+    return tools.libraries("torch", "numpy", "safetensors")
 
 
 def shards_stage(settings: Settings) -> Stage:
@@ -58,7 +58,7 @@ def shards_stage(settings: Settings) -> Stage:
         outputs=("shards/",),
         inputs={"corpus": Output("corpus", "corpus/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.shards"),),
-        tools=(Tool("numpy", version=tools.locked_version("numpy")),),
+        tools=tools.libraries("numpy"),
         needs=(tools.TORCH,),
         scope=settings.preset,
         pythonpath=("{snapshot}", "{in.wheel}"),

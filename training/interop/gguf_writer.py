@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
-from gguf import GGMLQuantizationType as Kind
 from gguf import LlamaFileType as FileType
-from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 
-from training.format.dtypes import Stored, to_gguf
+from training.format.dtypes import PLAIN, to_gguf
 from training.format.file import ModelFile
 from training.interop import gguf_vocabulary
 from training.interop.gguf import INTERLEAVED, KEPT, LAYER_NAMES, NAMES
+from training.interop.rope import neighbours
 
 KINDS = {dtype: kind for kind, dtype in KEPT.items()}
 FILE_TYPES = {
@@ -44,8 +42,9 @@ def write(path: Path, model: ModelFile) -> None:
         for name, stored in model.stored.items():
             rows = to_gguf(stored).reshape(*stored.shape[:-1], -1)
             if model.architecture in INTERLEAVED and name.endswith(("q_proj.weight", "k_proj.weight")):
-                rows = _neighbours(rows, model.config["d_head"])
-            writer.add_tensor(_their_name(name), *_typed(stored, rows))
+                rows = neighbours(rows, model.config["d_head"])
+            values = np.ascontiguousarray(rows).view(PLAIN.get(stored.dtype, np.uint8))  # blocks stay bytes
+            writer.add_tensor(_their_name(name), values, raw_dtype=KINDS[stored.dtype])
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -104,19 +103,3 @@ def _their_name(ours: str) -> str:
     _, _, index, rest = ours.split(".", 3)
     part, _, kind = rest.rpartition(".")
     return f"blk.{index}.{THEIR_LAYER_NAMES[part]}.{kind}"
-
-
-def _typed(stored: Stored, rows: NDArray[np.uint8]) -> tuple[NDArray[Any], None, Kind | None]:
-    """The arguments of add_tensor after the name: an array of numbers has its shape, blocks are bytes with a kind."""
-    rows = np.ascontiguousarray(rows)
-    if stored.dtype == "f32":
-        return rows.view("<f4"), None, None
-    if stored.dtype == "f16":
-        return rows.view("<f2"), None, None
-    return rows, None, KINDS[stored.dtype]
-
-
-def _neighbours(rows: NDArray[np.uint8], d_head: int) -> NDArray[np.uint8]:
-    """Rows of q or k from Hugging Face's order, in which the two of a RoPE pair are d_head/2 apart, to llama.cpp's, in
-    which they are neighbours. rows: (heads * d_head, bytes of a row)."""
-    return rows.reshape(-1, 2, d_head // 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)

@@ -12,3 +12,10 @@ def halves(rows: NDArray[Any], d_head: int) -> NDArray[Any]:
     d_head/2 apart. rows: (heads * d_head, anything)."""
     pairs = rows.reshape(-1, d_head // 2, 2, *rows.shape[1:])
     return pairs.swapaxes(1, 2).reshape(rows.shape)
+
+
+def neighbours(rows: NDArray[Any], d_head: int) -> NDArray[Any]:
+    """What `halves` undoes: rows of q or k from Hugging Face's order to the one in which the two of a RoPE pair are
+    neighbours. rows: (heads * d_head, anything)."""
+    pairs = rows.reshape(-1, 2, d_head // 2, *rows.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(rows.shape)
