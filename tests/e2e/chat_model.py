@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pocketlm_tokenizer import Tokenizer
+
 from training.format.file import Section, read_model, write_model
 
 TEMPLATE = (
@@ -21,9 +23,11 @@ def main(model_path: Path, out: Path) -> None:
     model = read_model(model_path)
     dtypes = {name: stored.dtype for name, stored in model.stored.items()}
     sections = {"chat_template": Section(TEMPLATE.encode())}
+    # Ends a text beside the end of text, but is in none, so that an answer goes on until it is stopped.
+    (stop,) = Tokenizer.from_bytes(model.tokenizer_bytes).encode("\0")
     write_model(
         out,
-        {**model.config, "stop_token_ids": [1]},  # beside the end of text
+        {**model.config, "stop_token_ids": [stop]},
         model.tokenizer_bytes,
         model.stored,
         model.golden,
