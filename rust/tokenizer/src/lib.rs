@@ -45,6 +45,8 @@ pub mod naive;
 mod normalize;
 mod parts;
 mod prefetch;
+#[cfg(test)]
+mod random;
 pub mod split;
 mod table;
 mod tokenizer;

@@ -249,13 +249,7 @@ mod tests {
 
     #[test]
     fn every_way_to_merge_gives_the_same() {
-        let mut state = 1_u64;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 33) as usize % below
-        };
+        let mut random = crate::random::numbers();
         let mut said_in_runs = 0;
         for _ in 0..400 {
             let tokenizer = odd_tokenizer(&mut random);

@@ -185,13 +185,7 @@ mod tests {
             "a", "B", "sh", "Re", "LL", "'", "'s", "'ll", "'VE", "1", "2345", " ", "  ", "\t",
             "\n", "\r\n", "\n\n", "!", "/", "...", "\u{a0}", "é", "\u{17f}", "中",
         ];
-        let mut state = 1_u64;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 33) as usize % below
-        };
+        let mut random = crate::random::numbers();
         let mut known = 0;
         for _ in 0..60_000 {
             let few = 1 + random(atoms.len());
