@@ -40,7 +40,7 @@ def clean(name: str, data: bytes) -> str:
 
     Raises ValueError with the byte's offset where data is not UTF-8.
     """
-    text = _normal("".join(decoded(name, io.BytesIO(data))))
+    text = normal("".join(decoded(name, io.BytesIO(data))))
     if _is_markdown(name):
         text = plain(text)
     text = _TRAILING.sub("", text).strip("\n")
@@ -69,11 +69,11 @@ def _normal_parts(name: str, stream: Stream, nbytes: int) -> Iterator[str]:
     """The document's text before its ends are trimmed, in parts."""
     texts = decoded(name, stream, nbytes)
     if not _is_markdown(name):
-        yield from map(_normal, cut_after(texts, ("\n",)))
+        yield from map(normal, cut_after(texts, ("\n",)))
         return
     between = ""
     for part in cut_after(texts, ("\n\n", "\n\r\n")):
-        text = _normal(part)
+        text = normal(part)
         found = _paragraphs(_BLANK_LINES.sub("", text) if between else text)
         if found:
             yield between + "\n\n".join(found)
@@ -84,7 +84,8 @@ def _is_markdown(name: str) -> bool:
     return _RECORD.sub("", name.lower()).endswith(".md")
 
 
-def _normal(text: str) -> str:
+def normal(text: str) -> str:
+    """A text in NFC, with LF at the end of each line and no control characters."""
     return _CONTROL.sub("", _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text)))
 
 

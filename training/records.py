@@ -1,6 +1,6 @@
 """The documents within a file: the rows of JSON Lines and of Parquet, the texts between separators, or the file itself.
 
-    .jsonl, .ndjson   each row's value of data.text_column
+    .jsonl, .ndjson   each row's value of data.text_column; of data.chat_column, where that is set: a chat
     .parquet          the same; read by pyarrow, which the extra `parquet` brings
     any other         what lies between one data.separator and the next; the whole file where that is ""
 
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from training.config.data import Data
+from training.conversations import as_text
 from training.parts import Stream
 
 READ_NBYTES = 1 << 20
@@ -33,9 +34,15 @@ def documents(name: str, stream: Stream, data: Data) -> Iterator[tuple[str, Stre
     """
     lower = name.lower()
     if lower.endswith(JSON_LINES):
-        texts = _json_texts(name, stream, data.text_column)
+        texts = _json_texts(name, stream, data)
     elif lower.endswith(PARQUET):
-        texts = _parquet_texts(name, stream, data.text_column)
+        texts = _parquet_texts(name, stream, data)
+    elif data.chat_column:
+        endings = ", ".join((*JSON_LINES, PARQUET))
+        raise ValueError(
+            f"{name}: chats are read from {endings} (data.chat_column={data.chat_column!r}); for text set "
+            "data.chat_column="
+        )
     elif data.separator:
         texts = between(stream, data.separator.encode())
     else:
@@ -58,7 +65,8 @@ def between(stream: Stream, separator: bytes, nbytes: int = READ_NBYTES) -> Iter
         yield waiting
 
 
-def _json_texts(name: str, stream: Stream, column: str) -> Iterator[bytes]:
+def _json_texts(name: str, stream: Stream, data: Data) -> Iterator[bytes]:
+    column, field = _column(data)
     for number, line in enumerate(between(stream, b"\n"), 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not line.strip():
@@ -67,16 +75,20 @@ def _json_texts(name: str, stream: Stream, column: str) -> Iterator[bytes]:
             row = json.loads(line.decode())
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{name}: line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict) or not isinstance(row.get(column), str):
+        where = f"{name}: line {number}"
+        kind = object if data.chat_column else str
+        if not isinstance(row, dict) or not isinstance(row.get(column), kind) or column not in row:
             there = ", ".join(row) if isinstance(row, dict) else f"a {type(row).__name__}"
+            what = "" if data.chat_column else "text "
             raise ValueError(
-                f"{name}: line {number} has no text {column!r}, but {there:.200}; set data.text_column to the key of "
-                "its text"
+                f"{where} has no {what}{column!r}, but {there:.200}; set data.{field} to the key of its "
+                + ("messages" if data.chat_column else "text")
             )
-        yield row[column].encode("utf-8", "surrogatepass")  # a lone surrogate is refused as bytes that are not UTF-8
+        yield _document(row[column], where, data)
 
 
-def _parquet_texts(name: str, stream: Stream, column: str) -> Iterator[bytes]:
+def _parquet_texts(name: str, stream: Stream, data: Data) -> Iterator[bytes]:
+    column, field = _column(data)
     try:
         import pyarrow
         import pyarrow.parquet
@@ -89,17 +101,28 @@ def _parquet_texts(name: str, stream: Stream, column: str) -> Iterator[bytes]:
             file = pyarrow.parquet.ParquetFile(spooled)
             names = file.schema_arrow.names
             if column not in names:
-                raise ValueError(f"has no column {column!r}, but {', '.join(names)}; set data.text_column")
+                raise ValueError(f"has no column {column!r}, but {', '.join(names)}; set data.{field}")
             row = 0
             for batch in file.iter_batches(batch_size=1024, columns=[column]):
                 for value in batch.column(0).to_pylist():
                     row += 1
-                    yield _text(value, row)
+                    yield _document(value, f"row {row}", data)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise ValueError(f"{name}: {error}") from error
 
 
-def _text(value: Any, row: int) -> bytes:
+def _column(data: Data) -> tuple[str, str]:
+    """The column of the documents, and the field of [data] that names it."""
+    return (data.chat_column, "chat_column") if data.chat_column else (data.text_column, "text_column")
+
+
+def _document(value: Any, where: str, data: Data) -> bytes:
+    """The document that a column holds. Raises ValueError that begins with `where`."""
+    if data.chat_column:
+        try:
+            return as_text(value).encode()
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
     if not isinstance(value, str):
-        raise ValueError(f"row {row} is a {type(value).__name__}, not a text")
-    return value.encode()
+        raise ValueError(f"{where} is a {type(value).__name__}, not a text")
+    return value.encode("utf-8", "surrogatepass")  # a lone surrogate is refused as bytes that are not UTF-8

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from training import chat
+from training.chat import Template
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "chat_templates.json").read_text(encoding="utf-8"))
 
@@ -20,10 +20,10 @@ def test_the_shared_vectors(case: dict[str, Any]) -> None:
     words = (case["special_tokens"], case["bos_token"], case["eos_token"])
     if "error" in case:
         with pytest.raises(ValueError) as raised:
-            chat.prompt(template, case["messages"], *words)
+            Template(template, *words).prompt(case["messages"])
         assert case["error"] in str(raised.value)
         return
-    parts = chat.prompt(template, case["messages"], *words)
+    parts = Template(template, *words).prompt(case["messages"])
     assert parts == case["parts"]
     assert all(part in case["special_tokens"] for part in parts[1::2])
     (theirs,), _ = render_jinja_template(
@@ -34,4 +34,4 @@ def test_the_shared_vectors(case: dict[str, Any]) -> None:
 
 def test_a_template_cannot_leave_its_sandbox() -> None:
     with pytest.raises(ValueError, match="cannot be used"):
-        chat.prompt("{{ messages.__class__.__mro__[1].__subclasses__() }}", [], [])
+        Template("{{ messages.__class__.__mro__[1].__subclasses__() }}", []).prompt([])

@@ -44,6 +44,9 @@ class Data(Section, frozen=True):
     # where val_documents is empty
     text_column: Annotated[str, Meta(min_length=1)] = "text"  # of .jsonl and .parquet: whose texts are the documents
     separator: str = ""  # parts the documents of every other file, such as "<|endoftext|>"; "": a file is one document
+    chat_column: str = (
+        ""  # of .jsonl and .parquet: whose lists of messages are chats, to learn the answers of; "": text
+    )
 
     @classmethod
     def normal(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
