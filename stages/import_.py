@@ -1,4 +1,6 @@
-"""import: a model that others trained, in place of corpus, tokenizer, shards and train; and how it is exported."""
+"""import: a model that others trained, in place of corpus, tokenizer, shards and train; and how it is exported. Or, of
+one that is trained further, how it goes on from there: stages/finetune.py.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,6 @@ from stages.train import PINNED_ISA, torch_tools
 
 # What a Hugging Face folder is read from; weights and tokenizer are large, so nothing else is hashed.
 FOLDER_FILES = ("*.json", "*.jinja", "*.safetensors")
-
-
-def is_imported(settings: Settings) -> bool:
-    """Whether the preset has an [import] table."""
-    return "import.source" in settings.values
 
 
 def local_files(source: str, root: Path) -> list[Path]:

@@ -9,6 +9,7 @@ corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► ex
               the receipts of all of them ─► provenance
 
 In a preset with an [import] table, `import` stands in place of corpus ... train, and there is no sample and no report.
+Where it has a [train] table too, `import` stands in place of the tokenizer, and `train` goes on from its weights.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stages import (
     corpus,
     crates,
     export,
+    finetune,
     import_,
     paths,
     provenance,
@@ -48,8 +50,19 @@ SETUPS: tuple[Setup, ...] = (
 def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     """The whole graph of one choice, in the order in which data passes through it."""
     looked_at: tuple[Stage, ...] = ()
-    if import_.is_imported(chosen):
-        model: tuple[Stage, ...] = (crates.wheel_stage(), import_.stage(chosen))
+    model: tuple[Stage, ...]
+    if chosen.imports and chosen.trains:
+        model = (
+            corpus.stage(chosen),
+            crates.wheel_stage(),
+            import_.stage(chosen),
+            finetune.shards_stage(chosen),
+            finetune.stage(chosen),
+        )
+        looked_at = (train.report_stage(chosen),)
+        exported = finetune.export_stage(chosen)
+    elif chosen.imports:
+        model = (crates.wheel_stage(), import_.stage(chosen))
         exported = import_.export_stage(chosen)
     else:
         model = (
@@ -69,8 +82,9 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
 
 
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})
-GRAPH = Graph(stages_of(SETTINGS), SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store)
+STAGES = stages_of(SETTINGS)
+GRAPH = Graph(STAGES, SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store)
 DOIT_CONFIG = {
     **GRAPH.doit_config(),
-    "default_tasks": ["web", "cli", *([] if import_.is_imported(SETTINGS) else ["sample", "report"])],
+    "default_tasks": [each.name for each in STAGES if each.name in ("web", "cli", "sample", "report")],
 }

@@ -38,6 +38,16 @@ class Settings:
     values: Mapping[str, Any]  # every parameter by its dotted name; those of [import] where the model is imported
     keyed: Mapping[str, Any]  # those that a key may hold: no defaults, and nothing that decides no result
 
+    @property
+    def imports(self) -> bool:
+        """Whether the model, or the one that it goes on from, was trained by others."""
+        return "import.source" in self.values
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a training here."""
+        return "train.steps" in self.values
+
     def section(self, *names: str) -> dict[str, object]:
         """What a key holds of whole sections ("model") or single parameters ("train.seed"), by dotted name."""
         return _chosen(self.keyed, names)
@@ -80,7 +90,7 @@ def _values(preset: str, words: Mapping[str, str]) -> tuple[dict[str, Any], dict
     if digest not in known:
         from training.config import preset as config
 
-        valid = ["preset", "profile", *config.names(), *config.names(imported=True)]
+        valid = ["preset", "profile", *config.names()]
         for name in words:
             if name not in valid:
                 near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)

@@ -2,7 +2,8 @@
 
 The stream is scored in windows of ctx_len tokens. Each shares `overlap` positions with the one before, and scores only
 those that are new, so every token but the first is scored exactly once, with at least `overlap` tokens of context (less
-only at the start). Separators are scored too, and count no bytes.
+only at the start). Separators are scored too, and count no bytes. Of chats, each is a window of its own, and only what
+is learnt of it is scored.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pocketlm_tokenizer import Tokenizer
 from torch import Tensor
 
 from training.shard_file import TokenStream
+
+MOST_LOGITS = 1 << 27  # in memory at a time: 512 MiB
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,17 @@ class Score:
         return self.nats / self.n_tokens
 
 
-def token_nbytes(tokenizer: Tokenizer, separator_id: int) -> NDArray[np.int64]:
-    """How many bytes of text each token stands for, (V,); none for the separator."""
+def token_nbytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """How many bytes of text each token stands for, (V,); none for special tokens."""
     sizes = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)], np.int64)
-    sizes[separator_id] = 0
+    sizes[list(tokenizer.special_tokens.values())] = 0
     return sizes
+
+
+def chats(stream: TokenStream) -> Iterator[tuple[int, int, int]]:
+    """(start, length, scored) of each chat, without its separator."""
+    for start, end in itertools.pairwise(stream.documents().tolist()):
+        yield start + 1, end - start - 2, end - start - 2
 
 
 def windows(n_tokens: int, ctx_len: int, overlap: int) -> Iterator[tuple[int, int, int]]:
@@ -77,10 +86,12 @@ def evaluate(
     Raises ValueError where the stream is too short, or where the tokens' bytes are not those of the text.
     """
     every = max(1, -(-(stream.n_tokens - 1) // max_tokens))
-    chosen = list(itertools.islice(windows(stream.n_tokens, ctx_len, overlap), 0, None, every))
+    rows = chats(stream) if stream.masked else windows(stream.n_tokens, ctx_len, overlap)
+    chosen = list(itertools.islice(rows, 0, None, every))
     if not chosen:
         raise ValueError("the validation split has one token; there is nothing to score")
     nats, n_tokens, n_bytes = 0.0, 0, 0
+    batch_size = min(batch_size, max(1, MOST_LOGITS // (len(sizes) * max(length for _, length, _ in chosen))))
     for first in range(0, len(chosen), batch_size):
         between()
         group = chosen[first : first + batch_size]
@@ -91,7 +102,7 @@ def evaluate(
         counted = np.zeros((len(group), longest), bool)
         for row, (start, length, scored) in enumerate(group):
             ids[row, : length + 1] = stream.read(start, length + 1)
-            counted[row, length - scored : length] = True
+            counted[row, length - scored : length] = stream.read_learnt(start + 1 + length - scored, scored)
         batch = torch.from_numpy(ids).to(device)
         losses = F.cross_entropy(model(batch[:, :-1]).flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="none")
         nats += float(losses.cpu().double()[torch.from_numpy(counted).flatten()].sum())

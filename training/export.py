@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from pocketlm_tokenizer import Tokenizer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -27,9 +28,9 @@ from training.config.sample import Sample
 from training.config.section import read
 from training.evaluate import evaluate, token_nbytes
 from training.format.dtypes import Stored, as_stored, dtypes_of
-from training.format.families import expected_tensors
+from training.format.families import TensorSpec, expected_tensors
 from training.format.file import Golden, write_model
-from training.model import Llama
+from training.model import LanguageModel
 from training.shard_file import check_tokenizer, open_split
 from training.tokenizer_file import FLAT_NAME, separator_of
 from training.tokenizer_file import load as load_tokenizer
@@ -54,6 +55,12 @@ RUN = (
 )  # of summary.json: what equal builds share
 
 
+def golden_ids(begin: int | None, tokenizer: Tokenizer, prompt: str, ctx_len: int) -> list[int]:
+    """The golden prompt in tokens, after the one that begins a document, if there is one."""
+    ids = [*([] if begin is None else [begin]), *tokenizer.encode(prompt)]
+    return ids[: min(GOLDEN_TOKENS, ctx_len)]
+
+
 def golden(ids: list[int], last_logits: Callable[[], Tensor]) -> Golden:
     """ids and torch's f32 logits of the last of them, (V), computed on one thread: the order of sums is the same
     everywhere.
@@ -66,21 +73,23 @@ def golden(ids: list[int], last_logits: Callable[[], Tensor]) -> Golden:
         torch.set_num_threads(threads)
 
 
-def module_of(model: Model, vocab_size: int, weights: Mapping[str, Stored]) -> Llama:
+def module_of(
+    model: Model, vocab_size: int, weights: Mapping[str, Stored], architecture: str = "llama"
+) -> LanguageModel:
     """The module that is trained, with the weights as they are stored."""
-    llama = Llama(model, vocab_size)
-    llama.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
-    return llama
+    module = LanguageModel(model, vocab_size, architecture)
+    module.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
+    return module
 
 
 @torch.no_grad()
-def last_logits(llama: Llama, ids: list[int]) -> Tensor:
+def last_logits(model: LanguageModel, ids: list[int]) -> Tensor:
     """The logits of the last of ids, (V)."""
-    logits: Tensor = llama(torch.tensor([ids]))
+    logits: Tensor = model(torch.tensor([ids]))
     return logits[0, -1]
 
 
-def stored_bpb(llama: Llama, summary: Mapping[str, Any], shards_dir: Path, tokenizer_dir: Path) -> float:
+def stored_bpb(model: LanguageModel, summary: Mapping[str, Any], shards_dir: Path, tokenizer_dir: Path) -> float:
     """Bits per byte of the held-out text, scored in the windows of the training's last evaluation, so that the two
     differ by the weights alone.
 
@@ -88,16 +97,41 @@ def stored_bpb(llama: Llama, summary: Mapping[str, Any], shards_dir: Path, token
     """
     stream = open_split(shards_dir, "val")
     check_tokenizer(stream, tokenizer_dir)
-    sizes = token_nbytes(load_tokenizer(tokenizer_dir), stream.separator_id)
+    sizes = token_nbytes(load_tokenizer(tokenizer_dir))
     max_tokens = summary["settings"]["train"].get("last_eval_tokens", stream.n_tokens)
     overlap, ctx_len = summary["val_overlap"], summary["val_ctx_len"]
-    score = evaluate(llama, stream, sizes, ctx_len, overlap, torch.device("cpu"), max_tokens)
+    score = evaluate(model, stream, sizes, ctx_len, overlap, torch.device("cpu"), max_tokens)
     if (score.n_tokens, score.n_bytes) != (summary["val_tokens"], summary["val_bytes"]):
         raise ValueError(
             f"{shards_dir}: the held-out text is not that of the training: {score.n_tokens} tokens and {score.n_bytes} "
             f"bytes, expected {summary['val_tokens']} and {summary['val_bytes']}; train again"
         )
     return score.bpb
+
+
+def stored_weights(path: Path, specs: Sequence[TensorSpec], dtype: str) -> dict[str, Stored]:
+    """The trained weights as they are stored. Raises ValueError where they are not those of the specs, in f32."""
+    try:
+        loaded = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error}); train again") from error
+    for name, tensor in loaded.items():
+        if tensor.dtype != torch.float32:
+            raise ValueError(f"{path}: {name} is {tensor.dtype}, expected torch.float32; train again")
+    if missing := {spec.name for spec in specs} ^ set(loaded):
+        raise ValueError(f"{path}: its tensors are not those of the settings ({min(missing)}); train again")
+    dtypes = dtypes_of(specs, dtype)
+    return {spec.name: as_stored(spec, loaded[spec.name].numpy(), dtypes[spec.name]) for spec in specs}
+
+
+def check_same_tokenizer(tokenizer_dir: Path, summary: Mapping[str, Any]) -> None:
+    """Raises ValueError where the tokenizer is not the one that the model was trained with."""
+    digest = hashlib.sha256((tokenizer_dir / FLAT_NAME).read_bytes()).hexdigest()
+    if digest != summary["tokenizer_sha256"]:
+        raise ValueError(
+            f"{tokenizer_dir / FLAT_NAME} is not the tokenizer that the model was trained with: sha256 {digest}, "
+            f"expected {summary['tokenizer_sha256']}; train again"
+        )
 
 
 def build(
@@ -113,12 +147,7 @@ def build(
     summary = read_summary(summary_path)
     flat = (tokenizer_dir / FLAT_NAME).read_bytes()
     tokenizer = load_tokenizer(tokenizer_dir)
-    digest = hashlib.sha256(flat).hexdigest()
-    if digest != summary["tokenizer_sha256"]:
-        raise ValueError(
-            f"{tokenizer_dir / FLAT_NAME} is not the tokenizer that the model was trained with: sha256 {digest}, "
-            f"expected {summary['tokenizer_sha256']}; train again"
-        )
+    check_same_tokenizer(tokenizer_dir, summary)
     separator_id = separator_of(tokenizer)  # it stands before every document, so it begins one and ends the one before
     settings = {
         **shape.values(),
@@ -126,34 +155,36 @@ def build(
         "bos_token_id": separator_id,
         "eos_token_id": separator_id,
     }
-    try:
-        loaded = load_file(weights_path)
-    except SafetensorError as error:
-        raise ValueError(f"{weights_path}: not a safetensors file ({error}); train again") from error
-    for name, tensor in loaded.items():
-        if tensor.dtype != torch.float32:
-            raise ValueError(f"{weights_path}: {name} is {tensor.dtype}, expected torch.float32; train again")
-    trained = {name: tensor.numpy() for name, tensor in loaded.items()}
     specs = expected_tensors(settings)
-    if missing := {spec.name for spec in specs} ^ set(trained):
-        raise ValueError(f"{weights_path}: its tensors are not those of the settings ({min(missing)}); train again")
-    dtypes = dtypes_of(specs, export.dtype)
-    stored = {spec.name: as_stored(spec, trained[spec.name], dtypes[spec.name]) for spec in specs}
-    ids = [separator_id, *tokenizer.encode(export.golden_prompt)][: min(GOLDEN_TOKENS, shape.ctx_len)]
+    stored = stored_weights(weights_path, specs, export.dtype)
+    ids = golden_ids(separator_id, tokenizer, export.golden_prompt, shape.ctx_len)
+    module = module_of(shape, tokenizer.vocab_size, stored)
+    provenance = provenance_of(params, summary, module, weights_path, shards_dir, tokenizer_dir)
+    answer = golden(ids, lambda: last_logits(module, ids))
+    return write_model(out, settings, flat, stored, answer, provenance, dtypes_of(specs, export.dtype))
+
+
+def provenance_of(
+    params: dict[str, Any],
+    summary: Mapping[str, Any],
+    module: LanguageModel,
+    weights_path: Path,
+    shards_dir: Path,
+    tokenizer_dir: Path,
+) -> dict[str, Any]:
+    """How the model was made, and how good it is as it is stored. module: with the stored weights."""
+    dtype = read(params, Export).dtype
+    is_f32 = dtype == "f32"  # the very weights that the training scored
+    bpb = summary["val_bpb"] if is_f32 else stored_bpb(module, summary, shards_dir, tokenizer_dir)
     sections = {name: values for name, values in params["params"].items() if name != "preset"}
-    llama = module_of(shape, tokenizer.vocab_size, stored)
-    is_f32 = export.dtype == "f32"  # the very weights that the training scored
-    bpb = summary["val_bpb"] if is_f32 else stored_bpb(llama, summary, shards_dir, tokenizer_dir)
-    provenance = {
+    return {
         "preset": params["params"].get("preset"),
         "sample_prompts": list(read(params, Sample).prompts),
         "settings": {**summary["settings"], **sections},
         "run": {name: summary[name] for name in RUN},
-        "stored": {"dtype": export.dtype, "val_bpb": bpb},
+        "stored": {"dtype": dtype, "val_bpb": bpb},
         "weights_sha256": hashlib.sha256(weights_path.read_bytes()).hexdigest(),
     }
-    answer = golden(ids, lambda: last_logits(llama, ids))
-    return write_model(out, settings, flat, stored, answer, provenance, dtypes)
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -177,22 +208,35 @@ def cost(provenance: Mapping[str, Any]) -> str:
     return f"{text}, {bpb / f32_bpb - 1:+.2%} against f32 ({f32_bpb:.3f})"
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """The command."""
+def execute(
+    arguments: argparse.Namespace, write: Callable[[dict[str, Any], Path, Path, Path, Path, Path], dict[str, Any]]
+) -> None:
+    """The command. write: from params, weights, summary, folder of the tokenizer, shards and target to the header."""
     params = command.params_of(arguments)
     with command.publishing(arguments.out) as temporary:
         given = (arguments.weights, arguments.summary, arguments.tokenizer, arguments.shards)
-        header = build(params, *given, temporary / NAME)
+        header = write(params, *given, temporary / NAME)
         nbytes = (temporary / NAME).stat().st_size
         dtypes = sorted({tensor["dtype"] for tensor in header["tensors"]})
     command.say(f"{NAME}: {nbytes:,} bytes, {len(header['tensors'])} tensors, {', '.join(dtypes)}")
     command.say(cost(header["provenance"]))
 
 
-if __name__ == "__main__":
-    arguments = command.parser("export", "Write model.bin.")
+def parser(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments of every export of a trained model."""
+    arguments = command.parser(module, description)
     arguments.add_argument("--weights", type=Path, required=True, metavar="FILE", help="model.safetensors")
     arguments.add_argument("--summary", type=Path, required=True, metavar="FILE", help="summary.json of the training")
     arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
     arguments.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the shards of the training")
+    return arguments
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    execute(arguments, build)
+
+
+if __name__ == "__main__":
+    arguments = parser("export", "Write model.bin.")
     sys.exit(command.run(main, arguments))

@@ -18,7 +18,7 @@ from training import command, imported, reference
 from training.config.export import Export
 from training.config.sample import Sample
 from training.config.section import read
-from training.export import GOLDEN_TOKENS, NAME, golden
+from training.export import NAME, golden, golden_ids
 from training.format.dtypes import DTYPES, Dtype, Stored, as_stored, dtypes_of
 from training.format.families import TensorSpec, expected_tensors
 from training.format.file import Section, write_model
@@ -46,13 +46,9 @@ def build(params: dict[str, Any], folder: Path, out: Path) -> dict[str, Any]:
         else as_stored(spec, came.values(), dtypes[spec.name])
         for spec in specs
     }
-    begin = model.config["bos_token_id"]
-    ids = [*([] if begin is None else [begin]), *model.tokenizer.encode(export.golden_prompt)]
-    ids = ids[: min(GOLDEN_TOKENS, model.config["ctx_len"])]
+    begin, ctx_len = model.config["bos_token_id"], model.config["ctx_len"]
+    ids = golden_ids(begin, model.tokenizer, export.golden_prompt, ctx_len)
     flat = (folder / imported.FLAT_NAME).read_bytes()
-    sections = {}
-    if model.chat_template is not None:
-        sections["chat_template"] = Section(model.chat_template.encode())
     provenance = {
         "preset": params["params"].get("preset"),
         "sample_prompts": list(read(params, Sample).prompts),
@@ -61,7 +57,14 @@ def build(params: dict[str, Any], folder: Path, out: Path) -> dict[str, Any]:
         "weights_sha256": hashlib.sha256((folder / imported.WEIGHTS_NAME).read_bytes()).hexdigest(),
     }
     answer = golden(ids, lambda: reference.last_logits(model.config, stored, ids))
-    return write_model(out, model.config, flat, stored, answer, provenance, dtypes, model.architecture, sections)
+    return write_model(
+        out, model.config, flat, stored, answer, provenance, dtypes, model.architecture, sections_of(model)
+    )
+
+
+def sections_of(model: imported.Imported) -> dict[str, Section]:
+    """The optional sections of its model.bin."""
+    return {} if model.chat_template is None else {"chat_template": Section(model.chat_template.encode())}
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from training import command
+from training.chat import Template
 from training.format.dtypes import PLAIN, QUANT_NBYTES, Stored
 from training.tokenizer_file import FLAT_NAME, JSON_NAME
 
@@ -36,6 +37,20 @@ class Imported:
     chat_template: str | None = None
     origin: dict[str, Any] = field(default_factory=dict)  # source, digest, name, licence, dtypes as they came
 
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end a text."""
+        stops = {self.config["eos_token_id"], *(self.config.get("stop_token_ids") or ())}
+        return frozenset(stops - {None})
+
+    def template(self) -> Template | None:
+        """The chat template, ready to be rendered; None where the model has none."""
+        if self.chat_template is None:
+            return None
+        names = {number: name for name, number in self.tokenizer.special_tokens.items()}
+        bos, eos = (names.get(self.config[f"{each}_token_id"], "") for each in ("bos", "eos"))
+        return Template(self.chat_template, list(self.tokenizer.special_tokens), bos, eos)
+
 
 def write(folder: Path, model: Imported) -> None:
     """Write a model into a folder."""
@@ -53,15 +68,18 @@ def write(folder: Path, model: Imported) -> None:
     (folder / JSON_NAME).write_text(model.tokenizer.to_hf_json(), encoding="utf-8")
 
 
-def read(folder: Path) -> Imported:
-    """Read the folder back. Raises ValueError that names the file which is not as `write` left it."""
+def read(folder: Path, weights: bool = True) -> Imported:
+    """Read the folder back; without its tensors where `weights` is false.
+
+    Raises ValueError that names the file which is not as `write` left it.
+    """
     about = command.read_json(folder / ABOUT_NAME)
-    path = folder / WEIGHTS_NAME
     try:
-        arrays = load_file(path)
+        arrays = load_file(folder / WEIGHTS_NAME) if weights else {}
         tensors = {
             name: Stored(dtype, tuple(shape), arrays[name].reshape(-1).view(np.uint8))
             for name, (dtype, shape) in about["tensors"].items()
+            if weights
         }
         return Imported(
             architecture=about["architecture"],

@@ -1,4 +1,5 @@
-"""Llama in PyTorch, with Hugging Face's tensor names: what is trained here runs wherever Llama runs.
+"""Llama in PyTorch, with Hugging Face's tensor names: what is trained here runs wherever Llama runs. And Qwen 2 and 3,
+which differ from it in a line each, to go on from.
 
 Shapes: B sequences, T positions, C = d_model, H query heads, G key/value heads, D = d_head, F = d_ff, V = vocab_size.
 Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245.
@@ -48,12 +49,16 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Causal self-attention with grouped queries."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, architecture: str) -> None:
         super().__init__()
         self.n_head, self.n_kv_head, self.d_head = model.n_head, model.n_kv_head, model.d_head
-        self.q_proj = nn.Linear(model.d_model, model.n_head * model.d_head, bias=False)
-        self.k_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=False)
-        self.v_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=False)
+        bias = architecture == "qwen2"
+        self.q_proj = nn.Linear(model.d_model, model.n_head * model.d_head, bias=bias)
+        self.k_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=bias)
+        self.v_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=bias)
+        normed = architecture == "qwen3"  # each head's query and key, before RoPE
+        self.q_norm = RMSNorm(model.d_head, model.norm_eps) if normed else nn.Identity()
+        self.k_norm = RMSNorm(model.d_head, model.norm_eps) if normed else nn.Identity()
         self.o_proj = nn.Linear(model.n_head * model.d_head, model.d_model, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -61,7 +66,7 @@ class Attention(nn.Module):
         q = self.q_proj(x).unflatten(-1, (self.n_head, self.d_head))  # (B, T, H, D)
         k = self.k_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))  # (B, T, G, D)
         v = self.v_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = rotate(self.q_norm(q), cos, sin), rotate(self.k_norm(k), cos, sin)
         mixed = F.scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
@@ -91,10 +96,10 @@ class SwiGLU(nn.Module):
 class Layer(nn.Module):
     """One decoder layer: attention and SwiGLU, each behind a norm and added to the residual stream."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, architecture: str) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(model.d_model, model.norm_eps)
-        self.self_attn = Attention(model)
+        self.self_attn = Attention(model, architecture)
         self.post_attention_layernorm = RMSNorm(model.d_model, model.norm_eps)
         self.mlp = SwiGLU(model)
 
@@ -108,22 +113,23 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """Embedding, layers, last norm: what Hugging Face calls `model`."""
 
-    def __init__(self, model: Model, vocab_size: int) -> None:
+    def __init__(self, model: Model, vocab_size: int, architecture: str) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab_size, model.d_model)
-        self.layers = nn.ModuleList(Layer(model) for _ in range(model.n_layer))
+        self.layers = nn.ModuleList(Layer(model, architecture) for _ in range(model.n_layer))
         self.norm = RMSNorm(model.d_model, model.norm_eps)
 
 
-class Llama(nn.Module):
-    """The language model. ids in, logits out."""
+class LanguageModel(nn.Module):
+    """A decoder of a family of training/FORMAT.md: Llama, which is what is trained here from random weights, or Qwen 2
+    or 3, to go on from. ids in, logits out."""
 
     cos: Tensor  # (ctx_len, 1, D/2)
     sin: Tensor
 
-    def __init__(self, model: Model, vocab_size: int) -> None:
+    def __init__(self, model: Model, vocab_size: int, architecture: str = "llama") -> None:
         super().__init__()
-        self.model = Decoder(model, vocab_size)
+        self.model = Decoder(model, vocab_size, architecture)
         self.lm_head = None if model.tie_embeddings else nn.Linear(model.d_model, vocab_size, bias=False)
         cos, sin = rope_tables(model.ctx_len, model.d_head, model.rope_theta)
         self.register_buffer("cos", cos[:, None], persistent=False)
@@ -138,12 +144,14 @@ class Llama(nn.Module):
                 sd = 0.02 / (2 * len(self.model.layers)) ** 0.5 if narrow else 0.02
                 weight.data.copy_(torch.randn(weight.shape, generator=generator) * sd)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V)."""
+    def forward(self, ids: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V); where `chosen`, (B, T) bool, says which
+        positions are wanted, of these alone: (N, V).
+        """
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
             x = layer(x, cos, sin)
-        x = self.model.norm(x)
+        x = self.model.norm(x if chosen is None else x[chosen])
         head = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         return F.linear(x, head)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from training import command
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
-from training.model import Llama
+from training.model import LanguageModel
 from training.tokenizer_file import load as load_tokenizer
 from training.tokenizer_file import separator_of
 
@@ -30,21 +30,22 @@ NAME = "samples.txt"
 def sample(
     model: Callable[[Tensor], Tensor],
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: Sequence[int],
     settings: Sample,
     seed: int,
     ctx_len: int,
-    separator_id: int,
+    stop_ids: Collection[int],
     device: torch.device,
     between: Callable[[], None] = lambda: None,
 ) -> str:
-    """The prompt and up to settings.tokens more, up to the end of the document. The same arguments give the same text.
+    """What the model writes after a prompt, (T,): up to settings.tokens, or one of stop_ids. The same arguments give
+    the same text.
 
     Each token runs the whole window again: at these sizes that is cheaper than the code of a cache.
     `between` is called between tokens (it may raise to stop).
     """
     generator = torch.Generator().manual_seed(seed)
-    ids = [separator_id, *tokenizer.encode(prompt)]
+    ids = list(prompt)
     for _ in range(settings.tokens):
         between()
         logits = model(torch.tensor([ids[-ctx_len:]], device=device))[0, -1].float().cpu()  # (V,)
@@ -52,10 +53,10 @@ def sample(
             token = int(torch.multinomial(torch.softmax(logits / settings.temperature, -1), 1, generator=generator))
         else:
             token = int(logits.argmax())
-        if token == separator_id:
+        if token in stop_ids:
             break
         ids.append(token)
-    text: str = tokenizer.decode(ids[1:])
+    text: str = tokenizer.decode(ids[len(prompt) :])
     return text
 
 
@@ -63,17 +64,19 @@ def write(shape: Model, settings: Sample, weights: Path, tokenizer_dir: Path) ->
     """What the model writes after each prompt, one text after the other. One thread: the same text everywhere."""
     torch.set_num_threads(1)
     tokenizer = load_tokenizer(tokenizer_dir)
-    model = Llama(shape, tokenizer.vocab_size)
+    model = LanguageModel(shape, tokenizer.vocab_size)
     model.load_state_dict(load_file(weights))
+    separator_id = separator_of(tokenizer)
     texts = [
-        sample(
+        prompt
+        + sample(
             model,
             tokenizer,
-            prompt,
+            [separator_id, *tokenizer.encode(prompt)],
             settings,
             settings.seed + index,
             shape.ctx_len,
-            separator_of(tokenizer),
+            {separator_id},
             torch.device("cpu"),
         )
         for index, prompt in enumerate(settings.prompts)

@@ -6,11 +6,11 @@ A shard, little-endian:
 
     offset  bytes  field
          0      8  magic            the ASCII letters PKTOKENS
-         8      4  version          u32 = 1
+         8      4  version          u32 = 1, or 2 with a loss mask
         12      4  token_nbytes     u32, 2 or 4: a token's width
         16      8  n_tokens         u64, separators included
         24      8  n_documents      u64
-        32      8  text_nbytes      u64, UTF-8 bytes of the documents (for bits per byte)
+        32      8  text_nbytes      u64, UTF-8 bytes of the documents, or of what is learnt of them (for bits per byte)
         40      4  vocab_size       u32; every token is below it
         44      4  separator_id     u32
         48     32  tokenizer_sha256 of the tokenizer's flat form
@@ -18,13 +18,14 @@ A shard, little-endian:
        112     16  header_sha256    the first 16 bytes of the SHA-256 of the 112 before
        128      …  tokens           n_tokens * token_nbytes, then zeros to a multiple of 8
          …      …  document index   n_documents * u64: the position in this shard of each document's separator
+         …      …  loss mask        version 2: n_tokens bytes; 1 where the model learns to write the token, else 0
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from training.tokenizer_file import FLAT_NAME
 
 MAGIC = b"PKTOKENS"
-VERSION = 1
+VERSION, MASKED_VERSION = 1, 2
 HEADER = struct.Struct("<8sIIQQQII32s32s")  # 112 bytes, and 16 of their digest
 HEADER_NBYTES = 128
 
@@ -51,6 +52,7 @@ class Shard:
     separator_id: int
     tokenizer_sha256: str
     payload_sha256: str
+    learnt: NDArray[np.bool_] | None = None  # (n_tokens,) the loss mask; None where every token is learnt
 
 
 def open_shard(path: Path) -> Shard:
@@ -72,20 +74,21 @@ def open_shard(path: Path) -> Shard:
     )
     check(magic == MAGIC, f"not a token shard: magic {magic!r}, expected {MAGIC!r}")
     check(version != VERSION << 24, "written in the other byte order")
-    check(version == VERSION, f"version {version}, expected {VERSION}")
+    check(version in (VERSION, MASKED_VERSION), f"version {version}, expected {VERSION} or {MASKED_VERSION}")
+    masked = version == MASKED_VERSION
     check(token_nbytes in (2, 4), f"token_nbytes {token_nbytes}, expected 2 or 4")
     header_sha256 = hashlib.sha256(header[: HEADER.size]).digest()[:16]
     check(header_sha256 == header[HEADER.size :], "the header is damaged (its sha256 is another)")
     index_at = HEADER_NBYTES + n_tokens * token_nbytes
     index_at += -index_at % 8
-    check(
-        nbytes == index_at + 8 * n_documents, f"{nbytes} bytes, expected {index_at + 8 * n_documents} from the header"
-    )
+    mask_at = index_at + 8 * n_documents
+    expected = mask_at + n_tokens * masked
+    check(nbytes == expected, f"{nbytes} bytes, expected {expected} from the header")
     mapped = np.memmap(path, np.uint8, "r")
     got = hashlib.sha256(mapped[HEADER_NBYTES:].data).hexdigest()
     check(got == payload.hex(), f"sha256 of the payload is {got}, expected {payload.hex()}")
     tokens = mapped[HEADER_NBYTES : HEADER_NBYTES + n_tokens * token_nbytes].view(f"<u{token_nbytes}")
-    starts = mapped[index_at:].view("<u8")
+    starts = mapped[index_at:mask_at].view("<u8")
     check(
         n_tokens > 0 and int(tokens.max()) < vocab_size,
         f"a token is not below vocab_size {vocab_size}, or there is none",
@@ -98,9 +101,14 @@ def open_shard(path: Path) -> Shard:
         and bool((tokens[starts.astype(np.int64)] == separator_id).all()),
         "the document index does not point at the separators",
     )
-    least = n_tokens - n_documents  # a token other than a separator stands for a byte or more
-    check(text_nbytes >= least, f"text_nbytes {text_nbytes}, expected at least {least} for so many tokens")
-    return Shard(path, tokens, starts, text_nbytes, vocab_size, separator_id, tokenizer.hex(), payload.hex())
+    mask = mapped[mask_at:]
+    learnt = mask.view(np.bool_) if masked else None
+    if masked:
+        check(int(mask.max()) <= 1, "a byte of the loss mask is neither 0 nor 1")
+    else:
+        least = n_tokens - n_documents  # a token other than a separator stands for a byte or more
+        check(text_nbytes >= least, f"text_nbytes {text_nbytes}, expected at least {least} for so many tokens")
+    return Shard(path, tokens, starts, text_nbytes, vocab_size, separator_id, tokenizer.hex(), payload.hex(), learnt)
 
 
 class TokenStream:
@@ -115,21 +123,42 @@ class TokenStream:
         self.vocab_size = shards[0].vocab_size
         self.separator_id = shards[0].separator_id
         self.tokenizer_sha256 = shards[0].tokenizer_sha256
+        self.masked = shards[0].learnt is not None
 
     def read(self, start: int, n: int) -> NDArray[np.int64]:
         """Tokens start ... start + n - 1 as (n,) int64; they may lie in several shards. They must all be there."""
-        assert start >= 0 and start + n <= self.n_tokens, f"tokens {start} ... {start + n} of {self.n_tokens}"
-        out = np.empty(n, np.int64)
-        done = 0
+        return np.concatenate([shard.tokens[part] for shard, part in self._parts(start, n)]).astype(np.int64)
+
+    def read_learnt(self, start: int, n: int) -> NDArray[np.bool_]:
+        """Whether the model learns to write tokens start ... start + n - 1, (n,)."""
+        return np.concatenate(
+            [
+                np.ones(part.stop - part.start, np.bool_) if shard.learnt is None else shard.learnt[part]
+                for shard, part in self._parts(start, n)
+            ]
+        )
+
+    def documents(self) -> NDArray[np.int64]:
+        """Where each document's separator stands, and where the last document ends, (n_documents + 1,)."""
+        ends = self.ends.tolist()
+        begins = [end - len(shard.tokens) for end, shard in zip(ends, self.shards, strict=True)]
+        starts = [
+            shard.document_starts.astype(np.int64) + begin for begin, shard in zip(begins, self.shards, strict=True)
+        ]
+        return np.concatenate([*starts, np.array(ends[-1:], np.int64)])
+
+    def _parts(self, start: int, n: int) -> Iterator[tuple[Shard, slice]]:
+        """Where tokens start ... start + n - 1 lie, in one shard after the other."""
+        assert start >= 0 and n >= 0 and start + n <= self.n_tokens, (
+            f"tokens {start} ... {start + n} of {self.n_tokens}"
+        )
         for index in range(int(np.searchsorted(self.ends, start, side="right")), len(self.shards)):
-            tokens = self.shards[index].tokens
-            at = start + done - (int(self.ends[index]) - len(tokens))
-            part = tokens[at : at + n - done]
-            out[done : done + len(part)] = part
-            done += len(part)
-            if done == n:
-                break
-        return out
+            begin = int(self.ends[index]) - len(self.shards[index].tokens)
+            stop = min(start + n, int(self.ends[index]))
+            yield self.shards[index], slice(start - begin, stop - begin)
+            if stop == start + n:
+                return
+            n, start = start + n - stop, stop
 
 
 def open_split(directory: Path, split: str) -> TokenStream:
@@ -141,6 +170,10 @@ def open_split(directory: Path, split: str) -> TokenStream:
     for index, shard in enumerate(shards):
         if shard.path.name != f"{split}-{index:05}.tokens":
             raise ValueError(f"{directory}: {split}-{index:05}.tokens is missing; build the shards again")
+        if (shard.learnt is None) != (shards[0].learnt is None):
+            raise ValueError(
+                f"{shard.path}: with {shards[0].path.name} one has a loss mask and one has none; build again"
+            )
         if (shard.tokenizer_sha256, shard.vocab_size) != (shards[0].tokenizer_sha256, shards[0].vocab_size):
             raise ValueError(
                 f"{shard.path}: made with another tokenizer than {shards[0].path.name}; build the shards again"

@@ -1,6 +1,7 @@
 """Documents in, token shards out (training/shard_file.py has their layout).
 
-Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token.
+Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token. (Those
+of chats: training/chat_shards.py.)
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pocketlm_tokenizer import Tokenizer
 
 from training import command, documents
-from training.shard_file import HEADER, HEADER_NBYTES, MAGIC, VERSION, open_split
+from training.shard_file import HEADER, HEADER_NBYTES, MAGIC, MASKED_VERSION, VERSION, open_split
 from training.tokenizer_file import load as load_tokenizer
 from training.tokenizer_file import separator_of
 
 SHARD_TOKENS = 1 << 27  # a shard is closed by the document that reaches this (256 MiB as u16)
+
+
+class Piece(NamedTuple):
+    """A part of a document, encoded."""
+
+    tokens: bytes  # of 2 or 4 bytes each, little-endian
+    text_nbytes: int  # UTF-8 bytes of what is learnt of it
+    learnt: bytes = b""  # the loss mask, a byte a token; empty where every token is learnt
 
 
 def write(
@@ -29,47 +39,73 @@ def write(
     """Write a split's shards. A text is given in parts, cut between words; one part's tokens are in memory at a time.
     Returns (tokens, UTF-8 bytes of text).
     """
+    encode = tokenizer.encode_u16 if token_nbytes(tokenizer) == 2 else tokenizer.encode_u32
+    pieces = ((Piece(encode(part, threads=None), len(part.encode())) for part in parts) for parts in texts)
+    return write_encoded(directory, split, pieces, tokenizer, shard_tokens, VERSION)
+
+
+def token_nbytes(tokenizer: Tokenizer) -> int:
+    """The width of a token in a shard."""
+    return 2 if tokenizer.vocab_size <= 1 << 16 else 4
+
+
+def write_encoded(
+    directory: Path,
+    split: str,
+    encoded: Iterable[Iterable[Piece]],
+    tokenizer: Tokenizer,
+    shard_tokens: int,
+    version: int,
+) -> tuple[int, int]:
+    """Write the shards of encoded documents. version: of the file; MASKED_VERSION where the pieces have loss masks.
+    Returns (tokens, bytes of text).
+    """
     n_tokens = text_nbytes = 0
-    iterator = iter(texts)
-    text = next(iterator, None)
+    iterator = iter(encoded)
+    document = next(iterator, None)
     index = 0
-    while text is not None:
+    while document is not None:
         path = directory / f"{split}-{index:05}.tokens"
-        tokens, nbytes, text = _write_shard(path, text, iterator, tokenizer, shard_tokens)
+        tokens, nbytes, document = _write_shard(path, document, iterator, tokenizer, shard_tokens, version)
         n_tokens, text_nbytes, index = n_tokens + tokens, text_nbytes + nbytes, index + 1
     return n_tokens, text_nbytes
 
 
 def _write_shard(
-    path: Path, text: Iterable[str] | None, rest: Iterator[Iterable[str]], tokenizer: Tokenizer, shard_tokens: int
-) -> tuple[int, int, Iterable[str] | None]:
-    """One shard, from `text` and then `rest`. Returns (tokens, text bytes, the first text that did not go in)."""
-    token_nbytes = 2 if tokenizer.vocab_size <= 1 << 16 else 4
-    encode = tokenizer.encode_u16 if token_nbytes == 2 else tokenizer.encode_u32
-    separator_id = separator_of(tokenizer)
+    path: Path,
+    document: Iterable[Piece] | None,
+    rest: Iterator[Iterable[Piece]],
+    tokenizer: Tokenizer,
+    shard_tokens: int,
+    version: int,
+) -> tuple[int, int, Iterable[Piece] | None]:
+    """One shard, from `document` and then `rest`. Returns (tokens, text bytes, the first document that did not go
+    in)."""
+    width, separator_id = token_nbytes(tokenizer), separator_of(tokenizer)
+    separator = Piece(separator_id.to_bytes(width, "little"), 0, b"\0")
     starts: list[int] = []
+    mask = bytearray()
     n_tokens = text_nbytes = 0
     digest = hashlib.sha256()
     with path.open("wb") as shard:
         shard.write(bytes(HEADER_NBYTES))
-        while text is not None and n_tokens < shard_tokens:
+        while document is not None and n_tokens < shard_tokens:
             starts.append(n_tokens)
-            encoded = separator_id.to_bytes(token_nbytes, "little")
-            for part in itertools.chain([""], text):  # the separator, then each part
-                encoded += encode(part, threads=None)
-                n_tokens += len(encoded) // token_nbytes
-                text_nbytes += len(part.encode())
-                shard.write(encoded)
-                digest.update(encoded)
-                encoded = b""
-            text = next(rest, None)
-        tail = bytes(-shard.tell() % 8) + np.array(starts, "<u8").tobytes()
+            for piece in itertools.chain([separator], document):
+                n_tokens += len(piece.tokens) // width
+                text_nbytes += piece.text_nbytes
+                shard.write(piece.tokens)
+                digest.update(piece.tokens)
+                if version == MASKED_VERSION:
+                    mask += piece.learnt
+            document = next(rest, None)
+        tail = bytes(-shard.tell() % 8) + np.array(starts, "<u8").tobytes() + bytes(mask)
         shard.write(tail)
         digest.update(tail)
         header = HEADER.pack(
             MAGIC,
-            VERSION,
-            token_nbytes,
+            version,
+            width,
             n_tokens,
             len(starts),
             text_nbytes,
@@ -80,7 +116,7 @@ def _write_shard(
         )
         shard.seek(0)
         shard.write(header + hashlib.sha256(header).digest()[:16])
-    return n_tokens, text_nbytes, text
+    return n_tokens, text_nbytes, document
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from training.command import Interrupted, say
 from training.config.train import Train
 
 WARM_STEPS, TIMED_STEPS = 2, 5
+LONGEST_TRIAL_S = 6.0  # of one way; a step of a large model takes seconds
 WORTH = 0.9  # a less exact way must take less than this share of the time
 
 
@@ -136,18 +137,21 @@ def choose(
 
 
 def _time(way: Way, step: Callable[[Way], float], give_up_ms: float) -> float:
-    """The median of a few steps, in milliseconds; of one, where that takes four times give_up_ms. Raises
-    ArithmeticError for a loss that is not finite."""
+    """The median of a few steps, in milliseconds; of one, where that takes four times give_up_ms or the trial gets too
+    long. Raises ArithmeticError for a loss that is not finite."""
     torch.set_num_threads(way.threads)
     times = []
+    began = time.perf_counter()
     for index in range(WARM_STEPS + TIMED_STEPS):
         started = time.perf_counter()
         loss = step(way)  # reads the loss back, so a GPU has finished
+        ended = time.perf_counter()
         if loss != loss:
             raise ArithmeticError("the loss is not a number")
-        if index >= WARM_STEPS:
-            times.append(1e3 * (time.perf_counter() - started))
-            if times[0] > 4 * give_up_ms:
+        enough = ended - began > LONGEST_TRIAL_S  # the first step alone warms up then
+        if index >= WARM_STEPS or (enough and index > 0):
+            times.append(1e3 * (ended - started))
+            if times[0] > 4 * give_up_ms or enough:
                 break
     return sorted(times)[len(times) // 2]
 
@@ -196,7 +200,7 @@ def autocast(way: Way, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16")
 
 
-def compiled(way: Way, model: nn.Module) -> Callable[[Tensor], Tensor]:
+def compiled(way: Way, model: nn.Module) -> Callable[..., Tensor]:
     """The model's forward pass as the way wants it."""
-    made: Callable[[Tensor], Tensor] = torch.compile(model) if way.compile else model
+    made: Callable[..., Tensor] = torch.compile(model) if way.compile else model
     return made

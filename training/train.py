@@ -1,4 +1,4 @@
-"""Shards in, a trained model out: load, build, loop, save.
+"""Shards in, a trained model out: load, build, loop, save. (From an imported model on: training/finetune.py.)
 
 Writes OUT/model.safetensors  the weights in f32, with Hugging Face's names
        OUT/metrics.jsonl      one line an interval or evaluation
@@ -23,7 +23,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from training import command, shard_file, speed
-from training.batches import Batches
+from training.batches import Batches, ChatBatches
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
@@ -48,7 +48,7 @@ from training.evaluate import Score, evaluate, token_nbytes
 from training.journal import NAME as METRICS
 from training.journal import Journal
 from training.journal import read as read_metrics
-from training.model import Llama
+from training.model import LanguageModel
 from training.optim.groups import make_optimizers, set_lr
 from training.optim.schedule import lr_at
 from training.progress import Progress
@@ -57,6 +57,18 @@ from training.sample import sample
 from training.shard_file import TokenStream
 from training.speed import Way
 from training.tokenizer_file import load as load_tokenizer
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to go on from."""
+
+    architecture: str  # a family of training/FORMAT.md
+    vocab_size: int  # rows of the embedding: as many as there are tokens, or more
+    weights: Mapping[str, Tensor]  # f32, by the names of training/model.py
+    sha256: str  # of all that decides it
+    prompts: Sequence[Sequence[int]]  # sample.prompts as it is asked them, in tokens
+    stop_ids: Collection[int]  # the tokens that end what it writes
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,17 @@ class Inputs:
     text: TokenStream  # to learn from
     held_out: TokenStream  # to be scored on
     token_nbytes: NDArray[np.int64]  # (V,) bytes of text that each token stands for
+    start: Start | None = None  # None: random weights
+
+    @property
+    def architecture(self) -> str:
+        """The family of training/FORMAT.md."""
+        return self.start.architecture if self.start else "llama"
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding."""
+        return self.start.vocab_size if self.start else self.text.vocab_size
 
     def data_sha256(self) -> dict[str, list[str]]:
         """The digests of the shards, by split."""
@@ -80,7 +103,13 @@ class Inputs:
     def digest(self) -> str:
         """Digest of all that decides the weights but the number of steps. In `repro` that is PyTorch's version too."""
         settings = [self.model.decisive(), {**self.train.decisive(), "steps": None}, self.repro]
-        made_from = [self.data_sha256(), self.text.tokenizer_sha256, torch.__version__ if self.repro else None]
+        made_from: list[Any] = [
+            self.data_sha256(),
+            self.text.tokenizer_sha256,
+            torch.__version__ if self.repro else None,
+        ]
+        if self.start:
+            made_from.append(self.start.sha256)
         return hashlib.sha256(json.dumps([settings, made_from], sort_keys=True).encode()).hexdigest()
 
 
@@ -90,16 +119,16 @@ class Training:
 
     inputs: Inputs
     device: torch.device
-    model: Llama
+    model: LanguageModel
     optimizers: list[Optimizer]
-    batches: Batches
+    batches: Batches | ChatBatches
     step: int = 0  # optimizer steps made
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # (), nats, of the steps since the last record
     seconds: float = 0.0  # spent by the processes before this one
     way: Way | None = None  # how steps are computed; None until it was measured
     trial: list[dict[str, Any]] = field(default_factory=list)  # what was measured
     started: float = field(default_factory=time.monotonic)
-    forwards: dict[Way, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # the model as each way wants it
+    forwards: dict[Way, Callable[..., Tensor]] = field(default_factory=dict)  # the model as each way wants it
 
     @property
     def tokens_a_step(self) -> int:
@@ -126,14 +155,8 @@ class Training:
         }
 
 
-def run(
-    params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path, partial: Path, out: Path, stop: command.StopRequest
-) -> None:
-    """The whole run. params: as a stage writes them.
-
-    Raises ValueError for inputs that do not fit, Interrupted after a signal.
-    """
-    inputs = load(params, shards_dir, tokenizer_dir)
+def run(inputs: Inputs, partial: Path, out: Path, stop: command.StopRequest) -> None:
+    """The whole run. Raises ValueError for inputs that do not fit, Interrupted after a signal."""
     training = build(inputs)
     kept = Kept(partial, inputs.digest(), inputs.train)
     metrics = resume(training, kept)
@@ -146,21 +169,29 @@ def run(
     save(training, score, kept, threads, out)
 
 
-def load(params: dict[str, Any], shards_dir: Path, tokenizer_dir: Path) -> Inputs:
-    """Settings, tokenizer and shards. Raises ValueError where they do not fit."""
+def load(
+    params: dict[str, Any],
+    shards_dir: Path,
+    tokenizer_dir: Path,
+    model: Model | None = None,
+) -> Inputs:
+    """Settings, tokenizer and shards. params: as a stage writes them. model: its sizes, where they are not in params.
+
+    Raises ValueError where they do not fit.
+    """
     tokenizer = load_tokenizer(tokenizer_dir)
     text, held_out = shard_file.open_split(shards_dir, "train"), shard_file.open_split(shards_dir, "val")
     for stream in (text, held_out):
         shard_file.check_tokenizer(stream, tokenizer_dir)
     return Inputs(
-        model=read(params, Model),
+        model=model or read(params, Model),
         train=read(params, Train),
         sample=read(params, Sample),
         repro=params["profile"] == "repro",
         tokenizer=tokenizer,
         text=text,
         held_out=held_out,
-        token_nbytes=token_nbytes(tokenizer, text.separator_id),
+        token_nbytes=token_nbytes(tokenizer),
     )
 
 
@@ -171,19 +202,29 @@ def build(inputs: Inputs) -> Training:
     if inputs.repro:
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
+    with torch.device("meta"):  # weights without memory, to count them
+        speed.check_memory(count(LanguageModel(shape, inputs.vocab_size, inputs.architecture)), device)
+    model = LanguageModel(shape, inputs.vocab_size, inputs.architecture)
+    if inputs.start:
+        model.load_state_dict(inputs.start.weights)
+    else:
+        model.initialise(torch.Generator().manual_seed(train.seed))
+    model.to(device)
+    return Training(inputs, device, model, make_optimizers(model, train, device), make_batches(inputs))
+
+
+def make_batches(inputs: Inputs) -> Batches | ChatBatches:
+    """The order in which the text is read."""
+    shape, train, n_tokens = inputs.model, inputs.train, inputs.text.n_tokens
+    if inputs.text.masked:
+        return ChatBatches(inputs.text, train.batch_size, train.seed)
     batches = Batches(inputs.text, shape.ctx_len, train.batch_size, train.seed)
     if batches.window < shape.ctx_len:
-        n_tokens = inputs.text.n_tokens
         command.say(f"the training text has only {n_tokens} tokens: windows of {batches.window}, not {shape.ctx_len}")
-    with torch.device("meta"):  # weights without memory, to count them
-        speed.check_memory(count(Llama(shape, inputs.text.vocab_size)), device)
-    model = Llama(shape, inputs.text.vocab_size)
-    model.initialise(torch.Generator().manual_seed(train.seed))
-    model.to(device)
-    return Training(inputs, device, model, make_optimizers(model, train, device), batches)
+    return batches
 
 
-def count(model: Llama) -> int:
+def count(model: LanguageModel) -> int:
     """The number of weights."""
     return sum(weight.numel() for weight in model.parameters())
 
@@ -275,10 +316,13 @@ def train_step(training: Training, way: Way) -> Tensor:
     total = torch.zeros((), device=device)
     for micro in range(train.grad_accum):
         batch = training.batches.batch(training.step * train.grad_accum + micro)
-        ids = torch.from_numpy(batch).to(device)  # (B, T + 1)
+        ids = torch.from_numpy(batch.ids).to(device)  # (B, T + 1)
+        targets = ids[:, 1:]
+        learnt = None if batch.learnt is None else torch.from_numpy(batch.learnt).to(device)  # (B, T)
         with speed.autocast(way, device):
-            logits = training.forwards[way](ids[:, :-1])  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()) / train.grad_accum  # ()
+            logits = training.forwards[way](ids[:, :-1], learnt)  # (B, T, V), or (N, V)
+        targets = targets.flatten() if learnt is None else targets[learnt]
+        loss = F.cross_entropy(logits.flatten(0, -2).float(), targets) / train.grad_accum  # ()
         loss.backward()
         total += loss.detach()
     if train.grad_clip > 0:
@@ -310,17 +354,20 @@ def sample_text(training: Training, stop: command.StopRequest) -> str:
     inputs = training.inputs
     if not inputs.sample.prompts:
         return ""
-    return sample(
+    prompt = inputs.sample.prompts[0]
+    separator_id = inputs.text.separator_id
+    written = sample(
         training.model,
         inputs.tokenizer,
-        inputs.sample.prompts[0],
+        inputs.start.prompts[0] if inputs.start else [separator_id, *inputs.tokenizer.encode(prompt)],
         inputs.sample,
         inputs.sample.seed,
         inputs.model.ctx_len,
-        inputs.text.separator_id,
+        inputs.start.stop_ids if inputs.start else {separator_id},
         training.device,
         between=stop.check,
     )
+    return f"{prompt}\n{written}" if inputs.text.masked else prompt + written
 
 
 def record(training: Training, metrics: Journal, figures: dict[str, Any]) -> None:
@@ -383,8 +430,11 @@ def save(training: Training, score: Score, kept: Kept, threads: speed.Threads, o
     command.say(f"{score.bpb:.3f} bits/byte on {score.n_bytes:,} held-out bytes after {tokens_seen:,} tokens{took}")
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """The command."""
+def execute(arguments: argparse.Namespace, load_inputs: Callable[[dict[str, Any]], Inputs]) -> None:
+    """The command. load_inputs: from parameters.
+
+    Raises ValueError for inputs that do not fit, Interrupted after a signal.
+    """
     params = command.params_of(arguments)
     if platform.system() == "Linux" and "GLIBC_TUNABLES" not in os.environ and params["profile"] == "fast":
         command.say(
@@ -392,19 +442,31 @@ def main(arguments: argparse.Namespace) -> None:
             "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 "
         )
     partial = arguments.resume or arguments.out / "partial"
+    stop = command.StopRequest()
     try:
-        run(params, arguments.shards, arguments.tokenizer, partial, arguments.out, command.StopRequest())
+        run(load_inputs(params), partial, arguments.out, stop)
     except (MemoryError, RuntimeError) as error:
         if not speed.out_of_memory(error):
             raise
-        raise ValueError("out of memory; make train.batch_size, model.ctx_len or the model smaller") from error
+        raise ValueError("out of memory; make train.batch_size, the context or the model smaller") from error
     if arguments.resume is None:
         shutil.rmtree(partial)
 
 
-if __name__ == "__main__":
-    arguments = command.parser("train", "Train the model.")
+def parser(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments of every training."""
+    arguments = command.parser(module, description)
     arguments.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the folder of shards")
-    arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
     arguments.add_argument("--resume", type=Path, metavar="DIR", help="where checkpoints are kept and taken up again")
+    return arguments
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    execute(arguments, lambda params: load(params, arguments.shards, arguments.tokenizer))
+
+
+if __name__ == "__main__":
+    arguments = parser("train", "Train the model.")
+    arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
     sys.exit(command.run(main, arguments))

@@ -21,19 +21,19 @@ from pocketlm_tokenizer import Tokenizer
 
 from training.config.model import Model
 from training.format.file import ModelFile, read_model
-from training.model import Llama
+from training.model import LanguageModel
 
 
-def load(file: ModelFile, dtype: torch.dtype) -> Llama:
+def load(file: ModelFile, dtype: torch.dtype) -> LanguageModel:
     """The model of a file, in dtype."""
     not_shape = {"vocab_size", "bos_token_id", "eos_token_id", "stop_token_ids"}
     shape = {key: value for key, value in file.config.items() if key not in not_shape}
-    llama = Llama(Model(**shape), file.config["vocab_size"])
+    llama = LanguageModel(Model(**shape), file.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(values) for name, values in file.tensors.items()})
     return llama.to(dtype).eval()
 
 
-def greedy(llama: Llama, ids: list[int], n: int) -> tuple[list[int], list[float]]:
+def greedy(llama: LanguageModel, ids: list[int], n: int) -> tuple[list[int], list[float]]:
     """The n likeliest tokens after ids, each with its margin: the distance to the second likeliest logit."""
     window, chosen, margins = list(ids), [], []
     for _ in range(n):

@@ -109,7 +109,11 @@ def test_a_folder_and_any_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"train.steps": "5"}, "train.steps is not a parameter of smollm2, whose model is imported"),
+        (
+            {"train.steps": "5"},
+            "train.steps is not a parameter of smollm2, whose model is imported; preset=finetune trains it further",
+        ),
+        ({"model.n_layer": "5"}, "model.n_layer is not a parameter of smollm2, whose model is imported"),
         ({"import.source": "model.gguf"}, "has no scheme; for a file or a folder write file:PATH"),
         ({"import.source": "pypi:a==1#*.gguf", "import.sha256": ""}, "has no import.sha256"),
         ({"import.sha256": "AB"}, "import.sha256='AB'"),
@@ -125,7 +129,13 @@ def test_import_is_no_parameter_where_a_model_is_trained(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"import\.ctx_len is not a parameter"):
         config.load("tiny", {"import.ctx_len": "5"})
     path = tmp_path / "mine.toml"
-    path.write_text((config.PRESETS / "smollm2.toml").read_text() + "\n[train]\nsteps = 1\n")
-    with pytest.raises(ValueError, match=r"\[train\] has no use in a preset with \[import\]"):
-        config.load(path)
+    sections = {"model": "n_layer = 1", "tokenizer": "vocab_size = 300", "data": 'sources = ["file:a"]'}
+    why = {"data": r"it belongs to \[train\], which is missing"}
+    for section, line in sections.items():
+        path.write_text((config.PRESETS / "smollm2.toml").read_text() + f"\n[{section}]\n{line}\n")
+        expected = (
+            rf"\[{section}\] has no use in a preset with \[import\]: {why.get(section, 'its model brings its own')}"
+        )
+        with pytest.raises(ValueError, match=expected):
+            config.load(path)
     assert json.loads(json.dumps(config.load("smollm2").keyed()))["import.ctx_len"] == 2048

@@ -91,14 +91,8 @@ def train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
 
     def run(name: str = "run", profile: str = "repro", **overrides: str) -> Path:
         out = tmp_path / name
-        training_run.run(
-            params(profile=profile, **overrides),
-            tiny / "shards",
-            tiny / "tokenizer",
-            out / "partial",
-            out,
-            never_stop(),
-        )
+        inputs = training_run.load(params(profile=profile, **overrides), tiny / "shards", tiny / "tokenizer")
+        training_run.run(inputs, out / "partial", out, never_stop())
         return out
 
     return run

@@ -102,7 +102,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(config.names()), VALUES)
+@given(st.sampled_from(config.names(config.TRAINED)), VALUES)
 @example("data.sources", [{"uri": 5}])
 @example("data.sources", [{"uri": "file:x", "sha256": 5}])
 @example("train.lr", 10**400)

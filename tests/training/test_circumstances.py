@@ -98,7 +98,7 @@ def test_a_training_run_on_a_full_disk_goes_on_once_there_is_room(
     settings = params(train__steps="3", train__checkpoint_seconds="0", sample__tokens="2", **short)
 
     def run(partial: Path, out: Path) -> None:
-        training_run.run(settings, tiny / "shards", tiny / "tokenizer", partial, out, never_stop())
+        training_run.run(training_run.load(settings, tiny / "shards", tiny / "tokenizer"), partial, out, never_stop())
 
     kept = small / "kept"
     fill(small, 64 << 10)
@@ -217,7 +217,8 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
 
     tiny_shape = {f"model__{key}": "8" for key in ("d_model", "d_head", "d_ff")} | {"model__n_layer": "1"}
     settings = params("shakespeare", train__steps="2", sample__tokens="2", **tiny_shape)
-    training_run.run(settings, tmp_path / "shards", tmp_path, tmp_path / "kept", tmp_path / "out", never_stop())
+    inputs = training_run.load(settings, tmp_path / "shards", tmp_path)
+    training_run.run(inputs, tmp_path / "kept", tmp_path / "out", never_stop())
     files = trained_files(tmp_path / "out")
     header = export.build(settings, *files, tmp_path, tmp_path / "shards", tmp_path / "model.bin")
     assert header["config"]["vocab_size"] == trained.vocab_size
@@ -235,10 +236,10 @@ def test_out_of_memory_is_said(
 ) -> None:
     """What PyTorch raises of a matrix that no machine holds."""
 
-    def run(*_: object) -> None:
+    def load(*_: object) -> None:
         torch.empty(1 << 22, 1 << 22)
 
-    monkeypatch.setattr(training_run, "run", run)
+    monkeypatch.setattr(training_run, "load", load)
     monkeypatch.setattr(command, "StopRequest", lambda: None)
     given = ["--params", str(write_params(tmp_path / "params.json")), "--out", str(tmp_path)]
     parser = command.parser("train", "")

@@ -13,7 +13,6 @@ import pytest
 from training import params
 from training.config import preset as config
 from training.config.data import Source
-from training.config.import_ import Import
 from training.config.section import Section, build, read
 from training.config.train import Train
 
@@ -24,14 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_values_of_a_preset_rebuild_it(preset: str) -> None:
     loaded = config.load(preset)
     values = loaded.values()
-    imported = isinstance(loaded, config.ImportConfig)
-    assert list(values) == config.names(imported)
+    assert list(values) == config.names(tuple(type(section) for section in loaded.sections()))
     assert json.loads(json.dumps(values)) == values
     written = json.loads(json.dumps(params.of(preset)))
-    if isinstance(loaded, config.ImportConfig):
-        assert read(written, Import) == loaded.import_
-    else:
-        assert read(written, Train) == loaded.train
+    for section in loaded.sections():
+        assert read(written, type(section)) == section
     del written["params"]["preset"]
     sections = {name: {**each, **written["runtime"][name]} for name, each in written["params"].items()}
     assert config.from_values(sections) == loaded

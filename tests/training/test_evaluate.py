@@ -18,7 +18,7 @@ from training.batches import Batches
 from training.config import preset as config
 from training.config.sample import Sample
 from training.evaluate import evaluate, token_nbytes, windows
-from training.model import Llama
+from training.model import LanguageModel
 from training.optim.schedule import lr_at
 from training.sample import sample
 from training.shard_file import TokenStream, open_split
@@ -37,10 +37,10 @@ def test_windows_score_every_token_once(n_tokens: int, ctx_len: int, data: st.Da
     assert scored == list(range(1, n_tokens))
 
 
-def model_and_stream(tiny: Path) -> tuple[Llama, TokenStream, Tokenizer]:
+def model_and_stream(tiny: Path) -> tuple[LanguageModel, TokenStream, Tokenizer]:
     settings = config.load("tiny")
     stream = open_split(tiny / "shards", "val")
-    model = Llama(settings.model, stream.vocab_size)
+    model = LanguageModel(settings.model, stream.vocab_size)
     model.initialise(torch.Generator().manual_seed(2))
     return model, stream, Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
 
@@ -48,7 +48,7 @@ def model_and_stream(tiny: Path) -> tuple[Llama, TokenStream, Tokenizer]:
 def test_bits_per_byte_is_what_the_text_costs(tiny: Path) -> None:
     """Against one window at a time, one token at a time, in f64."""
     model, stream, tokenizer = model_and_stream(tiny)
-    sizes = token_nbytes(tokenizer, stream.separator_id)
+    sizes = token_nbytes(tokenizer)
     score = evaluate(model, stream, sizes, 384, 64, torch.device("cpu"), 1 << 20)
     tokens = stream.read(0, stream.n_tokens)
     nats, done = 0.0, 1
@@ -69,7 +69,7 @@ def test_bits_per_byte_is_what_the_text_costs(tiny: Path) -> None:
 
 def test_a_part_is_near_the_whole_and_foreign_shards_are_noticed(tiny: Path) -> None:
     model, stream, tokenizer = model_and_stream(tiny)
-    sizes = token_nbytes(tokenizer, stream.separator_id)
+    sizes = token_nbytes(tokenizer)
     part = evaluate(model, stream, sizes, 384, 64, torch.device("cpu"), max_tokens=4096)
     assert 2000 < part.n_tokens < 6000
     assert part.bpb == pytest.approx(5.9, abs=0.3)
@@ -80,7 +80,7 @@ def test_a_part_is_near_the_whole_and_foreign_shards_are_noticed(tiny: Path) -> 
 def test_the_bytes_of_tokens_are_the_bytes_of_the_text(tiny: Path) -> None:
     _, stream, tokenizer = model_and_stream(tiny)
     text = "Full fathom five thy father lies; \u00e9\u4e2d\U0001f40b"
-    sizes = token_nbytes(tokenizer, stream.separator_id)
+    sizes = token_nbytes(tokenizer)
     assert sizes[tokenizer.encode(text)].sum() == len(text.encode())
     assert sizes[stream.separator_id] == 0
 
@@ -103,7 +103,7 @@ def test_an_epoch_reads_every_window_once(n_tokens: int, ctx_len: int, batch_siz
     stream = OneShard(n_tokens)
     batches = Batches(stream, ctx_len, batch_size, seed)  # type: ignore[arg-type]
     n_windows = batches.windows_per_epoch
-    rows = [row for k in range(-(-2 * n_windows // batch_size)) for row in batches.batch(k)]
+    rows = [row for k in range(-(-2 * n_windows // batch_size)) for row in batches.batch(k).ids]
     for epoch in (0, 1):
         seen = Counter(
             token for row in rows[epoch * n_windows : (epoch + 1) * n_windows] for token in row[:-1].tolist()
@@ -111,14 +111,14 @@ def test_an_epoch_reads_every_window_once(n_tokens: int, ctx_len: int, batch_siz
         assert set(seen.values()) == {1}
         assert len(seen) == n_windows * batches.window > n_tokens - 1 - 2 * batches.window
     again = Batches(stream, ctx_len, batch_size, seed)  # type: ignore[arg-type]
-    assert np.array_equal(again.batch(1), batches.batch(1))  # no history: a resumed run reads the same
+    assert np.array_equal(again.batch(1).ids, batches.batch(1).ids)  # no history: a resumed run reads the same
 
 
 def test_order_depends_on_seed_and_epoch() -> None:
     stream = OneShard(4000)
     first, second = (Batches(stream, 10, 50, seed) for seed in (1, 2))  # type: ignore[arg-type]
-    assert not np.array_equal(first.batch(0), second.batch(0))
-    assert not np.array_equal(first.batch(0) // 10, first.batch(8) // 10)
+    assert not np.array_equal(first.batch(0).ids, second.batch(0).ids)
+    assert not np.array_equal(first.batch(0).ids // 10, first.batch(8).ids // 10)
     with pytest.raises(ValueError, match="nothing can be learnt"):
         Batches(OneShard(1), 10, 1, 1)  # type: ignore[arg-type]
 
@@ -154,14 +154,14 @@ def test_samples_are_the_seeds_alone(tiny: Path) -> None:
         return sample(
             model,
             tokenizer,
-            "PROSPERO:\n",
+            [stream.separator_id, *tokenizer.encode("PROSPERO:\n")],
             Sample(tokens=12, temperature=temperature),
             seed,
             384,
-            stream.separator_id,
+            {stream.separator_id},
             torch.device("cpu"),
         )
 
     assert text(1, 1.0) == text(1, 1.0) != text(2, 1.0)
     assert text(1, 0.0) == text(2, 0.0)
-    assert text(1, 1.0).startswith("PROSPERO:\n")
+    assert len(text(1, 1.0)) > 0

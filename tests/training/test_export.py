@@ -20,7 +20,7 @@ from training.config.model import Model
 from training.config.section import read
 from training.evaluate import evaluate, token_nbytes
 from training.format.file import read_model
-from training.model import Llama
+from training.model import LanguageModel
 from training.shard_file import open_split
 
 
@@ -45,7 +45,7 @@ def test_golden_is_the_answer_of_the_stored_weights(
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     prompt = params()["params"]["export"]["golden_prompt"]
     assert list(model.golden.ids) == [0, *tokenizer.encode(prompt)][:64]
-    llama = Llama(read(given, Model), model.config["vocab_size"])
+    llama = LanguageModel(read(given, Model), model.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(value) for name, value in model.tensors.items()})
     with torch.no_grad():
         logits = llama(torch.tensor([list(model.golden.ids)]))[0, -1].numpy()
@@ -60,14 +60,15 @@ def scored(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
     """A model trained for a while, exported in each dtype: its provenance, and bits per byte of the file's tensors."""
     out = tmp_path_factory.mktemp("scored")
     settings = params(sample__tokens="2", train__eval_every="1000", train__last_eval_tokens="4096", **IN_BLOCKS)
-    training_run.run(settings, tiny / "shards", tiny / "tokenizer", out / "partial", out, never_stop())
+    inputs = training_run.load(settings, tiny / "shards", tiny / "tokenizer")
+    training_run.run(inputs, out / "partial", out, never_stop())
     stream = open_split(tiny / "shards", "val")
-    sizes = token_nbytes(Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok"), stream.separator_id)
+    sizes = token_nbytes(Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok"))
     found: dict[str, dict[str, Any]] = {}
     for dtype in ("f32", "f16", "q8_0", "q4_0"):
         given, path = params(export__dtype=dtype, **IN_BLOCKS), out / f"{dtype}.bin"
         header = export.build(given, *trained_files(out), tiny / "tokenizer", tiny / "shards", path)
-        llama = Llama(read(given, Model), stream.vocab_size)
+        llama = LanguageModel(read(given, Model), stream.vocab_size)
         llama.load_state_dict({name: torch.from_numpy(value) for name, value in read_model(path).tensors.items()})
         score = evaluate(llama, stream, sizes, 384, 64, torch.device("cpu"), 4096)
         found[dtype] = {"bpb": score.bpb, "provenance": header["provenance"]}

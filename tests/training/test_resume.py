@@ -141,8 +141,8 @@ def at(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
 
     def run(partial: str, name: str, stop: StopRequest | None = None, profile: str = "repro", **overrides: str) -> Path:
         settings = params(profile=profile, **{**SHORT, **overrides})
-        folders = (tiny / "shards", tiny / "tokenizer", tmp_path / partial, tmp_path / name)
-        training_run.run(settings, *folders, stop or never_stop())
+        inputs = training_run.load(settings, tiny / "shards", tiny / "tokenizer")
+        training_run.run(inputs, tmp_path / partial, tmp_path / name, stop or never_stop())
         return tmp_path / name
 
     return run

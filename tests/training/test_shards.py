@@ -94,7 +94,7 @@ def swap_version(data: bytes) -> bytes:
     [
         (lambda data: b"POCKETLM" + data[8:], "not a token shard: magic b'POCKETLM'"),
         (swap_version, "written in the other byte order"),
-        (lambda data: data[:8] + b"\x02" + data[9:], "version 2, expected 1"),
+        (lambda data: data[:8] + b"\x03" + data[9:], "version 3, expected 1 or 2"),
         (lambda data: data[:100], "100 bytes are fewer than the header's 128"),
         (lambda data: data[:140] + b"\xff" + data[141:], "sha256 of the payload is"),
     ],

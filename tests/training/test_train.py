@@ -18,7 +18,7 @@ import torch
 from tests.training.conftest import ROOT, command, params, start, write_params
 from training import checkpoint, speed
 from training.config import preset as config
-from training.model import Llama
+from training.model import LanguageModel
 from training.optim.groups import make_optimizers
 
 OUTPUTS = ("model.safetensors", "metrics.jsonl", "summary.json")
@@ -95,10 +95,10 @@ def test_a_signal_saves_and_stops(tiny: Path, tmp_path: Path, signum: signal.Sig
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
-def small_model() -> tuple[Llama, torch.optim.Optimizer]:
+def small_model() -> tuple[LanguageModel, torch.optim.Optimizer]:
     """A model and an optimizer with moments."""
     settings = config.load("tiny")
-    model = Llama(settings.model, 300)
+    model = LanguageModel(settings.model, 300)
     model.initialise(torch.Generator().manual_seed(1))
     (optimizer,) = make_optimizers(model, settings.train, torch.device("cpu"))
     model(torch.arange(20)[None]).square().mean().backward()
@@ -114,7 +114,7 @@ def test_checkpoints_come_back_whole_or_not_at_all(tmp_path: Path, capsys: pytes
     newest = checkpoint.write(tmp_path, model, [optimizer], {"run": "r", "step": 6})
     (tmp_path / ".tmp-1").write_bytes(b"half of a checkpoint")
 
-    def load(run: str = "r") -> tuple[Llama, dict[str, object] | None]:
+    def load(run: str = "r") -> tuple[LanguageModel, dict[str, object] | None]:
         other, fresh = small_model()
         state = checkpoint.read_latest(tmp_path, other, [fresh], {"run": run, "step": 0})
         if state:

@@ -1,14 +1,15 @@
 """Presets (TOML) and overrides in, all sections out. The only module that knows every section: no command imports it.
 
-A preset in `training/presets/NAME.toml` gives a value to every field that has no default. There are two kinds: of a
-model that is trained here, and, with a table [import], of one that others trained.
+A preset in `training/presets/NAME.toml` gives a value to every field that has no default. There are three kinds: of a
+model that is trained here; with a table [import], of one that others trained; and with [import] and [train], of one
+that others trained and that is trained further here.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -27,7 +28,7 @@ PRESETS = Path(__file__).parents[1] / "presets"
 
 
 class Sections(msgspec.Struct, frozen=True):
-    """What the two kinds of presets share."""
+    """What the kinds of presets share."""
 
     def sections(self) -> list[Section]:
         """Data, Tokenizer, ... in the order of the graph."""
@@ -60,22 +61,41 @@ class Config(Sections, frozen=True):
 
 
 class ImportConfig(Sections, frozen=True):
-    """All sections of a preset with an [import] table."""
+    """All sections of a preset whose model is imported."""
 
     import_: Import
     sample: Sample
     export: Export
 
 
-TRAINED: tuple[type[Section], ...] = (Data, Tokenizer, Model, Train, Sample, Export)
-IMPORTED: tuple[type[Section], ...] = (Import, Sample, Export)
+class FinetuneConfig(Sections, frozen=True):
+    """All sections of a preset whose model is imported and trained further."""
+
+    import_: Import
+    data: Data
+    train: Train
+    sample: Sample
+    export: Export
+
+
+AnyConfig = Config | ImportConfig | FinetuneConfig
+Kinds = tuple[type[Section], ...]
+TRAINED: Kinds = (Data, Tokenizer, Model, Train, Sample, Export)
+IMPORTED: Kinds = (Import, Sample, Export)
+FINETUNED: Kinds = (Import, Data, Train, Sample, Export)
 SECTIONS: dict[str, type[Section]] = {Import.NAME: Import, **{kind.NAME: kind for kind in TRAINED}}
 
 
-def names(imported: bool = False) -> list[str]:
-    """Every dotted name that a preset may set and an override may change. imported: in presets with [import]."""
-    kinds: tuple[type[Section], ...] = IMPORTED if imported else TRAINED
-    return [f"{kind.NAME}.{field}" for kind in kinds for field in types_of(kind)]
+def kinds_of(values: Container[str]) -> Kinds:
+    """The sections of a preset that has these, and others."""
+    if Import.NAME not in values:
+        return TRAINED
+    return FINETUNED if Train.NAME in values else IMPORTED
+
+
+def names(kinds: Kinds | None = None) -> list[str]:
+    """Every dotted name that a preset with these sections (any, for None) may set and an override may change."""
+    return [f"{kind.NAME}.{field}" for kind in kinds or SECTIONS.values() for field in types_of(kind)]
 
 
 def presets() -> list[str]:
@@ -91,7 +111,7 @@ def preset_file(preset: str | Path) -> Path:
     return path
 
 
-def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Config | ImportConfig:
+def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> AnyConfig:
     """Read a preset and apply overrides such as {"train.steps": "50"}.
 
     Raises ValueError for an unknown preset, an unknown name (the nearest one is named) or a bad value.
@@ -104,31 +124,34 @@ def load(preset: str | Path, overrides: Mapping[str, str] | None = None) -> Conf
     for name, fields in values.items():
         if not isinstance(fields, dict):
             fail(f"{path.name}: {name} stands outside a section; the sections are: {', '.join(SECTIONS)}")
-    known = names(imported=Import.NAME in values)
+    known = names(kinds_of(values))
     for name, text in (overrides or {}).items():
         if name not in known:
             where = f" of {path.stem}, whose model is imported" if Import.NAME in values else ""
+            where += "; preset=finetune trains it further" * (where != "" and name in names(FINETUNED))
             fail(f"{name} is not a parameter{where}{nearest(name, known)}")
         section, _, field = name.partition(".")
         values.setdefault(section, {})[field] = _parse(text, types_of(SECTIONS[section])[field])
     return from_values(values)
 
 
-def from_values(values: Mapping[str, Any]) -> Config | ImportConfig:
-    """Build a Config from nested values, as TOML and JSON give them; an ImportConfig where there is [import].
+def from_values(values: Mapping[str, Any]) -> AnyConfig:
+    """Build a Config from nested values, as TOML and JSON give them; with [import] one of the other two.
 
     Raises ValueError for what is missing, unknown or wrong.
     """
-    kinds = {kind.NAME: kind for kind in (IMPORTED if Import.NAME in values else TRAINED)}
+    kinds = {kind.NAME: kind for kind in kinds_of(values)}
     for section in values:
         if section not in SECTIONS:
             fail(f"[{section}] is not a section{nearest(section, SECTIONS)}; there are: {', '.join(SECTIONS)}")
         if section not in kinds:
-            fail(f"[{section}] has no use in a preset with [import]: its model is trained already")
+            why = "it belongs to [train], which is missing" if section == Data.NAME else "its model brings its own"
+            fail(f"[{section}] has no use in a preset with [import]: {why}")
     made: dict[str, Any] = {name: build(kind, values.get(name, {})) for name, kind in kinds.items()}
-    if Import.NAME in made:
-        return ImportConfig(made[Import.NAME], made[Sample.NAME], made[Export.NAME])
-    return Config(**made)
+    if Import.NAME not in made:
+        return Config(**made)
+    kind = FinetuneConfig if Train.NAME in made else ImportConfig
+    return kind(import_=made.pop(Import.NAME), **made)
 
 
 def _parse(text: str, kind: Any) -> Any:

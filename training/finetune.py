@@ -1,0 +1,70 @@
+"""An imported model and shards in, the model trained further out: training/train.py from other weights on.
+
+All weights are trained. Shards of chats have a loss mask: the model learns to write the answers, not the questions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training import chat_tokens, command, imported, train
+from training.config.model import Model
+from training.config.sample import Sample
+from training.config.section import read
+from training.imported import Imported
+from training.tokenizer_file import separator_of
+
+
+def shape_of(model: Imported) -> Model:
+    """The sizes of an imported model."""
+    return Model(**{name: model.config[name] for name in Model.__struct_fields__})
+
+
+def prompts(model: Imported, settings: Sample, chats: bool) -> list[list[int]]:
+    """sample.prompts in tokens: as questions in the model's template, or as the beginning of a document."""
+    template = model.template() if chats else None
+    if template is None:
+        return [[separator_of(model.tokenizer), *model.tokenizer.encode(prompt)] for prompt in settings.prompts]
+    asked = [template.prompt([{"role": "user", "content": prompt}]) for prompt in settings.prompts]
+    return [chat_tokens.by_turns(model.tokenizer, parts) for parts in asked]
+
+
+def start_of(model: Imported, settings: Sample, chats: bool) -> train.Start:
+    """The imported model as the training takes it."""
+    digest = hashlib.sha256(json.dumps([model.architecture, model.config], sort_keys=True).encode())
+    for name in sorted(model.tensors):
+        digest.update(model.tensors[name].data.data)
+    return train.Start(
+        architecture=model.architecture,
+        vocab_size=model.config["vocab_size"],
+        weights={name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()},
+        sha256=digest.hexdigest(),
+        prompts=prompts(model, settings, chats),
+        stop_ids=model.stop_ids | (set() if chats else {separator_of(model.tokenizer)}),
+    )
+
+
+def load(params: dict[str, Any], shards_dir: Path, imported_dir: Path) -> train.Inputs:
+    """What the run is made from. Raises ValueError where its parts do not fit."""
+    model = imported.read(imported_dir)
+    inputs = train.load(params, shards_dir, imported_dir, shape_of(model))
+    return dataclasses.replace(inputs, start=start_of(model, read(params, Sample), inputs.text.masked))
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    train.execute(arguments, lambda params: load(params, arguments.shards, arguments.imported))
+
+
+if __name__ == "__main__":
+    arguments = train.parser("finetune", "Train an imported model further.")
+    arguments.add_argument("--imported", type=Path, required=True, metavar="DIR", help="what import_model wrote")
+    sys.exit(command.run(main, arguments))
