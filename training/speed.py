@@ -57,12 +57,13 @@ def pick_device(wanted: str, repro: bool) -> torch.device:
     return torch.device(wanted)
 
 
-def check_memory(n_parameters: int, device: torch.device) -> None:
+def check_memory(n_parameters: int, n_trained: int, device: torch.device) -> None:
     """Raises ValueError where a model cannot be trained for want of memory, before the system would end the process.
 
-    A parameter takes four f32: the weight, its gradient and AdamW's two moments. On a GPU only the first is ours too.
+    A parameter takes an f32; one that is trained three more, for its gradient and AdamW's two moments. On a GPU only
+    the first is ours too.
     """
-    needed = n_parameters * (16 if device.type == "cpu" else 4)
+    needed = n_parameters * 4 + (n_trained * 12 if device.type == "cpu" else 0)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise ValueError(

@@ -38,7 +38,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from training import command, shard_file, speed
+from training import command, lora, shard_file, speed
 from training.batches import Batches, ChatBatches
 from training.config.model import Model
 from training.config.sample import Sample
@@ -196,19 +196,26 @@ def load(
 
 
 def build(inputs: Inputs) -> Training:
-    """A new model on its device, with optimizers and batches. Raises ValueError where it does not fit into memory."""
+    """A model on its device, with optimizers and batches. Raises ValueError where it does not fit into memory."""
     shape, train = inputs.model, inputs.train
     device = speed.pick_device(train.device, inputs.repro)
     if inputs.repro:
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
+    if train.lora_rank and not inputs.start:
+        raise ValueError(
+            f"train.lora_rank={train.lora_rank} is for imported models; random weights are trained in full"
+        )
     with torch.device("meta"):  # weights without memory, to count them
-        speed.check_memory(count(LanguageModel(shape, inputs.vocab_size, inputs.architecture)), device)
+        n_weights = count(LanguageModel(shape, inputs.vocab_size, inputs.architecture))
+    speed.check_memory(n_weights, 0 if train.lora_rank else n_weights, device)
     model = LanguageModel(shape, inputs.vocab_size, inputs.architecture)
     if inputs.start:
         model.load_state_dict(inputs.start.weights)
     else:
         model.initialise(torch.Generator().manual_seed(train.seed))
+    if train.lora_rank:
+        lora.add(model, train.lora_rank, train.lora_alpha, train.seed)
     model.to(device)
     return Training(inputs, device, model, make_optimizers(model, train, device), make_batches(inputs))
 
@@ -387,6 +394,7 @@ def save(training: Training, score: Score, kept: Kept, threads: speed.Threads, o
     """Write the outputs: weights, metrics, summary and timings."""
     inputs, way, seconds = training.inputs, training.way, training.elapsed_s
     assert way is not None
+    lora.merge(training.model)
     tokens_seen = training.step * training.tokens_a_step
     summary: dict[str, Any] = {
         "steps": training.step,

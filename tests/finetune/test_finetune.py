@@ -5,50 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.finetune.conftest import CHATML, chat, small_model
+from tests.finetune.conftest import CHATML, SENTENCES, params, small_model, tuned
 from tests.interop import models
-from tests.training.conftest import never_stop
-from training import chat_shards, command, export_finetuned, finetune, imported, reference, train
-from training.config import preset as config
+from training import command, export_finetuned, finetune, imported, reference, train
 from training.config.sample import Sample
 from training.format.file import read_model
 from training.model import LanguageModel
-
-SENTENCES = ("the quick brown fox", "jumps over the lazy dog", "and 1234 others", "it's not there yet", "over there")
-SHORT = {"train.eval_tokens": "1024", "sample.tokens": "4", "export.golden_prompt": "the quick brown fox"}
-
-
-def params(**overrides: str) -> dict[str, Any]:
-    """Those of the preset finetune, as a stage writes them."""
-    given = {**SHORT, **{name.replace("__", "."): value for name, value in overrides.items()}}
-    loaded = config.load("finetune", {"train.batch_size": "3", "train.lr": "3e-3", **given})
-    return {
-        "params": {"preset": "mine", **{each.NAME: each.decisive() for each in loaded.sections()}},
-        "runtime": {"train": {"checkpoint_seconds": 0.0}},
-        "profile": "repro",
-    }
-
-
-@pytest.fixture(scope="module")
-def shards_dir(imported_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = imported.read(imported_dir)
-    folder = tmp_path_factory.mktemp("shards")
-    chats = [(str(at), chat(f"{at}?", text)) for at, text in enumerate(SENTENCES)]
-    chat_shards.write(folder, "train", chats, model)
-    chat_shards.write(folder, "val", [("v", chat("0?", SENTENCES[0]))], model)
-    return folder
-
-
-def tuned(out: Path, shards_dir: Path, imported_dir: Path, partial: Path | None = None, **overrides: str) -> Path:
-    inputs = finetune.load(params(**overrides), shards_dir, imported_dir)
-    train.run(inputs, partial or out / "partial", out, never_stop())
-    return out
 
 
 def test_it_begins_with_the_imported_weights_and_learns(imported_dir: Path, shards_dir: Path, tmp_path: Path) -> None:

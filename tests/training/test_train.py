@@ -44,6 +44,11 @@ def test_the_loss_falls(train: Callable[..., Path]) -> None:
     assert not any("train_s" in record for record in records), "repro must hold no figure of time"
 
 
+def test_random_weights_are_trained_in_full(train: Callable[..., Path]) -> None:
+    with pytest.raises(ValueError, match=r"train\.lora_rank=4 is for imported models"):
+        train(train__lora_rank="4", **SHORT)
+
+
 def test_killed_at_any_moment_the_bytes_are_the_same(tiny: Path, tmp_path: Path) -> None:
     """kill -9 twice in the middle, then to the end: every output but timings.json is that of the run without a
     kill.

@@ -34,4 +34,6 @@ class Train(Section, frozen=True):
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "f32", "bf16"]  # "auto": measured at start
     compile: bool  # try torch.compile at start, and use it where it is faster
+    lora_rank: CountOrNone = 0  # of the low-rank change of an imported model's matrices; 0: all weights are trained
+    lora_alpha: NotNegative = 32.0  # that change is scaled by lora_alpha / lora_rank
     checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step

@@ -11,8 +11,9 @@ from training.config.train import Train
 
 def make_optimizers(model: nn.Module, train: Train, device: torch.device) -> list[Optimizer]:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on the matrices alone."""
-    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
-    norms = [weight for weight in model.parameters() if weight.dim() == 1]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    matrices = [weight for weight in trained if weight.dim() == 2]
+    norms = [weight for weight in trained if weight.dim() == 1]
     groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": norms, "weight_decay": 0.0}]
     betas = (train.beta1, train.beta2)
     return [torch.optim.AdamW(groups, lr=train.lr, betas=betas, fused=device.type != "mps")]
