@@ -1,6 +1,6 @@
 """Chats and an imported model in, token shards out, whose loss masks say which tokens are learnt: the answers.
 
-Writes OUT/shards/ as training/shards.py does. A chat is a document (training/conversations.py).
+Writes OUT/shards/ as training/shards.py does. A chat is a document (training/data/conversations.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from training import chat_tokens, command, documents, imported
+from training import command, imported
 from training.chat import Messages
-from training.conversations import of_text
+from training.data import chat_tokens, documents
+from training.data.conversations import of_text
+from training.data.shard_file import MASKED_VERSION, open_split
 from training.imported import Imported
-from training.shard_file import MASKED_VERSION, open_split
 from training.shards import SHARD_TOKENS, Piece, token_nbytes, write_encoded
 
 

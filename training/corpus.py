@@ -1,7 +1,7 @@
 """Sources in, cleaned documents out, split into training and validation text.
 
-Writes OUT/corpus/:  documents.jsonl   a line a document, sorted by name (training/documents.py)
-                     train/00000.txt   documents one after the other: UTF-8, NFC, LF (training/clean.py)
+Writes OUT/corpus/:  documents.jsonl   a line a document, sorted by name (training/data/documents.py)
+                     train/00000.txt   documents one after the other: UTF-8, NFC, LF (training/data/clean.py)
                      val/00000.txt
 The texts may be larger than memory: a part of one at a time is there, and a few hundred bytes for each document.
 """
@@ -18,13 +18,14 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
-from training import command, records, sources
-from training.clean import cleaned
+from training import command
 from training.config.data import Data
 from training.config.section import read
-from training.documents import LIST_NAME, SPLITS, Document, Portion
-from training.parts import PART_NBYTES
-from training.split import cut, held_out
+from training.data import records, sources
+from training.data.clean import cleaned
+from training.data.documents import LIST_NAME, SPLITS, Document, Portion
+from training.data.parts import PART_NBYTES
+from training.data.split import cut, held_out
 
 FILE_NBYTES = 1 << 30  # a file of a split is closed by the document that reaches this
 

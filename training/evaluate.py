@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 from torch import Tensor
 
-from training.shard_file import TokenStream
+from training.data.shard_file import TokenStream
 
 MOST_LOGITS = 1 << 27  # in memory at a time: 512 MiB
 

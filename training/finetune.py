@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
-from training import chat_tokens, command, imported, train
+from training import command, imported, train
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
+from training.data import chat_tokens
 from training.imported import Imported
 from training.tokenizer_file import separator_of
 

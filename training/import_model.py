@@ -13,10 +13,11 @@ from pathlib import Path
 
 import fsspec
 
-from training import command, imported, sources
+from training import command, imported
 from training.config.data import Source
 from training.config.import_ import ARCHIVES, Import
 from training.config.section import read
+from training.data import sources
 from training.imported import Imported
 from training.interop import gguf, hf, llama2c
 

@@ -1,4 +1,4 @@
-"""Documents in, token shards out (training/shard_file.py has their layout).
+"""Documents in, token shards out (training/data/shard_file.py has their layout).
 
 Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token. (Those
 of chats: training/chat_shards.py.)
@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from pocketlm_tokenizer import Tokenizer
 
-from training import command, documents
-from training.shard_file import HEADER, HEADER_NBYTES, MAGIC, MASKED_VERSION, VERSION, open_split
+from training import command
+from training.data import documents
+from training.data.shard_file import HEADER, HEADER_NBYTES, MAGIC, MASKED_VERSION, VERSION, open_split
 from training.tokenizer_file import load as load_tokenizer
 from training.tokenizer_file import separator_of
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pocketlm_tokenizer import Tokenizer, safe_cut
 
-from training import command, documents
+from training import command
 from training.config.section import read
 from training.config.tokenizer import Tokenizer as Settings
+from training.data import documents
 from training.tokenizer_file import FLAT_NAME, JSON_NAME
 
 

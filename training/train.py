@@ -38,12 +38,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from training import command, lora, shard_file, speed
-from training.batches import Batches, ChatBatches
+from training import command, lora, speed
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
 from training.config.train import Train
+from training.data import shard_file
+from training.data.batches import Batches, ChatBatches
+from training.data.shard_file import TokenStream
 from training.evaluate import Score, evaluate, token_nbytes
 from training.journal import NAME as METRICS
 from training.journal import Journal
@@ -54,7 +56,6 @@ from training.optim.schedule import lr_at
 from training.progress import Progress
 from training.resume import Kept
 from training.sample import sample
-from training.shard_file import TokenStream
 from training.speed import Way
 from training.tokenizer_file import load as load_tokenizer
 

@@ -21,6 +21,10 @@ PYTHON = {
     "stages/graph": (["stages/graph/**/*.py"], r"(stages|training|torch|numpy)(\.|$).*"),
     "stages": (["stages/*.py"], r"(torch|numpy|tests|training(?!\.config(\.|$)))(\.|$).*"),
     "training": (["training/**/*.py"], r"(stages|tests|doit)(\.|$).*"),
+    "training/data": (
+        ["training/data/*.py"],
+        r"torch(\.|$).*|training\.(?!(chat|command|config|data|tokenizer_file)(\.|$)).*",
+    ),
 }
 TYPESCRIPT = {
     "worker": (["web/src/engine/*.ts"], r"react.*|.*\.tsx|.*/(components|hooks|state)/.*"),
@@ -114,6 +118,9 @@ def test_rust_rooms() -> None:
         ("stages", "from training import train"),
         ("stages", "import torch.nn"),
         ("training", "from stages.graph import Stage"),
+        ("training/data", "from training.train import Inputs"),
+        ("training/data", "from training import model"),
+        ("training/data", "import torch.nn"),
     ],
 )
 def test_a_planted_import_is_found(room: str, source: str) -> None:

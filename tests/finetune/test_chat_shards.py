@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 
 from tests.finetune.conftest import chat
-from training import chat_shards, chat_tokens
-from training.batches import ChatBatches
+from training import chat_shards
+from training.data import chat_tokens
+from training.data.batches import ChatBatches
+from training.data.shard_file import HEADER, HEADER_NBYTES, TokenStream, open_split
 from training.evaluate import evaluate, token_nbytes
 from training.finetune import shape_of
 from training.imported import Imported
 from training.model import LanguageModel
-from training.shard_file import HEADER, HEADER_NBYTES, TokenStream, open_split
 
 CHATS = [
     ("a.jsonl#1", chat("the quick", "brown fox")),

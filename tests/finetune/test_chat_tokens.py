@@ -13,8 +13,8 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from tests.finetune.conftest import CHATML, chat
 from training.chat import Template
-from training.chat_tokens import ChatTokens, by_turns, encode
-from training.conversations import as_text, checked, of_text
+from training.data.chat_tokens import ChatTokens, by_turns, encode
+from training.data.conversations import as_text, checked, of_text
 from training.imported import Imported
 
 TEMPLATES = json.loads((Path(__file__).parents[1] / "vectors" / "chat_templates.json").read_text())["templates"]

@@ -170,10 +170,10 @@ def test_planted_in_a_real_module(project: Project) -> None:
     result = project.doit("corpus")
     assert result.status == 0, result.out
 
-    clean = project.root / "training/clean.py"
+    clean = project.root / "training/data/clean.py"
     clean.write_text(clean.read_text() + f"\nopen({str(project.root / 'README.md')!r}).read()\n")
     result = project.doit("corpus")
-    assert result.status == 1 and "read README.md  (at training/clean.py:" in result.out
+    assert result.status == 1 and "read README.md  (at training/data/clean.py:" in result.out
 
 
 def test_costs_little(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ CHANGES = (
     Change("the loss curve's size", "training/plot.py", "= 720, 400", "= 720, 410", "report", real=True),
     Change("the line of progress", "training/progress.py", "tokens/s", "tokens a second", "", real=True),
     Change("how texts are sampled", "training/sample.py", "--- {index}", "--- text {index}", "sample", real=True),
-    Change("how documents are cleaned", "training/clean.py", "", "_Y = 1\n", "corpus", real=True),
+    Change("how documents are cleaned", "training/data/clean.py", "", "_Y = 1\n", "corpus", real=True),
     Change("how model.bin is written", "training/format/file.py", "", "_Y = 1\n", "export", real=True),
     # ── Rust ──
     Change(

@@ -64,8 +64,9 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with corpus/, tokenizer/ and shards/ of the tiny preset."""
-    from training import corpus, documents, shards, tokenizer
+    from training import corpus, shards, tokenizer
     from training.config import preset as config
+    from training.data import documents
 
     out = tmp_path_factory.mktemp("tiny")
     settings = config.load("tiny")

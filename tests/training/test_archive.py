@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import archive
+from training.data import archive
 
 TEXT = b"Full fathom five thy father lies\n" * 20
 

@@ -19,10 +19,11 @@ from safetensors.torch import load, save, save_file
 
 from tests.training.conftest import params, trained_files
 from tests.training.test_train import small_model
-from training import checkpoint, command, documents, export, shard_file, shards, sources, tokenizer_file
+from training import checkpoint, command, export, shards, tokenizer_file
 from training.config import preset as config
 from training.config.section import read
 from training.config.train import Train
+from training.data import documents, shard_file, sources
 from training.journal import Journal
 from training.journal import read as read_metrics
 

@@ -18,10 +18,11 @@ import torch
 
 from tests.training.conftest import ROOT, never_stop, params, start, trained_files, write_params
 from tests.training.test_train import small_model
-from training import checkpoint, command, corpus, export, shard_file, shards, sources, tokenizer
+from training import checkpoint, command, corpus, export, shards, tokenizer
 from training import train as training_run
 from training.config import preset as config
 from training.config.data import Data, Source
+from training.data import shard_file, sources
 
 FRESH = {"run": "r", "step": 0}
 

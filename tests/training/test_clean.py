@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.clean import clean, plain
+from training.data.clean import clean, plain
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from pocketlm_tokenizer import safe_cut
 
 from tests.training.conftest import start, write_params
-from training import corpus, sources, split
+from training import corpus
 from training.config.data import Data, Source
-from training.documents import read
-from training.sources import matches
+from training.data import sources, split
+from training.data.documents import read
+from training.data.sources import matches
 
 
 def data(*sources: Source, val: tuple[str, ...] = (), fraction: float = 0.2) -> Data:

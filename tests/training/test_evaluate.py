@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
-from training.batches import Batches
 from training.config import preset as config
 from training.config.sample import Sample
+from training.data.batches import Batches
+from training.data.shard_file import TokenStream, open_split
 from training.evaluate import evaluate, token_nbytes, windows
 from training.model import LanguageModel
 from training.optim.schedule import lr_at
 from training.sample import sample
-from training.shard_file import TokenStream, open_split
 
 
 @given(st.integers(2, 400), st.integers(1, 60), st.data())

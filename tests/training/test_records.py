@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pocketlm_tokenizer import safe_cut
 
-from training import corpus, documents, records
+from training import corpus
 from training.config import preset
 from training.config.data import Data, Source
+from training.data import documents, records
 
 
 def data(uri: str = "file:*", *, column: str = "text", separator: str = "", val: tuple[str, ...] = ()) -> Data:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer, safe_cut
 
-from training import documents, shard_file, shards
-from training.parts import cut_between_words
+from training import shards
+from training.data import documents, shard_file
+from training.data.parts import cut_between_words
 
 TEXTS = ["the sea and the sky\n", "a small boat\n", "", "\u00e9t\u00e9 <|endoftext|>\n"]
 

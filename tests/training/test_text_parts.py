@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pocketlm_tokenizer import SPLITS, Tokenizer, safe_cut
 
-from training.clean import clean, cleaned
-from training.parts import cut_after, cut_between_words, decoded
+from training.data.clean import clean, cleaned
+from training.data.parts import cut_after, cut_between_words, decoded
 
 LINES = st.lists(
     st.sampled_from(

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from training.parts import Stream
+from training.data.parts import Stream
 
 # Prose packs to a third or a quarter, logs to a fiftieth at most; deflate alone reaches 1,032 on zeros.
 MAX_RATIO = 200

@@ -21,10 +21,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from training.archive import members
 from training.config.data import Source
 from training.config.local_files import local_files
-from training.parts import Stream
+from training.data.archive import members
+from training.data.parts import Stream
 
 
 def documents(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:

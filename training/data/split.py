@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mmap import mmap
 
 from training.config.data import Data
-from training.sources import matches
+from training.data.sources import matches
 
 
 def held_out(names: Sequence[str], data: Data) -> set[str]:

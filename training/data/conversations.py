@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from training.clean import normal
 from training.command import parse_json
+from training.data.clean import normal
 
 ROLES = ("system", "user", "assistant")
 Message = dict[str, str]  # "role" and "content"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from training.command import parse_json
-from training.parts import PART_NBYTES, cut_between_words, decoded
+from training.data.parts import PART_NBYTES, cut_between_words, decoded
 
 LIST_NAME = "documents.jsonl"
 SPLITS = ("train", "val")
@@ -33,7 +33,7 @@ def read(
     corpus: Path, split: str, safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
 ) -> Iterator[tuple[Document, Iterator[str]]]:
     """The documents of a split with their texts, sorted by name; each text in parts of about `nbytes`, cut where
-    `safe_cut` finds a place (training/parts.py). Raises ValueError where a file was changed.
+    `safe_cut` finds a place (training/data/parts.py). Raises ValueError where a file was changed.
     """
     with contextlib.ExitStack() as opened:
         files: dict[str, BinaryIO] = {}

@@ -17,14 +17,14 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from training.parts import PART_NBYTES, Stream, cut_after, decoded
+from training.data.parts import PART_NBYTES, Stream, cut_after, decoded
 
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")  # tab and line feed stay
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 
-_RECORD = re.compile(r"#\d{9}$")  # of one document among several in a file (training/records.py)
+_RECORD = re.compile(r"#\d{9}$")  # of one document among several in a file (training/data/records.py)
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t#]*")
 _SPEAKER = re.compile(r"\*\*([^*]+?)[.:]?\*\*[.:]?")
 _DIRECTION = re.compile(

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from training.config.data import Data
-from training.conversations import as_text
-from training.parts import Stream
+from training.data.conversations import as_text
+from training.data.parts import Stream
 
 READ_NBYTES = 1 << 20
 JSON_LINES = (".jsonl", ".ndjson")

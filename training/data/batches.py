@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.shard_file import TokenStream
+from training.data.shard_file import TokenStream
 
 
 class Batch(NamedTuple):
