@@ -100,6 +100,41 @@ def test_a_signal_saves_and_stops(tiny: Path, tmp_path: Path, signum: signal.Sig
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
+def test_muon_takes_the_matrices_of_the_layers_and_learns(train: Callable[..., Path]) -> None:
+    """Against one step of the algorithm in its plainest form, in f64; and a run."""
+    settings = config.load("tiny", {"train.optimizer": "muon"})
+    model = LanguageModel(settings.model, 300)
+    model.initialise(torch.Generator().manual_seed(1))
+    adamw, muon = make_optimizers(model, settings.train, torch.device("cpu"))
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    taken = {names[id(weight)] for group in muon.param_groups for weight in group["params"]}
+    left = {names[id(weight)] for group in adamw.param_groups for weight in group["params"]}
+    assert taken == {name for name, weight in model.named_parameters() if ".layers." in name and weight.dim() == 2}
+    assert taken.isdisjoint(left) and len(taken | left) == len(names)
+
+    model(torch.arange(20)[None]).square().mean().backward()
+    weight = model.model.layers[0].mlp.down_proj.weight
+    before, gradient = weight.detach().double().clone(), weight.grad.double()
+    muon.step()
+    x = gradient * 0.05 * 0.95 + gradient * 0.05  # Nesterov's look ahead, of a first step
+    x = x / x.norm()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(5):  # Newton and Schulz, to a matrix whose singular values are near 1
+        square = x @ x.T
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    x = x.T if tall else x
+    lr, decay = settings.train.lr, settings.train.weight_decay
+    expected = -lr * decay * before - lr * 0.2 * max(x.shape) ** 0.5 * x
+    moved = weight.detach() - before  # computed in bf16
+    assert float((moved * expected).sum() / moved.norm() / expected.norm()) > 0.95
+    assert float(moved.norm() / expected.norm()) == pytest.approx(1.0, rel=0.1)
+
+    out = train(train__optimizer="muon", train__steps="30", train__eval_every="30", **SHORT)
+    values = [line["val_bpb"] for line in map(json.loads, (out / "metrics.jsonl").open()) if "val_bpb" in line]
+    assert values[-1] < 4.4 < 5 < values[0]
+
+
 def small_model() -> tuple[LanguageModel, torch.optim.Optimizer]:
     """A model and an optimizer with moments."""
     settings = config.load("tiny")

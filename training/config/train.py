@@ -16,12 +16,12 @@ class Train(Section, frozen=True):
     steps: Count  # optimizer steps
     batch_size: Count  # sequences a forward pass
     grad_accum: Count  # forward passes a step
-    lr: NotNegative  # peak learning rate
+    lr: NotNegative  # peak learning rate; Muon's steps are scaled to be as long as AdamW's
     min_lr_ratio: Share  # the last step's learning rate, as a share of lr
     warmup_steps: CountOrNone  # linear from 0 to lr; a tenth of the steps at the most
     schedule: Literal["cosine", "linear"]  # "linear": flat at lr, then linear over the last decay_fraction
     decay_fraction: Share  # share of the steps spent in decay; only for "linear"
-    weight_decay: NotNegative  # decoupled (AdamW), on matrices, not on norms
+    weight_decay: NotNegative  # decoupled, on matrices, not on norms
     beta1: Share  # AdamW's decay of the mean
     beta2: Share  # AdamW's decay of the variance
     grad_clip: NotNegative  # largest global norm of the gradient; 0 = off
@@ -34,6 +34,7 @@ class Train(Section, frozen=True):
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "f32", "bf16"]  # "auto": measured at start
     compile: bool  # try torch.compile at start, and use it where it is faster
+    optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": Muon for the layers' matrices, AdamW for all else
     lora_rank: CountOrNone = 0  # of the low-rank change of an imported model's matrices; 0: all weights are trained
     lora_alpha: NotNegative = 32.0  # that change is scaled by lora_alpha / lora_rank
     checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step

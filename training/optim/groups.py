@@ -10,13 +10,26 @@ from training.config.train import Train
 
 
 def make_optimizers(model: nn.Module, train: Train, device: torch.device) -> list[Optimizer]:
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on the matrices alone."""
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    matrices = [weight for weight in trained if weight.dim() == 2]
-    norms = [weight for weight in trained if weight.dim() == 1]
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on the matrices alone; for train.optimizer="muon"
+    after it Muon (Jordan et al. 2024) on the layers' matrices, its steps scaled to AdamW's length (Liu et al. 2025,
+    arXiv:2502.16982).
+    """
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    orthogonal = [weight for name, weight in trained.items() if train.optimizer == "muon" and _in_a_layer(name, weight)]
+    others = [weight for weight in trained.values() if not any(weight is each for each in orthogonal)]
+    matrices = [weight for weight in others if weight.dim() == 2]
+    norms = [weight for weight in others if weight.dim() == 1]
     groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": norms, "weight_decay": 0.0}]
     betas = (train.beta1, train.beta2)
-    return [torch.optim.AdamW(groups, lr=train.lr, betas=betas, fused=device.type != "mps")]
+    made: list[Optimizer] = [torch.optim.AdamW(groups, lr=train.lr, betas=betas, fused=device.type != "mps")]
+    if orthogonal:
+        decay = train.weight_decay
+        made.append(torch.optim.Muon(orthogonal, lr=train.lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return made
+
+
+def _in_a_layer(name: str, weight: torch.Tensor) -> bool:
+    return ".layers." in name and weight.dim() == 2
 
 
 def set_lr(optimizers: list[Optimizer], lr: float) -> None:
