@@ -1,7 +1,7 @@
 """The whole graph of one choice of preset, profile and parameters. `GRAPH` and `DOIT_CONFIG` are what dodo.py hands
 to doit.
 
-                                  ┌─► sample, report
+                                  ┌─► sample, report, evaluate
 corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► export_hf, export_gguf
              ▲                                    ├─► web          cli
            wheel               wasm ─► page ──────┤
@@ -36,6 +36,7 @@ from stages.graph import Graph, Setup, Stage
 SETUPS: tuple[Setup, ...] = (
     tools.TORCH,
     tools.TEST_PYTHON,
+    tools.EVALUATE,
     tools.PARQUET,
     tools.IMPORT,
     tools.CARGO,
@@ -72,7 +73,8 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
             train.shards_stage(chosen),
             train.stage(chosen),
         )
-        looked_at = (train.sample_stage(chosen), train.report_stage(chosen))  # nothing is made from them
+        # Nothing is made from these.
+        looked_at = (train.sample_stage(chosen), train.report_stage(chosen), train.evaluate_stage(chosen))
         exported = export.stage(chosen)
     bundle = (exported, crates.wasm_stage(), web.page_stage())
     chain = (*model, *bundle)

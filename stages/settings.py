@@ -79,6 +79,7 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
         )
     if "data.sources" in words:  # other documents: those that the preset holds out are not among them
         words.setdefault("data.val_documents", "[]")
+        words.setdefault("data.test_documents", "[]")
     values, keyed = _values(preset, words)
     return Settings(scope, profile, values, keyed)
 

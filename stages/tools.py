@@ -105,6 +105,8 @@ TEST_PYTHON = _lock_setup(
 
 PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for data.sources that end in .parquet.")
 
+EVALUATE = _lock_setup("evaluate", "pyppmd and zstandard in .venv, by locks/evaluate.txt: for `doit evaluate`.")
+
 IMPORT = _lock_setup("import", "gguf in .venv, by locks/import.txt: for presets that import a model.")
 
 

@@ -1,4 +1,4 @@
-"""shards, train, sample and report: tokens on disk, then the model, and what one sees of it."""
+"""shards, train, sample, report and evaluate: tokens on disk, then the model, and what one sees of it."""
 
 from __future__ import annotations
 
@@ -153,4 +153,48 @@ def report_stage(settings: Settings) -> Stage:
         scope=settings.preset,
         links={"loss.svg": "loss.svg"},
         pythonpath=("{snapshot}",),
+    )
+
+
+def evaluate_stage(settings: Settings) -> Stage:
+    """The stage `evaluate` of one preset; it runs when it is asked for."""
+    return Stage(
+        name="evaluate",
+        doc="Measure the trained model on the validation and the test text, beside compressors (evaluation.md).",
+        run=(
+            "{python}",
+            "-m",
+            "training.evaluate",
+            "--params",
+            "{params}",
+            "--weights",
+            "{in.weights}",
+            "--summary",
+            "{in.summary}",
+            "--tokenizer",
+            "{in.tokenizer}",
+            "--shards",
+            "{in.shards}",
+            "--corpus",
+            "{in.corpus}",
+            "--out",
+            "{out}",
+        ),
+        outputs=("evaluation.json", "evaluation.md"),
+        inputs={
+            "weights": Output("train", "model.safetensors"),
+            "summary": Output("train", "summary.json"),
+            "tokenizer": Output("tokenizer"),
+            "shards": Output("shards", "shards/"),
+            "corpus": Output("corpus", "corpus/"),
+            "wheel": WHEEL,
+        },
+        sources=(python_sources("training.evaluate"),),
+        params=settings.section("model", "sample"),
+        tools=(*torch_tools(), *tools.libraries("pyppmd", "zstandard", extra="evaluate")),
+        set_env=PINNED_ISA,
+        needs=(tools.TORCH, tools.EVALUATE),
+        scope=settings.preset,
+        links={"evaluation.json": "evaluation.json", "evaluation.md": "evaluation.md"},
+        pythonpath=("{snapshot}", "{in.wheel}"),
     )

@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
     with command.publishing(arguments.out) as temporary:
         directory = temporary / "shards"
         directory.mkdir()
-        for split in documents.SPLITS:
+        for split in documents.splits_of(arguments.corpus):
             texts = documents.read(arguments.corpus, split, model.tokenizer.safe_cut)
             chats = ((each.name, of_text("".join(parts), each.name)) for each, parts in texts)
             n_tokens, nbytes = write(directory, split, chats, model)

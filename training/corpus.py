@@ -2,7 +2,7 @@
 
 Writes OUT/corpus/:  documents.jsonl   a line a document, sorted by name (training/data/documents.py)
                      train/00000.txt   documents one after the other: UTF-8, NFC, LF (training/data/clean.py)
-                     val/00000.txt
+                     val/00000.txt     and test/, where data.test_documents names some
 The texts may be larger than memory: a part of one at a time is there, and a few hundred bytes for each document.
 """
 
@@ -23,9 +23,9 @@ from training.config.data import Data
 from training.config.section import read
 from training.data import records, sources
 from training.data.clean import cleaned
-from training.data.documents import LIST_NAME, SPLITS, Document, Portion
+from training.data.documents import LIST_NAME, SPLITS, TEST, Document, Portion
 from training.data.parts import PART_NBYTES
-from training.data.split import cut, held_out
+from training.data.split import cut, held_out, tested
 
 FILE_NBYTES = 1 << 30  # a file of a split is closed by the document that reaches this
 
@@ -57,8 +57,9 @@ def build(data: Data, root: Path, out: Path) -> dict[str, tuple[int, int]]:
             split_of = {f"{name}#{split}": split for split in SPLITS}
             kept = dict(zip(split_of, _cut(name, whole, file, data.val_fraction), strict=True))
         else:
-            val = held_out(list(kept), data)
-            split_of = {name: "val" if name in val else "train" for name in kept}
+            test = tested(list(kept), data)
+            val = held_out([name for name in kept if name not in test], data)
+            split_of = {name: TEST if name in test else "val" if name in val else "train" for name in kept}
         counts = _write_splits(kept, split_of, file, out)
     staged.unlink()
     return counts
@@ -121,9 +122,9 @@ def _write_splits(
     kept: dict[str, _Staged], split_of: dict[str, str], staged: BinaryIO, out: Path
 ) -> dict[str, tuple[int, int]]:
     """The documents by name into the files of their splits, and their list."""
-    counts = dict.fromkeys(SPLITS, (0, 0))
+    counts = dict.fromkeys((*SPLITS, *([TEST] if TEST in split_of.values() else [])), (0, 0))
     files: dict[str, BinaryIO] = {}
-    numbers = dict.fromkeys(SPLITS, -1)
+    numbers = dict.fromkeys(counts, -1)
     try:
         with (out / LIST_NAME).open("w", encoding="utf-8") as listed:
             for name in sorted(kept):

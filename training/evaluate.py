@@ -1,118 +1,253 @@
-"""Validation loss in bits per byte: what the model needs to write down the held-out text, whatever its vocabulary.
+"""A trained model in, how good it is out, on text that it has not learnt from.
 
-The stream is scored in windows of ctx_len tokens. Each shares `overlap` positions with the one before, and scores only
-those that are new, so every token but the first is scored exactly once, with at least `overlap` tokens of context (less
-only at the start). Separators are scored too, and count no bytes. Of chats, each is a window of its own, and only what
-is learnt of it is scored.
+Writes OUT/evaluation.json  bits per byte of the validation and the test text with a 95 % interval, of each document
+                            alone, and of general compressors; the loss by position; the longest copied passage
+       OUT/evaluation.md    the same to read
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import lzma
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyppmd
 import torch
-import torch.nn.functional as F
+import zstandard
 from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
-from torch import Tensor
+from safetensors.torch import load_file
 
-from training.data.shard_file import TokenStream
+from training import command
+from training.config.model import Model
+from training.config.sample import Sample
+from training.config.section import read
+from training.data import documents
+from training.data.shard_file import TokenStream, check_tokenizer, open_split
+from training.model import LanguageModel
+from training.sample import sample
+from training.scoring import losses_of, token_nbytes, windows
+from training.tokenizer_file import load as load_tokenizer
+from training.tokenizer_file import separator_of
 
-MOST_LOGITS = 1 << 27  # in memory at a time: 512 MiB
-
-
-@dataclass(frozen=True)
-class Score:
-    """What an evaluation found."""
-
-    nats: float  # sum over the scored tokens
-    n_tokens: int  # scored
-    n_bytes: int  # of their text in UTF-8
-
-    @property
-    def bpb(self) -> float:
-        """Bits per byte."""
-        return self.nats / math.log(2) / self.n_bytes
-
-    @property
-    def loss_nats(self) -> float:
-        """Mean cross entropy of a token."""
-        return self.nats / self.n_tokens
+RESAMPLES = 2000  # of the bootstrap
+COPIED_TOKENS = 256  # of each text that is searched for copied passages
+COPIED_TEXTS = 8
+MOST_TEXT_NBYTES = 64 << 20  # of the training text, its end, that compressors and the search for copies see
+PPMD_NBYTES = 1 << 28  # of its model
+CPU = torch.device("cpu")
 
 
-def token_nbytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """How many bytes of text each token stands for, (V,); none for special tokens."""
-    sizes = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)], np.int64)
-    sizes[list(tokenizer.special_tokens.values())] = 0
-    return sizes
+def score(model: LanguageModel, stream: TokenStream, sizes: NDArray[np.int64], shape: Model, overlap: int) -> Any:
+    """{"bpb", "low", "high", "n_bytes", "documents": [{"bpb", "n_bytes"}]} of a split's text; low and high as of
+    `interval`."""
+    nats, nbytes, loss_of = [], [], np.zeros(stream.n_tokens)
+    batches = losses_of(model, stream, len(sizes), shape.ctx_len, overlap, CPU)
+    starts = iter(windows(stream.n_tokens, shape.ctx_len, overlap))
+    for losses, counted, targets in batches:
+        for row, (start, length, scored) in zip(range(len(losses)), starts, strict=False):
+            own = counted[row]
+            loss_of[start + 1 + length - scored : start + 1 + length] = losses[row][own]
+            nats.append(losses[row][own].sum())
+            nbytes.append(sizes[targets[row][own]].sum())
+    low, high = interval(np.array(nats), np.array(nbytes))
+    sizes_of = sizes[stream.read(0, stream.n_tokens)]
+    borders = stream.documents()
+    each = [
+        {"bpb": bits_per_byte(loss_of[a:b].sum(), sizes_of[a:b].sum()), "n_bytes": int(sizes_of[a:b].sum())}
+        for a, b in itertools.pairwise(borders)
+    ]
+    bpb = bits_per_byte(sum(nats), sum(nbytes))
+    return {"bpb": bpb, "low": low, "high": high, "n_bytes": int(sum(nbytes)), "documents": each}
 
 
-def chats(stream: TokenStream) -> Iterator[tuple[int, int, int]]:
-    """(start, length, scored) of each chat, without its separator."""
-    for start, end in itertools.pairwise(stream.documents().tolist()):
-        yield start + 1, end - start - 2, end - start - 2
+def interval(nats: NDArray[np.float64], nbytes: NDArray[np.int64]) -> tuple[float, float]:
+    """What 95 % of the bits per byte lie between that come out of as many windows, drawn again from these with
+    repetition: how much of the figure is chance of the text. nats, nbytes: (windows,).
 
-
-def windows(n_tokens: int, ctx_len: int, overlap: int) -> Iterator[tuple[int, int, int]]:
-    """(start, length, scored) of each window: of its inputs' predictions the last `scored` count."""
-    start, done = 0, 1  # the first token has nothing before it
-    while done < n_tokens:
-        length = min(ctx_len, n_tokens - 1 - start)
-        scored = start + length + 1 - done
-        yield start, length, scored
-        done += scored
-        start += ctx_len - overlap
-
-
-@torch.no_grad()
-def evaluate(
-    model: Callable[[Tensor], Tensor],
-    stream: TokenStream,
-    sizes: NDArray[np.int64],
-    ctx_len: int,
-    overlap: int,
-    device: torch.device,
-    max_tokens: int,
-    batch_size: int = 16,
-    between: Callable[[], None] = lambda: None,
-) -> Score:
-    """Score the stream, or, of a longer one, about max_tokens in windows spread evenly over it.
-
-    sizes: (V,) from token_nbytes. `between` is called between batches (it may raise to stop).
-    Raises ValueError where the stream is too short, or where the tokens' bytes are not those of the text.
+    Source: Efron 1979, "Bootstrap methods", Annals of Statistics 7(1).
     """
-    every = max(1, -(-(stream.n_tokens - 1) // max_tokens))
-    rows = chats(stream) if stream.masked else windows(stream.n_tokens, ctx_len, overlap)
-    chosen = list(itertools.islice(rows, 0, None, every))
-    if not chosen:
-        raise ValueError("the validation split has one token; there is nothing to score")
-    nats, n_tokens, n_bytes = 0.0, 0, 0
-    batch_size = min(batch_size, max(1, MOST_LOGITS // (len(sizes) * max(length for _, length, _ in chosen))))
-    for first in range(0, len(chosen), batch_size):
-        between()
-        group = chosen[first : first + batch_size]
-        longest = max(length for _, length, _ in group)
-        ids = np.zeros(
-            (len(group), longest + 1), np.int64
-        )  # the last window may be shorter: causal, so padding changes nothing
-        counted = np.zeros((len(group), longest), bool)
-        for row, (start, length, scored) in enumerate(group):
-            ids[row, : length + 1] = stream.read(start, length + 1)
-            counted[row, length - scored : length] = stream.read_learnt(start + 1 + length - scored, scored)
-        batch = torch.from_numpy(ids).to(device)
-        losses = F.cross_entropy(model(batch[:, :-1]).flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="none")
-        nats += float(losses.cpu().double()[torch.from_numpy(counted).flatten()].sum())
-        n_tokens += int(counted.sum())
-        n_bytes += int(sizes[ids[:, 1:][counted]].sum())
-    if every == 1 and n_bytes != stream.text_nbytes:
-        raise ValueError(
-            f"the scored tokens stand for {n_bytes} bytes, the validation text has {stream.text_nbytes}; "
-            "build the shards again"
+    random = np.random.default_rng(1)
+    drawn = random.integers(len(nats), size=(RESAMPLES, len(nats)))
+    resampled = nats[drawn].sum(1) / np.log(2) / nbytes[drawn].sum(1)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def bits_per_byte(nats: float, nbytes: float) -> float:
+    """What a loss of so many nats is for so many bytes."""
+    return float(nats / np.log(2) / nbytes)
+
+
+def by_position(model: LanguageModel, stream: TokenStream, sizes: NDArray[np.int64], shape: Model) -> list[Any]:
+    """[{"from", "to", "nats"}]: the mean loss of a token that has from ... to - 1 tokens of context before it."""
+    sums, counts = np.zeros(shape.ctx_len), np.zeros(shape.ctx_len)
+    for losses, counted, _ in losses_of(model, stream, len(sizes), shape.ctx_len, 0, CPU):
+        sums[: losses.shape[1]] += (losses * counted).sum(0)
+        counts[: losses.shape[1]] += counted.sum(0)
+    edges = [0, *(1 << power for power in range(20) if 1 << power < shape.ctx_len), shape.ctx_len]
+    return [
+        {"from": a + 1, "to": b + 1, "nats": float(sums[a:b].sum() / counts[a:b].sum())}
+        for a, b in itertools.pairwise(edges)
+        if counts[a:b].sum()
+    ]
+
+
+def compressors() -> dict[str, Callable[[bytes], bytes]]:
+    """General compressors at their best, by name."""
+
+    def xz(data: bytes) -> bytes:
+        window = 1 << max(16, len(data).bit_length())  # all of it, and no more: it takes eleven times the memory
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": window}]
+        return lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters)
+
+    def zstd(data: bytes) -> bytes:
+        parameters = zstandard.ZstdCompressionParameters.from_level(22, window_log=27, enable_ldm=True)
+        return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
+
+    def ppmd(data: bytes) -> bytes:
+        return pyppmd.compress(data, max_order=8, mem_size=PPMD_NBYTES)
+
+    return {"xz": xz, "zstd": zstd, "ppmd": ppmd}
+
+
+def compressed(known: bytes, text: bytes) -> dict[str, float]:
+    """Bits per byte of a text for compressors that have read `known` before it: what they learn from it."""
+    return {
+        name: 8 * (len(compress(known + text)) - len(compress(known))) / len(text)
+        for name, compress in compressors().items()
+    }
+
+
+def longest_copied(text: str, known: bytes) -> str:
+    """The longest passage of a text that stands in `known`, byte for byte."""
+    data = text.encode()
+    best, start = b"", 0
+    while start + len(best) < len(data):
+        longer = data[start : start + len(best) + 1]
+        if longer in known:
+            best = longer
+        else:
+            start += 1
+    return best.decode(errors="replace")
+
+
+def copied(model: LanguageModel, tokenizer: Tokenizer, settings: Sample, shape: Model, known: bytes) -> dict[str, Any]:
+    """{"n_bytes", "passage", "of_nbytes"}: the longest passage that the model writes as it stands in its training text,
+    and how many bytes it wrote."""
+    separator_id = separator_of(tokenizer)
+    prompts = list(settings.prompts) or [""]
+    wanted = Sample(prompts=(), tokens=COPIED_TOKENS, temperature=settings.temperature)
+    texts = [
+        sample(
+            model,
+            tokenizer,
+            [separator_id, *tokenizer.encode(prompts[index % len(prompts)])],
+            wanted,
+            settings.seed + index,
+            shape.ctx_len,
+            {separator_id},
+            CPU,
         )
-    if n_bytes == 0:
-        raise ValueError("the scored tokens stand for no text; raise train.eval_tokens")
-    return Score(nats, n_tokens, n_bytes)
+        for index in range(COPIED_TEXTS)
+    ]
+    passage = max((longest_copied(text, known) for text in texts), key=len)
+    return {
+        "n_bytes": len(passage.encode()),
+        "passage": passage,
+        "of_nbytes": sum(len(text.encode()) for text in texts),
+    }
+
+
+def text_of(corpus: Path, split: str, tokenizer: Tokenizer) -> bytes:
+    """The documents of a split, one after another; of a long split its end."""
+    found = b""
+    for _, parts in documents.read(corpus, split, tokenizer.safe_cut):
+        for part in parts:
+            found = (found + part.encode())[-MOST_TEXT_NBYTES:]
+    return found
+
+
+def build(
+    params: dict[str, Any], weights: Path, tokenizer_dir: Path, shards_dir: Path, corpus: Path, overlap: int
+) -> dict[str, Any]:
+    """All figures. One thread: the same everywhere. Raises ValueError where the inputs do not fit."""
+    torch.set_num_threads(1)
+    shape = read(params, Model)
+    tokenizer = load_tokenizer(tokenizer_dir)
+    model = LanguageModel(shape, tokenizer.vocab_size)
+    model.load_state_dict(load_file(weights))
+    sizes = token_nbytes(tokenizer)
+    known = text_of(corpus, "train", tokenizer)
+    found: dict[str, Any] = {}
+    for split in documents.splits_of(corpus)[1:]:
+        stream = open_split(shards_dir, split)
+        check_tokenizer(stream, tokenizer_dir)
+        command.say(f"{split}: {stream.text_nbytes:,} bytes, and what compressors make of them")
+        found[split] = score(model, stream, sizes, shape, overlap)
+        names = [document.name for document in documents.listed(corpus) if document.split == split]
+        for name, figures in zip(names, found[split]["documents"], strict=True):
+            figures["name"] = name
+        found[split]["compressors"] = compressed(known, text_of(corpus, split, tokenizer))
+    command.say(f"the longest copied passage of {COPIED_TEXTS} texts of {COPIED_TOKENS} tokens")
+    return {
+        "splits": found,
+        "by_position": by_position(model, open_split(shards_dir, "val"), sizes, shape),
+        "copied": copied(model, tokenizer, read(params, Sample), shape, known),
+    }
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The figures as tables."""
+    lines = [
+        "# Evaluation",
+        "",
+        "| text | bits per byte | 95 % | bytes | xz | zstd | PPMd |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    words = {"val": "validation", "test": "test, on which nothing was tuned"}
+    for split, figures in found["splits"].items():
+        others = " | ".join(f"{figures['compressors'][name]:.3f}" for name in ("xz", "zstd", "ppmd"))
+        interval = f"{figures['low']:.3f} … {figures['high']:.3f}"
+        lines.append(f"| {words[split]} | **{figures['bpb']:.3f}** | {interval} | {figures['n_bytes']:,} | {others} |")
+        for each in figures["documents"]:
+            lines.append(f"| — {each['name']} | {each['bpb']:.3f} | | {each['n_bytes']:,} | | | |")
+    lines += ["", "The compressors have read the training text before.", ""]
+    lines += ["| tokens of context | nats a token |", "|---|---|"]
+    for each in found["by_position"]:
+        last = each["to"] - 1
+        lines.append(f"| {each['from']}{f' … {last}' if last > each['from'] else ''} | {each['nats']:.3f} |")
+    copy = found["copied"]
+    passage = " / ".join(command.printable(line) for line in copy["passage"].splitlines())
+    lines += ["", f"Longest passage copied from the training text, of {copy['of_nbytes']:,} bytes written: "]
+    lines[-1] += f"{copy['n_bytes']} bytes, “{passage}”."
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """The command."""
+    params = command.params_of(arguments)
+    given = (arguments.weights, arguments.tokenizer, arguments.shards, arguments.corpus)
+    overlap = command.read_json(arguments.summary)["val_overlap"]
+    found = build(params, *given, overlap)
+    text = markdown(found)
+    with command.publishing(arguments.out) as temporary:
+        command.write_json(temporary / "evaluation.json", found)
+        (temporary / "evaluation.md").write_text(text, encoding="utf-8")
+    for line in text.splitlines():
+        command.say(line)
+
+
+if __name__ == "__main__":
+    arguments = command.parser("evaluate", "Measure a trained model on text that it has not learnt from.")
+    arguments.add_argument("--weights", type=Path, required=True, metavar="FILE", help="model.safetensors")
+    arguments.add_argument("--summary", type=Path, required=True, metavar="FILE", help="summary.json of the training")
+    arguments.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer's folder")
+    arguments.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the shards of the training")
+    arguments.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="the corpus folder")
+    sys.exit(command.run(main, arguments))

@@ -27,11 +27,11 @@ from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
 from training.data.shard_file import check_tokenizer, open_split
-from training.evaluate import evaluate, token_nbytes
 from training.format.dtypes import Stored, as_stored, dtypes_of
 from training.format.families import TensorSpec, expected_tensors
 from training.format.file import Golden, write_model
 from training.model import LanguageModel
+from training.scoring import evaluate, token_nbytes
 from training.tokenizer_file import FLAT_NAME, separator_of
 from training.tokenizer_file import load as load_tokenizer
 

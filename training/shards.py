@@ -1,7 +1,7 @@
 """Documents in, token shards out (training/data/shard_file.py has their layout).
 
-Writes OUT/shards/{train,val}-00000.tokens, ... A shard holds whole documents, each one after a separator token. (Those
-of chats: training/chat_shards.py.)
+Writes OUT/shards/{train,val,test}-00000.tokens, ... A shard holds whole documents, each one after a separator
+token. (Those of chats: training/chat_shards.py.)
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def main(arguments: argparse.Namespace) -> None:
     with command.publishing(arguments.out) as temporary:
         directory = temporary / "shards"
         directory.mkdir()
-        for split in documents.SPLITS:
+        for split in documents.splits_of(arguments.corpus):
             texts = (parts for _, parts in documents.read(arguments.corpus, split, tokenizer.safe_cut))
             n_tokens, nbytes = write(directory, split, texts, tokenizer)
             command.say(f"{split}: {n_tokens:,} tokens, {nbytes / max(n_tokens, 1):.3f} bytes a token")

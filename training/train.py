@@ -46,7 +46,6 @@ from training.config.train import Train
 from training.data import shard_file
 from training.data.batches import Batches, ChatBatches
 from training.data.shard_file import TokenStream
-from training.evaluate import Score, evaluate, token_nbytes
 from training.journal import NAME as METRICS
 from training.journal import Journal
 from training.journal import read as read_metrics
@@ -56,6 +55,7 @@ from training.optim.schedule import lr_at
 from training.progress import Progress
 from training.resume import Kept
 from training.sample import sample
+from training.scoring import Score, evaluate, token_nbytes
 from training.speed import Way
 from training.tokenizer_file import load as load_tokenizer
 

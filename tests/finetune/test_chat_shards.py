@@ -18,10 +18,10 @@ from training import chat_shards
 from training.data import chat_tokens
 from training.data.batches import ChatBatches
 from training.data.shard_file import HEADER, HEADER_NBYTES, TokenStream, open_split
-from training.evaluate import evaluate, token_nbytes
 from training.finetune import shape_of
 from training.imported import Imported
 from training.model import LanguageModel
+from training.scoring import evaluate, token_nbytes
 
 CHATS = [
     ("a.jsonl#1", chat("the quick", "brown fox")),

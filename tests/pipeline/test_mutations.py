@@ -69,7 +69,7 @@ def test_a_changed_file(copy: Copy, change: Change) -> None:
 
 def test_every_parameter(copy: Copy) -> None:
     """In one process: the sources stay as they are."""
-    assert PARAMETERS.keys() | ONE_VALUE == set(config.names())
+    assert PARAMETERS.keys() | ONE_VALUE == set(config.names(config.TRAINED))
     typed = [words for name, (value, _) in PARAMETERS.items() for words in (f"{BASE} {name}={value}", BASE)]
     ran = copy.standins(*typed)
     found = {name: (in_order(ran[2 * i]), ran[2 * i + 1]) for i, name in enumerate(PARAMETERS)}

@@ -1,9 +1,11 @@
-"""Bits per byte against the plainest computation; the schedule, the batches and the samples."""
+"""`doit evaluate` against the plainest computation of each figure."""
 
 from __future__ import annotations
 
+import json
+import lzma
 import math
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,154 +16,150 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
+from tests.training.conftest import params
+from training import corpus, evaluate, shards
 from training.config import preset as config
-from training.config.sample import Sample
-from training.data.batches import Batches
-from training.data.shard_file import TokenStream, open_split
-from training.evaluate import evaluate, token_nbytes, windows
+from training.config.data import Data, Source
+from training.config.model import Model
+from training.config.section import read
+from training.data import documents
+from training.data.shard_file import open_split
 from training.model import LanguageModel
-from training.optim.schedule import lr_at
-from training.sample import sample
+from training.scoring import token_nbytes
 
 
-@given(st.integers(2, 400), st.integers(1, 60), st.data())
-def test_windows_score_every_token_once(n_tokens: int, ctx_len: int, data: st.DataObject) -> None:
-    overlap = data.draw(st.integers(0, ctx_len - 1))
-    scored: list[int] = []
-    for start, length, count in windows(n_tokens, ctx_len, overlap):
-        assert 0 < count <= length <= ctx_len
-        assert start + length < n_tokens
-        targets = list(range(start + length + 1 - count, start + length + 1))
-        assert start == 0 or targets[0] - start > overlap  # so much context at least
-        scored += targets
-    assert scored == list(range(1, n_tokens))
+@pytest.fixture
+def many(tmp_path: Path, tiny: Path) -> Path:
+    """A folder with corpus/ and shards/ of six documents, of which two are for the test, by tiny's tokenizer."""
+    for index in range(6):
+        words = " ".join(str(number * (index + 1)) for number in range(150))
+        (tmp_path / f"{index}.txt").write_text(f"Document {index}.\n{words}\n")
+    data = Data((Source("file:*.txt"),), ("2.txt",), 0.2, ("4.txt", "5.txt"))
+    corpus.build(data, tmp_path, tmp_path / "corpus")
+    trained = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
+    (tmp_path / "shards").mkdir()
+    for split in documents.splits_of(tmp_path / "corpus"):
+        texts = (parts for _, parts in documents.read(tmp_path / "corpus", split, trained.safe_cut))
+        shards.write(tmp_path / "shards", split, texts, trained)
+    return tmp_path
 
 
-def model_and_stream(tiny: Path) -> tuple[LanguageModel, TokenStream, Tokenizer]:
-    settings = config.load("tiny")
-    stream = open_split(tiny / "shards", "val")
-    model = LanguageModel(settings.model, stream.vocab_size)
+def model_of_tiny() -> tuple[LanguageModel, Model]:
+    shape = read(params(), Model)
+    model = LanguageModel(shape, 307)
     model.initialise(torch.Generator().manual_seed(2))
-    return model, stream, Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
+    return model, shape
 
 
-def test_bits_per_byte_is_what_the_text_costs(tiny: Path) -> None:
-    """Against one window at a time, one token at a time, in f64."""
-    model, stream, tokenizer = model_and_stream(tiny)
-    sizes = token_nbytes(tokenizer)
-    score = evaluate(model, stream, sizes, 384, 64, torch.device("cpu"), 1 << 20)
-    tokens = stream.read(0, stream.n_tokens)
-    nats, done = 0.0, 1
-    with torch.no_grad():
-        for start in range(0, stream.n_tokens, 320):
-            inputs = tokens[start : start + 384][: stream.n_tokens - 1 - start]
-            if done == stream.n_tokens:
-                break
-            log_probabilities = F.log_softmax(model(torch.from_numpy(inputs)[None])[0].double(), -1)
-            while done < start + len(inputs) + 1:
-                nats -= float(log_probabilities[done - start - 1, tokens[done]])
+def test_documents_for_the_test_are_in_no_other_split(many: Path) -> None:
+    split_of = {document.name: document.split for document in documents.listed(many / "corpus")}
+    assert split_of == {
+        "0.txt": "train",
+        "1.txt": "train",
+        "2.txt": "val",
+        "3.txt": "train",
+        "4.txt": "test",
+        "5.txt": "test",
+    }
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        (("x*",), r"data\.test_documents: 'x\*' matches no document; there are 3: 0\.txt, 1\.txt, 2\.txt"),
+        (("[01].txt",), r"data\.test_documents leaves fewer than two documents"),
+    ],
+)
+def test_a_test_that_cannot_be_is_named(tmp_path: Path, patterns: tuple[str, ...], message: str) -> None:
+    for index in range(3):
+        (tmp_path / f"{index}.txt").write_text(f"{index}\n")
+    with pytest.raises(ValueError, match=message):
+        corpus.build(Data((Source("file:*.txt"),), (), 0.2, patterns), tmp_path, tmp_path / "out")
+
+
+def test_bits_per_byte_of_each_document_and_of_all(many: Path, tiny: Path) -> None:
+    """Against a loss that is computed token by token."""
+    model, shape = model_of_tiny()
+    tokenizer = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
+    stream, sizes = open_split(many / "shards", "test"), token_nbytes(tokenizer)
+    found = evaluate.score(model, stream, sizes, shape, 64)
+    tokens = torch.from_numpy(stream.read(0, stream.n_tokens))
+    nats = np.zeros(stream.n_tokens)
+    start, done = 0, 1
+    while done < stream.n_tokens:
+        inputs = tokens[start : start + shape.ctx_len]
+        with torch.no_grad():
+            logs = F.log_softmax(model(inputs[None])[0].double(), -1)
+        for at in range(len(inputs)):
+            if start + at + 1 == done and done < stream.n_tokens:
+                nats[done] = -float(logs[at, tokens[done]])
                 done += 1
-    text = (tiny / "corpus" / "val" / "00000.txt").read_bytes()
-    assert score.n_tokens == stream.n_tokens - 1
-    assert score.n_bytes == len(text) == stream.text_nbytes
-    assert score.bpb == pytest.approx(nats / math.log(2) / len(text), rel=1e-6)
+        start += shape.ctx_len - 64
+    second = int(stream.documents()[1])
+    texts = [(many / f"{index}.txt").read_bytes() for index in (4, 5)]
+    want = [
+        part.sum() / math.log(2) / len(text) for part, text in zip((nats[:second], nats[second:]), texts, strict=True)
+    ]
+    assert [each["bpb"] for each in found["documents"]] == pytest.approx(want, rel=1e-6)
+    assert [each["n_bytes"] for each in found["documents"]] == [len(text) for text in texts]
+    assert found["bpb"] == pytest.approx(nats.sum() / math.log(2) / sum(map(len, texts)), rel=1e-6)
+    assert found["low"] < found["bpb"] < found["high"]
 
 
-def test_a_part_is_near_the_whole_and_foreign_shards_are_noticed(tiny: Path) -> None:
-    model, stream, tokenizer = model_and_stream(tiny)
-    sizes = token_nbytes(tokenizer)
-    part = evaluate(model, stream, sizes, 384, 64, torch.device("cpu"), max_tokens=4096)
-    assert 2000 < part.n_tokens < 6000
-    assert part.bpb == pytest.approx(5.9, abs=0.3)
-    with pytest.raises(ValueError, match="build the shards again"):
-        evaluate(model, stream, sizes + 1, 384, 64, torch.device("cpu"), 1 << 20)
+def test_the_interval_is_that_of_the_mean() -> None:
+    """Of windows of equal length the bootstrap must find the standard error of the mean."""
+    random = np.random.default_rng(3)
+    nats, nbytes = random.normal(100, 10, 400), np.full(400, 50)
+    low, high = evaluate.interval(nats, nbytes)
+    error = nats.std() / math.sqrt(400) / 50 / math.log(2)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(nats.mean() / 50 / math.log(2), rel=0.01)
 
 
-def test_the_bytes_of_tokens_are_the_bytes_of_the_text(tiny: Path) -> None:
-    _, stream, tokenizer = model_and_stream(tiny)
-    text = "Full fathom five thy father lies; \u00e9\u4e2d\U0001f40b"
-    sizes = token_nbytes(tokenizer)
-    assert sizes[tokenizer.encode(text)].sum() == len(text.encode())
-    assert sizes[stream.separator_id] == 0
+def test_the_loss_by_position(many: Path, tiny: Path) -> None:
+    model, shape = model_of_tiny()
+    tokenizer = Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
+    stream = open_split(many / "shards", "val")
+    found = evaluate.by_position(model, stream, token_nbytes(tokenizer), shape)
+    first = [int(stream.read(at, 1)[0]) for at in range(0, stream.n_tokens - 1, shape.ctx_len)]
+    after = [int(stream.read(at + 1, 1)[0]) for at in range(0, stream.n_tokens - 1, shape.ctx_len)]
+    with torch.no_grad():
+        losses = F.cross_entropy(model(torch.tensor(first)[:, None])[:, 0], torch.tensor(after))
+    assert (found[0]["from"], found[0]["to"]) == (1, 2)
+    assert found[0]["nats"] == pytest.approx(float(losses), rel=1e-5)
+    assert [each["to"] for each in found[:-1]] == [each["from"] for each in found[1:]]
+    assert found[-1]["to"] == shape.ctx_len + 1
 
 
-class OneShard:
-    """A stream of the numbers 0 ... n - 1."""
-
-    n_documents = 1
-
-    def __init__(self, n_tokens: int) -> None:
-        self.n_tokens = n_tokens
-
-    def read(self, start: int, n: int) -> np.ndarray:
-        assert start >= 0 and start + n <= self.n_tokens
-        return np.arange(start, start + n)
-
-
-@given(st.integers(2, 300), st.integers(1, 40), st.integers(1, 5), st.integers(0, 3))
-def test_an_epoch_reads_every_window_once(n_tokens: int, ctx_len: int, batch_size: int, seed: int) -> None:
-    stream = OneShard(n_tokens)
-    batches = Batches(stream, ctx_len, batch_size, seed)  # type: ignore[arg-type]
-    n_windows = batches.windows_per_epoch
-    rows = [row for k in range(-(-2 * n_windows // batch_size)) for row in batches.batch(k).ids]
-    for epoch in (0, 1):
-        seen = Counter(
-            token for row in rows[epoch * n_windows : (epoch + 1) * n_windows] for token in row[:-1].tolist()
-        )
-        assert set(seen.values()) == {1}
-        assert len(seen) == n_windows * batches.window > n_tokens - 1 - 2 * batches.window
-    again = Batches(stream, ctx_len, batch_size, seed)  # type: ignore[arg-type]
-    assert np.array_equal(again.batch(1).ids, batches.batch(1).ids)  # no history: a resumed run reads the same
+def test_compressors_profit_from_what_they_know() -> None:
+    random = np.random.default_rng(1)
+    words = ["".join(map(chr, random.integers(97, 123, 6))) for _ in range(400)]
+    known, text = (" ".join(random.choice(words, 4000)).encode() for _ in range(2))
+    found = evaluate.compressed(known, text)
+    alone = {name: 8 * len(compress(text)) / len(text) for name, compress in evaluate.compressors().items()}
+    assert found.keys() == alone.keys() == {"xz", "zstd", "ppmd"}
+    assert all(found[name] < alone[name] for name in found)
+    assert all(math.log2(400) / 7 < value < 2.2 for value in found.values()), found
+    assert alone["xz"] == pytest.approx(8 * len(lzma.compress(text, preset=9)) / len(text), rel=0.02)
 
 
-def test_order_depends_on_seed_and_epoch() -> None:
-    stream = OneShard(4000)
-    first, second = (Batches(stream, 10, 50, seed) for seed in (1, 2))  # type: ignore[arg-type]
-    assert not np.array_equal(first.batch(0).ids, second.batch(0).ids)
-    assert not np.array_equal(first.batch(0).ids // 10, first.batch(8).ids // 10)
-    with pytest.raises(ValueError, match="nothing can be learnt"):
-        Batches(OneShard(1), 10, 1, 1)  # type: ignore[arg-type]
+@given(st.text("ab ", max_size=30), st.text("ab ", max_size=30))
+def test_the_longest_copied_passage(text: str, known: str) -> None:
+    parts = {text[a:b] for a in range(len(text)) for b in range(a, len(text) + 1)} | {""}
+    longest = max((part for part in parts if part in known), key=len)
+    found = evaluate.longest_copied(text, known.encode())
+    assert len(found) == len(longest) and found in text and found in known
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear"])
-def test_schedule(schedule: str) -> None:
-    loaded = config.load("tiny", {"train.schedule": schedule, "train.steps": "1000", "train.warmup_steps": "50"})
-    train = loaded.train
-    rates = [lr_at(step, train) for step in range(1000)]
-    assert rates[0] == pytest.approx(train.lr / 50)
-    assert max(rates) == pytest.approx(train.lr)
-    assert rates[:50] == sorted(rates[:50])
-    assert rates[50:] == sorted(rates[50:], reverse=True)
-    assert rates[-1] == pytest.approx(train.lr * train.min_lr_ratio, rel=0.05)
-    middle = {"cosine": train.lr * 0.55, "linear": train.lr * 0.55}[schedule]
-    at = {"cosine": 525, "linear": 750}[schedule]
-    assert rates[at] == pytest.approx(middle, rel=0.01)
-    if schedule == "linear":
-        assert rates[499] == pytest.approx(train.lr)
-
-
-def test_a_short_run_still_warms_up_and_decays() -> None:
-    train = config.load("shakespeare", {"train.steps": "50"}).train
-    rates = [lr_at(step, train) for step in range(50)]
-    assert rates.index(max(rates)) == 4
-    assert rates[-1] < 0.01 * train.lr
-
-
-def test_samples_are_the_seeds_alone(tiny: Path) -> None:
-    model, stream, tokenizer = model_and_stream(tiny)
-
-    def text(seed: int, temperature: float) -> str:
-        return sample(
-            model,
-            tokenizer,
-            [stream.separator_id, *tokenizer.encode("PROSPERO:\n")],
-            Sample(tokens=12, temperature=temperature),
-            seed,
-            384,
-            {stream.separator_id},
-            torch.device("cpu"),
-        )
-
-    assert text(1, 1.0) == text(1, 1.0) != text(2, 1.0)
-    assert text(1, 0.0) == text(2, 0.0)
-    assert len(text(1, 1.0)) > 0
+def test_the_whole(many: Path, tiny: Path, train: Callable[..., Path]) -> None:
+    out = train(train__steps="2", train__eval_tokens="1024", sample__tokens="4")
+    inputs = (out / "model.safetensors", tiny / "tokenizer", many / "shards", many / "corpus")
+    found = evaluate.build(params(), *inputs, 64)
+    assert json.loads(json.dumps(found)) == found == evaluate.build(params(), *inputs, 64)
+    assert list(found["splits"]) == ["val", "test"]
+    assert [each["name"] for each in found["splits"]["test"]["documents"]] == ["4.txt", "5.txt"]
+    copied = found["copied"]
+    assert copied["n_bytes"] == len(copied["passage"].encode()) <= copied["of_nbytes"]
+    text = evaluate.markdown(found)
+    assert "| test, on which nothing was tuned | **" in text and "| — 5.txt | " in text
+    assert config.load("shakespeare").data.test_documents == ("a-winter-s-tale.md", "king-john.md")

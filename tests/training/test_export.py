@@ -19,9 +19,9 @@ from training import train as training_run
 from training.config.model import Model
 from training.config.section import read
 from training.data.shard_file import open_split
-from training.evaluate import evaluate, token_nbytes
 from training.format.file import read_model
 from training.model import LanguageModel
+from training.scoring import evaluate, token_nbytes
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ class Data(Section, frozen=True):
     val_documents: tuple[str, ...]  # held out: globs over document names, or over file names where a glob has no slash
     val_fraction: Annotated[float, Meta(gt=0.0, le=0.5)]  # share of the documents held out, by a hash of the name; used
     # where val_documents is empty
+    test_documents: tuple[str, ...] = ()  # globs too: neither learnt nor looked at but by `doit evaluate`
     text_column: Annotated[str, Meta(min_length=1)] = "text"  # of .jsonl and .parquet: whose texts are the documents
     separator: str = ""  # parts the documents of every other file, such as "<|endoftext|>"; "": a file is one document
     chat_column: str = (

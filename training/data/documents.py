@@ -15,6 +15,7 @@ from training.data.parts import PART_NBYTES, cut_between_words, decoded
 
 LIST_NAME = "documents.jsonl"
 SPLITS = ("train", "val")
+TEST = "test"  # the third, which a corpus may have
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Document:
     """One line of documents.jsonl."""
 
     name: str  # its path in the source
-    split: str  # "train" or "val"
+    split: str  # "train", "val" or "test"
     path: str  # of the file that holds its text, relative to the corpus folder
     start: int  # where the text begins in it
     nbytes: int  # of the text in UTF-8
@@ -74,6 +75,11 @@ def _sha256(text: Portion) -> str:
     return digest.hexdigest()
 
 
+def splits_of(corpus: Path) -> list[str]:
+    """The splits that a corpus has: train and val, and test where some documents are kept for it."""
+    return [*SPLITS, *([TEST] if any(document.split == TEST for document in listed(corpus)) else [])]
+
+
 def listed(corpus: Path) -> Iterator[Document]:
     """The lines of documents.jsonl. Raises ValueError where one is not as training/corpus.py writes it."""
     path = corpus / LIST_NAME
@@ -92,6 +98,6 @@ def _document(where: str, entry: Any) -> Document:
         raise ValueError(f"{where}: {entry['path']!r} is outside its folder; build the corpus again")
     if entry["start"] < 0 or entry["nbytes"] < 0:
         raise ValueError(f"{where}: start or nbytes is below 0; build the corpus again")
-    if entry["split"] not in SPLITS:
-        raise ValueError(f"{where}: split {entry['split']!r} is not one of {', '.join(SPLITS)}")
+    if entry["split"] not in (*SPLITS, TEST):
+        raise ValueError(f"{where}: split {entry['split']!r} is not one of {', '.join((*SPLITS, TEST))}")
     return Document(**entry)

@@ -1,4 +1,6 @@
-"""Which documents are held out: by name, by a hash of the name, or, of a single document, its last part."""
+"""Which documents are held out, for validation and for the test: by name, by a hash of the name, or, of a single
+document, its last part.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,7 @@ def held_out(names: Sequence[str], data: Data) -> set[str]:
     Raises ValueError where a glob matches nothing or where nothing would be left for training.
     """
     if data.val_documents:
-        chosen: set[str] = set()
-        for pattern in data.val_documents:
-            found = {name for name in names if matches(pattern, name if "/" in pattern else name.rpartition("/")[2])}
-            if not found:
-                some = ", ".join(sorted(names)[:5])
-                raise ValueError(
-                    f"data.val_documents: {pattern!r} matches no document; there are {len(names)}: {some}"
-                    + (", ..." if len(names) > 5 else "")
-                )
-            chosen |= found
+        chosen = _matched("val_documents", data.val_documents, names)
         if len(chosen) == len(set(names)):
             raise ValueError("data.val_documents holds out every document; leave at least one for training")
         return chosen
@@ -35,6 +28,32 @@ def held_out(names: Sequence[str], data: Data) -> set[str]:
     ordered = sorted(shares, key=lambda name: (shares[name], name))
     below = sum(share < data.val_fraction for share in shares.values())
     return set(ordered[: min(max(below, 1), len(ordered) - 1)])
+
+
+def tested(names: Sequence[str], data: Data) -> set[str]:
+    """The names that data.test_documents keeps for the test.
+
+    Raises ValueError where a glob matches nothing, or where fewer than two documents would be left.
+    """
+    chosen = _matched("test_documents", data.test_documents, names)
+    if chosen and len(set(names) - chosen) < 2:
+        raise ValueError("data.test_documents leaves fewer than two documents; one is for training, one for validation")
+    return chosen
+
+
+def _matched(field: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The names that the globs of a field match. Raises ValueError where one matches nothing."""
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = {name for name in names if matches(pattern, name if "/" in pattern else name.rpartition("/")[2])}
+        if not found:
+            some = ", ".join(sorted(names)[:5])
+            raise ValueError(
+                f"data.{field}: {pattern!r} matches no document; there are {len(names)}: {some}"
+                + (", ..." if len(names) > 5 else "")
+            )
+        chosen |= found
+    return chosen
 
 
 def cut(name: str, text: bytes | mmap, fraction: float) -> int:
