@@ -1,9 +1,9 @@
 """Checkpoints: one safetensors file each, which appears whole or not at all and proves that it is whole.
 
-A file step-00001234-<first 16 digits of its sha256>.safetensors holds the tensors of the model and of its optimizers
-and, as JSON among its metadata, the run's state and what else the optimizers know. It is written beside its place,
-forced to the disk, and renamed; so a kill at any moment leaves the one before. Nothing is pickled. A folder holds the
-checkpoints of one run.
+A file step-00001234-<first 16 digits of its sha256>.safetensors holds what is trained of the model, the tensors of its
+optimizers and, as JSON among its metadata, the run's state and what else the optimizers know. It is written beside its
+place, forced to the disk, and renamed; so a kill at any moment leaves the one before. Nothing is pickled. A folder
+holds the checkpoints of one run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write(
 
     Raises ValueError where an optimizer's state holds what is neither a tensor nor a plain value.
     """
-    tensors = {f"model.{name}": _stored(tensor) for name, tensor in model.state_dict().items()}
+    tensors = {f"model.{name}": _stored(tensor) for name, tensor in _trained(model).items()}
     packed = [
         _packed(optimizer.state_dict(), f"optimizer.{index}", tensors) for index, optimizer in enumerate(optimizers)
     ]
@@ -105,9 +105,8 @@ def read_latest(
         if flaw:
             say(f"{path.name}: not a checkpoint of this run ({flaw}); passed over")
             continue
-        model.load_state_dict(
-            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-        )
+        saved = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        model.load_state_dict(saved, strict=False)  # `_misfit` has compared; what is not trained stands there already
         for optimizer, saved in zip(optimizers, states, strict=True):
             _restore(optimizer, saved)
         return state
@@ -118,6 +117,11 @@ def found(directory: Path) -> list[tuple[int, Path]]:
     """(step, path) of a folder's checkpoints, newest step first."""
     matched = [(int(name[1]), path) for path in directory.glob("step-*") if (name := _NAME.fullmatch(path.name))]
     return sorted(matched, key=lambda pair: (pair[0], pair[1].stat().st_mtime_ns), reverse=True)
+
+
+def _trained(model: nn.Module) -> dict[str, Tensor]:
+    """What training changes of a model: of one with adapters little more than these."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def _stored(tensor: Tensor) -> Tensor:
@@ -169,7 +173,7 @@ def _flaw(state: Any, fresh: dict[str, Any]) -> str:
 
 def _misfit(model: nn.Module, tensors: dict[str, Tensor]) -> str:
     """What is wrong with the model's tensors."""
-    expected = {f"model.{name}": (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
+    expected = {f"model.{name}": (tensor.shape, tensor.dtype) for name, tensor in _trained(model).items()}
     got = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items() if name.startswith("model.")}
     for name in sorted(expected.keys() | got.keys()):
         if expected.get(name) != got.get(name):

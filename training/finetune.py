@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training import command, imported, train
 from training.config.model import Model
@@ -38,6 +39,11 @@ def prompts(model: Imported, settings: Sample, chats: bool) -> list[list[int]]:
     return [chat_tokens.by_turns(model.tokenizer, parts) for parts in asked]
 
 
+def weights_of(model: Imported) -> dict[str, Tensor]:
+    """The weights in f32, by the names of training/model.py."""
+    return {name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()}
+
+
 def start_of(model: Imported, settings: Sample, chats: bool) -> train.Start:
     """The imported model as the training takes it."""
     digest = hashlib.sha256(json.dumps([model.architecture, model.config], sort_keys=True).encode())
@@ -46,7 +52,7 @@ def start_of(model: Imported, settings: Sample, chats: bool) -> train.Start:
     return train.Start(
         architecture=model.architecture,
         vocab_size=model.config["vocab_size"],
-        weights={name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()},
+        weights=lambda: weights_of(model),
         sha256=digest.hexdigest(),
         prompts=prompts(model, settings, chats),
         stop_ids=model.stop_ids | (set() if chats else {separator_of(model.tokenizer)}),
@@ -57,7 +63,10 @@ def load(params: dict[str, Any], shards_dir: Path, imported_dir: Path) -> train.
     """What the run is made from. Raises ValueError where its parts do not fit."""
     model = imported.read(imported_dir)
     inputs = train.load(params, shards_dir, imported_dir, shape_of(model))
-    return dataclasses.replace(inputs, start=start_of(model, read(params, Sample), inputs.text.masked))
+    start = start_of(model, read(params, Sample), inputs.text.masked)
+    # Read once more when they are wanted, so that they are not held beside the model that is trained.
+    start = dataclasses.replace(start, weights=lambda: weights_of(imported.read(imported_dir)))
+    return dataclasses.replace(inputs, start=start)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Low-rank adapters: of each matrix of the layers only a change B·A of low rank is trained, and added to it at the end.
 
-Source: Hu et al. 2021, arXiv:2106.09685. Gradients and moments are kept for A and B alone: a model of which a weight
-takes 16 bytes in full training takes little more than 4.
+Source: Hu et al. 2021, arXiv:2106.09685. Gradients and moments are kept for A and B alone, and so are checkpoints: a
+weight takes 16 bytes in full training, and little more than 4 here.
 """
 
 from __future__ import annotations

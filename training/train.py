@@ -66,7 +66,7 @@ class Start:
 
     architecture: str  # a family of training/FORMAT.md
     vocab_size: int  # rows of the embedding: as many as there are tokens, or more
-    weights: Mapping[str, Tensor]  # f32, by the names of training/model.py
+    weights: Callable[[], Mapping[str, Tensor]]  # f32, by the names of training/model.py
     sha256: str  # of all that decides it
     prompts: Sequence[Sequence[int]]  # sample.prompts as it is asked them, in tokens
     stop_ids: Collection[int]  # the tokens that end what it writes
@@ -212,7 +212,7 @@ def build(inputs: Inputs) -> Training:
     speed.check_memory(n_weights, 0 if train.lora_rank else n_weights, device)
     model = LanguageModel(shape, inputs.vocab_size, inputs.architecture)
     if inputs.start:
-        model.load_state_dict(inputs.start.weights)
+        model.load_state_dict(inputs.start.weights())
     else:
         model.initialise(torch.Generator().manual_seed(train.seed))
     if train.lora_rank:

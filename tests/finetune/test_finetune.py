@@ -95,7 +95,7 @@ def test_logits_and_gradients_are_those_of_transformers(tmp_path: Path, architec
     start = finetune.start_of(small_model(tmp_path, architecture, tied=tied), Sample(), chats=True)
     model = small_model(tmp_path / "again", architecture, tied=tied)
     ours = LanguageModel(finetune.shape_of(model), start.vocab_size, architecture)
-    ours.load_state_dict(start.weights)
+    ours.load_state_dict(start.weights())
     ids = torch.randint(0, 300, (2, 40), generator=torch.Generator().manual_seed(1))
     got, expected = ours(ids), made(ids).logits
     assert float((got - expected).abs().max()) <= 1e-5 * float(expected.std())
