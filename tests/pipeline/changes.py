@@ -137,6 +137,7 @@ MODULES: dict[str, str] = {
     "model": "train sample export",
     "optim/__init__": "train",
     "optim/groups": "train",
+    "optim/muon": "train",
     "optim/schedule": "train",
     "params": "",
     "plot": "report",

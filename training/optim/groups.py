@@ -7,12 +7,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from training.config.train import Train
+from training.optim.muon import Muon
 
 
 def make_optimizers(model: nn.Module, train: Train, device: torch.device) -> list[Optimizer]:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), with decay on the matrices alone; for train.optimizer="muon"
-    after it Muon (Jordan et al. 2024) on the layers' matrices, its steps scaled to AdamW's length (Liu et al. 2025,
-    arXiv:2502.16982).
+    after it Muon on the layers' matrices.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     orthogonal = [weight for name, weight in trained.items() if train.optimizer == "muon" and _in_a_layer(name, weight)]
@@ -23,8 +23,7 @@ def make_optimizers(model: nn.Module, train: Train, device: torch.device) -> lis
     betas = (train.beta1, train.beta2)
     made: list[Optimizer] = [torch.optim.AdamW(groups, lr=train.lr, betas=betas, fused=device.type != "mps")]
     if orthogonal:
-        decay = train.weight_decay
-        made.append(torch.optim.Muon(orthogonal, lr=train.lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        made.append(Muon(orthogonal, lr=train.lr, weight_decay=train.weight_decay))
     return made
 
 

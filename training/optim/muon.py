@@ -1,0 +1,61 @@
+"""Muon: momentum whose matrices are brought near to orthogonal ones before each step.
+
+As torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but in f32, and with all matrices of one shape at once: on a
+CPU without bf16 units that takes half the time (training/LOG.md).
+Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the length of the steps is that
+of AdamW's: Liu et al. 2025, arXiv:2502.16982.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+STEPS = 5  # of Newton and Schulz
+COEFFICIENTS = (3.4445, -4.775, 2.0315)  # of the quintic that is applied to the singular values
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Matrices with the same singular vectors, whose singular values are all near 1. matrices: (N, out, in) f32."""
+    a, b, c = COEFFICIENTS
+    x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x  # the square of the shorter side is the smaller one
+    for _ in range(STEPS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if tall else x
+
+
+class Muon(Optimizer):
+    """For matrices alone. Weight decay is decoupled, as AdamW's is."""
+
+    def __init__(
+        self, matrices: Iterable[Tensor], lr: float, weight_decay: float = 0.0, momentum: float = 0.95
+    ) -> None:
+        super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step, from the gradients; with Nesterov's look ahead."""
+        assert closure is None
+        for group in self.param_groups:
+            same: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    same[weight.shape].append(weight)
+            for (n_out, n_in), weights in same.items():
+                moved = []
+                for weight in weights:
+                    state = self.state[weight]
+                    if not state:
+                        state["momentum"] = torch.zeros_like(weight)
+                    state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                    moved.append(weight.grad.lerp(state["momentum"], group["momentum"]).float())
+                length = group["lr"] * 0.2 * max(n_out, n_in) ** 0.5
+                for weight, change in zip(weights, orthogonalised(torch.stack(moved)), strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=length)
