@@ -38,6 +38,7 @@ def build(settings: Settings, corpus_dir: Path) -> Tokenizer:
         special_tokens=list(settings.special_tokens),
         min_frequency=settings.min_frequency,
         split=settings.split,
+        max_token_length=settings.max_token_length or None,
     )
 
 

@@ -6,7 +6,7 @@ remembered from call to call, in tables of a fixed size.
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -41,19 +41,32 @@ class Tokenizer:
         min_frequency: int = 0,
         split: str = "gpt2",
         threads: int | None = 1,
+        max_token_length: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> Tokenizer:
         """Train on documents (read once, one after the other; each is split on its own), whose words are counted by up
-        to `threads` threads (None: all). Ctrl-C is heard between two portions of 4 MB. The result is the same for any
-        order of the documents and any number of threads.
+        to `threads` threads (None: all). The result is the same for any order of the documents and any number of
+        threads.
 
         Special tokens get the first ids, then the 256 bytes, then what the merges make. Where the documents run out of
-        pairs, `vocab_size` of the result is smaller than the one asked for. Raises TokenizerError where there is no
-        text, where vocab_size is too small, for a special token that cannot be one, and for an unknown split.
+        pairs, `vocab_size` of the result is smaller than the one asked for. A pair that occurs less than
+        `min_frequency` times is not merged. `max_token_length` is Hugging Face's: what a merge of more than two bytes
+        makes is shorter than it, in bytes.
+
+        Ctrl-C ends it, within a tenth of a second while merging or counting. While merging, `progress` is called up to
+        ten times a second with the number of tokens so far (0 while pairs are counted) and `vocab_size`; an exception
+        that it raises ends the training. Raises TokenizerError where there is no text, where vocab_size is too small or
+        max_token_length is 0, for a special token that cannot be one, and for an unknown split.
         """
 
     @staticmethod
     def train_from_counts(
-        counts: WordCounts, vocab_size: int, special_tokens: Sequence[str] = ["<|endoftext|>"], min_frequency: int = 0
+        counts: WordCounts,
+        vocab_size: int,
+        special_tokens: Sequence[str] = ["<|endoftext|>"],
+        min_frequency: int = 0,
+        max_token_length: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> Tokenizer:
         """As `train`, on words that were counted before; their split is the tokenizer's."""
 

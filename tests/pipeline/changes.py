@@ -33,6 +33,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "tokenizer.vocab_size": ("320", FROM_TOKENIZER),
     "tokenizer.special_tokens": ('["<|end|>"]', FROM_TOKENIZER),
     "tokenizer.min_frequency": ("3", FROM_TOKENIZER),
+    "tokenizer.max_token_length": ("4", FROM_TOKENIZER),
     "model.n_layer": ("3", FROM_TRAIN),
     "model.n_head": ("3", FROM_TRAIN),
     "model.n_kv_head": ("6", FROM_TRAIN),

@@ -27,6 +27,7 @@ def train(
     special_tokens: Sequence[str] = (END,),
     min_frequency: int = 0,
     pre_tokenizer: pre_tokenizers.PreTokenizer | None = None,
+    max_token_length: int | None = None,
 ) -> tokenizers.Tokenizer:
     """What ours must equal: their trainer on the same documents; GPT-2's pre-tokenizer if no other is given."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
@@ -38,6 +39,7 @@ def train(
         min_frequency=min_frequency,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        max_token_length=max_token_length,
     )
     tokenizer.train_from_iterator(documents, trainer)
     return tokenizer

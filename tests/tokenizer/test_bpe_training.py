@@ -12,7 +12,7 @@ import split_oracle
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pocketlm_tokenizer import SPLITS, Tokenizer, TokenizerError
+from pocketlm_tokenizer import SPLITS, Tokenizer, TokenizerError, WordCounts
 
 
 @pytest.mark.parametrize("vocab_size", [300, 700, 4000])
@@ -52,6 +52,23 @@ def test_min_frequency_is_identical(min_frequency: int) -> None:
     assert ours.vocab_size == theirs.get_vocab_size() < 20000, "the corpus is too small for the vocabulary"
 
 
+@pytest.mark.parametrize("max_token_length", [1, 2, 3, 4, 7, 16, 1000])
+@pytest.mark.parametrize("split", ["gpt2", "o200k"])
+def test_max_token_length_is_identical(split: str, max_token_length: int) -> None:
+    """Also beyond ASCII, where they count the characters that spell the bytes, which are as many."""
+    documents = [document[:4000] for documents in oracle.DOCUMENTS.values() for document in documents]
+    pre_tokenizer = split_oracle.pre_tokenizer(split)
+    theirs = oracle.train(documents, 1500, pre_tokenizer=pre_tokenizer, max_token_length=max_token_length)
+    ours = Tokenizer.train(documents, 1500, split=split, max_token_length=max_token_length)
+    assert json.loads(ours.to_hf_json())["model"] == oracle.content(theirs)["model"]
+    words = WordCounts(split)
+    words.add(documents)
+    counted = Tokenizer.train_from_counts(words, 1500, max_token_length=max_token_length)
+    assert counted.to_bytes() == ours.to_bytes()
+    longest = max(len(ours.token_bytes(id)) for id in range(1, ours.vocab_size))
+    assert longest == max(2, max_token_length - 1) or max_token_length == 1000
+
+
 @pytest.mark.parametrize(
     "specials", [[], ["<a>", "<|b|>", "[PAD] x"], ["<|im_start|>", oracle.END, "<|中文|>", '<"\\\n>']]
 )
@@ -63,14 +80,20 @@ def test_special_tokens_are_identical(specials: list[str]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(oracle.TEXT, min_size=1, max_size=6), st.integers(257, 400), st.integers(0, 3))
-def test_training_is_identical_on_random_documents(documents: list[str], vocab_size: int, min_frequency: int) -> None:
+@given(
+    st.lists(oracle.TEXT, min_size=1, max_size=6),
+    st.integers(257, 400),
+    st.integers(0, 3),
+    st.none() | st.integers(1, 8),
+)
+def test_training_is_identical_on_random_documents(
+    documents: list[str], vocab_size: int, min_frequency: int, max_token_length: int | None
+) -> None:
     if not any(documents):
         return
-    ours = Tokenizer.train(documents, vocab_size, min_frequency=min_frequency)
-    assert json.loads(ours.to_hf_json()) == oracle.content(
-        oracle.train(documents, vocab_size, min_frequency=min_frequency)
-    )
+    limits = {"min_frequency": min_frequency, "max_token_length": max_token_length}
+    ours = Tokenizer.train(documents, vocab_size, **limits)  # type: ignore[arg-type]
+    assert json.loads(ours.to_hf_json()) == oracle.content(oracle.train(documents, vocab_size, **limits))  # type: ignore[arg-type]
 
 
 def test_order_of_documents_does_not_matter() -> None:
@@ -95,6 +118,8 @@ def test_no_text_is_an_error(documents: list[str]) -> None:
 def test_wrong_arguments_are_errors() -> None:
     with pytest.raises(TokenizerError, match=r"vocab_size=256 .* need 257"):
         Tokenizer.train(["x"], 256)
+    with pytest.raises(TokenizerError, match=r"max_token_length=0: expected 1 or more"):
+        Tokenizer.train(["x"], 300, max_token_length=0)
     with pytest.raises(TokenizerError, match="listed twice"):
         Tokenizer.train(["x"], 300, special_tokens=["<a>", "<a>"])
     with pytest.raises(TokenizerError, match="merges make the same text"):

@@ -1,13 +1,18 @@
 //! Counting words: the pass over the text, apart from the merging.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
+use pocketlm_tokenizer::TokenizerError as CoreError;
 use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::WordCounts as Core;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::signals::{BETWEEN_LOOKS, Signals};
 use crate::splits::named_split;
 use crate::{TokenizerError, thread_count, to_py};
 
@@ -81,8 +86,7 @@ impl WordCounts {
     }
 }
 
-/// Count the words of an iterable of documents, each as often as `weight` says, by up to `threads` threads. Between two portions Ctrl-C is
-/// looked for.
+/// Count the words of an iterable of documents, each as often as `weight` says, by up to `threads` threads, while Ctrl-C is looked for.
 pub(crate) fn count(
     py: Python<'_>,
     documents: &Bound<'_, PyAny>,
@@ -99,8 +103,9 @@ pub(crate) fn count(
     let mut portion: Vec<String> = Vec::new();
     let mut portion_bytes = 0;
     let mut count = |portion: &mut Vec<String>| {
-        py.detach(|| count_portion(portion, &mut counts, weight))
-            .map_err(to_py)?;
+        let mut signals = Signals::new();
+        py.detach(|| count_portion(portion, &mut counts, weight, &mut || signals.look()))
+            .map_err(|error| signals.error(error))?;
         portion.clear();
         py.check_signals()
     };
@@ -121,26 +126,44 @@ pub(crate) fn count(
     Ok(all)
 }
 
-/// Count the documents of a portion, a share of them by each of `counts`.
+/// Count the documents of a portion, a share of them by each of `counts`. `watch` is asked whether to go on, by this thread alone.
 fn count_portion(
     documents: &[String],
     counts: &mut [Core],
     weight: u64,
-) -> Result<(), pocketlm_tokenizer::TokenizerError> {
-    let add = |counts: &mut Core, share: &[String]| {
+    watch: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<(), CoreError> {
+    let add = |counts: &mut Core, share: &[String], watch: &mut dyn FnMut() -> ControlFlow<()>| {
         let mut documents = share.iter();
-        documents.try_for_each(|document| counts.add_weighted(document, weight))
+        documents.try_for_each(|document| counts.add_watched(document, weight, watch))
     };
     if let [counts] = counts {
-        return add(counts, documents);
+        return add(counts, documents, watch);
     }
+    let stop = &AtomicBool::new(false);
     let shares = documents.chunks(documents.len().div_ceil(counts.len()).max(1));
+    let (sender, done) = mpsc::channel();
     thread::scope(|scope| {
-        let work = counts.iter_mut().zip(shares);
-        let threads: Vec<_> = work
-            .map(|(counts, share)| scope.spawn(move || add(counts, share)))
-            .collect();
-        let mut threads = threads.into_iter();
-        threads.try_for_each(|thread| thread.join().expect("counting does not panic"))
+        for (counts, share) in counts.iter_mut().zip(shares) {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                let stopped = &mut || match stop.load(Relaxed) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                };
+                // Whoever waits for it is there until the scope ends.
+                let _ = sender.send(add(counts, share, stopped));
+            });
+        }
+        drop(sender);
+        let mut result = Ok(());
+        loop {
+            match done.recv_timeout(BETWEEN_LOOKS) {
+                Ok(one) => result = result.and(one),
+                Err(RecvTimeoutError::Timeout) if watch().is_break() => stop.store(true, Relaxed),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return result,
+            }
+        }
     })
 }

@@ -7,6 +7,7 @@
 
 mod counts;
 mod numpy;
+mod signals;
 mod specials;
 mod splits;
 mod stream;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use counts::WordCounts;
 use numpy::{to_array, to_bytes};
 use pocketlm_tokenizer::split::Split;
-use pocketlm_tokenizer::train::{TrainConfig, train_from_words};
+use pocketlm_tokenizer::train::{TrainConfig, WordCounts as CoreCounts, train_watched};
 use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, all_threads, character_offsets};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -26,6 +27,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use signals::Signals;
 use splits::{named_split, safe_cut_in_characters};
 use stream::DecodeStream;
 
@@ -66,6 +68,20 @@ impl Tokenizer {
 
     fn core(&self) -> &pocketlm_tokenizer::Tokenizer {
         self.pool.tokenizer()
+    }
+
+    /// Learn the merges, while Ctrl-C is looked for and `progress` told.
+    fn merged(
+        py: Python<'_>,
+        words: &CoreCounts,
+        config: &TrainConfig,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let mut signals = Signals::new();
+        let mut watch = |at| signals.look_and_tell(progress.as_ref(), at);
+        py.detach(|| train_watched(words, config, &mut watch))
+            .map(Self::new)
+            .map_err(|error| signals.error(error))
     }
 
     /// The ids of a text, without the GIL where that pays.
@@ -128,9 +144,10 @@ impl Tokenizer {
     /// Train on documents (read once, one after the other; each is split on its own).
     #[staticmethod]
     #[pyo3(
-        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0, split="gpt2", threads=1),
-        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0, split='gpt2', threads=1)"
+        signature = (documents, vocab_size, special_tokens=default_special_tokens(), min_frequency=0, split="gpt2", threads=1, max_token_length=None, progress=None),
+        text_signature = "(documents, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0, split='gpt2', threads=1, max_token_length=None, progress=None)"
     )]
+    #[expect(clippy::too_many_arguments, reason = "all but two have a default")]
     fn train(
         py: Python<'_>,
         documents: &Bound<'_, PyAny>,
@@ -139,25 +156,26 @@ impl Tokenizer {
         min_frequency: u64,
         split: &str,
         threads: Option<usize>,
+        max_token_length: Option<u32>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let config = TrainConfig {
             vocab_size,
             split: named_split(split)?,
             min_frequency,
+            max_token_length,
             special_tokens,
         };
         config.validate().map_err(to_py)?;
         let words = counts::count(py, documents, config.split, 1, thread_count(threads)?)?;
-        py.detach(|| train_from_words(&words, &config))
-            .map(Self::new)
-            .map_err(to_py)
+        Self::merged(py, &words, &config, progress)
     }
 
     /// Train on words that were counted before.
     #[staticmethod]
     #[pyo3(
-        signature = (counts, vocab_size, special_tokens=default_special_tokens(), min_frequency=0),
-        text_signature = "(counts, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0)"
+        signature = (counts, vocab_size, special_tokens=default_special_tokens(), min_frequency=0, max_token_length=None, progress=None),
+        text_signature = "(counts, vocab_size, special_tokens=['<|endoftext|>'], min_frequency=0, max_token_length=None, progress=None)"
     )]
     fn train_from_counts(
         py: Python<'_>,
@@ -165,17 +183,18 @@ impl Tokenizer {
         vocab_size: u32,
         special_tokens: Vec<String>,
         min_frequency: u64,
+        max_token_length: Option<u32>,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let words = &counts.0;
         let config = TrainConfig {
             vocab_size,
             split: words.split(),
             min_frequency,
+            max_token_length,
             special_tokens,
         };
-        py.detach(|| train_from_words(words, &config))
-            .map(Self::new)
-            .map_err(to_py)
+        Self::merged(py, words, &config, progress)
     }
 
     /// Read the flat form.

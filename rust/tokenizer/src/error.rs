@@ -174,6 +174,12 @@ pub enum TokenizerError {
         /// Why.
         problem: &'static str,
     },
+    /// A training that allows no token.
+    #[error("max_token_length=0: expected 1 or more, or none for no limit")]
+    ZeroLength,
+    /// The caller stopped a training, or the counting of words.
+    #[error("stopped before it was done")]
+    Stopped,
     /// There is nothing to train on.
     #[error("the documents hold no text to train a tokenizer on")]
     NoText,

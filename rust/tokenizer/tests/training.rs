@@ -1,7 +1,9 @@
 //! Training's edges. That merges and ids are Hugging Face's is tested against that package: tests/tokenizer.
 
+use core::ops::ControlFlow;
+
 use pocketlm_tokenizer::TokenizerError as E;
-use pocketlm_tokenizer::train::{TrainConfig, train};
+use pocketlm_tokenizer::train::{TrainConfig, WordCounts, train, train_from_words, train_watched};
 
 fn config(vocab_size: u32, special_tokens: &[&str]) -> TrainConfig {
     let special_tokens = special_tokens.iter().map(ToString::to_string).collect();
@@ -118,4 +120,69 @@ fn a_megabyte_without_a_space_is_no_attack() {
         let ids = tokenizer.encode(&text);
         assert_eq!(tokenizer.decode(&ids).unwrap(), text.as_bytes());
     }
+}
+
+#[test]
+fn merges_of_two_bytes_are_always_allowed_and_longer_ones_below_the_limit() {
+    let longest = |limit| {
+        let config = TrainConfig {
+            max_token_length: Some(limit),
+            ..config(1000, &[])
+        };
+        let tokenizer = train(["abcdefgh abcdefgh"], &config).unwrap();
+        let tokens = (0..tokenizer.vocab_size()).filter_map(|id| tokenizer.token_bytes(id));
+        tokens.map(<[u8]>::len).max().unwrap()
+    };
+    assert_eq!([1, 2, 3, 4, 9, 10, 99].map(longest), [2, 2, 2, 3, 8, 9, 9]);
+    let error = TrainConfig {
+        max_token_length: Some(0),
+        ..config(300, &[])
+    };
+    assert_eq!(error.validate(), Err(E::ZeroLength));
+}
+
+#[test]
+fn who_watches_hears_how_far_it_is_and_can_stop_it() {
+    let mut words = WordCounts::default();
+    for number in 0..200_000 {
+        words
+            .add_counted(format!("{:x}", number * 2_654_435_761_u64).as_bytes(), 1)
+            .unwrap();
+    }
+    let config = config(2000, &[]);
+    let mut heard = Vec::new();
+    let watched = train_watched(&words, &config, &mut |progress| {
+        heard.push(progress.tokens);
+        ControlFlow::Continue(())
+    });
+    let expected = train_from_words(&words, &config).unwrap();
+    assert_eq!(watched.unwrap().to_bytes(), expected.to_bytes());
+    assert!(heard.len() > 10 && heard.is_sorted(), "{heard:?}");
+    assert_eq!((heard[0], heard.last()), (0, Some(&2000)));
+    for calls in 0..8 {
+        let mut heard = 0;
+        let stopped = train_watched(&words, &config, &mut |_| {
+            heard += 1;
+            match heard > calls {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        assert_eq!((stopped.unwrap_err(), heard), (E::Stopped, calls + 1));
+    }
+}
+
+#[test]
+fn counting_can_be_stopped() {
+    let text = "to be ".repeat(1 << 20);
+    let mut words = WordCounts::default();
+    let mut calls = 0;
+    let stopped = words.add_watched(&text, 1, &mut || {
+        calls += 1;
+        match calls {
+            3 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    assert_eq!((stopped, calls), (Err(E::Stopped), 3));
 }

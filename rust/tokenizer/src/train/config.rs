@@ -19,6 +19,9 @@ pub struct TrainConfig {
     pub split: Split,
     /// The least number of times that a pair must occur to be merged (Hugging Face's default: 0).
     pub min_frequency: u64,
+    /// The longest result that a merge of more than two bytes may have is one byte shorter than this, as Hugging Face counts it; a merge of
+    /// two bytes is always allowed. None: no limit.
+    pub max_token_length: Option<u32>,
     /// The special tokens; they get the first ids, in this order.
     pub special_tokens: Vec<String>,
 }
@@ -29,16 +32,27 @@ impl Default for TrainConfig {
             vocab_size: 1024,
             split: Split::Gpt2,
             min_frequency: 0,
+            max_token_length: None,
             special_tokens: vec!["<|endoftext|>".to_string()],
         }
     }
 }
 
 impl TrainConfig {
+    /// Whether `max_token_length` allows a merge that makes `nbytes` bytes.
+    ///
+    /// Their trainer counts the pairs of the bytes without a look at the limit, and later ones where the result is shorter than it.
+    pub(super) fn allows(&self, nbytes: usize) -> bool {
+        nbytes <= 2
+            || self
+                .max_token_length
+                .is_none_or(|limit| nbytes < limit as usize)
+    }
+
     /// Check what can be checked before any text is read.
     ///
     /// # Errors
-    /// [`TokenizerError::VocabTooSmall`], [`TokenizerError::TooLarge`], [`TokenizerError::BadSpecial`].
+    /// [`TokenizerError::VocabTooSmall`], [`TokenizerError::TooLarge`], [`TokenizerError::ZeroLength`], [`TokenizerError::BadSpecial`].
     pub fn validate(&self) -> Result<(), TokenizerError> {
         if self.vocab_size > MAX_VOCAB_SIZE {
             let (got, limit) = (self.vocab_size.into(), MAX_VOCAB_SIZE.into());
@@ -47,6 +61,9 @@ impl TrainConfig {
                 got,
                 limit,
             });
+        }
+        if self.max_token_length == Some(0) {
+            return Err(TokenizerError::ZeroLength);
         }
         let expected = self.special_tokens.len() as u64 + 256;
         if u64::from(self.vocab_size) < expected {

@@ -17,10 +17,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::config::TrainConfig;
 use super::hash::PairHasher;
+use super::watch::{WORDS_BETWEEN_LOOKS, Watch};
 use super::words::WordCounts;
 use crate::byte_level;
 use crate::error::TokenizerError;
 use crate::table::pair_key;
+
+/// What a merge costs beside its words, in words.
+const WORDS_A_MERGE: usize = 16;
 
 /// Learn merges until `tokens` (special tokens, then the 256 bytes) has grown to the vocabulary's size or the pairs run
 /// out; the merged pairs by rank.
@@ -29,10 +33,11 @@ pub(super) fn learn(
     tokens: &mut Vec<Vec<u8>>,
     special_count: u32,
     config: &TrainConfig,
+    watch: &mut Watch<'_>,
 ) -> Result<Vec<(u32, u32)>, TokenizerError> {
     let mut corpus = Corpus::new(words, special_count);
     let mut queue = Queue::default();
-    corpus.count_pairs(&mut queue);
+    corpus.count_pairs(&mut queue, watch)?;
 
     let specials: HashSet<Vec<u8>> = tokens[..special_count as usize].iter().cloned().collect();
     let mut neighbours = Neighbours::default();
@@ -52,10 +57,15 @@ pub(super) fn learn(
         tokens.push(joined);
         merges.push(pair);
         neighbours.make_room(tokens.len());
-        for word in word_list {
-            corpus.merge_in_word(word, pair, id, &mut neighbours);
+        for some in word_list.chunks(WORDS_BETWEEN_LOOKS) {
+            for &word in some {
+                corpus.merge_in_word(word, pair, id, &mut neighbours);
+            }
+            watch.worked(some.len() + WORDS_A_MERGE, tokens.len())?;
         }
-        neighbours.apply(pair, id, &mut corpus.pair_counts, &mut queue);
+        let allowed =
+            |other: u32| config.allows(tokens[other as usize].len() + tokens[id as usize].len());
+        neighbours.apply(pair, id, &mut corpus.pair_counts, &mut queue, allowed);
     }
     Ok(merges)
 }
@@ -96,7 +106,11 @@ impl Corpus {
     }
 
     /// Count every pair of the words and queue it.
-    fn count_pairs(&mut self, queue: &mut Queue) {
+    fn count_pairs(
+        &mut self,
+        queue: &mut Queue,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), TokenizerError> {
         let mut lists: HashMap<u64, Vec<u32>, PairHasher> = HashMap::default();
         for (word, &(start, len)) in self.spans.iter().enumerate() {
             let symbols = &self.symbols[start as usize..][..len as usize];
@@ -105,10 +119,12 @@ impl Corpus {
                 *self.pair_counts.entry(key).or_insert(0) += self.counts[word];
                 push_new(lists.entry(key).or_default(), word as u32);
             }
+            watch.worked(1, 0)?;
         }
         for (key, list) in lists {
             queue.push(self.pair_counts[&key], key, list);
         }
+        Ok(())
     }
 
     /// Merge `pair` into `id` wherever it stands in `word`, left to right, and note what that changes.
@@ -201,13 +217,15 @@ impl Neighbours {
         self.after.note(symbol, word, count);
     }
 
-    /// Move the changes into `pair_counts` and queue the pairs that were gained.
+    /// Move the changes into `pair_counts` and queue the pairs that were gained, those of id and a symbol that is `allowed` beside it. The
+    /// others are counted, and never merged.
     fn apply(
         &mut self,
         (left, right): (u32, u32),
         id: u32,
         pair_counts: &mut PairCounts,
         queue: &mut Queue,
+        allowed: impl Fn(u32) -> bool,
     ) {
         // All gains before all losses: a pair that is both must not pass below zero on the way.
         for &x in &self.before.used {
@@ -237,15 +255,15 @@ impl Neighbours {
             .before
             .used
             .drain(..)
-            .map(|x| (pair_key(x, id), take(&mut self.before.words[x as usize])));
+            .map(|x| (x, pair_key(x, id), take(&mut self.before.words[x as usize])));
         let gained_after = self
             .after
             .used
             .drain(..)
-            .map(|y| (pair_key(id, y), take(&mut self.after.words[y as usize])));
-        for (key, list) in gained_before.chain(gained_after) {
+            .map(|y| (y, pair_key(id, y), take(&mut self.after.words[y as usize])));
+        for (other, key, list) in gained_before.chain(gained_after) {
             let count = pair_counts[&key];
-            if count > 0 {
+            if count > 0 && allowed(other) {
                 queue.push(count, key, list);
             }
         }

@@ -10,10 +10,12 @@
 mod config;
 mod hash;
 mod merges;
+mod watch;
 mod words;
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use crate::added::AddedToken;
 use crate::byte_level;
@@ -22,8 +24,10 @@ use crate::normalize::Normalizer;
 use crate::parts::{Merge, MergeOrder, Parts};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::Vocabulary;
+use watch::Watch;
 
 pub use config::TrainConfig;
+pub use watch::Progress;
 pub use words::WordCounts;
 
 /// Train on `documents`.
@@ -61,6 +65,28 @@ pub fn train_from_words(
     words: &WordCounts,
     config: &TrainConfig,
 ) -> Result<Tokenizer, TokenizerError> {
+    train_watched(words, config, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`train_from_words`], with a `watch` that is told every few milliseconds how far the merging is, and can stop it.
+///
+/// ```
+/// # use core::ops::ControlFlow;
+/// # use pocketlm_tokenizer::{TokenizerError, train::{TrainConfig, WordCounts, train_watched}};
+/// let mut words = WordCounts::default();
+/// words.add("to be or not to be")?;
+/// let stopped = train_watched(&words, &TrainConfig::default(), &mut |_| ControlFlow::Break(()));
+/// assert_eq!(stopped.unwrap_err(), TokenizerError::Stopped);
+/// # Ok::<(), TokenizerError>(())
+/// ```
+///
+/// # Errors
+/// As [`train_from_words`]; [`TokenizerError::Stopped`] where `watch` breaks off.
+pub fn train_watched(
+    words: &WordCounts,
+    config: &TrainConfig,
+    watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Tokenizer, TokenizerError> {
     config.validate()?;
     words.check_split(config.split)?;
     if words.is_empty() {
@@ -74,7 +100,9 @@ pub fn train_from_words(
     let special_count = tokens.len() as u32;
     tokens.extend(byte_level::alphabet().map(|byte| vec![byte]));
 
-    let pairs = merges::learn(words, &mut tokens, special_count, config)?;
+    let mut watch = Watch::new(config.vocab_size, watch);
+    let pairs = merges::learn(words, &mut tokens, special_count, config, &mut watch)?;
+    watch.look(tokens.len())?;
     let first_result = special_count + 256;
     let merges = pairs.iter().zip(first_result..);
     let special = |id| AddedToken {

@@ -5,10 +5,14 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use crate::error::TokenizerError;
 use crate::split::Split;
 use crate::table::hash_bytes;
+
+/// Who watches is asked again after so much text: a few milliseconds.
+const NBYTES_BETWEEN_LOOKS: usize = 1 << 20;
 
 /// How often each distinct piece of the split occurs.
 ///
@@ -58,12 +62,34 @@ impl WordCounts {
     /// # Errors
     /// As [`WordCounts::add`].
     pub fn add_weighted(&mut self, document: &str, weight: u64) -> Result<(), TokenizerError> {
+        self.add_watched(document, weight, &mut || ControlFlow::Continue(()))
+    }
+
+    /// As [`WordCounts::add_weighted`], with a `watch` that is asked about once a MiB whether to go on.
+    ///
+    /// # Errors
+    /// As [`WordCounts::add`]; [`TokenizerError::Stopped`] where `watch` breaks off. The words before that stay counted.
+    pub fn add_watched(
+        &mut self,
+        document: &str,
+        weight: u64,
+        watch: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<(), TokenizerError> {
         if weight == 0 {
             return Ok(());
         }
-        self.split
-            .pieces(document)
-            .try_for_each(|piece| self.add_word(piece.as_bytes(), weight))
+        let mut since_look = 0;
+        for piece in self.split.pieces(document) {
+            since_look += piece.len();
+            if since_look >= NBYTES_BETWEEN_LOOKS {
+                since_look = 0;
+                if watch().is_break() {
+                    return Err(TokenizerError::Stopped);
+                }
+            }
+            self.add_word(piece.as_bytes(), weight)?;
+        }
+        Ok(())
     }
 
     /// Add a word that was counted elsewhere; [`WordCounts::iter`] gives them. Words of a count of 0 are left out.
