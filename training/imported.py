@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pocketlm_tokenizer import Tokenizer
+from pocketlm_tokenizer import SPLITS, Tokenizer
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -53,7 +53,13 @@ class Imported:
 
 
 def write(folder: Path, model: Imported) -> None:
-    """Write a model into a folder."""
+    """Write a model into a folder. Raises ValueError where the engine cannot split text as its tokenizer does."""
+    if model.tokenizer.split not in SPLITS:
+        pattern = model.tokenizer.split.removeprefix("regex:")
+        raise ValueError(
+            f"the tokenizer splits text by the pattern {pattern!r}, for which the engine has no scanner; "
+            f"it has those of {', '.join(SPLITS)}"
+        )
     arrays = {name: _array(stored) for name, stored in model.tensors.items()}
     save_file(arrays, folder / WEIGHTS_NAME)
     about = {

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS: tuple[str, ...]
-"""The names of all splits."""
+"""The names of all splits.
+
+Where one is asked for, "regex:" and a pattern in Oniguruma's syntax does as well, such as r"regex:\\w+|[^\\w\\s]+": the
+pieces are its matches and what lies between two, as with Hugging Face's `Split(Regex(...), "isolated")`. That is some 20
+times as slow. A piece has at most 16 KiB, and the time is in proportion to the text whatever the pattern: where a search
+takes too many steps, the next 16 KiB are one piece. What Oniguruma and the engine here (fancy-regex) understand
+differently is refused; one difference is left, in repeated groups that can match nothing. Such a tokenizer goes into
+tokenizer.json and the flat form, and can be used from Python alone: the page and the command line refuse it.
+"""
 
 class TokenizerError(ValueError):
     """Input that cannot be used; the message says what, where, and what was expected."""
@@ -21,12 +29,14 @@ class TokenizerError(ValueError):
 def split(text: str, split: str = "gpt2") -> list[str]:
     """The pieces of a split, within which tokens are merged; joined, they are the text.
 
-    Raises TokenizerError for a split that there is not; the message names those that there are.
+    Raises TokenizerError for a split that there is not, the message names those that there are; and for a pattern that
+    is none, or is refused.
     """
 
 def safe_cut(text: str, split: str = "gpt2") -> int:
     """The last place, in characters, where `text` can be cut such that the pieces of both parts are those of the whole,
-    whatever comes after it; 0 if there is none. Raises TokenizerError for a split that there is not.
+    whatever comes after it; 0 if there is none, and always for a pattern, of which nothing is known. Raises
+    TokenizerError for a split that there is not.
     """
 
 @final
@@ -80,8 +90,8 @@ class Tokenizer:
 
     @staticmethod
     def from_hf_json(text: str) -> Tokenizer:
-        """Read Hugging Face's tokenizer.json: byte-level BPE with one of SPLITS. Ids are those of their `encode` with
-        `add_special_tokens=False`. Raises TokenizerError that names what is not supported.
+        """Read Hugging Face's tokenizer.json: byte-level BPE with one of SPLITS or another pattern. Ids are those of their
+        `encode` with `add_special_tokens=False`. Raises TokenizerError that names what is not supported.
         """
 
     @staticmethod
@@ -107,7 +117,7 @@ class Tokenizer:
 
     @property
     def split(self) -> str:
-        """The name of the split: one of SPLITS."""
+        """The name of the split: one of SPLITS, or "regex:" and a pattern."""
 
     def safe_cut(self, text: str) -> int:
         """As the function of that name, for this tokenizer: where a text can be cut without changing its ids, if no
@@ -216,7 +226,7 @@ class WordCounts:
 
     @property
     def split(self) -> str:
-        """The name of the split: one of SPLITS."""
+        """The name of the split: one of SPLITS, or "regex:" and a pattern."""
 
     def __len__(self) -> int:
         """The number of distinct words."""

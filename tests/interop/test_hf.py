@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import fsspec
 import pytest
 import torch
+from pocketlm_tokenizer import Tokenizer
 
 from tests.interop import models
-from training import reference
+from training import imported, reference
 from training.interop import hf
 from training.interop.families import BadModel
 
@@ -93,6 +95,15 @@ def test_what_is_not_supported_is_named(tmp_path: Path, changes: dict[str, Any],
     with pytest.raises(BadModel) as raised:
         hf.read(tmp_path.as_uri())
     assert message in str(raised.value)
+
+
+def test_a_pattern_that_the_engine_has_no_scanner_for_is_named(tmp_path: Path) -> None:
+    models.write_folder(tmp_path / "model", models.model("llama"))
+    model = hf.read((tmp_path / "model").as_uri())
+    odd = dataclasses.replace(model, tokenizer=Tokenizer.train(["to be"], 260, split=r"regex:\w+"))
+    with pytest.raises(ValueError, match=r"by the pattern '\\\\w\+', for which the engine has no scanner; it has those of gpt2"):
+        imported.write(tmp_path, odd)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])

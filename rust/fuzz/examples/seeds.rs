@@ -8,6 +8,7 @@ fn main() -> io::Result<()> {
         "model_file",
         "model_header",
         "tokenizer_file",
+        "regex_split",
         "tokenizer_text",
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

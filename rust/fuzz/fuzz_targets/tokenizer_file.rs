@@ -5,7 +5,12 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use pocketlm_fuzz::{bounded, hostile_tokenizer};
 
 fuzz_target!(|data: &[u8]| {
-    let _ = bounded(100 * data.len() + (1 << 20), || {
+    let program = if hostile_tokenizer::holds_pattern(data) {
+        hostile_tokenizer::MAX_PROGRAM_NBYTES
+    } else {
+        0
+    };
+    let _ = bounded(program + 100 * data.len() + (1 << 20), || {
         hostile_tokenizer::read(data)
     });
 });

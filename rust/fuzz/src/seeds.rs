@@ -1,6 +1,7 @@
 //! The first inputs of each corpus, made in code: no such file is in git.
 
 use pocketlm_inference::format::Dtype;
+use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::{TrainConfig, train};
 use serde_json::json;
 
@@ -50,6 +51,8 @@ pub fn model_file() -> File {
     }
 }
 
+const PATTERN: &str = r"(?i:'s|'t)|\w+(?=,)|\p{L}{1,3}|\p{N}+|\s+(?!\S)";
+
 fn tokenizers() -> Vec<Vec<u8>> {
     let tokenizer = |vocab_size, specials: &[&str]| {
         let special_tokens = specials.iter().map(|text| (*text).to_owned()).collect();
@@ -62,10 +65,17 @@ fn tokenizers() -> Vec<Vec<u8>> {
             .expect("the text is enough")
             .to_bytes()
     };
+    let by_pattern = TrainConfig {
+        vocab_size: 290,
+        split: Split::regex(PATTERN).expect("a sound pattern"),
+        ..TrainConfig::default()
+    };
+    let by_pattern = train([TEXT], &by_pattern).expect("the text is enough");
     vec![
         tokenizer(257, &["<|endoftext|>"]),
         tokenizer(290, &["<|endoftext|>", "<|end", "🙂"]),
         tokenizer(300, &[]),
+        by_pattern.to_bytes(),
     ]
 }
 
@@ -94,6 +104,16 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             vec![bytes[64..64 + header_nbytes].to_vec()]
         }
         "tokenizer_file" => tokenizers(),
+        "regex_split" => [
+            PATTERN,
+            r"(a*)*\1c|a",
+            r"^.*$|\n",
+            r"(?=\p{Lu})",
+            r"[]\w-]++|[[a-z]&&[^b]](?<=b)",
+            r"(?>\s+)(?!\w)|\b|\z|(?i)x(?-i:Y)",
+        ]
+        .map(|pattern| [pattern.as_bytes(), b"\0", TEXT.as_bytes()].concat())
+        .into(),
         "tokenizer_text" => vec![
             TEXT.into(),
             " \n\t 'll've \u{85}\u{3000}<|endoftext|><|end<|".into(),

@@ -33,7 +33,7 @@ impl WordCounts {
 
     /// The name of the split.
     #[getter]
-    fn split(&self) -> &'static str {
+    fn split(&self) -> &str {
         self.0.split().name()
     }
 
@@ -90,7 +90,7 @@ impl WordCounts {
 pub(crate) fn count(
     py: Python<'_>,
     documents: &Bound<'_, PyAny>,
-    split: Split,
+    split: &Split,
     weight: u64,
     threads: usize,
 ) -> PyResult<Core> {
@@ -99,7 +99,7 @@ pub(crate) fn count(
             "documents is one str; expected an iterable of them",
         ));
     }
-    let mut counts: Vec<Core> = (0..threads).map(|_| Core::new(split)).collect();
+    let mut counts: Vec<Core> = (0..threads).map(|_| Core::new(split.clone())).collect();
     let mut portion: Vec<String> = Vec::new();
     let mut portion_bytes = 0;
     let mut count = |portion: &mut Vec<String>| {
@@ -120,7 +120,7 @@ pub(crate) fn count(
     }
     count(&mut portion)?;
     let mut counts = counts.into_iter();
-    let mut all = counts.next().unwrap_or_else(|| Core::new(split));
+    let mut all = counts.next().unwrap_or_else(|| Core::new(split.clone()));
     py.detach(|| counts.try_for_each(|more| all.merge(&more)))
         .map_err(to_py)?;
     Ok(all)

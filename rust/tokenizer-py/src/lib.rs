@@ -167,7 +167,7 @@ impl Tokenizer {
             special_tokens,
         };
         config.validate().map_err(to_py)?;
-        let words = counts::count(py, documents, config.split, 1, thread_count(threads)?)?;
+        let words = counts::count(py, documents, &config.split, 1, thread_count(threads)?)?;
         Self::merged(py, &words, &config, progress)
     }
 
@@ -189,7 +189,7 @@ impl Tokenizer {
         let words = &counts.0;
         let config = TrainConfig {
             vocab_size,
-            split: words.split(),
+            split: words.split().clone(),
             min_frequency,
             max_token_length,
             special_tokens,
@@ -263,7 +263,7 @@ impl Tokenizer {
 
     /// The name of the split.
     #[getter]
-    fn split(&self) -> &'static str {
+    fn split(&self) -> &str {
         self.core().split().name()
     }
 
@@ -494,7 +494,10 @@ impl Tokenizer {
 fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(splits::split, m)?)?;
     m.add_function(wrap_pyfunction!(splits::safe_cut, m)?)?;
-    m.add("SPLITS", PyTuple::new(m.py(), Split::ALL.map(Split::name))?)?;
+    m.add(
+        "SPLITS",
+        PyTuple::new(m.py(), Split::ALL.each_ref().map(Split::name))?,
+    )?;
     m.add_class::<Tokenizer>()?;
     m.add_class::<DecodeStream>()?;
     m.add_class::<WordCounts>()?;

@@ -1,6 +1,5 @@
 //! Splits by their names, and what they do to a text.
 
-use pocketlm_tokenizer::TokenizerError as CoreError;
 use pocketlm_tokenizer::split::Split;
 use pyo3::prelude::*;
 
@@ -8,11 +7,7 @@ use crate::to_py;
 
 /// The split of a name.
 pub(crate) fn named_split(name: &str) -> PyResult<Split> {
-    Split::named(name).ok_or_else(|| {
-        to_py(CoreError::UnknownSplit {
-            name: name.to_owned(),
-        })
-    })
+    Split::named(name).map_err(to_py)
 }
 
 /// The pieces of a split.
@@ -26,9 +21,9 @@ pub(crate) fn split<'t>(text: &'t str, split: &str) -> PyResult<Vec<&'t str>> {
 #[pyfunction]
 #[pyo3(signature = (text, split="gpt2"))]
 pub(crate) fn safe_cut(text: &str, split: &str) -> PyResult<usize> {
-    Ok(safe_cut_in_characters(named_split(split)?, text))
+    Ok(safe_cut_in_characters(&named_split(split)?, text))
 }
 
-pub(crate) fn safe_cut_in_characters(split: Split, text: &str) -> usize {
+pub(crate) fn safe_cut_in_characters(split: &Split, text: &str) -> usize {
     text[..split.safe_cut(text)].chars().count()
 }

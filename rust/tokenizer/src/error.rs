@@ -99,6 +99,27 @@ pub enum TokenizerError {
         /// The name.
         name: String,
     },
+    /// A split by a regular expression, in a program without an engine for such.
+    #[error(
+        "tokenizer: it splits text by the regular expression \"{}\", which this program cannot; the Python module can",
+        shown(name)
+    )]
+    NoRegex {
+        /// The split's name.
+        name: String,
+    },
+    /// What is no regular expression that text can be split by.
+    #[error(
+        "the pattern \"{}\" cannot split text: {}",
+        shown(pattern),
+        in_one_line(problem)
+    )]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A look-up table that is not the one of its contents.
     #[error("tokenizer: place {place} of the {table} table: {problem}")]
     BadTable {
@@ -155,12 +176,16 @@ pub enum TokenizerError {
         limit: u64,
     },
     /// Words that were counted with another split than is asked for.
-    #[error("the words are counted by the split {got:?}, expected {expected:?}; count them again")]
+    #[error(
+        "the words are counted by the split \"{}\", expected \"{}\"; count them again",
+        shown(got),
+        shown(expected)
+    )]
     SplitsDiffer {
         /// The split asked for.
-        expected: &'static str,
+        expected: String,
         /// The words' split.
-        got: &'static str,
+        got: String,
     },
     /// A tokenizer.json or a .tiktoken file that cannot be read, or not be written.
     #[error("{}", in_one_line(problem))]
@@ -215,5 +240,5 @@ fn in_one_line(sentence: &str) -> String {
 
 /// The names of all splits.
 fn split_names() -> String {
-    Split::ALL.map(Split::name).join(", ")
+    Split::ALL.each_ref().map(Split::name).join(", ")
 }

@@ -165,9 +165,7 @@ fn check_ends(ends: &[u32], token_bytes: usize) -> Result<(), TokenizerError> {
 /// The split that the file names.
 fn named_split(name: &[u8]) -> Result<Split, TokenizerError> {
     let name = alloc::string::String::from_utf8_lossy(name);
-    Split::named(&name).ok_or_else(|| TokenizerError::UnknownSplit {
-        name: name.into_owned(),
-    })
+    Split::named(&name)
 }
 
 /// The header's fields that the rest is read with.

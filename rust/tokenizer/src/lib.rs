@@ -22,6 +22,7 @@
 //!
 //! # Features
 //! - `formats` (default): reading `tokenizer.json`, and `.tiktoken` files.
+//! - `regex`: splits by any regular expression (the crate `fancy-regex`; the wasm module and the command line go without it).
 //! - `nfc` (implied by both): normalisation form C by tables of the crate; without it the caller brings a function.
 //! - `std` (default): training, and encoding with threads. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
 

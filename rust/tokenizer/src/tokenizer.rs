@@ -120,8 +120,8 @@ impl Tokenizer {
     }
 
     /// How text is cut into pieces.
-    pub fn split(&self) -> Split {
-        self.parts.split
+    pub fn split(&self) -> &Split {
+        &self.parts.split
     }
 
     /// What is done to text before it is split.

@@ -342,6 +342,32 @@ fn another_split_is_named() {
 }
 
 #[test]
+#[cfg(not(feature = "regex"))]
+fn a_pattern_is_refused_where_there_is_no_engine_for_it() {
+    let error = error_of(|flat| flat.split = r"regex:\w+".into());
+    let name = r"regex:\w+".into();
+    assert_eq!(error, E::NoRegex { name });
+    assert!(
+        error.to_string().contains("which this program cannot"),
+        "{error}"
+    );
+}
+
+#[test]
+#[cfg(feature = "regex")]
+fn a_pattern_that_is_none_is_named() {
+    for split in ["regex:(", "regex:[[:alpha:]]", r"regex:(?:\p{L}{999}){999}"] {
+        let error = error_of(|flat| flat.split = split.into());
+        assert!(matches!(error, E::BadPattern { .. }), "{error}");
+    }
+    let error = error_of(|flat| flat.split = format!("regex:{}", "a".repeat(2049)));
+    assert!(
+        error.to_string().contains("2049 bytes, at most 2048"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_training_makes_is_written_as_specified() {
     let config = TrainConfig {
         vocab_size: 262,

@@ -194,6 +194,23 @@ fn a_megabyte_without_a_space_is_encoded_in_seconds() {
     );
 }
 
+#[test]
+#[cfg(feature = "regex")]
+fn patterns_made_of_anything_split_or_are_refused() {
+    let atoms = [
+        "(", ")", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i)", "(?:", "[", "]", "[^", "^", "$",
+        "|", "*", "+", "?", "{2}", "{9,}", r"\1", r"\p{L}", r"\w", r"\b", "-", "&&", "a", "é", ".",
+        r"\", "{", "}", ":",
+    ];
+    let random = &mut 2;
+    for _ in 0..3000 {
+        let pattern: String = (0..1 + below(random, 9))
+            .map(|_| atoms[below(random, atoms.len())])
+            .collect();
+        hostile::split_by_pattern(&pattern, TEXT);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -18,6 +18,8 @@ use crate::added::{Matcher, Specials};
 #[cfg(feature = "std")]
 use crate::normalize::Normalizer;
 use crate::split::{BLOCK, Block, Scanner, Split, scanners};
+#[cfg(feature = "regex")]
+use crate::split::{Searches, account};
 use crate::tokenizer::Tokenizer;
 use cache::{Cache, Key, MAX_SHORT, NO_KEY, key_of};
 pub use offsets::character_offsets;
@@ -149,14 +151,18 @@ impl<'t> Encoder<'t> {
         self.memory.cache.grow(text.len());
         // 3 to 4.5 bytes a token are usual; what is missing is added as it is needed.
         ids.reserve(text.len() / 4 + 16);
-        let text = text.as_bytes();
-        match self.tokenizer.parts.split {
-            Split::Gpt2 => self.scan::<scanners::Gpt2>(text, ids),
-            Split::Cl100k => self.scan::<scanners::Cl100k>(text, ids),
-            Split::O200k => self.scan::<scanners::O200k>(text, ids),
-            Split::Llama3 => self.scan::<scanners::Llama3>(text, ids),
-            Split::Qwen2 => self.scan::<scanners::Qwen2>(text, ids),
-            Split::Smollm2 => self.scan::<scanners::Smollm2>(text, ids),
+        match &self.tokenizer.parts.split {
+            Split::Gpt2 => self.scan(&scanners::Gpt2, text, ids),
+            Split::Cl100k => self.scan(&scanners::Cl100k, text, ids),
+            Split::O200k => self.scan(&scanners::O200k, text, ids),
+            Split::Llama3 => self.scan(&scanners::Llama3, text, ids),
+            Split::Qwen2 => self.scan(&scanners::Qwen2, text, ids),
+            Split::Smollm2 => self.scan(&scanners::Smollm2, text, ids),
+            #[cfg(feature = "regex")]
+            Split::Regex(split) => {
+                let searches = Searches::new(split, account(text.len()));
+                self.scan(&searches, text, ids);
+            }
         }
     }
 
@@ -164,7 +170,7 @@ impl<'t> Encoder<'t> {
     ///
     /// In rounds: first the pieces of a round are found and what the cache has of them is called for, then they are looked up. Those that
     /// the cache does not know wait until there are several of them ([`Waiting`]).
-    fn scan<S: Scanner>(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+    fn scan<S: Scanner>(&mut self, scanner: &S, text: &str, ids: &mut Vec<u32>) {
         let mut round = Round {
             keys: [NO_KEY; MAX_ROUND],
             ends: [0; MAX_ROUND],
@@ -172,9 +178,10 @@ impl<'t> Encoder<'t> {
         };
         let tokenizer = self.tokenizer;
         let Memory { cache, waiting } = &mut *self.memory;
+        let (whole, text) = (text, text.as_bytes());
         let mut start = 0;
         while start < text.len() {
-            round.find::<S>(cache, text, start);
+            round.find(scanner, cache, whole, start);
             waiting.make_room(round.count, text, tokenizer, cache, ids);
             for (number, &key) in round.keys.iter().enumerate().take(round.count) {
                 let end = round.ends[number];
@@ -219,8 +226,9 @@ impl Round {
 
     /// Find the next pieces of `text` from `at` on: [`ROUND`] or more, but where the text ends.
     #[inline(always)]
-    fn find<S: Scanner>(&mut self, cache: &Cache, text: &[u8], mut at: usize) {
+    fn find<S: Scanner>(&mut self, scanner: &S, cache: &Cache, text: &str, mut at: usize) {
         self.count = 0;
+        let (whole, text) = (text, text.as_bytes());
         let mut padded = [BEYOND; BLOCK + 16];
         while self.count < ROUND && at < text.len() {
             let rest = &text[at..];
@@ -233,11 +241,11 @@ impl Round {
             // A piece of text beyond ASCII, or of its last bytes, is nothing that a block knows.
             let mut starts = match bytes[1] {
                 BEYOND.. => 1,
-                _ => S::starts(&Block::new(bytes), bytes),
+                _ => scanner.starts(&Block::new(bytes), bytes),
             };
             starts &= !1;
             if starts == 0 {
-                let end = S::piece_end(text, at);
+                let end = scanner.piece_end(whole, at);
                 let short = window.first_chunk().expect("it is longer");
                 self.push(cache, short, end - at, end);
                 at = end;

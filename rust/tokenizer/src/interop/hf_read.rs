@@ -249,7 +249,7 @@ fn split_of(value: Option<&Value>) -> Result<Split, TokenizerError> {
         [first, last] if kind_of(first) == "Split" && byte_level(last, false) => {
             let isolated = first["behavior"] == "Isolated" && first["invert"] != true;
             let pattern = first["pattern"]["Regex"].as_str().filter(|_| isolated);
-            pattern.and_then(Split::of_pattern).ok_or_else(refused)
+            Split::of_pattern(pattern.ok_or_else(refused)?)
         }
         _ => Err(refused()),
     }

@@ -15,12 +15,12 @@ const BYTE_LEVEL: &str =
     r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}"#;
 
 /// The pre-tokenizer of a split.
-fn pre_tokenizer(split: Split) -> String {
+fn pre_tokenizer(split: &Split) -> String {
     let sequence = |first: &str, second: &str| {
         format!(r#"{{"type": "Sequence", "pretokenizers": [{first}, {second}]}}"#)
     };
     match split.pattern() {
-        _ if split == Split::Gpt2 => String::from(BYTE_LEVEL),
+        _ if *split == Split::Gpt2 => String::from(BYTE_LEVEL),
         None => sequence(
             r#"{"type": "Digits", "individual_digits": true}"#,
             BYTE_LEVEL,
@@ -99,7 +99,7 @@ impl Tokenizer {
 }}
 "#,
             join_lines(added, 4),
-            pre_tokenizer(self.parts.split),
+            pre_tokenizer(&self.parts.split),
             self.parts.ignore_merges,
             join_lines(vocab, 6),
             join_lines(merges, 6),

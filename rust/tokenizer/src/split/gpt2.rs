@@ -20,24 +20,24 @@ pub(crate) struct Smollm2;
 
 impl Scanner for Gpt2 {
     #[inline]
-    fn piece_end(text: &[u8], start: usize) -> usize {
-        piece_end::<false>(text, start)
+    fn piece_end(&self, text: &str, start: usize) -> usize {
+        piece_end::<false>(text.as_bytes(), start)
     }
 
     #[inline(always)]
-    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64 {
+    fn starts(&self, block: &Block, bytes: &[u8; BLOCK]) -> u64 {
         starts::gpt2::<false>(block, bytes)
     }
 }
 
 impl Scanner for Smollm2 {
     #[inline]
-    fn piece_end(text: &[u8], start: usize) -> usize {
-        piece_end::<true>(text, start)
+    fn piece_end(&self, text: &str, start: usize) -> usize {
+        piece_end::<true>(text.as_bytes(), start)
     }
 
     #[inline(always)]
-    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64 {
+    fn starts(&self, block: &Block, bytes: &[u8; BLOCK]) -> u64 {
         starts::gpt2::<true>(block, bytes)
     }
 }

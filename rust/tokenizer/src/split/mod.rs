@@ -1,27 +1,39 @@
-//! Cutting text into pieces, within which tokens are merged: by hand-written scanners, without a regular expression engine.
+//! Cutting text into pieces, within which tokens are merged: by hand-written scanners for the splits that have names, without a regular
+//! expression engine, and with one for any other pattern (feature `regex`).
 //!
-//! A split's pieces cover the text without gaps, so splitting is a walk from one piece's end to the next, in linear time and without
-//! allocation.
+//! A split's pieces cover the text without gaps, so splitting is a walk from one piece's end to the next, in linear time and, by the scanners,
+//! without allocation.
 
 mod block;
 mod chars;
+#[cfg(feature = "regex")]
+mod dialect;
 mod gpt2;
 mod modern;
+#[cfg(feature = "regex")]
+mod regex;
 mod starts;
 
+use alloc::string::ToString;
+
+use crate::error::TokenizerError;
 use crate::unicode::{Kind, Kinds, LETTERS, only};
 pub(crate) use block::{BLOCK, Block};
 use chars::{char_at, holds};
+#[cfg(feature = "regex")]
+pub use regex::RegexSplit;
+#[cfg(feature = "regex")]
+pub(crate) use regex::{Searches, account};
 
 /// What cuts text by one split; the encoder is compiled for each.
 pub(crate) trait Scanner {
-    /// Where the piece that starts at `start` ends. `text` is UTF-8 and `start` the place of a character in it, before its end.
-    fn piece_end(text: &[u8], start: usize) -> usize;
+    /// Where the piece that starts at `start` ends; `start` is the place of a character of `text`, before its end.
+    fn piece_end(&self, text: &str, start: usize) -> usize;
 
     /// The places in a block of text where pieces begin: a bit a byte, and bit 0, where one begins, among them. What depends on bytes beyond
     /// ASCII, or on those that the block does not show, is left out: the pieces up to the last of the places are right, and
     /// [`Scanner::piece_end`] knows more.
-    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64;
+    fn starts(&self, block: &Block, bytes: &[u8; BLOCK]) -> u64;
 }
 
 /// The scanner of each split.
@@ -36,9 +48,9 @@ pub(crate) mod scanners {
 /// use pocketlm_tokenizer::split::Split;
 /// let pieces: Vec<&str> = Split::Gpt2.pieces("It's  42!").collect();
 /// assert_eq!(pieces, ["It", "'s", " ", " 42", "!"]);
-/// assert_eq!(Split::named("llama3"), Some(Split::Llama3));
+/// assert_eq!(Split::named("llama3"), Ok(Split::Llama3));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Split {
     /// `"gpt2"`: GPT-2's pattern.
@@ -54,10 +66,16 @@ pub enum Split {
     Qwen2,
     /// `"smollm2"`: numbers one by one, then GPT-2's.
     Smollm2,
+    /// `"regex:"` and a pattern: [`Split::regex`].
+    #[cfg(feature = "regex")]
+    Regex(RegexSplit),
 }
 
+/// How the name of a split by a regular expression begins; the pattern follows.
+const REGEX_PREFIX: &str = "regex:";
+
 impl Split {
-    /// Every split there is.
+    /// Every split that has a scanner.
     pub const ALL: [Self; 6] = [
         Self::Gpt2,
         Self::Cl100k,
@@ -67,8 +85,28 @@ impl Split {
         Self::Smollm2,
     ];
 
+    /// The split by a regular expression, in Oniguruma's syntax: its matches, and what lies between two, are the pieces, as Hugging Face's
+    /// `Split` has it with the behaviour `isolated`. No piece is longer than 16 KiB, and a match sees no more than another 16 KiB behind it.
+    ///
+    /// Slower than those with names, some 20 times. A text takes time in proportion to its length, whatever the pattern; where a search would
+    /// take too many steps, the next 16 KiB are one piece.
+    ///
+    /// ```
+    /// use pocketlm_tokenizer::split::Split;
+    /// let split = Split::regex(r"\p{Lu}?\p{Ll}+(?!\p{Lu})")?;
+    /// assert_eq!(split.pieces("aToZ, ok").collect::<Vec<_>>(), ["aTo", "Z, ", "ok"]);
+    /// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TokenizerError::BadPattern`] for what is no pattern, is too large, or means other things in other engines.
+    #[cfg(feature = "regex")]
+    pub fn regex(pattern: &str) -> Result<Self, TokenizerError> {
+        RegexSplit::new(pattern).map(Self::Regex)
+    }
+
     /// Its name in files and configurations.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Gpt2 => "gpt2",
             Self::Cl100k => "cl100k",
@@ -76,12 +114,14 @@ impl Split {
             Self::Llama3 => "llama3",
             Self::Qwen2 => "qwen2",
             Self::Smollm2 => "smollm2",
+            #[cfg(feature = "regex")]
+            Self::Regex(split) => split.name(),
         }
     }
 
     /// The regular expression that cuts as it does, in the syntax of Oniguruma, PCRE and JavaScript alike; none for
     /// [`Split::Smollm2`], which is GPT-2's after every number was split off.
-    pub const fn pattern(self) -> Option<&'static str> {
+    pub fn pattern(&self) -> Option<&str> {
         match self {
             Self::Gpt2 => {
                 Some(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
@@ -99,57 +139,75 @@ impl Split {
                 r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
             ),
             Self::Smollm2 => None,
+            #[cfg(feature = "regex")]
+            Self::Regex(split) => Some(split.pattern()),
         }
     }
 
     /// The split whose pattern this is.
+    ///
+    /// # Errors
+    /// As [`Split::named`] for the pattern as a name.
     #[cfg(feature = "formats")]
-    pub(crate) fn of_pattern(pattern: &str) -> Option<Self> {
+    pub(crate) fn of_pattern(pattern: &str) -> Result<Self, TokenizerError> {
         let mut all = Self::ALL.into_iter();
-        all.find(|split| split.pattern() == Some(pattern))
+        let known = all.find(|split| split.pattern() == Some(pattern));
+        known.map_or_else(
+            || Self::named(&alloc::format!("{REGEX_PREFIX}{pattern}")),
+            Ok,
+        )
     }
 
     /// The split of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|split| split.name() == name)
-    }
-
-    /// The pieces of a text; joined, they are the text again.
-    pub fn pieces(self, text: &str) -> Pieces<'_> {
-        Pieces {
-            split: self,
-            text,
-            at: 0,
+    ///
+    /// # Errors
+    /// [`TokenizerError::UnknownSplit`]; for a regular expression [`TokenizerError::BadPattern`] or, in a build without the feature `regex`,
+    /// [`TokenizerError::NoRegex`].
+    pub fn named(name: &str) -> Result<Self, TokenizerError> {
+        if let Some(split) = Self::ALL.into_iter().find(|split| split.name() == name) {
+            return Ok(split);
+        }
+        match name.strip_prefix(REGEX_PREFIX) {
+            #[cfg(feature = "regex")]
+            Some(pattern) => Self::regex(pattern),
+            #[cfg(not(feature = "regex"))]
+            Some(_) => Err(TokenizerError::NoRegex {
+                name: name.to_string(),
+            }),
+            None => Err(TokenizerError::UnknownSplit {
+                name: name.to_string(),
+            }),
         }
     }
 
-    /// Where the piece that starts at `start` ends. `text` is UTF-8 and `start` the place of a character in it, before its end.
-    ///
-    /// O(length of the piece, and of the run of equal characters that it ends in).
-    #[inline]
-    pub fn piece_end(self, text: &[u8], start: usize) -> usize {
-        match self {
-            Self::Gpt2 => scanners::Gpt2::piece_end(text, start),
-            Self::Cl100k => scanners::Cl100k::piece_end(text, start),
-            Self::O200k => scanners::O200k::piece_end(text, start),
-            Self::Llama3 => scanners::Llama3::piece_end(text, start),
-            Self::Qwen2 => scanners::Qwen2::piece_end(text, start),
-            Self::Smollm2 => scanners::Smollm2::piece_end(text, start),
+    /// The pieces of a text; joined, they are the text again.
+    pub fn pieces<'t>(&self, text: &'t str) -> Pieces<'t> {
+        Pieces {
+            split: self.clone(),
+            text,
+            at: 0,
+            #[cfg(feature = "regex")]
+            account: account(text.len()),
         }
     }
 
     /// The last place where `text` can be cut such that the pieces of both parts are those of the whole, whatever comes after it; 0 if there
     /// is none.
     ///
-    /// A letter ends a piece, in every split, where neither a letter nor a mark nor an apostrophe (a contraction) follows.
+    /// A letter ends a piece, in every split that has a scanner, where neither a letter nor a mark nor an apostrophe (a contraction) follows.
+    /// Of a regular expression nothing is known: there is no such place.
     ///
     /// ```
     /// use pocketlm_tokenizer::split::Split;
     /// assert_eq!(Split::Cl100k.safe_cut("one two\n\nthr"), 7); // the line ends may be followed by others
     /// assert_eq!(Split::Gpt2.safe_cut("123 456"), 0);
     /// ```
-    pub fn safe_cut(self, text: &str) -> usize {
+    pub fn safe_cut(&self, text: &str) -> usize {
         const NOT_AFTER: Kinds = LETTERS | only(Kind::Mark);
+        #[cfg(feature = "regex")]
+        if matches!(self, Self::Regex(_)) {
+            return 0;
+        }
         let bytes = text.as_bytes();
         let mut starts = text.char_indices().rev().map(|(start, _)| start);
         let Some(mut at) = starts.next() else {
@@ -174,6 +232,9 @@ pub struct Pieces<'t> {
     split: Split,
     text: &'t str,
     at: usize,
+    /// What searches may still spend.
+    #[cfg(feature = "regex")]
+    account: usize,
 }
 
 impl<'t> Iterator for Pieces<'t> {
@@ -184,8 +245,22 @@ impl<'t> Iterator for Pieces<'t> {
         if self.at == self.text.len() {
             return None;
         }
-        let start = self.at;
-        self.at = self.split.piece_end(self.text.as_bytes(), start);
-        Some(&self.text[start..self.at])
+        let (text, start) = (self.text, self.at);
+        self.at = match &self.split {
+            Split::Gpt2 => scanners::Gpt2.piece_end(text, start),
+            Split::Cl100k => scanners::Cl100k.piece_end(text, start),
+            Split::O200k => scanners::O200k.piece_end(text, start),
+            Split::Llama3 => scanners::Llama3.piece_end(text, start),
+            Split::Qwen2 => scanners::Qwen2.piece_end(text, start),
+            Split::Smollm2 => scanners::Smollm2.piece_end(text, start),
+            #[cfg(feature = "regex")]
+            Split::Regex(split) => {
+                let searches = Searches::new(split, self.account);
+                let end = searches.piece_end(text, start);
+                self.account = searches.left();
+                end
+            }
+        };
+        Some(&text[start..self.at])
     }
 }

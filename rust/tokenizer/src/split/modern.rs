@@ -63,12 +63,12 @@ const LOWER: Kinds = only(Kind::Lower) | only(Kind::Uncased) | only(Kind::Mark);
 
 impl<P: Pattern> Scanner for P {
     #[inline]
-    fn piece_end(text: &[u8], start: usize) -> usize {
-        piece_end::<P>(text, start)
+    fn piece_end(&self, text: &str, start: usize) -> usize {
+        piece_end::<P>(text.as_bytes(), start)
     }
 
     #[inline(always)]
-    fn starts(block: &Block, bytes: &[u8; BLOCK]) -> u64 {
+    fn starts(&self, block: &Block, bytes: &[u8; BLOCK]) -> u64 {
         match (P::NUMBERS_AT_MOST, P::CASED_WORDS) {
             (1, _) => starts::modern::<1, false>(block, bytes),
             (_, false) => starts::modern::<3, false>(block, bytes),

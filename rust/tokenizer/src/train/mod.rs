@@ -50,7 +50,7 @@ where
     D::Item: AsRef<str>,
 {
     config.validate()?;
-    let mut words = WordCounts::new(config.split);
+    let mut words = WordCounts::new(config.split.clone());
     for document in documents {
         words.add(document.as_ref())?;
     }
@@ -88,7 +88,7 @@ pub fn train_watched(
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Tokenizer, TokenizerError> {
     config.validate()?;
-    words.check_split(config.split)?;
+    words.check_split(&config.split)?;
     if words.is_empty() {
         return Err(TokenizerError::NoText);
     }
@@ -121,7 +121,7 @@ pub fn train_watched(
             })
             .collect(),
         order: MergeOrder::ByList,
-        split: config.split,
+        split: config.split.clone(),
         normalizer: Normalizer::None,
         ignore_merges: false,
     };

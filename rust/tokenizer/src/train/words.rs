@@ -3,6 +3,7 @@
 //! A word is a piece of the split. Words lie one after the other in an arena; an open-addressing table of (part of
 //! the hash, index) finds them. Nothing is allocated for a word that was seen before.
 
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -45,8 +46,8 @@ impl WordCounts {
     }
 
     /// What the words are pieces of.
-    pub fn split(&self) -> Split {
-        self.split
+    pub fn split(&self) -> &Split {
+        &self.split
     }
 
     /// Count the words of a document.
@@ -108,7 +109,7 @@ impl WordCounts {
     /// # Errors
     /// As [`WordCounts::add`]; [`TokenizerError::SplitsDiffer`] where `other` was split in another way.
     pub fn merge(&mut self, other: &Self) -> Result<(), TokenizerError> {
-        self.check_split(other.split)?;
+        self.check_split(&other.split)?;
         other
             .iter()
             .try_for_each(|(word, count)| self.add_word(word, count))
@@ -130,13 +131,13 @@ impl WordCounts {
     }
 
     /// Check that the words are pieces of `split`.
-    pub(super) fn check_split(&self, split: Split) -> Result<(), TokenizerError> {
-        if self.split == split {
+    pub(super) fn check_split(&self, split: &Split) -> Result<(), TokenizerError> {
+        if self.split == *split {
             return Ok(());
         }
         Err(TokenizerError::SplitsDiffer {
-            expected: split.name(),
-            got: self.split.name(),
+            expected: split.name().to_string(),
+            got: self.split.name().to_string(),
         })
     }
 

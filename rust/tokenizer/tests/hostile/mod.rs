@@ -6,12 +6,56 @@ mod flat;
 
 #[allow(unused_imports, reason = "each user takes a part of it")]
 pub use flat::{Flat, repaired};
+#[cfg(feature = "regex")]
+use pocketlm_tokenizer::split::Split;
+#[cfg(feature = "regex")]
+use pocketlm_tokenizer::train::{TrainConfig, train};
 use pocketlm_tokenizer::{
     DecodeStream, Encoder, Normalizer, Tokenizer, TokenizerError, Utf8Stream, naive,
 };
 
 /// Longest message: a special token that is quoted in it must not fill a terminal.
 const MAX_MESSAGE_BYTES: usize = 1000;
+
+/// The most that a pattern's program takes, in bytes, with what it works with.
+pub const MAX_PROGRAM_NBYTES: usize = 512 << 20;
+
+/// Whether a tokenizer may split by a pattern.
+pub fn holds_pattern(bytes: &[u8]) -> bool {
+    bytes.windows(6).any(|bytes| bytes == b"regex:")
+}
+
+/// Split a text by a pattern, if it is one.
+#[cfg(feature = "regex")]
+pub fn split_by_pattern(pattern: &str, text: &str) {
+    const WINDOW: usize = 16 << 10;
+    let split = match Split::regex(pattern) {
+        Ok(split) => split,
+        Err(error) => {
+            let message = error.to_string();
+            assert!(message.len() <= MAX_MESSAGE_BYTES, "{message}");
+            assert!(!message.chars().any(char::is_control), "{message:?}");
+            return;
+        }
+    };
+    let pieces: Vec<&str> = split.pieces(text).collect();
+    assert_eq!(pieces.concat(), text);
+    assert!(
+        pieces
+            .iter()
+            .all(|piece| !piece.is_empty() && piece.len() <= WINDOW)
+    );
+    assert_eq!(split.safe_cut(text), 0);
+    let config = TrainConfig {
+        vocab_size: 270,
+        split,
+        special_tokens: vec![],
+        ..TrainConfig::default()
+    };
+    if let Ok(tokenizer) = train([text], &config) {
+        encode_and_decode(&tokenizer, text);
+    }
+}
 
 /// Read the flat form and use all of what was read.
 pub fn read(bytes: &[u8]) -> Result<Tokenizer, TokenizerError> {
