@@ -23,7 +23,8 @@
 //! # Features
 //! - `formats` (default): reading `tokenizer.json`, and `.tiktoken` files.
 //! - `regex`: splits by any regular expression (the crate `fancy-regex`; the wasm module and the command line go without it).
-//! - `nfc` (implied by both): normalisation form C by tables of the crate; without it the caller brings a function.
+//! - `nfc` (implied by `formats`): normalisation form C by tables of the crate; without it the caller brings a function.
+//! - `literals` (default): added tokens are looked for some times as fast where there are few, by 20 KB of code.
 //! - `std` (default): training, and encoding with threads. Without it the crate is `no_std` + alloc, and builds for `wasm32v1-none`.
 
 #![no_std]

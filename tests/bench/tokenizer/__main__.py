@@ -1,6 +1,6 @@
 """The tokenizer beside others: training, encoding text not seen before, decoding, loading, one letter a million times.
 
-In: the packages of locks/bench-tokenizer.txt and our wheel (`doit bench tokenizer` sees to both). Out: a table, a row a
+In: the packages of locks/bench-tokenizer.txt and our wheel (`doit bench tokenizer` sees to both); what wasm.py says. Out: a table, a row a
 measurement: MB/s or milliseconds, the ratio of the best other's time to ours, and what it has to be at the least. CPU
 time of the whole process where one thread works, time on the clock where two do.
 """
@@ -21,6 +21,7 @@ import gigatoken
 import pocketlm_tokenizer
 from pocketlm_tokenizer import Tokenizer
 
+from tests.bench.tokenizer import wasm
 from tests.bench.tokenizer.clocks import OURS, best, first_time, heading, row, size_mb, unseen
 from tests.bench.tokenizer.peers import PACKAGES, PEERS, documents, rank_file, texts
 
@@ -140,6 +141,7 @@ def main(quick: bool) -> None:
         encoding(rounds, folder, all_texts)
         published(rounds, folder, prose)
         decoding(rounds, folder, prose)
+        wasm.encoding(rounds, folder, prose, show)
         monotonous(rounds, folder)
         loading(rounds, folder)
 
