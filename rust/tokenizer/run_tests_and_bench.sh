@@ -27,15 +27,15 @@ fi
 # The tokenizer alone in wasm: its size, and a check in Node. The page's and the benchmark's are made smaller by wasm-opt.
 target=wasm32-unknown-unknown
 if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] && command -v node >/dev/null; then
-    out=${CARGO_TARGET_DIR:-$(dirname "$crate")/../../target}/$target/release/examples/wasm.wasm
-    CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 run build --release --manifest-path "$crate" --example wasm \
-        --no-default-features --features std --target $target
+    wasm=$(dirname "$crate")/wasm
+    out=${CARGO_TARGET_DIR:-$wasm/target}/$target/release/tokenizer.wasm
+    CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 run build --release --manifest-path "$wasm/Cargo.toml" --target $target
     if command -v wasm-opt >/dev/null; then
         wasm-opt -O3 --all-features --strip-debug --strip-producers "$out" -o "$out.small"
         out=$out.small
         [ "$(wc -c <"$out")" -le 300000 ] || { echo "$out has more than 300,000 bytes" >&2; exit 1; }
     fi
-    node "$(dirname "$crate")/examples/wasm.mjs" "$out" "$@"
+    node "$wasm/wasm.mjs" "$out" "$@"
 else
     echo "The target $target or Node is not here; leaving the wasm module out."
 fi

@@ -66,8 +66,8 @@ if kind == "merge":
 elif kind == "documents":
     Tokenizer.train(ready(itertools.repeat("to be or not to be " * 10_000, 100_000)), 300, threads=threads)
 else:  # documents so long that a portion is one a thread, without a place where it could be cut
-    digits = "0123456789 " * (40 << 20)
-    Tokenizer.train(ready([digits] * threads), 300, threads=threads)
+    digits = "0123456789 " * (2 << 20)
+    Tokenizer.train(ready([digits] * threads), 300, split="regex:[0-9]| ", threads=threads)
 print("not stopped")
 """
 

@@ -1,6 +1,6 @@
 """The wasm module of the tokenizer alone, in Node, beside kitoken.
 
-In: rust/tokenizer/examples/wasm.rs, which is compiled here; node/package-lock.json, which npm installs. Out: a row of
+In: rust/tokenizer/wasm, which is compiled here; node/package-lock.json, which npm installs. Out: a row of
 encoding, and the module's size. What is not within reach is said instead.
 """
 
@@ -17,7 +17,7 @@ from stages import paths
 from tests.bench.tokenizer.clocks import row, size_mb
 
 HERE = Path(__file__).resolve().parent / "node"
-EXAMPLES = paths.ROOT / "rust" / "tokenizer" / "examples"
+CRATE = paths.ROOT / "rust" / "tokenizer" / "wasm"
 TARGET = "wasm32-unknown-unknown"
 KITOKEN = Path("node_modules", "kitoken", "dist", "node.cjs")
 
@@ -51,14 +51,13 @@ def module(folder: Path) -> Path:
     except OSError:
         raise Missing("the tools for wasm are not there; type ./doitw wasm") from None
     target = paths.BUILD / "run" / "cargo-wasm-alone"
-    words = f"build --release --locked -p pocketlm-tokenizer --example wasm --no-default-features --features std --target {TARGET}"
     env = {
         "CARGO_TARGET_DIR": str(target),
         "CARGO_ENCODED_RUSTFLAGS": "-Ctarget-feature=+simd128",
         "PATH": prefix + os.environ["PATH"],
     }
-    run("cargo", ["cargo", *words.split()], paths.ROOT, env)
-    compiled = target / TARGET / "release" / "examples" / "wasm.wasm"
+    run("cargo", ["cargo", "build", "--release", "--locked", "--target", TARGET], CRATE, env)
+    compiled = target / TARGET / "release" / "tokenizer.wasm"
     optimised = folder / "wasm.wasm"
     options = ["-O3", "--all-features", "--strip-debug", "--strip-producers"]
     run("wasm-opt", [paths.NODE_MODULES / ".bin" / "wasm-opt", *options, compiled, "-o", optimised], folder)
@@ -78,7 +77,7 @@ def encoding(rounds: int, folder: Path, parts: list[str], show: Callable[[str], 
     (folder / "documents.json").write_text(json.dumps(parts), encoding="utf-8")
     try:
         wasm, theirs = module(folder), kitoken(folder)
-        command = ["node", HERE / "wasm.mjs", EXAMPLES / "wasm.mjs", wasm, theirs, folder, str(rounds)]
+        command = ["node", HERE / "wasm.mjs", CRATE / "wasm.mjs", wasm, theirs, folder, str(rounds)]
         found = json.loads(run("node", command, folder))
     except Missing as missing:
         show(f"wasm in Node: left out, since it lacks {missing}")

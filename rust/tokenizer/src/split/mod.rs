@@ -88,7 +88,7 @@ impl Split {
     /// The split by a regular expression, in Oniguruma's syntax: its matches, and what lies between two, are the pieces, as Hugging Face's
     /// `Split` has it with the behaviour `isolated`. No piece is longer than 16 KiB, and a match sees no more than another 16 KiB behind it.
     ///
-    /// Slower than those with names, some 20 times. A text takes time in proportion to its length, whatever the pattern; where a search would
+    /// Slower than those with names, 7 to 11 times. A text takes time in proportion to its length, whatever the pattern; where a search would
     /// take too many steps, the next 16 KiB are one piece.
     ///
     /// ```

@@ -1,9 +1,9 @@
-//! The tokenizer alone as a wasm module without any other code: train, load, encode, decode, stream. `wasm.mjs` beside it uses it.
+//! The tokenizer alone as a wasm module without any other code: train, load, encode, decode, stream. `wasm.mjs` uses it.
 //!
 //! A caller asks for room ([`input`]), writes there, calls, and reads what [`output`] points at. Functions give the number of bytes that
 //! they left there, or -1 where they left the message of an error.
 //!
-//!     cargo build --profile tests --example wasm --no-default-features --features std --target wasm32-unknown-unknown
+//!     CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --release --target wasm32-unknown-unknown
 
 #![allow(unsafe_code, reason = "a name that is exported could be another's")]
 
