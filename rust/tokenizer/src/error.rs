@@ -109,6 +109,7 @@ pub enum TokenizerError {
         name: String,
     },
     /// What is no regular expression that text can be split by.
+    #[cfg(feature = "regex")]
     #[error(
         "the pattern \"{}\" cannot split text: {}",
         shown(pattern),
@@ -158,6 +159,7 @@ pub enum TokenizerError {
         problem: &'static str,
     },
     /// A vocabulary too small for the special tokens and the 256 bytes.
+    #[cfg(feature = "std")]
     #[error("vocab_size={got} is too small: the special tokens and the 256 bytes need {expected}")]
     VocabTooSmall {
         /// The size asked for.
@@ -176,6 +178,7 @@ pub enum TokenizerError {
         limit: u64,
     },
     /// Words that were counted with another split than is asked for.
+    #[cfg(feature = "std")]
     #[error(
         "the words are counted by the split \"{}\", expected \"{}\"; count them again",
         shown(got),
@@ -200,12 +203,15 @@ pub enum TokenizerError {
         problem: &'static str,
     },
     /// A training that allows no token.
+    #[cfg(feature = "std")]
     #[error("max_token_length=0: expected 1 or more, or none for no limit")]
     ZeroLength,
     /// The caller stopped a training, or the counting of words.
+    #[cfg(feature = "std")]
     #[error("stopped before it was done")]
     Stopped,
     /// There is nothing to train on.
+    #[cfg(feature = "std")]
     #[error("the documents hold no text to train a tokenizer on")]
     NoText,
 }
