@@ -17,8 +17,8 @@ SPLITS: tuple[str, ...]
 
 Where one is asked for, "regex:" and a pattern in Oniguruma's syntax does as well, such as r"regex:\\w+|[^\\w\\s]+": the
 pieces are its matches and what lies between two, as with Hugging Face's `Split(Regex(...), "isolated")`. That is 7 to
-11 times as slow. A piece has at most 16 KiB, and the time is in proportion to the text whatever the pattern: where a search
-takes too many steps, the next 16 KiB are one piece. What Oniguruma and the engine here (fancy-regex) understand
+11 times as slow. A piece has at most 16 KiB, and the time is in proportion to the text whatever the pattern: where a
+search takes too many steps, the next 16 KiB are one piece. What Oniguruma and the engine here (fancy-regex) understand
 differently is refused; one difference is left, in repeated groups that can match nothing. Such a tokenizer goes into
 tokenizer.json and the flat form, and can be used from Python alone: the page and the command line refuse it.
 """
@@ -90,8 +90,8 @@ class Tokenizer:
 
     @staticmethod
     def from_hf_json(text: str) -> Tokenizer:
-        """Read Hugging Face's tokenizer.json: byte-level BPE with one of SPLITS or another pattern. Ids are those of their
-        `encode` with `add_special_tokens=False`. Raises TokenizerError that names what is not supported.
+        """Read Hugging Face's tokenizer.json: byte-level BPE with one of SPLITS or another pattern. Ids are those of
+        their `encode` with `add_special_tokens=False`. Raises TokenizerError that names what is not supported.
         """
 
     @staticmethod

@@ -101,7 +101,9 @@ def test_a_pattern_that_the_engine_has_no_scanner_for_is_named(tmp_path: Path) -
     models.write_folder(tmp_path / "model", models.model("llama"))
     model = hf.read((tmp_path / "model").as_uri())
     odd = dataclasses.replace(model, tokenizer=Tokenizer.train(["to be"], 260, split=r"regex:\w+"))
-    with pytest.raises(ValueError, match=r"by the pattern '\\\\w\+', for which the engine has no scanner; it has those of gpt2"):
+    with pytest.raises(
+        ValueError, match=r"by the pattern '\\\\w\+', for which the engine has no scanner; it has those of gpt2"
+    ):
         imported.write(tmp_path, odd)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -1,5 +1,5 @@
-"""A split by any regular expression cuts where Hugging Face's `Split(Regex(…), "isolated")` cuts, or is refused by name; and its work is
-bounded.
+"""A split by any regular expression cuts where Hugging Face's `Split(Regex(…), "isolated")` cuts, or is refused by
+name; and its work is bounded.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ QUANTIFIERS = ["", "", "", "?", "*", "+", "{1,3}", "{2}", "{,2}", "*?", "+?", "?
 def test_classes_hold_the_characters_of_theirs() -> None:
     """Where the category changes, and some between: each class tells them apart as theirs does."""
     picked = random.Random(0).sample(range(0x300, 0x20000), 3000)
-    text = "".join(chr(code) for code in [*range(0x300), *range(0x2000, 0x2070), *picked] if not 0xD800 <= code < 0xE000)
+    text = "".join(
+        chr(code) for code in [*range(0x300), *range(0x2000, 0x2070), *picked] if not 0xD800 <= code < 0xE000
+    )
     for characters in CHARACTERS:
         for pattern in (f"(?:{characters})+", f"(?:{characters})\\b|."):
             assert split(text, f"regex:{pattern}") == splitter(pattern)(text), pattern
@@ -203,8 +205,8 @@ def test_a_longer_piece_ends_with_its_window() -> None:
     assert split(exact, r"regex: ?\p{L}+(?!\p{L})") == splitter(r" ?\p{L}+(?!\p{L})")(exact)
 
 
-# A search that takes exponentially many steps; one of as many steps as there is text, at each place; one that finds nothing; and ordinary
-# ones. (rust/tokenizer/src/split/regex.rs counts the searches of these and more.)
+# A search that takes exponentially many steps; one of as many steps as there is text, at each place; one that finds
+# nothing; and ordinary ones. (rust/tokenizer/src/split/regex.rs counts the searches of these and more.)
 HOSTILE = [
     (r"(?:a|a)*+b|(a*)*\1c|a", "a"),
     (r"a*(?=b)|.", "a"),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use counts::WordCounts;
 use numpy::{to_array, to_bytes};
 use pocketlm_tokenizer::split::Split;
-use pocketlm_tokenizer::train::{TrainConfig, WordCounts as CoreCounts, train_watched};
+use pocketlm_tokenizer::train::TrainConfig;
 use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, all_threads, character_offsets};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -27,7 +27,6 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
-use signals::Signals;
 use splits::{named_split, safe_cut_in_characters};
 use stream::DecodeStream;
 
@@ -68,20 +67,6 @@ impl Tokenizer {
 
     fn core(&self) -> &pocketlm_tokenizer::Tokenizer {
         self.pool.tokenizer()
-    }
-
-    /// Learn the merges, while Ctrl-C is looked for and `progress` told.
-    fn merged(
-        py: Python<'_>,
-        words: &CoreCounts,
-        config: &TrainConfig,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Self> {
-        let mut signals = Signals::new();
-        let mut watch = |at| signals.look_and_tell(progress.as_ref(), at);
-        py.detach(|| train_watched(words, config, &mut watch))
-            .map(Self::new)
-            .map_err(|error| signals.error(error))
     }
 
     /// The ids of a text, without the GIL where that pays.
@@ -168,7 +153,7 @@ impl Tokenizer {
         };
         config.validate().map_err(to_py)?;
         let words = counts::count(py, documents, &config.split, 1, thread_count(threads)?)?;
-        Self::merged(py, &words, &config, progress)
+        signals::train(py, &words, &config, progress).map(Self::new)
     }
 
     /// Train on words that were counted before.
@@ -194,7 +179,7 @@ impl Tokenizer {
             max_token_length,
             special_tokens,
         };
-        Self::merged(py, words, &config, progress)
+        signals::train(py, words, &config, progress).map(Self::new)
     }
 
     /// Read the flat form.

@@ -1,10 +1,11 @@
 //! Ctrl-C while Rust works without the GIL, and telling Python how far it is.
 
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use core::ops::ControlFlow;
+use core::time::Duration;
+use std::time::Instant;
 
 use pocketlm_tokenizer::TokenizerError as CoreError;
-use pocketlm_tokenizer::train::Progress;
+use pocketlm_tokenizer::train::{Progress, TrainConfig, WordCounts, train_watched};
 use pyo3::prelude::*;
 
 use crate::to_py;
@@ -63,4 +64,17 @@ impl Signals {
     pub(crate) fn error(self, error: CoreError) -> PyErr {
         self.raised.unwrap_or_else(|| to_py(error))
     }
+}
+
+/// Learn the merges, while Ctrl-C is looked for and `progress` told.
+pub(crate) fn train(
+    py: Python<'_>,
+    words: &WordCounts,
+    config: &TrainConfig,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<pocketlm_tokenizer::Tokenizer> {
+    let mut signals = Signals::new();
+    let mut watch = |at| signals.look_and_tell(progress.as_ref(), at);
+    py.detach(|| train_watched(words, config, &mut watch))
+        .map_err(|error| signals.error(error))
 }

@@ -1,8 +1,8 @@
 """The tokenizer beside others: training, encoding text not seen before, decoding, loading, one letter a million times.
 
-In: the packages of locks/bench-tokenizer.txt and our wheel (`doit bench tokenizer` sees to both); what wasm.py says. Out: a table, a row a
-measurement: MB/s or milliseconds, the ratio of the best other's time to ours, and what it has to be at the least. CPU
-time of the whole process where one thread works, time on the clock where two do.
+In: the packages of locks/bench-tokenizer.txt and our wheel (`doit bench tokenizer` sees to both); what wasm.py says.
+Out: a table, a row a measurement: MB/s or milliseconds, the ratio of the best other's time to ours, and what it has to
+be at the least. CPU time of the whole process where one thread works, time on the clock where two do.
 """
 
 from __future__ import annotations
