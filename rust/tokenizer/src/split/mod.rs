@@ -93,8 +93,8 @@ impl Split {
     ///
     /// ```
     /// use pocketlm_tokenizer::split::Split;
-    /// let split = Split::regex(r"\p{Lu}?\p{Ll}+(?!\p{Lu})")?;
-    /// assert_eq!(split.pieces("aToZ, ok").collect::<Vec<_>>(), ["aTo", "Z, ", "ok"]);
+    /// let split = Split::regex(r"\w+|[^\w\s]+(?!\S)")?;
+    /// assert_eq!(split.pieces("to be, or!").collect::<Vec<_>>(), ["to", " ", "be", ",", " ", "or", "!"]);
     /// # Ok::<(), pocketlm_tokenizer::TokenizerError>(())
     /// ```
     ///
