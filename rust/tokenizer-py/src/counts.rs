@@ -104,8 +104,9 @@ pub(crate) fn count(
     let mut portion_bytes = 0;
     let mut count = |portion: &mut Vec<String>| {
         let mut signals = Signals::new();
-        py.detach(|| count_portion(portion, &mut counts, weight, &mut || signals.look()))
-            .map_err(|error| signals.error(error))?;
+        let mut watch = || signals.look();
+        let counted = py.detach(|| count_portion(portion, &mut counts, weight, &mut watch));
+        signals.end(counted)?;
         portion.clear();
         py.check_signals()
     };

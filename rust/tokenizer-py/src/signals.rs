@@ -60,9 +60,13 @@ impl Signals {
         })
     }
 
-    /// What becomes of work that ended with `error`: what was raised meanwhile, where that is why.
-    pub(crate) fn error(self, error: CoreError) -> PyErr {
-        self.raised.unwrap_or_else(|| to_py(error))
+    /// What becomes of work that ended so. What was raised meanwhile counts, also where the work was done before it was stopped: it is told
+    /// once, and would be lost.
+    pub(crate) fn end<T>(self, result: Result<T, CoreError>) -> PyResult<T> {
+        match self.raised {
+            Some(raised) => Err(raised),
+            None => result.map_err(to_py),
+        }
     }
 }
 
@@ -75,6 +79,6 @@ pub(crate) fn train(
 ) -> PyResult<pocketlm_tokenizer::Tokenizer> {
     let mut signals = Signals::new();
     let mut watch = |at| signals.look_and_tell(progress.as_ref(), at);
-    py.detach(|| train_watched(words, config, &mut watch))
-        .map_err(|error| signals.error(error))
+    let trained = py.detach(|| train_watched(words, config, &mut watch));
+    signals.end(trained)
 }
