@@ -21,7 +21,7 @@ class Tokenizer(Section, frozen=True):
     split: Split  # pre-tokenizer
     special_tokens: tuple[str, ...]  # ids 0, 1, ... in this order; the first one parts documents
     min_frequency: Annotated[int, Meta(ge=0, le=1 << 31)]  # a pair seen less often is not merged
-    max_token_length: Annotated[int, Meta(ge=0, le=1 << 31)] = 0  # of bytes; what a merge makes is shorter (0: no limit)
+    max_token_length: Annotated[int, Meta(ge=0, le=1 << 31)] = 0  # of bytes: what is merged stays shorter (0: none)
 
     def __post_init__(self) -> None:
         check(len(self.special_tokens) > 0, "tokenizer.special_tokens is empty; the first one parts documents")

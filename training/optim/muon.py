@@ -44,18 +44,20 @@ class Muon(Optimizer):
         """One step, from the gradients; with Nesterov's look ahead."""
         assert closure is None
         for group in self.param_groups:
-            same: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            same: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)  # (weight, change) by shape
             for weight in group["params"]:
                 if weight.grad is not None:
-                    same[weight.shape].append(weight)
-            for (n_out, n_in), weights in same.items():
-                moved = []
-                for weight in weights:
-                    state = self.state[weight]
-                    if not state:
-                        state["momentum"] = torch.zeros_like(weight)
-                    state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                    moved.append(weight.grad.lerp(state["momentum"], group["momentum"]).float())
+                    same[weight.shape].append((weight, self._looking_ahead(weight, weight.grad, group["momentum"])))
+            for (n_out, n_in), pairs in same.items():
                 length = group["lr"] * 0.2 * max(n_out, n_in) ** 0.5
-                for weight, change in zip(weights, orthogonalised(torch.stack(moved)), strict=True):
+                changes = orthogonalised(torch.stack([change.float() for _, change in pairs]))
+                for (weight, _), change in zip(pairs, changes, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=length)
+
+    def _looking_ahead(self, weight: Tensor, gradient: Tensor, momentum: float) -> Tensor:
+        """Nesterov's mean of a gradient and those before it; the momentum takes the gradient in."""
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["momentum"], momentum)
