@@ -136,7 +136,7 @@ def test_a_glob_that_is_none() -> None:
         (lambda entry: {**entry, "start": 1 << 62}, "its text is not what documents.jsonl says"),
         (lambda entry: {**entry, "path": "../../etc/passwd"}, "is outside its folder"),
         (lambda entry: {**entry, "path": "/etc/passwd"}, "is outside its folder"),
-        (lambda entry: {**entry, "split": "test"}, "split 'test' is not one of train, val"),
+        (lambda entry: {**entry, "split": "tests"}, "split 'tests' is not one of train, val, test"),
         (lambda entry: {**entry, "sha256": "0" * 64}, "its text is not what documents.jsonl says"),
     ],
 )

@@ -23,7 +23,7 @@ from training.data import documents, records
 
 
 def data(uri: str = "file:*", *, column: str = "text", separator: str = "", val: tuple[str, ...] = ()) -> Data:
-    return Data((Source(uri),), val, 0.25, column, separator)
+    return Data((Source(uri),), val, 0.25, text_column=column, separator=separator)
 
 
 def found(name: str, content: bytes, settings: Data) -> list[tuple[str, bytes]]:
