@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from stages import paths, tools
 from stages.graph import Stage, python_sources
 from stages.settings import Settings
+from stages.step import step
 from training.config.local_files import local_files
 
 
@@ -25,7 +26,7 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="corpus",
         doc="Fetch the documents, clean them to plain text and hold some out for validation.",
-        run=("{python}", "-m", "training.corpus", "--params", "{params}", "--root", "{root}", "--out", "{out}"),
+        run=step("corpus", root=True),
         outputs=("corpus/",),
         sources=(python_sources("training.corpus"),),
         external={"documents": [path for uri in uris for path in local_files(uri, paths.ROOT)]},

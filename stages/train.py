@@ -5,6 +5,7 @@ from __future__ import annotations
 from stages import tools
 from stages.graph import Output, Stage, Tool, python_sources
 from stages.settings import Settings
+from stages.step import step
 from stages.tokenizer import WHEEL
 
 # glibc gives every large tensor back to the kernel and faults it in again each step; keeping them took a model
@@ -44,17 +45,7 @@ def shards_stage(settings: Settings) -> Stage:
     return Stage(
         name="shards",
         doc="Encode the documents into memory-mapped token shards.",
-        run=(
-            "{python}",
-            "-m",
-            "training.shards",
-            "--corpus",
-            "{in.corpus}",
-            "--tokenizer",
-            "{in.tokenizer}",
-            "--out",
-            "{out}",
-        ),
+        run=step("shards", "corpus", "tokenizer", params=False),
         outputs=("shards/",),
         inputs={"corpus": Output("corpus", "corpus/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.shards"),),
@@ -70,21 +61,7 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="train",
         doc="Train the model (PyTorch); resumes where an interrupted run stopped.",
-        run=(
-            "{python}",
-            "-m",
-            "training.train",
-            "--params",
-            "{params}",
-            "--shards",
-            "{in.shards}",
-            "--tokenizer",
-            "{in.tokenizer}",
-            "--out",
-            "{out}",
-            "--resume",
-            "{partial}",
-        ),
+        run=(*step("train", "shards", "tokenizer"), "--resume", "{partial}"),
         outputs=("model.safetensors", "metrics.jsonl", "summary.json", "timings.json"),
         volatile=("timings.json",),
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
@@ -115,19 +92,7 @@ def sample_stage(settings: Settings) -> Stage:
     return Stage(
         name="sample",
         doc="Write down what the trained model writes after each of sample.prompts.",
-        run=(
-            "{python}",
-            "-m",
-            "training.sample",
-            "--params",
-            "{params}",
-            "--weights",
-            "{in.weights}",
-            "--tokenizer",
-            "{in.tokenizer}",
-            "--out",
-            "{out}",
-        ),
+        run=step("sample", "weights", "tokenizer"),
         outputs=("samples.txt",),
         inputs={"weights": Output("train", "model.safetensors"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.sample"),),
@@ -146,7 +111,7 @@ def report_stage(settings: Settings) -> Stage:
     return Stage(
         name="report",
         doc="Draw how the training went (loss.svg).",
-        run=("{python}", "-m", "training.report", "--metrics", "{in.metrics}", "--out", "{out}"),
+        run=step("report", "metrics", params=False),
         outputs=("loss.svg",),
         inputs={"metrics": Output("train", "metrics.jsonl")},
         sources=(python_sources("training.report"),),
@@ -161,25 +126,7 @@ def evaluate_stage(settings: Settings) -> Stage:
     return Stage(
         name="evaluate",
         doc="Measure the trained model on the validation and the test text, beside compressors (evaluation.md).",
-        run=(
-            "{python}",
-            "-m",
-            "training.evaluate",
-            "--params",
-            "{params}",
-            "--weights",
-            "{in.weights}",
-            "--summary",
-            "{in.summary}",
-            "--tokenizer",
-            "{in.tokenizer}",
-            "--shards",
-            "{in.shards}",
-            "--corpus",
-            "{in.corpus}",
-            "--out",
-            "{out}",
-        ),
+        run=step("evaluate", "weights", "summary", "tokenizer", "shards", "corpus"),
         outputs=("evaluation.json", "evaluation.md"),
         inputs={
             "weights": Output("train", "model.safetensors"),
