@@ -31,9 +31,9 @@ from training.data import documents
 from training.data.shard_file import TokenStream, check_tokenizer, open_split
 from training.model import LanguageModel
 from training.sample import sample
-from training.scoring import losses_of, token_nbytes, windows
+from training.scoring import losses_of, token_nbytes
+from training.tokenizer_file import document_start, separator_of
 from training.tokenizer_file import load as load_tokenizer
-from training.tokenizer_file import separator_of
 
 RESAMPLES = 2000  # of the bootstrap
 COPIED_TOKENS = 256  # of each text that is searched for copied passages
@@ -47,10 +47,8 @@ def score(model: LanguageModel, stream: TokenStream, sizes: NDArray[np.int64], s
     """{"bpb", "low", "high", "n_bytes", "documents": [{"bpb", "n_bytes"}]} of a split's text; low and high as of
     `interval`."""
     nats, nbytes, loss_of = [], [], np.zeros(stream.n_tokens)
-    batches = losses_of(model, stream, len(sizes), shape.ctx_len, overlap, CPU)
-    starts = iter(windows(stream.n_tokens, shape.ctx_len, overlap))
-    for losses, counted, targets in batches:
-        for row, (start, length, scored) in zip(range(len(losses)), starts, strict=False):
+    for windows, losses, counted, targets in losses_of(model, stream, len(sizes), shape.ctx_len, overlap, CPU):
+        for row, (start, length, scored) in enumerate(windows):
             own = counted[row]
             loss_of[start + 1 + length - scored : start + 1 + length] = losses[row][own]
             nats.append(losses[row][own].sum())
@@ -87,7 +85,7 @@ def bits_per_byte(nats: float, nbytes: float) -> float:
 def by_position(model: LanguageModel, stream: TokenStream, sizes: NDArray[np.int64], shape: Model) -> list[Any]:
     """[{"from", "to", "nats"}]: the mean loss of a token that has from ... to - 1 tokens of context before it."""
     sums, counts = np.zeros(shape.ctx_len), np.zeros(shape.ctx_len)
-    for losses, counted, _ in losses_of(model, stream, len(sizes), shape.ctx_len, 0, CPU):
+    for _, losses, counted, _ in losses_of(model, stream, len(sizes), shape.ctx_len, 0, CPU):
         sums[: losses.shape[1]] += (losses * counted).sum(0)
         counts[: losses.shape[1]] += counted.sum(0)
     edges = [0, *(1 << power for power in range(20) if 1 << power < shape.ctx_len), shape.ctx_len]
@@ -116,12 +114,14 @@ def compressors() -> dict[str, Callable[[bytes], bytes]]:
     return {"xz": xz, "zstd": zstd, "ppmd": ppmd}
 
 
-def compressed(known: bytes, text: bytes) -> dict[str, float]:
-    """Bits per byte of a text for compressors that have read `known` before it: what they learn from it."""
-    return {
-        name: 8 * (len(compress(known + text)) - len(compress(known))) / len(text)
-        for name, compress in compressors().items()
-    }
+def compressed(known: bytes, texts: Mapping[str, bytes]) -> dict[str, dict[str, float]]:
+    """Bits per byte of each text, by its name and a compressor's, for compressors that have read `known` before it."""
+    found: dict[str, dict[str, float]] = {name: {} for name in texts}
+    for compressor, compress in compressors().items():
+        before = len(compress(known))
+        for name, text in texts.items():
+            found[name][compressor] = 8 * (len(compress(known + text)) - before) / len(text)
+    return found
 
 
 def longest_copied(text: str, known: bytes) -> str:
@@ -140,18 +140,17 @@ def longest_copied(text: str, known: bytes) -> str:
 def copied(model: LanguageModel, tokenizer: Tokenizer, settings: Sample, shape: Model, known: bytes) -> dict[str, Any]:
     """{"n_bytes", "passage", "of_nbytes"}: the longest passage that the model writes as it stands in its training text,
     and how many bytes it wrote."""
-    separator_id = separator_of(tokenizer)
     prompts = list(settings.prompts) or [""]
     wanted = Sample(prompts=(), tokens=COPIED_TOKENS, temperature=settings.temperature)
     texts = [
         sample(
             model,
             tokenizer,
-            [separator_id, *tokenizer.encode(prompts[index % len(prompts)])],
+            document_start(tokenizer, prompts[index % len(prompts)]),
             wanted,
             settings.seed + index,
             shape.ctx_len,
-            {separator_id},
+            {separator_of(tokenizer)},
             CPU,
         )
         for index in range(COPIED_TEXTS)
@@ -188,12 +187,14 @@ def build(
     for split in documents.splits_of(corpus)[1:]:
         stream = open_split(shards_dir, split)
         check_tokenizer(stream, tokenizer_dir)
-        command.say(f"{split}: {stream.text_nbytes:,} bytes, and what compressors make of them")
+        command.say(f"{split}: {stream.text_nbytes:,} bytes")
         found[split] = score(model, stream, sizes, shape, overlap)
         names = [document.name for document in documents.listed(corpus) if document.split == split]
         for name, figures in zip(names, found[split]["documents"], strict=True):
             figures["name"] = name
-        found[split]["compressors"] = compressed(known, text_of(corpus, split, tokenizer))
+    command.say("what compressors make of the same text")
+    for split, figures in compressed(known, {split: text_of(corpus, split, tokenizer) for split in found}).items():
+        found[split]["compressors"] = figures
     command.say(f"the longest copied passage of {COPIED_TEXTS} texts of {COPIED_TOKENS} tokens")
     return {
         "splits": found,

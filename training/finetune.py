@@ -22,7 +22,7 @@ from training.config.sample import Sample
 from training.config.section import read
 from training.data import chat_tokens
 from training.imported import Imported
-from training.tokenizer_file import separator_of
+from training.tokenizer_file import document_start, separator_of
 
 
 def shape_of(model: Imported) -> Model:
@@ -34,7 +34,7 @@ def prompts(model: Imported, settings: Sample, chats: bool) -> list[list[int]]:
     """sample.prompts in tokens: as questions in the model's template, or as the beginning of a document."""
     template = model.template() if chats else None
     if template is None:
-        return [[separator_of(model.tokenizer), *model.tokenizer.encode(prompt)] for prompt in settings.prompts]
+        return [document_start(model.tokenizer, prompt) for prompt in settings.prompts]
     asked = [template.prompt([{"role": "user", "content": prompt}]) for prompt in settings.prompts]
     return [chat_tokens.by_turns(model.tokenizer, parts) for parts in asked]
 

@@ -20,8 +20,8 @@ from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
 from training.model import LanguageModel
+from training.tokenizer_file import document_start, separator_of
 from training.tokenizer_file import load as load_tokenizer
-from training.tokenizer_file import separator_of
 
 NAME = "samples.txt"
 
@@ -66,17 +66,16 @@ def write(shape: Model, settings: Sample, weights: Path, tokenizer_dir: Path) ->
     tokenizer = load_tokenizer(tokenizer_dir)
     model = LanguageModel(shape, tokenizer.vocab_size)
     model.load_state_dict(load_file(weights))
-    separator_id = separator_of(tokenizer)
     texts = [
         prompt
         + sample(
             model,
             tokenizer,
-            [separator_id, *tokenizer.encode(prompt)],
+            document_start(tokenizer, prompt),
             settings,
             settings.seed + index,
             shape.ctx_len,
-            {separator_id},
+            {separator_of(tokenizer)},
             torch.device("cpu"),
         )
         for index, prompt in enumerate(settings.prompts)

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -68,6 +69,15 @@ def windows(n_tokens: int, ctx_len: int, overlap: int) -> Iterator[tuple[int, in
         start += ctx_len - overlap
 
 
+class Losses(NamedTuple):
+    """Of W windows of at most T tokens."""
+
+    windows: list[tuple[int, int, int]]  # (start, length, scored) of each
+    nats: NDArray[np.float64]  # (W, T): the loss of every position
+    counted: NDArray[np.bool_]  # (W, T): whether it counts
+    targets: NDArray[np.int64]  # (W, T)
+
+
 @torch.no_grad()
 def losses_of(
     model: Callable[[Tensor], Tensor],
@@ -78,9 +88,8 @@ def losses_of(
     device: torch.device,
     every: int = 1,
     batch_size: int = 16,
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]]:
-    """For each batch of windows, (W, T) each: the loss of every position in nats, whether it counts, and its target.
-    every: of so many windows one is scored.
+) -> Iterator[Losses]:
+    """The losses of each batch of windows. every: of so many windows one is scored.
 
     Raises ValueError where the stream is too short.
     """
@@ -101,7 +110,7 @@ def losses_of(
             counted[row, length - scored : length] = stream.read_learnt(start + 1 + length - scored, scored)
         batch = torch.from_numpy(ids).to(device)
         losses = F.cross_entropy(model(batch[:, :-1]).flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="none")
-        yield losses.view(counted.shape).cpu().double().numpy(), counted, ids[:, 1:]
+        yield Losses(group, losses.view(counted.shape).cpu().double().numpy(), counted, ids[:, 1:])
 
 
 @torch.no_grad()
@@ -123,7 +132,8 @@ def evaluate(
     """
     every = max(1, -(-(stream.n_tokens - 1) // max_tokens))
     nats, n_tokens, n_bytes = 0.0, 0, 0
-    for losses, counted, targets in losses_of(model, stream, len(sizes), ctx_len, overlap, device, every, batch_size):
+    batches = losses_of(model, stream, len(sizes), ctx_len, overlap, device, every, batch_size)
+    for _, losses, counted, targets in batches:
         between()
         nats += float(losses[counted].sum())
         n_tokens += int(counted.sum())

@@ -27,3 +27,8 @@ def separator_of(tokenizer: Tokenizer) -> int:
     if not tokenizer.special_tokens:
         raise ValueError("the tokenizer has no special token to part documents with; train it again with one")
     return min(tokenizer.special_tokens.values())
+
+
+def document_start(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a text that begins a document, (T,): the separator first, as training has it."""
+    return [separator_of(tokenizer), *tokenizer.encode(text)]

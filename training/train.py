@@ -57,6 +57,7 @@ from training.resume import Kept
 from training.sample import sample
 from training.scoring import Score, evaluate, token_nbytes
 from training.speed import Way
+from training.tokenizer_file import document_start
 from training.tokenizer_file import load as load_tokenizer
 
 
@@ -363,15 +364,14 @@ def sample_text(training: Training, stop: command.StopRequest) -> str:
     if not inputs.sample.prompts:
         return ""
     prompt = inputs.sample.prompts[0]
-    separator_id = inputs.text.separator_id
     written = sample(
         training.model,
         inputs.tokenizer,
-        inputs.start.prompts[0] if inputs.start else [separator_id, *inputs.tokenizer.encode(prompt)],
+        inputs.start.prompts[0] if inputs.start else document_start(inputs.tokenizer, prompt),
         inputs.sample,
         inputs.sample.seed,
         inputs.model.ctx_len,
-        inputs.start.stop_ids if inputs.start else {separator_id},
+        inputs.start.stop_ids if inputs.start else {inputs.text.separator_id},
         training.device,
         between=stop.check,
     )

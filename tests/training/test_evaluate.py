@@ -135,7 +135,7 @@ def test_compressors_profit_from_what_they_know() -> None:
     random = np.random.default_rng(1)
     words = ["".join(map(chr, random.integers(97, 123, 6))) for _ in range(400)]
     known, text = (" ".join(random.choice(words, 4000)).encode() for _ in range(2))
-    found = evaluate.compressed(known, text)
+    found = evaluate.compressed(known, {"text": text})["text"]
     alone = {name: 8 * len(compress(text)) / len(text) for name, compress in evaluate.compressors().items()}
     assert found.keys() == alone.keys() == {"xz", "zstd", "ppmd"}
     assert all(found[name] < alone[name] for name in found)
