@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,20 @@ class Bench(NamedTuple):
     builds: tuple[str, ...] = ()  # the tasks whose results it measures
     python: Path = Path(sys.executable)
     path: tuple[Path, ...] = ()  # where Python finds what was built
+    told: Callable[[], dict[str, str]] = dict  # variables of its environment: its Python may not find stages/
+
+
+def _where_the_tools_are() -> dict[str, str]:
+    """For the rows of wasm; what is not there is not named."""
+    named = {"BENCH_CARGO_TARGET": str(paths.BUILD / "run" / "cargo-wasm-alone")}
+    if paths.NODE_MODULES.is_dir():
+        named["BENCH_NODE_MODULES"] = str(paths.NODE_MODULES)
+    stamp = paths.TOOLS / "wasm-path"
+    if stamp.is_file():
+        named["BENCH_WASM_PATH"] = stamp.read_text(encoding="utf-8")
+    if program := tools.chromium():
+        named["BENCH_CHROMIUM"] = program
+    return named
 
 
 BENCHES = {
@@ -36,6 +51,7 @@ BENCHES = {
         builds=("wheel",),
         python=paths.TOOLS / "bench-tokenizer" / "bin" / "python",
         path=(paths.ROOT, paths.WHEEL),
+        told=_where_the_tools_are,
     ),
 }
 
@@ -51,7 +67,8 @@ def run_bench(graph: Graph, name: str, quick: bool) -> int:
         ensure(graph.session, bench.setup)
     finally:
         graph.session.lock.release()
-    env = {**os.environ, **({"PYTHONPATH": os.pathsep.join(map(str, bench.path))} if bench.path else {})}
+    found = {"PYTHONPATH": os.pathsep.join(map(str, bench.path))} if bench.path else {}
+    env = {**os.environ, **found, **bench.told()}
     command = [str(bench.python), "-m", bench.module, *(["--quick"] if quick else [])]
     process = subprocess.Popen(command, cwd=paths.ROOT, env=env)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
