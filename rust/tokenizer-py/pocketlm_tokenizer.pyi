@@ -86,7 +86,7 @@ class Tokenizer:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Tokenizer:
-        """Read the flat form from a file. Raises OSError, or TokenizerError for any flaw."""
+        """Read the flat form from a file. Raises OSError, or TokenizerError for any flaw; both name the file."""
 
     @staticmethod
     def from_hf_json(text: str) -> Tokenizer:
@@ -180,6 +180,20 @@ class Tokenizer:
         """As `encode`, and where each token begins and ends in the text, in "characters" or in "bytes" of its UTF-8.
         Where a character is several tokens, each of them has its place. Raises TokenizerError where normalising would
         change the text, so that the tokens are another's, or a byte of it has no token; and for another unit.
+        """
+
+    def encode_documents(
+        self,
+        parts: Sequence[str],
+        begins: Sequence[bool],
+        separator_id: int,
+        token_nbytes: int = 2,
+        threads: int | None = None,
+    ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.uint64]]:
+        """Documents that come in parts, as the tokens of a shard, little-endian, of 2 or 4 bytes each: a separator before
+        each part that `begins` a document, then its ids, special tokens in it as ordinary text. The places of the
+        separators, shape (documents,), and the UTF-8 bytes before the first and after each, shape (documents + 1,).
+        Raises TokenizerError where a token does not fit, or no token has the separator's id. Needs numpy.
         """
 
     def encode_batch_padded(

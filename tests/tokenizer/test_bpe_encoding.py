@@ -80,14 +80,44 @@ def test_a_long_text_is_the_same_by_several_threads(pair: Pair) -> None:
         expected = ours.encode_u32(text, special)
         assert ours.encode_u32(text, special, threads=3) == expected
         assert ours.encode_u16(text, special, threads=None) == ours.encode_u16(text, special)
+        batch = ["a", text, "", "x" * (1 << 20), text[:1000]]
+        assert ours.encode_batch(batch, special, threads=3) == ours.encode_batch(batch, special, threads=1)
     with pytest.raises(TokenizerError, match="threads=0"):
         ours.encode_u32(text, threads=0)
+
+
+@pytest.mark.parametrize("token_nbytes", [2, 4])
+def test_documents_are_encoded_as_a_shard_has_them(pair: Pair, token_nbytes: int) -> None:
+    ours, _ = pair
+    parts = ["to be", " or", "", "é " * 700_000, "x", "<|a|>"]
+    for begins in ([True] * 6, [False, True, True, False, False, True], [False] * 6):
+        tokens: list[int] = []
+        starts, text_nbytes = [], [0]
+        for part, is_first in zip(parts, begins, strict=True):
+            if is_first:
+                starts.append(len(tokens))
+                tokens.append(2)
+                text_nbytes.append(0)
+            tokens += ours.encode(part)
+            text_nbytes[-1] += len(part.encode())
+        found = ours.encode_documents(parts, begins, 2, token_nbytes, threads=2)
+        assert np.frombuffer(found[0], f"<u{token_nbytes}").tolist() == tokens
+        assert [counts.tolist() for counts in found[1:]] == [starts, text_nbytes]
+    assert [len(each) for each in ours.encode_documents([], [], 0)] == [0, 0, 1]
+    with pytest.raises(TokenizerError, match="begins has 1 entries, expected one for each of 6 parts"):
+        ours.encode_documents(parts, [True], 0)
+    with pytest.raises(TokenizerError, match="token_nbytes=3: expected 2 or 4"):
+        ours.encode_documents(parts, [True] * 6, 0, 3)
+    with pytest.raises(TokenizerError):
+        ours.encode_documents(parts, [True] * 6, ours.vocab_size)
 
 
 def test_u16_refuses_a_larger_vocabulary() -> None:
     large = Tokenizer.train(["x"], 70_000, special_tokens=[f"<|{i}|>" for i in range(66_000)])
     with pytest.raises(TokenizerError, match="do not fit into u16"):
         large.encode_u16("x")
+    with pytest.raises(TokenizerError, match="do not fit into u16"):
+        large.encode_documents(["x"], [True], 0)
     assert large.encode("<|65999|>", special=True) == [65_999]
     assert np.frombuffer(large.encode_u32("<|65999|>", special=True), "<u4").tolist() == [65_999]
 

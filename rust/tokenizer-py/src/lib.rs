@@ -6,6 +6,8 @@
 #![expect(clippy::std_instead_of_alloc, reason = "this crate needs std anyway")]
 
 mod counts;
+mod documents;
+mod lists;
 mod numpy;
 mod signals;
 mod specials;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use counts::WordCounts;
+use lists::Numbers;
 use numpy::{to_array, to_bytes};
 use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::TrainConfig;
@@ -25,8 +28,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use splits::{named_split, safe_cut_in_characters};
 use stream::DecodeStream;
 
@@ -53,15 +55,14 @@ fn default_special_tokens() -> Vec<String> {
 #[pyclass(frozen, module = "pocketlm_tokenizer")]
 struct Tokenizer {
     pool: Pool,
-    /// Every id as a Python number, made when a list is first asked for: a list of ids then needs no new objects.
-    numbers: PyOnceLock<Vec<Py<PyInt>>>,
+    numbers: Numbers,
 }
 
 impl Tokenizer {
     fn new(core: pocketlm_tokenizer::Tokenizer) -> Self {
         Self {
+            numbers: Numbers::new(core.vocab_size()),
             pool: Pool::new(Arc::new(core)),
-            numbers: PyOnceLock::new(),
         }
     }
 
@@ -76,18 +77,6 @@ impl Tokenizer {
         } else {
             py.detach(|| self.pool.encode(text, special))
         }
-    }
-
-    /// Ids as a list of Python numbers.
-    fn list<'py>(&self, py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
-        let numbers = self.numbers.get_or_try_init(py, || {
-            let all = (0..self.core().vocab_size()).map(|id| Ok(id.into_pyobject(py)?.unbind()));
-            all.collect::<PyResult<Vec<_>>>()
-        })?;
-        PyList::new(
-            py,
-            ids.iter().map(|&id| numbers[id as usize].bind_borrowed(py)),
-        )
     }
 
     /// The ids of special tokens by their names, in any iterable.
@@ -197,7 +186,9 @@ impl Tokenizer {
         let data = std::fs::read(&path).map_err(|error| {
             std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
-        Self::from_bytes(&data)
+        pocketlm_tokenizer::Tokenizer::from_bytes(&data)
+            .map(Self::new)
+            .map_err(|error| TokenizerError::new_err(format!("{}: {error}", path.display())))
     }
 
     /// Read Hugging Face's tokenizer.json.
@@ -294,7 +285,7 @@ impl Tokenizer {
         special: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let ids = self.ids(py, text, special);
-        self.list(py, &ids)
+        self.numbers.list(py, &ids)
     }
 
     /// As encode, as an array.
@@ -357,7 +348,7 @@ impl Tokenizer {
         let lists = PyList::empty(py);
         let mut start = 0;
         for end in ends {
-            lists.append(self.list(py, &ids[start..end])?)?;
+            lists.append(self.numbers.list(py, &ids[start..end])?)?;
             start = end;
         }
         Ok(lists)
@@ -376,6 +367,33 @@ impl Tokenizer {
         let (ids, ends) = py.detach(|| self.pool.encode_batch(&texts, special, threads));
         let ends = numpy::to_u64_array(py, &ends)?;
         Ok((to_array(py, &ids)?, ends))
+    }
+
+    /// Documents in parts as the tokens of a shard.
+    #[pyo3(signature = (parts, begins, separator_id, token_nbytes=2, threads=None))]
+    fn encode_documents<'py>(
+        &self,
+        py: Python<'py>,
+        parts: Vec<PyBackedStr>,
+        begins: Vec<bool>,
+        separator_id: u32,
+        token_nbytes: usize,
+        threads: Option<usize>,
+    ) -> PyResult<documents::Encoded<'py>> {
+        self.core().decode(&[separator_id]).map_err(to_py)?;
+        if token_nbytes == 2 {
+            self.check_u16()?;
+        }
+        let (pool, threads) = (&self.pool, thread_count(threads)?);
+        documents::encode(
+            py,
+            pool,
+            &parts,
+            &begins,
+            separator_id,
+            token_nbytes,
+            threads,
+        )
     }
 
     /// The ids of a text, with a say for each special token.
@@ -400,7 +418,7 @@ impl Tokenizer {
                 found
             })
         });
-        self.list(py, &ids)
+        self.numbers.list(py, &ids)
     }
 
     /// The ids of a text, and where each token is in it.
@@ -427,7 +445,7 @@ impl Tokenizer {
         if unit == "characters" {
             offsets = character_offsets(text, &offsets);
         }
-        Ok((self.list(py, &ids)?, offsets))
+        Ok((self.numbers.list(py, &ids)?, offsets))
     }
 
     /// The ids of all texts in one array of equal rows.

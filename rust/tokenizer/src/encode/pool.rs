@@ -67,19 +67,48 @@ impl Pool {
 
     /// As [`Pool::encode`], by up to `threads` threads where the text is long and can be cut.
     pub fn encode_long(&self, text: &str, special: bool, threads: usize) -> Vec<u32> {
-        let cuts_change_nothing = self.tokenizer.looks_at_pieces_alone(special);
-        if threads < 2 || text.len() < 2 * PORTION_NBYTES || !cuts_change_nothing {
-            return self.encode(text, special);
+        self.encode_batch(&[text], special, threads).0
+    }
+
+    /// The ids of all `texts`, one after the other, and where each text's end, by up to `threads` threads, which share a long text too
+    /// where it can be cut.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        special: bool,
+        threads: usize,
+    ) -> (Vec<u32>, Vec<usize>) {
+        let is_long = |text: &T| text.as_ref().len() >= 2 * PORTION_NBYTES;
+        if threads < 2
+            || !texts.iter().any(is_long)
+            || !self.tokenizer.looks_at_pieces_alone(special)
+        {
+            return self.encode_whole(texts, special, threads);
         }
         let mut parts = Vec::new();
+        let counts = texts.iter().map(|text| {
+            self.cut(text.as_ref(), &mut parts);
+            parts.len()
+        });
+        let counts: Vec<usize> = counts.collect();
+        let (ids, ends) = self.encode_whole(&parts, special, threads);
+        // A text is one part at the least, if only an empty one.
+        (
+            ids,
+            counts.into_iter().map(|count| ends[count - 1]).collect(),
+        )
+    }
+
+    /// Append the parts of a text, of about PORTION_NBYTES each, whose ids are together the text's.
+    fn cut<'t>(&self, text: &'t str, parts: &mut Vec<&'t str>) {
         let mut rest = text;
-        while rest.len() > PORTION_NBYTES {
+        while rest.len() >= 2 * PORTION_NBYTES {
             let mut near = PORTION_NBYTES;
             while !rest.is_char_boundary(near) {
                 near -= 1;
             }
             let at = match self.tokenizer.split().safe_cut(&rest[..near]) {
-                0 => rest.len(),
+                0 => break,
                 at => at,
             };
             let (part, after) = rest.split_at(at);
@@ -87,11 +116,10 @@ impl Pool {
             rest = after;
         }
         parts.push(rest);
-        self.encode_batch(&parts, special, threads).0
     }
 
-    /// The ids of all `texts`, one after the other, and where each text's end, by up to `threads` threads.
-    pub fn encode_batch<T: AsRef<str> + Sync>(
+    /// As [`Pool::encode_batch`], each text by one thread.
+    fn encode_whole<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],
         special: bool,
