@@ -18,7 +18,8 @@ from training.data import chat_tokens, documents
 from training.data.conversations import of_text
 from training.data.shard_file import MASKED_VERSION, open_split
 from training.imported import Imported
-from training.shards import SHARD_TOKENS, Piece, token_nbytes, write_encoded
+from training.shards import SHARD_TOKENS, Encoded, token_type, write_encoded
+from training.tokenizer_file import separator_of
 
 
 def write(
@@ -33,13 +34,13 @@ def write(
 
     Raises ValueError where the model has no chat template, the template cannot be used, or no chat is left.
     """
-    counts = write_encoded(directory, split, _pieces(chats, model), model.tokenizer, shard_tokens, MASKED_VERSION)
+    counts = write_encoded(directory, split, _encoded(chats, model), model.tokenizer, shard_tokens, MASKED_VERSION)
     if not counts[0]:
         raise ValueError(f"{split}: no chat is left to make shards of")
     return counts
 
 
-def _pieces(chats: Iterable[tuple[str, Messages]], model: Imported) -> Iterator[tuple[Piece]]:
+def _encoded(chats: Iterable[tuple[str, Messages]], model: Imported) -> Iterator[Encoded]:
     template = model.template()
     if template is None:
         raise ValueError("the imported model has no chat template; set data.chat_column= and give it text to learn")
@@ -55,8 +56,8 @@ def _pieces(chats: Iterable[tuple[str, Messages]], model: Imported) -> Iterator[
             continue
         learnt = [token for token, is_learnt in zip(chat.ids, chat.learnt, strict=True) if is_learnt]
         nbytes = sum(len(tokenizer.token_bytes(token)) for token in learnt if token not in special)
-        ids = np.array(chat.ids, f"<u{token_nbytes(tokenizer)}")
-        yield (Piece(ids.tobytes(), nbytes, bytes(chat.learnt)),)
+        ids = np.array([separator_of(tokenizer), *chat.ids], token_type(tokenizer))
+        yield Encoded(ids, np.zeros(1, np.int64), np.array([0, nbytes]), bytes([0, *chat.learnt]))
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -137,7 +137,7 @@ def read_json(path: Path) -> Any:
 def parse_json(data: bytes, where: str) -> Any:
     """The JSON of a file or a line. Raises ValueError that begins with `where`."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_no_key_twice)
+        return _JSON.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
         raise ValueError(f"{where}: not JSON: {error}") from error
 
@@ -148,6 +148,9 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
     return made
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_no_key_twice)  # json.loads would make one for each line of a long list
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +50,16 @@ def test_a_row_has_a_cell_for_each_column_and_the_best_other() -> None:
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["lists", "2 MB/s", "4 MB/s", "0 MB/s", "", "", "", "**0.50** (gigatoken)", "1.0"]
     assert all(len(each.strip("|").split("|")) == len(cells) for each in clocks.heading().splitlines())
+
+
+@pytest.mark.parametrize("path", sorted(Path(clocks.__file__).parent.glob("*.py")), ids=lambda path: path.name)
+def test_no_module_needs_doit(path: Path) -> None:
+    """The benchmark's Python is another than doit's: it did not start once, since a module took paths from stages/."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    named += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert named
+    assert not [name for name in named if name.partition(".")[0] in ("doit", "stages")]
 
 
 @pytest.mark.parametrize("name", BENCHES)

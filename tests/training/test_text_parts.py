@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pocketlm_tokenizer import SPLITS, Tokenizer, safe_cut
 
 from training.data.clean import clean, cleaned
-from training.data.parts import cut_after, cut_between_words, decoded
+from training.data.parts import NEAR, cut_after, cut_between_words, decoded, decoded_whole
 
 LINES = st.lists(
     st.sampled_from(
@@ -38,10 +38,11 @@ def test_decoding_in_parts_finds_the_same_byte(data: bytes, nbytes: int) -> None
     try:
         whole = data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        with pytest.raises(ValueError, match=f"a: not UTF-8 at byte {error.start} "):
-            "".join(decoded("a", io.BytesIO(data), nbytes))
+        for read in (lambda: "".join(decoded("a", io.BytesIO(data), nbytes)), lambda: decoded_whole("a", data)):
+            with pytest.raises(ValueError, match=f"a: not UTF-8 at byte {error.start} "):
+                read()
     else:
-        assert "".join(decoded("a", io.BytesIO(data), nbytes)) == whole
+        assert "".join(decoded("a", io.BytesIO(data), nbytes)) == decoded_whole("a", data) == whole
 
 
 @given(st.lists(st.text("a\n ", max_size=6)), st.sampled_from([("\n",), ("\n\n", "a\n")]))
@@ -65,6 +66,11 @@ def test_tokens_of_the_parts_are_those_of_the_whole(texts: list[str], split: str
     tokenizer = Tokenizer.train(["".join(texts)], vocab_size=300, split=split)
     assert [token for part in parts for token in tokenizer.encode(part)] == tokenizer.encode("".join(texts))
     assert Tokenizer.train(parts, vocab_size=300, split=split).to_bytes() == tokenizer.to_bytes()
+
+
+@pytest.mark.parametrize("length", [NEAR - 3, NEAR - 2, NEAR - 1, NEAR, 3 * NEAR])
+def test_the_only_place_is_found_far_from_the_end(length: int) -> None:
+    assert list(cut_between_words(["one two" + "x" * length], safe_cut)) == ["one", " two" + "x" * length]
 
 
 def test_a_long_text_is_really_cut() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from training.command import parse_json
-from training.data.parts import PART_NBYTES, cut_between_words, decoded
+from training.data.parts import PART_NBYTES, cut_between_words, decoded, decoded_whole
 
 LIST_NAME = "documents.jsonl"
 SPLITS = ("train", "val")
+BUFFER_NBYTES = 256 << 10
 TEST = "test"  # the third, which a corpus may have
 
 
@@ -33,24 +34,41 @@ class Document:
 def read(
     corpus: Path, split: str, safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
 ) -> Iterator[tuple[Document, Iterator[str]]]:
-    """The documents of a split with their texts, sorted by name; each text in parts of about `nbytes`, cut where
-    `safe_cut` finds a place (training/data/parts.py). Raises ValueError where a file was changed.
+    """The documents of a split with their texts, sorted by name; a text longer than `nbytes` in parts of about so many,
+    cut where `safe_cut` finds a place (training/data/parts.py). Raises ValueError where a file was changed.
     """
+    return read_listed(corpus, (document for document in listed(corpus) if document.split == split), safe_cut, nbytes)
+
+
+def read_listed(
+    corpus: Path, documents: Iterable[Document], safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
+) -> Iterator[tuple[Document, Iterator[str]]]:
+    """As `read`, of these documents of one split, in their order."""
     with contextlib.ExitStack() as opened:
-        files: dict[str, BinaryIO] = {}
-        for document in listed(corpus):
-            if document.split != split:
-                continue
-            path = corpus / document.path
-            if document.path not in files:  # one at a time: those of a split come one after the other
+        name, path, size = "", corpus, 0
+        file: BinaryIO | None = None
+        for document in documents:
+            if file is None or document.path != name:  # one at a time: those of a split come one after the other
                 opened.pop_all().close()
-                files = {document.path: opened.enter_context(path.open("rb"))}
-            text = Portion(files[document.path], document.start, document.nbytes)
-            beyond = document.start + document.nbytes > path.stat().st_size
-            if beyond or _sha256(text) != document.sha256:
-                raise ValueError(f"{path}: its text is not what {LIST_NAME} says; build the corpus again")
-            text = Portion(files[document.path], document.start, document.nbytes)
-            yield document, cut_between_words(decoded(document.name, text, nbytes), safe_cut)
+                name, path = document.path, corpus / document.path
+                file, size = opened.enter_context(path.open("rb", BUFFER_NBYTES)), path.stat().st_size
+            if document.start + document.nbytes > size:
+                raise _changed(path)
+            if document.nbytes <= nbytes:  # read once: with many short documents that is half the time
+                data = Portion(file, document.start, document.nbytes).read()
+                if hashlib.sha256(data).hexdigest() != document.sha256:
+                    raise _changed(path)
+                text = decoded_whole(document.name, data)
+                yield document, iter([text] if text else [])
+            else:
+                if _sha256(Portion(file, document.start, document.nbytes)) != document.sha256:
+                    raise _changed(path)
+                portions = decoded(document.name, Portion(file, document.start, document.nbytes), nbytes)
+                yield document, cut_between_words(portions, safe_cut)
+
+
+def _changed(path: Path) -> ValueError:
+    return ValueError(f"{path}: its text is not what {LIST_NAME} says; build the corpus again")
 
 
 class Portion:
@@ -80,6 +98,14 @@ def splits_of(corpus: Path) -> list[str]:
     return [*SPLITS, *([TEST] if any(document.split == TEST for document in listed(corpus)) else [])]
 
 
+def by_split(corpus: Path) -> dict[str, list[Document]]:
+    """All documents of each split that the corpus has: a few hundred bytes for each document."""
+    found: dict[str, list[Document]] = {split: [] for split in (*SPLITS, TEST)}
+    for document in listed(corpus):
+        found[document.split].append(document)
+    return {split: documents for split, documents in found.items() if documents or split != TEST}
+
+
 def listed(corpus: Path) -> Iterator[Document]:
     """The lines of documents.jsonl. Raises ValueError where one is not as training/corpus.py writes it."""
     path = corpus / LIST_NAME
@@ -89,12 +115,13 @@ def listed(corpus: Path) -> Iterator[Document]:
             yield _document(where, parse_json(line, where))
 
 
+FIELDS = {field.name: int if field.name in ("start", "nbytes") else str for field in dataclasses.fields(Document)}
+
+
 def _document(where: str, entry: Any) -> Document:
-    fields = {field.name: int if field.name in ("start", "nbytes") else str for field in dataclasses.fields(Document)}
-    if not isinstance(entry, dict) or {name: type(value) for name, value in entry.items()} != fields:
-        raise ValueError(f"{where} does not have just {', '.join(fields)}; build the corpus again")
-    place = PurePosixPath(entry["path"])
-    if place.is_absolute() or ".." in place.parts:
+    if not isinstance(entry, dict) or {name: type(value) for name, value in entry.items()} != FIELDS:
+        raise ValueError(f"{where} does not have just {', '.join(FIELDS)}; build the corpus again")
+    if entry["path"].startswith("/") or ".." in entry["path"].split("/"):
         raise ValueError(f"{where}: {entry['path']!r} is outside its folder; build the corpus again")
     if entry["start"] < 0 or entry["nbytes"] < 0:
         raise ValueError(f"{where}: start or nbytes is below 0; build the corpus again")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 PART_NBYTES = 8 << 20  # about so much of a document is in memory at a time
+NEAR = 4096  # characters
 
 
 class Stream(Protocol):
@@ -29,11 +30,7 @@ def decoded(name: str, stream: Stream, nbytes: int = PART_NBYTES) -> Iterator[st
         try:
             text = decode.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            at = read - len(waiting) + error.start
-            raise ValueError(
-                f"{name}: not UTF-8 at byte {at} (0x{error.object[error.start]:02x}: {error.reason}); "
-                "convert the file to UTF-8 or leave it out of data.sources"
-            ) from error
+            raise _not_utf8(name, read - len(waiting), error) from error
         read += len(data)
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
@@ -41,6 +38,22 @@ def decoded(name: str, stream: Stream, nbytes: int = PART_NBYTES) -> Iterator[st
             yield text
         if not data:
             return
+
+
+def decoded_whole(name: str, data: bytes) -> str:
+    """As `decoded`, of all bytes at once: of short documents that takes a fifth of the time."""
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(name, 0, error) from error
+
+
+def _not_utf8(name: str, read: int, error: UnicodeDecodeError) -> ValueError:
+    """read: how many bytes there are before those that were decoded."""
+    return ValueError(
+        f"{name}: not UTF-8 at byte {read + error.start} (0x{error.object[error.start]:02x}: {error.reason}); "
+        "convert the file to UTF-8 or leave it out of data.sources"
+    )
 
 
 def cut_after(texts: Iterable[str], ends: tuple[str, ...]) -> Iterator[str]:
@@ -74,10 +87,12 @@ def cut_between_words(texts: Iterable[str], safe_cut: Callable[[str], int]) -> I
     searched = 0
     for text in texts:
         waiting += text
-        at = safe_cut(waiting[searched:])
-        if at:
-            yield waiting[: searched + at]
-            waiting = waiting[searched + at :]
+        # Near the end there nearly always is one, and a long text takes as long to look at as to copy.
+        for tail in sorted({max(searched, len(waiting) - NEAR), searched}, reverse=True):
+            if at := safe_cut(waiting[tail:]):
+                yield waiting[: tail + at]
+                waiting = waiting[tail + at :]
+                break
         searched = max(len(waiting) - 1, 0)
     if waiting:
         yield waiting

@@ -21,7 +21,7 @@ import gigatoken
 import pocketlm_tokenizer
 from pocketlm_tokenizer import Tokenizer
 
-from tests.bench.tokenizer import wasm
+from tests.bench.tokenizer import shards, wasm
 from tests.bench.tokenizer.clocks import OURS, best, first_time, heading, row, size_mb, unseen
 from tests.bench.tokenizer.peers import PACKAGES, PEERS, documents, rank_file, texts
 
@@ -141,6 +141,7 @@ def main(quick: bool) -> None:
         encoding(rounds, folder, all_texts)
         published(rounds, folder, prose)
         decoding(rounds, folder, prose)
+        shards.stage(rounds, folder, prose + documents(all_texts["code"]), show)
         wasm.encoding(rounds, folder, prose, show)
         monotonous(rounds, folder)
         loading(rounds, folder)

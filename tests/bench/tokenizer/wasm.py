@@ -89,7 +89,9 @@ def encoding(rounds: int, folder: Path, parts: list[str], show: Callable[[str], 
         both = [CRATE / "wasm.mjs", wasm, kitoken(folder), folder, str(rounds)]
         found = json.loads(run("node", ["node", HERE / "wasm.mjs", *both], folder))
         show(row("wasm in Node, unseen prose", found["seconds"], mb, "4.0"))
-        show(f"wasm: {wasm.stat().st_size:,} bytes; kitoken's ids are ours in {found['same']} of {found['texts']} texts")
+        show(
+            f"wasm: {wasm.stat().st_size:,} bytes; kitoken's ids are ours in {found['same']} of {found['texts']} texts"
+        )
         chromium = told("BENCH_CHROMIUM", "Chromium; type ./doitw doctor")
         found = json.loads(run("Chromium", ["node", HERE / "chromium.mjs", *both, chromium, node_modules()], folder))
         show(row(f"wasm in Chromium {found['version'].partition('.')[0]}, unseen prose", found["seconds"], mb, "4.0"))
