@@ -189,3 +189,38 @@ impl fmt::Debug for Cache {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_whatever_is_remembered() {
+        let mut cache = Cache::default();
+        for number in 0..400_000_u32 {
+            // A third is short, a third has more ids than fit the first table, a third is too long for it.
+            let piece = format!("{number:0width$}", width = [7, 9, 40][number as usize % 3]);
+            let ids = [number & 0xFF_FFFF; 6];
+            let ids = &ids[..[3, 5, 6][number as usize % 3]];
+            let mut window = [0; 16];
+            let len = piece.len().min(16);
+            window[..len].copy_from_slice(&piece.as_bytes()[..len]);
+            let key = if piece.len() > MAX_SHORT {
+                NO_KEY
+            } else {
+                key_of(&window, piece.len())
+            };
+            cache.grow(1 << 10);
+            cache.put(key, piece.as_bytes(), ids);
+            let (sets, long) = (cache.sets.capacity(), cache.long.capacity());
+            let nbytes = sets * size_of::<Set>() + long * size_of::<LongEntry>();
+            assert!(nbytes <= Cache::MAX_NBYTES, "{nbytes} after {number}");
+        }
+        assert_eq!(
+            (cache.sets.len(), cache.long.len()),
+            (MAX_SETS, MAX_LONG_ENTRIES)
+        );
+    }
+}

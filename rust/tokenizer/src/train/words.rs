@@ -1,12 +1,15 @@
 //! Counting distinct words: the one pass over the text.
 //!
 //! A word is a piece of the split. Words lie one after the other in an arena; an open-addressing table of (part of
-//! the hash, index) finds them. Nothing is allocated for a word that was seen before.
+//! the hash, index) finds them. Nothing is allocated for a word that was seen before. Words that were chosen to collide are hashed again in a
+//! way that nobody can foresee, at most once for each size of the table: so counting stays linear.
 
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use core::ops::ControlFlow;
+use std::collections::hash_map::RandomState;
 
 use crate::error::TokenizerError;
 use crate::split::Split;
@@ -14,6 +17,9 @@ use crate::table::hash_bytes;
 
 /// Who watches is asked again after so much text: a few milliseconds.
 const NBYTES_BETWEEN_LOOKS: usize = 1 << 20;
+
+/// A search for a word that takes so many steps finds words that were made to collide: half full, a table of 2^32 chance words needs some 200.
+const MAX_STEPS: usize = 1024;
 
 /// How often each distinct piece of the split occurs.
 ///
@@ -34,6 +40,10 @@ pub struct WordCounts {
     counts: Vec<u64>,
     /// (high bits of the hash, index + 1); an index of 0 marks an empty slot. At most half full.
     slots: Vec<(u32, u32)>,
+    /// Which hash it is: 0 as long as no words were made to collide. No result depends on it.
+    attempt: u32,
+    /// Whether this size of the table has been hashed anew.
+    is_rehashed: bool,
 }
 
 impl WordCounts {
@@ -161,11 +171,17 @@ impl WordCounts {
         if self.ends.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let hash = hash_bytes(word, 0);
+        let hash = hash_bytes(word, self.attempt);
         let tag = (hash >> 32) as u32;
         let mask = self.slots.len() - 1;
         let mut slot = hash as usize & mask;
-        loop {
+        for steps in 0.. {
+            if steps == MAX_STEPS && !self.is_rehashed {
+                self.attempt = RandomState::new().hash_one(0) as u32;
+                self.is_rehashed = true;
+                self.place(self.slots.len());
+                return self.add_word(word, count);
+            }
             let (found, number) = self.slots[slot];
             if number == 0 {
                 break;
@@ -194,10 +210,16 @@ impl WordCounts {
     /// Make the table twice as large.
     #[cold]
     fn grow(&mut self) {
-        let size = (self.slots.len() * 2).max(1024);
+        self.is_rehashed = false;
+        self.place((self.slots.len() * 2).max(1024));
+    }
+
+    /// Find places for all words in a table of `size`.
+    #[cold]
+    fn place(&mut self, size: usize) {
         let mut slots = vec![(0, 0); size];
         for index in 0..self.ends.len() {
-            let hash = hash_bytes(self.word(index), 0);
+            let hash = hash_bytes(self.word(index), self.attempt);
             let mut slot = hash as usize & (size - 1);
             while slots[slot].1 != 0 {
                 slot = (slot + 1) & (size - 1);
@@ -205,5 +227,56 @@ impl WordCounts {
             slots[slot] = ((hash >> 32) as u32, index as u32 + 1);
         }
         self.slots = slots;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::mix;
+
+    /// The most steps that a search for one of the words takes.
+    fn most_steps(words: &WordCounts) -> usize {
+        let mask = words.slots.len() - 1;
+        let steps = words
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.1 != 0);
+        let steps = steps.map(|(at, &(_, number))| {
+            let hash = hash_bytes(words.word(number as usize - 1), words.attempt);
+            at.wrapping_sub(hash as usize) & mask
+        });
+        steps.max().unwrap_or(0)
+    }
+
+    #[test]
+    fn words_made_to_collide_are_found_in_as_few_steps_as_others() {
+        // Sixteen bytes whose second half undoes what the hash made of the first.
+        let colliding = |first: u64| {
+            let second = mix(16u64.rotate_left(5) ^ first).rotate_left(5);
+            [first.to_le_bytes(), second.to_le_bytes()].concat()
+        };
+        let mut words = WordCounts::default();
+        for first in 0..100_000 {
+            words.add_counted(&colliding(first), 1 + first % 3).unwrap();
+        }
+        assert_ne!(words.attempt, 0);
+        assert!(most_steps(&words) < MAX_STEPS, "{}", most_steps(&words));
+        for (first, (word, count)) in (0..).zip(words.iter()) {
+            assert_eq!((word, count), (&colliding(first)[..], 1 + first % 3));
+        }
+        words.add_counted(&colliding(7), 10).unwrap();
+        assert_eq!((words.len(), words.counts[7]), (100_000, 12));
+    }
+
+    #[test]
+    fn other_words_keep_their_hash() {
+        let mut words = WordCounts::default();
+        for number in 0..100_000 {
+            words.add(&number.to_string()).unwrap();
+        }
+        assert_eq!(words.attempt, 0);
+        assert!(most_steps(&words) < MAX_STEPS / 4, "{}", most_steps(&words));
     }
 }
