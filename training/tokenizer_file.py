@@ -19,6 +19,14 @@ def load(directory: Path) -> Tokenizer:
         raise ValueError(f"{path}: {error}; train the tokenizer again") from error
 
 
+def from_json(data: bytes, name: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json that others wrote. Raises ValueError that begins with the file's `name`."""
+    try:
+        return Tokenizer.from_hf_json(data.decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
 def separator_of(tokenizer: Tokenizer) -> int:
     """The id of the token that parts documents: the first of tokenizer.special_tokens.
 

@@ -21,6 +21,7 @@ from training.format.dtypes import Stored
 from training.format.families import expected_tensors
 from training.imported import Imported
 from training.interop.families import BadModel, check_tensors, endings, known_family
+from training.tokenizer_file import JSON_NAME, from_json
 
 # Fields of config.json for what the engine does not do; the values that mean "none of it". Absent is fine too.
 MUST_BE: dict[str, tuple[Any, ...]] = {
@@ -57,10 +58,10 @@ def read(url: str) -> Imported:
     if not theirs:
         raise BadModel("there is no config.json")
     architecture = known_family(theirs.get("model_type"), "config.json: model_type")
-    text = content("tokenizer.json")
+    text = content(JSON_NAME)
     if text is None:
-        raise BadModel("there is no tokenizer.json" + _other_tokenizer(content))
-    tokenizer = Tokenizer.from_hf_json(text.decode("utf-8"))
+        raise BadModel(f"there is no {JSON_NAME}" + _other_tokenizer(content))
+    tokenizer = from_json(text, JSON_NAME)
     beside = parsed("tokenizer_config.json")
     config = _config(theirs, parsed("generation_config.json"), beside, tokenizer)
     specs = expected_tensors(config, architecture)

@@ -18,19 +18,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pocketlm_tokenizer import Tokenizer
 
 from training.format.dtypes import Stored
 from training.format.families import expected_tensors
 from training.imported import Imported
 from training.interop.families import BadModel, check_tensors
 from training.interop.rope import halves
+from training.tokenizer_file import JSON_NAME, from_json
 
 MAGIC = 0x616B3432  # "ak42"
 FIELDS = struct.Struct("<7i")  # dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, max_seq_len
 HEADER_NBYTES = 256  # of versions 1 and 2
 ENDS_ALL = 1  # run.c begins a text with this token and ends it there
-TOKENIZER_NAME = "tokenizer.json"
 EMBEDDING, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
 ATTENTION_NORM, MLP_NORM = "input_layernorm", "post_attention_layernorm"
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
@@ -44,13 +43,13 @@ def read(path: Path) -> Imported:
     config = _config(values, tied)
     if version == 2 and (group < 1 or config["d_model"] % group or config["d_ff"] % group):
         raise BadModel(f"groups of {group} weights do not divide its rows: not a checkpoint of llama2.c")
-    tokenizer_path = path.with_name(TOKENIZER_NAME)
+    tokenizer_path = path.with_name(JSON_NAME)
     if not tokenizer_path.is_file():
         raise BadModel(
-            f"there is no {TOKENIZER_NAME} beside it: a checkpoint of llama2.c has no vocabulary, "
+            f"there is no {JSON_NAME} beside it: a checkpoint of llama2.c has no vocabulary, "
             "and its tokenizer.bin is SentencePiece, another algorithm"
         )
-    tokenizer = Tokenizer.from_hf_json(tokenizer_path.read_text(encoding="utf-8"))
+    tokenizer = from_json(tokenizer_path.read_bytes(), JSON_NAME)
     if ENDS_ALL in tokenizer.special_tokens.values():
         config |= {"bos_token_id": ENDS_ALL, "eos_token_id": ENDS_ALL}
     shapes = {spec.name: spec.shape for spec in expected_tensors(config)}
