@@ -190,9 +190,9 @@ class Tokenizer:
         token_nbytes: int = 2,
         threads: int | None = None,
     ) -> tuple[bytes, NDArray[np.uint64], NDArray[np.uint64]]:
-        """Documents that come in parts, as the tokens of a shard, little-endian, of 2 or 4 bytes each: a separator before
-        each part that `begins` a document, then its ids, special tokens in it as ordinary text. The places of the
-        separators, shape (documents,), and the UTF-8 bytes before the first and after each, shape (documents + 1,).
+        """Documents that come in parts, as the tokens of a shard, little-endian, of 2 or 4 bytes each: a separator
+        before each part that `begins` a document, then its ids, special tokens in it as ordinary text. The places of
+        the separators, shape (documents,), and the UTF-8 bytes before the first and after each, shape (documents + 1,).
         Raises TokenizerError where a token does not fit, or no token has the separator's id. Needs numpy.
         """
 

@@ -28,8 +28,10 @@ fi
 target=wasm32-unknown-unknown
 if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] && command -v node >/dev/null; then
     wasm=$(dirname "$crate")/wasm
-    out=${CARGO_TARGET_DIR:-$wasm/target}/$target/release/tokenizer.wasm
-    CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 run build --release --manifest-path "$wasm/Cargo.toml" --target $target
+    dir=${CARGO_TARGET_DIR:-$wasm/target} # named, since a configuration of cargo's may name another
+    out=$dir/$target/release/tokenizer.wasm
+    CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+simd128 run build --release --locked --manifest-path "$wasm/Cargo.toml" \
+        --target $target --target-dir "$dir"
     if command -v wasm-opt >/dev/null; then
         wasm-opt -O3 --all-features --strip-debug --strip-producers "$out" -o "$out.small"
         out=$out.small

@@ -88,7 +88,7 @@ class Portion:
 
 def _sha256(text: Portion) -> str:
     digest = hashlib.sha256()
-    while data := text.read(PART_NBYTES):
+    while data := text.read(BUFFER_NBYTES):  # which stays in a near cache
         digest.update(data)
     return digest.hexdigest()
 

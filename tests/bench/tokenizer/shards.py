@@ -15,6 +15,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from time import perf_counter, process_time
 
 from pocketlm_tokenizer import Tokenizer
@@ -61,7 +62,7 @@ def stage(rounds: int, folder: Path, parts: list[str], show: Callable[[str], Non
         name = title.replace(" ", "-")
         corpus(folder / name, documents)
         work = {
-            OURS: lambda name=name: run_stage(folder / name, tokenizer_dir, folder / f"{name}-shards"),
+            OURS: lambda name=name: run_stage(folder / name, tokenizer_dir, Path(mkdtemp(dir=folder))),
             "batch": lambda: len(Tokenizer.load(folder / "t.tok").encode_batch_array(parts, threads=2)[0]),
         }
         n_tokens = work["batch"]()
@@ -74,6 +75,5 @@ def stage(rounds: int, folder: Path, parts: list[str], show: Callable[[str], Non
 
 def run_stage(corpus_dir: Path, tokenizer_dir: Path, out: Path) -> None:
     """The command, without Python's start."""
-    shutil.rmtree(out, ignore_errors=True)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         shards.main(argparse.Namespace(corpus=corpus_dir, tokenizer=tokenizer_dir, out=out))
