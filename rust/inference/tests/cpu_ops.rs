@@ -207,7 +207,7 @@ proptest! {
         let bias = has_bias.then(|| [&biases[0][..], &biases[1], &biases[2]]);
         let qkv = Qkv { q: wq.weights(), k: wk.weights(), v: wv.weights(), bias };
         let table = rope(heads, theta);
-        ops::norm_qkv_rope(isa, heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut k_cache, &mut v_cache);
+        ops::norm_qkv_rope(isa, heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; tokens * kv_width], &mut k_cache, &mut v_cache);
         let project = |x: &[f64], w: &Matrix, part: usize| {
             let values = matmul(x, &w.f64(), width).into_iter().enumerate();
             let bias = |n: usize| if has_bias { f64::from(biases[part][n % biases[part].len()]) } else { 0.0 };
@@ -283,7 +283,7 @@ proptest! {
         let (random, k) = (&mut Random(seed), fit(k, dtype));
         let (x, w, residual) = (random.vec(tokens * k), Matrix::random(random, width * k, dtype), random.vec(tokens * width));
         let mut got = residual.clone();
-        ops::matmul_residual(isa, &x, w.weights(), width, &mut got);
+        ops::matmul_residual(isa, &x, w.weights(), width, &mut vec![0.0; tokens * width], &mut got);
         let added = matmul(&wide(&x), &w.f64(), k);
         let expected: Vec<f64> = wide(&residual).iter().zip(added).map(|(a, b)| a + b).collect();
         assert_close("matmul_residual", &got, &expected);
@@ -296,7 +296,7 @@ proptest! {
         let (gate, up) = (Matrix::random(random, d_ff * width, dtype), Matrix::random(random, d_ff * width, dtype));
         let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
         let norm = Norm { weight: &gain, eps: 1e-2 };
-        ops::norm_gate_up_silu(isa, &x, norm, gate.weights(), up.weights(), &mut normed, &mut hidden);
+        ops::norm_gate_up_silu(isa, &x, norm, gate.weights(), up.weights(), &mut normed, &mut vec![0.0; tokens * d_ff], &mut hidden);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-2);
         let (gate, up) = (matmul(&x, &gate.f64(), width), matmul(&x, &up.f64(), width));
         let expected: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
@@ -326,7 +326,14 @@ fn long_f16_rows() {
     );
     for isa in isas() {
         let mut got = vec![0.0; tokens * width];
-        ops::matmul_residual(isa, &x, w.weights(), width, &mut got);
+        ops::matmul_residual(
+            isa,
+            &x,
+            w.weights(),
+            width,
+            &mut vec![0.0; tokens * width],
+            &mut got,
+        );
         assert_close("matmul_residual", &got, &matmul(&wide(&x), &w.f64(), k));
     }
 }

@@ -146,6 +146,7 @@ fn norm_qkv_rope() {
             POSITION,
             &mut normed,
             &mut q,
+            &mut vec![0.0; tokens * kv_width as usize],
             &mut k_cache,
             &mut v_cache,
         );
@@ -276,6 +277,7 @@ fn matmul_residual() {
             &input,
             Weights::F32(&w),
             c as usize,
+            &mut vec![0.0; x.len()],
             &mut expected,
         );
         let contents = [
@@ -315,6 +317,7 @@ fn norm_gate_up_silu() {
             Weights::F32(&gate),
             Weights::F32(&up),
             &mut normed,
+            &mut vec![0.0; tokens * f as usize],
             &mut expected,
         );
         let hidden = padded(&vec![0.0; expected.len()], f);

@@ -4,6 +4,7 @@
 
 use core::arch::x86_64::*;
 
+use super::matmul::store;
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 
@@ -18,14 +19,14 @@ const ROWS_OF_ONE: usize = 4;
 /// The weights of a block, in registers.
 type Widened = [__m256; BLOCK / LANES];
 
-/// `emit(t, n, x[t] · w[n])` for every token t and row n. x: (T, K); w: (N, K).
+/// `out = x · wᵀ`. x: (T, K); w: (N, K); out: (T, N), written.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, emit: impl FnMut(usize, usize, f32)) {
+pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, out: &mut [f32]) {
     match w {
-        Weights::F32(w) => plain(x, w, k, |w| load(w), emit),
-        Weights::F16(w) => plain(x, w, k, |w| load_f16(w), emit),
-        Weights::Q8_0(w) => blocks(x, w, k, |quants| widen_q8_0(quants), emit),
-        Weights::Q4_0(w) => blocks(x, w, k, |quants| widen_q4_0(quants), emit),
+        Weights::F32(w) => plain(x, w, k, |w| load(w), out),
+        Weights::F16(w) => plain(x, w, k, |w| load_f16(w), out),
+        Weights::Q8_0(w) => blocks(x, w, k, |quants| widen_q8_0(quants), out),
+        Weights::Q4_0(w) => blocks(x, w, k, |quants| widen_q4_0(quants), out),
     }
 }
 
@@ -36,40 +37,41 @@ fn plain<W: Weight>(
     w: &[W],
     k: usize,
     load: impl Fn(&[W; LANES]) -> __m256 + Copy,
-    mut emit: impl FnMut(usize, usize, f32),
+    out: &mut [f32],
 ) {
+    let n_rows = w.len() / k;
     let tiled = x.len() / k / TOKENS * TOKENS;
     let (tiles, singles) = x.split_at(tiled * k);
     if tiled > 0 {
         for (pair, rows) in w.chunks(ROWS * k).enumerate() {
+            let n = pair * ROWS;
             for (tile, x) in tiles.chunks_exact(TOKENS * k).enumerate() {
+                let t = tile * TOKENS;
                 let xs = core::array::from_fn(|t| &x[t * k..(t + 1) * k]);
                 if rows.len() == ROWS * k {
                     let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
-                    let values = dots::<ROWS, TOKENS, W>(rows, xs, load);
-                    give(values, tile * TOKENS, pair * ROWS, &mut emit);
+                    store(dots::<ROWS, TOKENS, W>(rows, xs, load), t, n, n_rows, out);
                 } else {
-                    let values = dots::<1, TOKENS, W>([rows], xs, load);
-                    give(values, tile * TOKENS, pair * ROWS, &mut emit);
+                    store(dots::<1, TOKENS, W>([rows], xs, load), t, n, n_rows, out);
                 }
             }
         }
     }
     for (t, x) in singles.chunks_exact(k).enumerate() {
         for (group, rows) in w.chunks(ROWS_OF_ONE * k).enumerate() {
-            let n = group * ROWS_OF_ONE;
+            let (t, n) = (tiled + t, group * ROWS_OF_ONE);
             if rows.len() == ROWS_OF_ONE * k {
                 let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
-                let values = dots::<ROWS_OF_ONE, 1, W>(rows, [x], load);
-                give(values, tiled + t, n, &mut emit);
+                store(
+                    dots::<ROWS_OF_ONE, 1, W>(rows, [x], load),
+                    t,
+                    n,
+                    n_rows,
+                    out,
+                );
             } else {
                 for (r, row) in rows.chunks_exact(k).enumerate() {
-                    give(
-                        dots::<1, 1, W>([row], [x], load),
-                        tiled + t,
-                        n + r,
-                        &mut emit,
-                    );
+                    store(dots::<1, 1, W>([row], [x], load), t, n + r, n_rows, out);
                 }
             }
         }
@@ -83,7 +85,7 @@ fn blocks<Q: Quant>(
     w: Blocks<'_, Q>,
     k: usize,
     widen: impl Fn(&Q::Bytes) -> Widened + Copy,
-    mut emit: impl FnMut(usize, usize, f32),
+    out: &mut [f32],
 ) {
     let per_row = k / BLOCK;
     let n_rows = w.scales.len() / per_row;
@@ -94,7 +96,7 @@ fn blocks<Q: Quant>(
         for (tile, x) in tiles.chunks_exact(TOKENS * k).enumerate() {
             let xs = core::array::from_fn(|t| &x[t * k..(t + 1) * k]);
             let values = block_dots::<1, TOKENS, Q>([row(n)], xs, widen);
-            give(values, tile * TOKENS, n, &mut emit);
+            store(values, tile * TOKENS, n, n_rows, out);
         }
     }
     for (t, x) in singles.chunks_exact(k).enumerate() {
@@ -102,12 +104,12 @@ fn blocks<Q: Quant>(
         while n + ROWS_OF_ONE <= n_rows {
             let rows = core::array::from_fn(|r| row(n + r));
             let values = block_dots::<ROWS_OF_ONE, 1, Q>(rows, [x], widen);
-            give(values, tiled + t, n, &mut emit);
+            store(values, tiled + t, n, n_rows, out);
             n += ROWS_OF_ONE;
         }
         for n in n..n_rows {
             let values = block_dots::<1, 1, Q>([row(n)], [x], widen);
-            give(values, tiled + t, n, &mut emit);
+            store(values, tiled + t, n, n_rows, out);
         }
     }
 }
@@ -176,21 +178,6 @@ fn block_dots<const R: usize, const T: usize, Q: Quant>(
         }
     }
     values
-}
-
-/// Hand out the products of rows `n …` and tokens `t …`.
-#[inline(always)]
-fn give<const R: usize, const T: usize>(
-    values: [[f32; T]; R],
-    t: usize,
-    n: usize,
-    emit: &mut impl FnMut(usize, usize, f32),
-) {
-    for (r, values) in values.into_iter().enumerate() {
-        for (i, value) in values.into_iter().enumerate() {
-            emit(t + i, n + r, value);
-        }
-    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

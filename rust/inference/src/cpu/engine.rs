@@ -37,6 +37,8 @@ pub struct CpuEngine {
     scores: Vec<f32>,
     /// (T, F)
     hidden: Vec<f32>,
+    /// (T, max(C, F, G·D)), products on their way to where they belong.
+    scratch: Vec<f32>,
     /// (V), of the last position.
     logits: Vec<f32>,
     /// (V), scratch of sampling.
@@ -78,6 +80,7 @@ impl CpuEngine {
             attended: zeros("activations", tokens * q_width)?,
             scores: zeros("activations", s)?,
             hidden: zeros("activations", tokens * f)?,
+            scratch: zeros("activations", tokens * c.max(f).max(kv_width))?,
             logits: zeros("logits", v)?,
             sample_weights: zeros("logits", v)?,
             model,
@@ -205,6 +208,7 @@ impl CpuEngine {
         let normed = &mut self.normed[..tokens * width];
         let (q, attended) = (&mut self.q[..q_len], &mut self.attended[..q_len]);
         let hidden = &mut self.hidden[..tokens * config.d_ff as usize];
+        let keys = tokens * config.kv_width() as usize;
 
         ops::embed(ids, Weights::of(self.model.embedding()), x);
         for layer in 0..config.n_layer as usize {
@@ -226,6 +230,7 @@ impl CpuEngine {
                 position,
                 normed,
                 q,
+                &mut self.scratch[..keys],
                 k_cache,
                 v_cache,
             );
@@ -242,7 +247,14 @@ impl CpuEngine {
                 &mut self.scores,
                 attended,
             );
-            ops::matmul_residual(self.isa, attended, weights.o_proj, width, x);
+            ops::matmul_residual(
+                self.isa,
+                attended,
+                weights.o_proj,
+                width,
+                &mut self.scratch[..tokens * width],
+                x,
+            );
             let norm = Norm {
                 weight: weights.post_attention_layernorm,
                 eps,
@@ -254,9 +266,17 @@ impl CpuEngine {
                 weights.gate_proj,
                 weights.up_proj,
                 normed,
+                &mut self.scratch[..hidden.len()],
                 hidden,
             );
-            ops::matmul_residual(self.isa, hidden, weights.down_proj, width, x);
+            ops::matmul_residual(
+                self.isa,
+                hidden,
+                weights.down_proj,
+                width,
+                &mut self.scratch[..tokens * width],
+                x,
+            );
         }
     }
 

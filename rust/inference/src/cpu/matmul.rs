@@ -27,6 +27,11 @@ fn dots<const R: usize, const N: usize, const L: usize, W: Weight>(
             }
         }
     }
+    if N == 1 {
+        // Where the compiler sees that the rows' products are stored side by side, it makes the whole loop a transposition by
+        // shuffles: a third slower. This hides it.
+        sums = core::hint::black_box(sums);
+    }
     core::array::from_fn(|r| {
         core::array::from_fn(|n| {
             let mut sum = sums[r][n];
@@ -48,25 +53,22 @@ fn dots<const R: usize, const N: usize, const L: usize, W: Weight>(
     })
 }
 
-/// `emit(t, n, x[t] · w[n])` for every token t and row n, whatever the dtype. x: (T, K); w: (N, K). Each weight is read once.
-#[inline(always)]
-pub(super) fn matmul(
-    isa: Isa,
-    x: &[f32],
-    w: Weights<'_>,
-    k: usize,
-    mut emit: impl FnMut(usize, usize, f32),
-) {
+/// `out = x · wᵀ`, whatever the dtype. x: (T, K); w: (N, K); out: (T, N), written. Each weight is read once.
+///
+/// What an operation does with the products it does in a second pass over them, which costs next to nothing beside K
+/// multiplications each: so the loops are compiled once a dtype, not once more for each operation.
+pub(super) fn matmul(isa: Isa, x: &[f32], w: Weights<'_>, k: usize, out: &mut [f32]) {
+    assert_eq!(x.len() / k * (w.len() / k), out.len());
     match isa.0 {
         Kind::Portable => match w {
-            Weights::F32(w) => plain(x, w, k, emit),
-            Weights::F16(w) => plain(x, w, k, emit),
-            Weights::Q8_0(w) => blocks(x, w, k, &mut emit),
-            Weights::Q4_0(w) => blocks(x, w, k, &mut emit),
+            Weights::F32(w) => plain(x, w, k, out),
+            Weights::F16(w) => plain(x, w, k, out),
+            Weights::Q8_0(w) => blocks(x, w, k, out),
+            Weights::Q4_0(w) => blocks(x, w, k, out),
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: whoever made the Isa promised that the processor has these instructions.
-        Kind::Avx2 => unsafe { super::avx2::matmul(x, w, k, emit) },
+        Kind::Avx2 => unsafe { super::avx2::matmul(x, w, k, out) },
     }
 }
 
@@ -86,32 +88,24 @@ const ROWS_OF_ONE: usize = 4;
 /// Length up to which a pair of f16 rows is widened once for all tokens instead of once for every four: 16 KiB of stack.
 const WIDENED: usize = 2048;
 
-/// `emit(t, n, x[t] · w[n])` for every token t and weight row n. x: (T, K); w: (N, K). Each weight row is read once.
-#[inline(always)]
-fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, mut emit: impl FnMut(usize, usize, f32)) {
-    let tokens = x.len() / k;
+/// `out = x · wᵀ`. x: (T, K); w: (N, K); out: (T, N), written. Each weight row is read once.
+#[inline(never)]
+fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, out: &mut [f32]) {
+    let (tokens, n_rows) = (x.len() / k, w.len() / k);
     let in_blocks = tokens - tokens % TOKENS;
     let (blocked, single) = x.split_at(in_blocks * k);
     let mut widened = [[0.0f32; WIDENED]; ROWS];
     if in_blocks > 0 {
         for (pair, rows) in w.chunks(ROWS * k).enumerate() {
             let n = pair * ROWS;
-            let mut emit = |t: usize, r: usize, values: [f32; TOKENS]| {
-                for (i, value) in values.into_iter().enumerate() {
-                    emit(t + i, n + r, value);
-                }
-            };
             if rows.len() < ROWS * k {
                 tiles(blocked, k, |t, xs| {
-                    emit(t, 0, dots::<1, TOKENS, 4, W>(k, [rows], xs)[0])
+                    store(dots::<1, TOKENS, 4, W>(k, [rows], xs), t, n, n_rows, out);
                 });
             } else if W::IS_F32 || k > WIDENED {
                 let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
                 tiles(blocked, k, |t, xs| {
-                    let values = dots::<ROWS, TOKENS, 4, W>(k, rows, xs);
-                    for (r, values) in values.into_iter().enumerate() {
-                        emit(t, r, values);
-                    }
+                    store(dots::<ROWS, TOKENS, 4, W>(k, rows, xs), t, n, n_rows, out);
                 });
             } else {
                 for (widened, row) in widened.iter_mut().zip(rows.chunks_exact(k)) {
@@ -121,32 +115,40 @@ fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, mut emit: impl FnMut(usize, us
                 }
                 let rows = core::array::from_fn(|r| &widened[r][..k]);
                 tiles(blocked, k, |t, xs| {
-                    let values = dots::<ROWS, TOKENS, 4, f32>(k, rows, xs);
-                    for (r, values) in values.into_iter().enumerate() {
-                        emit(t, r, values);
-                    }
+                    store(dots::<ROWS, TOKENS, 4, f32>(k, rows, xs), t, n, n_rows, out);
                 });
             }
         }
     }
     for (t, x) in single.chunks_exact(k).enumerate() {
         let t = in_blocks + t;
-        let blocks = w.chunks_exact(ROWS_OF_ONE * k);
-        let rest = blocks.remainder().chunks_exact(k);
-        let first_of_rest = w.len() / k - rest.len();
-        for (block, rows) in blocks.enumerate() {
+        let groups = w.chunks_exact(ROWS_OF_ONE * k);
+        let rest = groups.remainder().chunks_exact(k);
+        let first_of_rest = n_rows - rest.len();
+        for (group, rows) in groups.enumerate() {
             let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
             let values = dots::<ROWS_OF_ONE, 1, 8, W>(k, rows, [x]);
-            for (r, [value]) in values.into_iter().enumerate() {
-                emit(t, block * ROWS_OF_ONE + r, value);
-            }
+            store(values, t, group * ROWS_OF_ONE, n_rows, out);
         }
         for (n, row) in rest.enumerate() {
-            emit(
-                t,
-                first_of_rest + n,
-                dots::<1, 1, 8, W>(k, [row], [x])[0][0],
-            );
+            let values = dots::<1, 1, 8, W>(k, [row], [x]);
+            store(values, t, first_of_rest + n, n_rows, out);
+        }
+    }
+}
+
+/// Write the products of rows `n …` with tokens `t …`. out: (T, N).
+#[inline(always)]
+pub(super) fn store<const R: usize, const T: usize>(
+    values: [[f32; T]; R],
+    t: usize,
+    n: usize,
+    n_rows: usize,
+    out: &mut [f32],
+) {
+    for (r, values) in values.into_iter().enumerate() {
+        for (i, value) in values.into_iter().enumerate() {
+            out[(t + i) * n_rows + n + r] = value;
         }
     }
 }
@@ -194,28 +196,20 @@ fn block_dots<const R: usize, const N: usize, Q: Quant>(
     sums.map(|sums| sums.map(|[a, b, c, d, e, f, g, h]| ((a + e) + (c + g)) + ((b + f) + (d + h))))
 }
 
-/// [`plain`] for a block format. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`].
-///
-/// `emit` is called through a pointer, so that this is compiled once a format and not once more for each operation: that made the wasm
-/// 130 kB larger. In f32 the same call costs a tenth to a third of a small model's speed, so [`plain`] stays generic.
-fn blocks<Q: Quant>(
-    x: &[f32],
-    w: Blocks<'_, Q>,
-    k: usize,
-    emit: &mut dyn FnMut(usize, usize, f32),
-) {
+/// [`plain`] for a block format. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`]; out: (T, N), written.
+#[inline(never)]
+fn blocks<Q: Quant>(x: &[f32], w: Blocks<'_, Q>, k: usize, out: &mut [f32]) {
     let (tokens, per_row) = (x.len() / k, k / BLOCK);
+    let n_rows = w.scales.len() / per_row;
     let in_tiles = tokens - tokens % TOKENS;
     let (tiled, single) = x.split_at(in_tiles * k);
-    for n in 0..w.scales.len() / per_row {
+    for n in 0..n_rows {
         let row = w.part(n * per_row, per_row);
         tiles(tiled, k, |t, xs| {
-            for (i, value) in block_dots([row], xs)[0].into_iter().enumerate() {
-                emit(t + i, n, value);
-            }
+            store(block_dots([row], xs), t, n, n_rows, out)
         });
         for (t, x) in single.chunks_exact(k).enumerate() {
-            emit(in_tiles + t, n, block_dots([row], [x])[0][0]);
+            out[(in_tiles + t) * n_rows + n] = block_dots([row], [x])[0][0];
         }
     }
 }

@@ -66,7 +66,7 @@ pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
 /// RMSNorm, then the three projections with their biases, then RoPE on q and k where `rope` is given; k and v go into the layer's
 /// cache.
 ///
-/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written;
+/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written; projected: (T, G·D), scratch;
 /// k_cache, v_cache: (G, S, D), rows `position … position + T` of each head written.
 #[allow(
     clippy::too_many_arguments,
@@ -82,6 +82,7 @@ pub fn norm_qkv_rope(
     position: usize,
     normed: &mut [f32],
     q: &mut [f32],
+    projected: &mut [f32],
     k_cache: &mut [f32],
     v_cache: &mut [f32],
 ) {
@@ -106,18 +107,24 @@ pub fn norm_qkv_rope(
     assert!(position + tokens <= ctx_len);
 
     rms_norm(x, norm, normed);
-    let bias = |part: usize, n: usize| qkv.bias.map_or(0.0, |bias| bias[part][n]);
-    matmul(isa, normed, qkv.q, width, |t, n, value| {
-        q[t * q_width + n] = value + bias(0, n);
-    });
-    let cache_index =
-        |t: usize, n: usize| ((n / d_head) * ctx_len + position + t) * d_head + n % d_head;
-    matmul(isa, normed, qkv.k, width, |t, n, value| {
-        k_cache[cache_index(t, n)] = value + bias(1, n);
-    });
-    matmul(isa, normed, qkv.v, width, |t, n, value| {
-        v_cache[cache_index(t, n)] = value + bias(2, n);
-    });
+    matmul(isa, normed, qkv.q, width, q);
+    if let Some([bias, ..]) = qkv.bias {
+        for q in q.chunks_exact_mut(q_width) {
+            add(q, bias);
+        }
+    }
+    for (part, w, cache) in [(1, qkv.k, &mut *k_cache), (2, qkv.v, v_cache)] {
+        matmul(isa, normed, w, width, projected);
+        for (t, row) in projected.chunks_exact_mut(kv_width).enumerate() {
+            if let Some(bias) = qkv.bias {
+                add(row, bias[part]);
+            }
+            let positions = cache.chunks_exact_mut(d_head).skip(position + t);
+            for (head, cached) in row.chunks_exact(d_head).zip(positions.step_by(ctx_len)) {
+                cached.copy_from_slice(head);
+            }
+        }
+    }
     if let Some(rope) = rope {
         each_head(heads, position, q, k_cache, |head, _, position| {
             rotate_half(head, rope, position);
@@ -212,9 +219,10 @@ pub fn attention(
             let start = head / (n_head / n_kv_head) * ctx_len * d_head;
             let keys = &k_cache[start..start + seen * d_head];
             let values = &v_cache[start..start + seen * d_head];
-            matmul(isa, q, Weights::F32(keys), d_head, |_, key, score| {
-                scores[key] = score * scale;
-            });
+            matmul(isa, q, Weights::F32(keys), d_head, scores);
+            for score in scores.iter_mut() {
+                *score *= scale;
+            }
             let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             for score in scores.iter_mut() {
                 *score = exp(*score - largest);
@@ -257,17 +265,36 @@ fn weighted_sum(weights: &[f32], values: &[f32], out: &mut [f32]) {
 
 /// `residual += x · wᵀ`: the output projections of attention and of the SwiGLU layer.
 ///
-/// x: (T, K); w: (C, K); residual: (T, C), updated.
-pub fn matmul_residual(isa: Isa, x: &[f32], w: Weights<'_>, width: usize, residual: &mut [f32]) {
+/// x: (T, K); w: (C, K); product: (T, C), scratch; residual: (T, C), updated.
+pub fn matmul_residual(
+    isa: Isa,
+    x: &[f32],
+    w: Weights<'_>,
+    width: usize,
+    product: &mut [f32],
+    residual: &mut [f32],
+) {
     let k = w.len() / width;
     assert_eq!(x.len() / k, residual.len() / width);
-    matmul(isa, x, w, k, |t, n, value| residual[t * width + n] += value);
+    matmul(isa, x, w, k, product);
+    add(residual, product);
+}
+
+/// `sum += more`, element by element.
+fn add(sum: &mut [f32], more: &[f32]) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum += more;
+    }
 }
 
 /// RMSNorm, then `silu(x · gateᵀ) ⊙ (x · upᵀ)`, where silu(z) = z / (1 + e^−z).
 ///
-/// x: (T, C); w_gate, w_up: (F, C); normed: (T, C), scratch; hidden: (T, F), written.
+/// x: (T, C); w_gate, w_up: (F, C); normed: (T, C) and up: (T, F), scratch; hidden: (T, F), written.
 /// Source: Shazeer 2020, arXiv:2002.05202.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one argument a binding of the GPU kernel, and scratch"
+)]
 pub fn norm_gate_up_silu(
     isa: Isa,
     x: &[f32],
@@ -275,6 +302,7 @@ pub fn norm_gate_up_silu(
     w_gate: Weights<'_>,
     w_up: Weights<'_>,
     normed: &mut [f32],
+    up: &mut [f32],
     hidden: &mut [f32],
 ) {
     let width = norm.weight.len();
@@ -282,12 +310,11 @@ pub fn norm_gate_up_silu(
     assert_eq!(w_gate.len(), w_up.len());
     assert_eq!(hidden.len() / d_ff, x.len() / width);
     rms_norm(x, norm, normed);
-    matmul(isa, normed, w_gate, width, |t, n, gate| {
-        hidden[t * d_ff + n] = gate / (1.0 + exp(-gate));
-    });
-    matmul(isa, normed, w_up, width, |t, n, up| {
-        hidden[t * d_ff + n] *= up
-    });
+    matmul(isa, normed, w_gate, width, hidden);
+    matmul(isa, normed, w_up, width, up);
+    for (gate, up) in hidden.iter_mut().zip(up) {
+        *gate = *gate / (1.0 + exp(-*gate)) * *up;
+    }
 }
 
 /// RMSNorm, then the output projection.
@@ -305,9 +332,7 @@ pub fn norm_logits(
     let vocab_size = w.len() / width;
     assert_eq!(logits.len() / vocab_size, x.len() / width);
     rms_norm(x, norm, normed);
-    matmul(isa, normed, w, width, |t, n, value| {
-        logits[t * vocab_size + n] = value
-    });
+    matmul(isa, normed, w, width, logits);
 }
 
 /// Scale each row of x to unit RMS, then by the gain. x, out: (T, C).
