@@ -15,7 +15,7 @@ struct Step {
   temperature: f32,  // 0 is argmax
   top_p: f32,        // 1 keeps all
   seed: u32,
-  padding: u32,
+  logit_range: f32,  // how far below the largest a kept logit may lie; 3e38 and more keeps all
 }
 
 override D_MODEL: u32 = 4;

@@ -1,8 +1,8 @@
 // Sample the next token from row 0 of the logits, hand it to `embed`, note it in the ring, and advance the step. One workgroup.
 //
-// Temperature, then top-k, then top-p, then the inverse of the cumulative distribution in the order of ids. There is no sort: "the
+// Temperature, then top-k, then top-p, then min-p, then the inverse of the cumulative distribution in the order of ids. There is no sort: "the
 // likeliest tokens" are those above a threshold and, of those equal to it, the ones with the lowest ids. The threshold is a u32 key
-// that orders as the logit does; it is found two bits at a time, from sums over all tokens: of 1 for top-k, of weight for top-p.
+// that orders as the logit does; it is found two bits at a time, from sums over all tokens: of 1 for top-k, of weight for top-p; min-p names it outright.
 // The CPU's sample (rust/inference/src/cpu/sample.rs) is the same, one bit at a time.
 // Dispatch (1, 1, 1). Oracle: tests/shaders/oracles.py:sample
 
@@ -138,6 +138,15 @@ fn keep_top_p(top_p: f32, kept: Kept, largest: f32, local: u32) -> Kept {
   return Kept(threshold, select(ties, min(ties, kept.ties), threshold == kept.threshold));
 }
 
+// Min-p: a ratio of probabilities is a difference of logits, so the floor needs no sum over the tokens.
+fn keep_range(range: f32, kept: Kept, largest: f32) -> Kept {
+  let floor = key_of(bitcast<u32>(largest - range));
+  if (floor <= kept.threshold) {
+    return kept;
+  }
+  return Kept(floor - 1u, 0u);
+}
+
 // The first kept token, in the order of ids, with which the running weight exceeds `unit` of the whole; else the last one with weight.
 // A search in levels: each thread sums a span of tokens, thread 0 finds the span with the goal, and the next level divides that.
 fn inverse_cdf(unit: f32, kept: Kept, largest: f32, local: u32) -> u32 {
@@ -232,6 +241,9 @@ fn sample(@builtin(local_invocation_index) local: u32) {
     }
     if (options.top_p < 1.0) {
       kept = keep_top_p(options.top_p, kept, largest, local);
+    }
+    if (options.logit_range < 3e38) {
+      kept = keep_range(options.logit_range, kept, largest);
     }
     id = inverse_cdf(random_unit(options.seed, position), kept, largest, local);
   }

@@ -27,6 +27,7 @@ KERNELS = (
     "matmul_residual",
     "norm_gate_up_silu",
     "norm_logits",
+    "adjust_logits",
     "sample",
 )
 USES_MATVEC = "Uses: matvec.wgsl."
@@ -132,10 +133,11 @@ def quantised(rows: torch.Tensor, dtype: str) -> Stored:
 
 
 def step(position: int = 0, n_tokens: int = 1, ring_index: int = 0, top_k: int = 0, temperature: float = 0.0,
-         top_p: float = 1.0, seed: int = 0) -> np.ndarray:  # fmt: skip
-    """common.wgsl's Step as eight u32 words."""
-    floats = np.array([temperature, top_p], dtype=np.float32).view(np.uint32)
-    return np.array([position, n_tokens, ring_index, top_k, floats[0], floats[1], seed, 0], dtype=np.uint32)
+         top_p: float = 1.0, seed: int = 0, min_p: float = 0.0) -> np.ndarray:  # fmt: skip
+    """common.wgsl's Step as eight u32 words; `min_p` as how far below the largest a kept logit may lie."""
+    logit_range = -temperature * np.log(min_p) if min_p > 0 else np.finfo(np.float32).max
+    floats = np.array([temperature, top_p, logit_range], dtype=np.float32).view(np.uint32)
+    return np.array([position, n_tokens, ring_index, top_k, floats[0], floats[1], seed, floats[2]], dtype=np.uint32)
 
 
 def matvec_grid(pairs: int, tokens: int, workgroup: int, lanes: int, tile: int) -> tuple[int, int, int]:

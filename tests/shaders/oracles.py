@@ -5,6 +5,8 @@ Shapes: T tokens, C d_model, H heads, G key/value heads, D d_head, F d_ff, V voc
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
@@ -87,8 +89,28 @@ def pcg(value: int) -> int:
     return (word >> 22) ^ word
 
 
+def adjust_logits(
+    logits: Tensor,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    repetition: float = 1.0,
+    presence: float = 0.0,
+    frequency: float = 0.0,
+    bias: Mapping[int, float] | None = None,
+) -> Tensor:
+    """logits: (V). Token by token, in f64. Sources: transformers; OpenAI's API reference."""
+    adjusted = logits.double().tolist()
+    for token in range(len(adjusted)):
+        if token in prompt or token in answer:
+            adjusted[token] *= repetition if adjusted[token] < 0 else 1 / repetition
+        count = answer.count(token)
+        adjusted[token] -= count * frequency + (count > 0) * presence
+        adjusted[token] += (bias or {}).get(token, 0.0)
+    return torch.tensor(adjusted, dtype=torch.float64)
+
+
 def sample(
-    logits: Tensor, temperature: float, top_k: int, top_p: float, seed: int, position: int
+    logits: Tensor, temperature: float, top_k: int, top_p: float, seed: int, position: int, min_p: float = 0.0
 ) -> tuple[int, Tensor]:
     """By a stable sort. logits: (V), f32. Returns the id and the margin: the draw's distance from the nearest edge.
 
@@ -102,6 +124,7 @@ def sample(
     if top_p < 1:
         mass = weight[kept].cumsum(0)
         kept = kept[: int((mass < top_p * mass[-1]).sum()) + 1]
+    kept = kept[weight[kept] >= min_p * weight.max()]
     in_id_order = kept.sort().values
     cumulative = weight[in_id_order].cumsum(0) / weight[in_id_order].sum()
     unit = (pcg(seed ^ pcg(position)) >> 8) / 2**24

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.shaders import oracles
-from tests.shaders.harness import run, step
+from tests.shaders.harness import assert_close, run, step
 
 BAD_LOGIT = 0x8000_0000
 
@@ -24,6 +24,22 @@ def sample(
     return ring[:times], ids, after
 
 
+def adjust(
+    logits: torch.Tensor, entries: list[tuple[int, int, float]], sampled: int | None = None, **penalties: float
+) -> tuple[np.ndarray, list[tuple[int, int, float]]]:
+    """Run adjust_logits over a list of (id, seen, bias), `sampled` within this submission. Returns logits and list."""
+    entry = np.dtype([("id", "<u4"), ("seen", "<u4"), ("bias", "<f4")])
+    values = [penalties.get(name, default) for name, default in (("repetition", 1), ("presence", 0), ("frequency", 0))]
+    header = np.array([len(entries)], np.uint32).tobytes() + np.array(values, np.float32).tobytes()
+    room = np.zeros(len(logits), entry)
+    room[: len(entries)] = entries
+    buffer = np.frombuffer(header + room.tobytes(), np.uint8)
+    arrays = [step(ring_index=int(sampled is not None)), np.array([sampled or 0], np.uint32), buffer, logits.numpy()]
+    _, _, buffer, got = run("adjust_logits", {"VOCAB_SIZE": len(logits)}, arrays, (1, 1, 1), uniform=True)
+    length = int(buffer[:4].view(np.uint32)[0])
+    return got, buffer[16:].view(entry)[:length].tolist()
+
+
 def random_logits(vocab_size: int, seed: int = 0) -> torch.Tensor:
     return 2 * torch.randn(vocab_size, generator=torch.Generator().manual_seed(seed + vocab_size))
 
@@ -33,14 +49,18 @@ def random_logits(vocab_size: int, seed: int = 0) -> torch.Tensor:
     (0.0, 0, 1.0), (1.0, 1, 1.0), (1.0, 0, 1.0), (0.7, 5, 1.0), (1.3, 0, 0.9), (0.8, 40, 0.5),
     (1.0, 3, 0.999), (5.0, 10**6, 0.1), (0.05, 0, 0.95),
 ])  # fmt: skip
+@pytest.mark.parametrize("min_p", [0.0, 0.15])
 @pytest.mark.parametrize("threads", [16, 256])
-def test_same_token_as_the_oracle(vocab_size: int, temperature: float, top_k: int, top_p: float, threads: int) -> None:
+def test_same_token_as_the_oracle(
+    vocab_size: int, temperature: float, top_k: int, top_p: float, min_p: float, threads: int
+) -> None:
     """64 draws. f32 sums may move one over an edge only where it lies within 1e-5 of it; at most one is forgiven."""
     logits = random_logits(vocab_size)
-    ring, _, _ = sample(logits, 64, threads=threads, top_k=top_k, temperature=temperature, top_p=top_p, seed=11)
+    options = {"top_k": top_k, "temperature": temperature, "top_p": top_p, "min_p": min_p}
+    ring, _, _ = sample(logits, 64, threads=threads, seed=11, **options)
     near_an_edge = 0
     for i, got in enumerate(ring):
-        expected, margin = oracles.sample(logits, temperature, top_k, top_p, seed=11, position=5 + i)
+        expected, margin = oracles.sample(logits, seed=11, position=5 + i, **options)
         if got != expected and margin < 1e-5:
             near_an_edge += 1
             continue
@@ -65,6 +85,13 @@ def test_distribution(top_k: int, top_p: float) -> None:
     freedom = int(kept.sum()) - 1
     bound = freedom * (1 - 2 / (9 * freedom) + 4.75 * (2 / (9 * freedom)) ** 0.5) ** 3
     assert chi_square < bound, f"chi-square {chi_square:.1f}, bound {bound:.1f} at {freedom} degrees of freedom"
+
+
+@pytest.mark.parametrize(("min_p", "kept"), [(1.0, {1, 3}), (0.5, {0, 1, 3}), (0.2, {0, 1, 2, 3})])
+def test_min_p_keeps_what_is_so_many_times_as_likely(min_p: float, kept: set[int]) -> None:
+    logits = torch.tensor([0.6, 1.0, 0.3, 1.0, 0.1, 1e-9]).log()
+    ring, _, _ = sample(logits, times=512, temperature=1.0, min_p=min_p, seed=1)
+    assert set(ring.tolist()) == kept
 
 
 @pytest.mark.parametrize(("top_k", "top_p", "kept"), [(3, 1.0, {0, 1, 2}), (0, 0.25, {0, 1, 2, 3}), (2, 0.9, {0, 1})])
@@ -100,3 +127,49 @@ def test_the_step_advances_and_the_id_goes_to_embed() -> None:
     ring, ids, after = sample(random_logits(50), times=3, position=9, ring_index=0, temperature=1.0, seed=2)
     assert after.tolist() == step(9 - 1 + 3, 1, ring_index=3, temperature=1.0, seed=2).tolist()
     assert ids[0] == ring[-1]
+
+
+IN_PROMPT = 0x8000_0000
+FORBIDDEN = -float("inf")
+
+
+@pytest.mark.parametrize("vocab_size", [1, 17, 256, 1025])
+@pytest.mark.parametrize("penalties", [
+    {}, {"repetition": 1.3}, {"repetition": 0.8}, {"presence": 0.7}, {"frequency": 0.4},
+    {"repetition": 1.2, "presence": -0.5, "frequency": 0.25},
+])  # fmt: skip
+@pytest.mark.parametrize("is_later", [False, True])
+def test_adjust_logits(vocab_size: int, penalties: dict[str, float], is_later: bool) -> None:
+    """A random text and biases; `is_later`: the text's last token was sampled within this submission."""
+    random = np.random.default_rng(vocab_size)
+    prompt, answer = (random.integers(vocab_size, size=n).tolist() for n in (90, 40))
+    bias = dict(zip(random.integers(vocab_size, size=5).tolist(), random.normal(size=5).tolist()))
+    bias[prompt[0]] = FORBIDDEN
+    known = answer[:-1] if is_later else answer
+    entries = [
+        (token, IN_PROMPT * (token in prompt) + known.count(token), bias.get(token, 0.0))
+        for token in sorted({*prompt, *known, *bias})
+    ]
+    logits = random_logits(vocab_size)
+    got, left = adjust(logits, entries, answer[-1] if is_later else None, **penalties)
+    expected = oracles.adjust_logits(logits, prompt, answer, **penalties, bias=bias)
+    assert np.array_equal(np.isinf(got), expected.isinf().numpy())
+    assert_close("adjust_logits", np.where(np.isinf(got), 0, got), expected.masked_fill(expected.isinf(), 0))
+    assert {token: seen & ~IN_PROMPT for token, seen, _ in left if seen & ~IN_PROMPT} == {
+        token: answer.count(token) for token in answer
+    }
+    assert len({token for token, _, _ in left}) == len(left)
+
+
+def test_a_forbidden_token_is_never_drawn_however_hot() -> None:
+    logits, _ = adjust(random_logits(300), [(token, 0, FORBIDDEN) for token in range(300) if token not in {7, 290}])
+    ring, _, _ = sample(torch.from_numpy(logits), times=256, temperature=1e30, top_k=100, seed=1)
+    assert set(ring.tolist()) == {7, 290}
+    assert sample(torch.from_numpy(logits))[0].tolist() == [int(torch.from_numpy(logits).argmax())]
+
+
+def test_adjusting_leaves_nan_and_infinity_to_be_flagged() -> None:
+    logits = random_logits(64)
+    logits[[3, 4, 5]] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    got, _ = adjust(logits, [(3, 1, FORBIDDEN), (4, 1, FORBIDDEN), (5, 1, 2.0)], repetition=2.0, presence=1.0)
+    assert np.array_equal(got.view(np.uint32), logits.numpy().view(np.uint32))

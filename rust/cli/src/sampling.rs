@@ -16,6 +16,21 @@ pub struct Options {
     /// Sample among the likeliest tokens that together have this probability; 1 for all
     #[arg(long, default_value_t = 0.95, value_parser = top_p, allow_negative_numbers = true)]
     top_p: f32,
+    /// Sample among the tokens that are at least this times as likely as the likeliest one; 0 for all
+    #[arg(long, default_value_t = 0.0, value_parser = min_p, allow_negative_numbers = true)]
+    min_p: f32,
+    /// Divides the logits of tokens that the prompt or the answer has (multiplies negative ones); 1 for none
+    #[arg(long, default_value_t = 1.0, value_parser = repetition_penalty, allow_negative_numbers = true)]
+    repetition_penalty: f32,
+    /// Taken off the logits of tokens that the answer has; 0 for none
+    #[arg(long, default_value_t = 0.0, value_parser = presence_penalty, allow_negative_numbers = true)]
+    presence_penalty: f32,
+    /// Taken off a token's logit for each time that the answer has it; 0 for none
+    #[arg(long, default_value_t = 0.0, value_parser = frequency_penalty, allow_negative_numbers = true)]
+    frequency_penalty: f32,
+    /// Added to the logit of the token with this id, as 42=-3.5; -inf forbids it; may be given many times
+    #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
+    logit_bias: Vec<(u32, f32)>,
     /// The same seed gives the same text
     #[arg(long, default_value_t = 0)]
     seed: u32,
@@ -28,7 +43,13 @@ impl Options {
             temperature,
             top_k: self.top_k,
             top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            logit_bias: self.logit_bias.clone(),
             seed: self.seed,
+            ..Sampling::GREEDY
         }
     }
 }
@@ -48,10 +69,48 @@ fn top_p(text: &str) -> Result<f32, String> {
     })
 }
 
+fn min_p(text: &str) -> Result<f32, String> {
+    checked(text, |min_p| Sampling {
+        min_p,
+        ..Sampling::GREEDY
+    })
+}
+
+fn repetition_penalty(text: &str) -> Result<f32, String> {
+    checked(text, |repetition_penalty| Sampling {
+        repetition_penalty,
+        ..Sampling::GREEDY
+    })
+}
+
+fn presence_penalty(text: &str) -> Result<f32, String> {
+    checked(text, |presence_penalty| Sampling {
+        presence_penalty,
+        ..Sampling::GREEDY
+    })
+}
+
+fn frequency_penalty(text: &str) -> Result<f32, String> {
+    checked(text, |frequency_penalty| Sampling {
+        frequency_penalty,
+        ..Sampling::GREEDY
+    })
+}
+
+/// `ID=BIAS`; the engine checks both, which knows the vocabulary.
+fn logit_bias(text: &str) -> Result<(u32, f32), String> {
+    let (id, bias) = text.split_once('=').ok_or("expected ID=BIAS, as 42=-3.5")?;
+    let id = id.parse().map_err(|error| format!("{id}: {error}"))?;
+    let bias = bias.parse().map_err(|error| format!("{bias}: {error}"))?;
+    Ok((id, bias))
+}
+
 /// A number that the sampling made with it allows.
 fn checked(text: &str, with: impl Fn(f32) -> Sampling) -> Result<f32, String> {
     let number = text.parse().map_err(|error| format!("{error}"))?;
-    with(number).check().map_err(|error| error.to_string())?;
+    with(number)
+        .check_numbers()
+        .map_err(|error| error.to_string())?;
     Ok(number)
 }
 

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::failure::Failure;
 use crate::session::{Session, parameters};
-use crate::types::{Card, EngineFailure, GenerateOptions, OnProgress, Step};
+use crate::types::{Card, EngineFailure, GenerateOptions, LogitBias, OnProgress, Step};
 use crate::webgpu::{self, Device};
 
 /// A panic is a defect; its message would otherwise be lost in an `unreachable` trap.
@@ -129,11 +129,20 @@ impl Engine {
         options: &GenerateOptions,
         written: &[u32],
     ) -> Result<(), JsValue> {
+        let off = Sampling::GREEDY;
         let sampling = Sampling {
             temperature: options.temperature(),
             top_k: options.top_k(),
             top_p: options.top_p(),
+            min_p: options.min_p().unwrap_or(off.min_p),
+            repetition_penalty: options
+                .repetition_penalty()
+                .unwrap_or(off.repetition_penalty),
+            presence_penalty: options.presence_penalty().unwrap_or(off.presence_penalty),
+            frequency_penalty: options.frequency_penalty().unwrap_or(off.frequency_penalty),
+            logit_bias: pairs(options.logit_bias())?,
             seed: options.seed(),
+            ..off
         };
         Ok(self
             .session
@@ -173,6 +182,26 @@ impl Engine {
     pub fn decode(&self, ids: &[u32]) -> Result<String, JsValue> {
         Ok(self.session.decode(ids)?)
     }
+}
+
+/// The biases of tokens, one for each id.
+fn pairs(logit_bias: Option<LogitBias>) -> Result<Vec<(u32, f32)>, Failure> {
+    let Some(given) = logit_bias else {
+        return Ok(Vec::new());
+    };
+    let (ids, biases) = (given.ids(), given.biases());
+    if ids.len() == biases.len() {
+        return Ok(ids.into_iter().zip(biases).collect());
+    }
+    Err(Failure {
+        kind: "bad-input",
+        message: format!(
+            "logit_bias has {} ids but {} biases",
+            ids.len(),
+            biases.len()
+        ),
+        hint: "Give a bias for each id.",
+    })
 }
 
 /// The file's bytes in wasm memory; a file that does not fit is an error, where `to_vec` would trap.

@@ -12,11 +12,25 @@ export type OnProgress = (phase: BuildPhase, fraction: number) => void;
 /** "eos": the model ended its text. "max-tokens": the limit was reached. */
 export type FinishReason = "eos" | "max-tokens";
 
-/** Temperature, then top-k, then top-p. `temperature` 0 takes the likeliest token, `top_k` 0 and `top_p` 1 keep all. */
+/** Biases of tokens by id, of one length; -Infinity forbids a token. */
+export interface LogitBias {
+  ids: Uint32Array;
+  biases: Float32Array;
+}
+
+/**
+ * In the order in which they take effect: on the raw logits `repetition_penalty` (1 does nothing), `frequency_penalty` and `presence_penalty` (0),
+ * then `logit_bias`; then `temperature` (0 takes the likeliest token), `top_k` (0 keeps all), `top_p` (1) and `min_p` (0).
+ */
 export interface GenerateOptions {
   temperature: number;
   top_k: number;
   top_p: number;
+  min_p?: number;
+  repetition_penalty?: number;
+  presence_penalty?: number;
+  frequency_penalty?: number;
+  logit_bias?: LogitBias;
   seed: number;
   max_tokens: number;
 }
@@ -81,9 +95,27 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn top_p(this: &GenerateOptions) -> f32;
     #[wasm_bindgen(method, getter)]
+    pub fn min_p(this: &GenerateOptions) -> Option<f32>;
+    #[wasm_bindgen(method, getter)]
+    pub fn repetition_penalty(this: &GenerateOptions) -> Option<f32>;
+    #[wasm_bindgen(method, getter)]
+    pub fn presence_penalty(this: &GenerateOptions) -> Option<f32>;
+    #[wasm_bindgen(method, getter)]
+    pub fn frequency_penalty(this: &GenerateOptions) -> Option<f32>;
+    #[wasm_bindgen(method, getter)]
+    pub fn logit_bias(this: &GenerateOptions) -> Option<LogitBias>;
+    #[wasm_bindgen(method, getter)]
     pub fn seed(this: &GenerateOptions) -> u32;
     #[wasm_bindgen(method, getter)]
     pub fn max_tokens(this: &GenerateOptions) -> u32;
+
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "LogitBias")]
+    pub type LogitBias;
+    #[wasm_bindgen(method, getter)]
+    pub fn ids(this: &LogitBias) -> Vec<u32>;
+    #[wasm_bindgen(method, getter)]
+    pub fn biases(this: &LogitBias) -> Vec<f32>;
 
     /// See the TypeScript type of this name.
     #[wasm_bindgen(typescript_type = "Step", extends = Object)]

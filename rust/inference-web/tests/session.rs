@@ -10,12 +10,15 @@ use pocketlm_inference::generate::FinishReason;
 use pocketlm_web::session::{Session, parameters};
 use pollster::block_on;
 
-const HOT: Sampling = Sampling {
-    temperature: 1.0,
-    top_k: 0,
-    top_p: 1.0,
-    seed: 3,
-};
+fn hot() -> Sampling {
+    Sampling {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        seed: 3,
+        ..Sampling::GREEDY
+    }
+}
 
 fn session() -> Session {
     Session::new(engine(&Options::default())).expect("a sound session")
@@ -53,7 +56,7 @@ fn run(
 #[test]
 fn the_text_is_that_of_the_ids_however_they_are_cut() {
     let mut session = session();
-    let (text, ids, prefilled) = run(&mut session, "To be", HOT, 60, 7);
+    let (text, ids, prefilled) = run(&mut session, "To be", hot(), 60, 7);
     assert_eq!(ids.len(), 60);
     assert!(prefilled >= tokenizer(280).encode("To be").len() as u32);
     // Random tokens end in the middle of characters all the time.
@@ -64,26 +67,26 @@ fn the_text_is_that_of_the_ids_however_they_are_cut() {
 #[test]
 fn the_batch_does_not_change_the_text() {
     let mut session = session();
-    let (text, ..) = run(&mut session, "To be", HOT, 50, 1);
+    let (text, ..) = run(&mut session, "To be", hot(), 50, 1);
     for batch in [2, 5, 64] {
         assert_eq!(
-            run(&mut session, "To be", HOT, 50, batch).0,
+            run(&mut session, "To be", hot(), 50, batch).0,
             text,
             "batch {batch}"
         );
     }
-    let other = Sampling { seed: 4, ..HOT };
+    let other = Sampling { seed: 4, ..hot() };
     assert_ne!(run(&mut session, "To be", other, 50, 5).0, text);
 }
 
 /// Cut at every token: within characters, within the context and past its end.
 #[test]
 fn a_run_goes_on_where_a_lost_engine_left_it() {
-    let (text, ids, _) = run(&mut session(), "To be", HOT, 40, 8);
+    let (text, ids, _) = run(&mut session(), "To be", hot(), 40, 8);
     for cut in 0..=ids.len() {
         let mut before = session();
         before
-            .start(&["", "To be"], HOT, 40, &[])
+            .start(&["", "To be"], hot(), 40, &[])
             .expect("a prompt");
         let mut whole = String::new();
         let mut written = Vec::new();
@@ -94,7 +97,7 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
         }
         let mut after = session();
         after
-            .start(&["", "To be"], HOT, 40, &written)
+            .start(&["", "To be"], hot(), 40, &written)
             .expect("known ids");
         let mut step = block_on(after.step(8)).expect("a step");
         while step.done.is_none() {
@@ -108,7 +111,7 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
         assert!(cut == ids.len() || whole == text, "cut at {cut}");
     }
     let failure = session()
-        .start(&["", "To be"], HOT, 5, &[280])
+        .start(&["", "To be"], hot(), 5, &[280])
         .expect_err("no such token");
     assert_eq!(failure.kind, "bad-input");
 }
@@ -119,7 +122,7 @@ fn special_tokens_count_where_a_template_wrote_them_and_nowhere_else() {
     let as_text = session.encode("<|endoftext|>").len() as u32;
     assert!(as_text > 1);
     let mut prefilled = |parts: &[&str]| {
-        session.start(parts, HOT, 1, &[]).expect("a prompt");
+        session.start(parts, hot(), 1, &[]).expect("a prompt");
         block_on(session.step(1)).expect("a step").prefilled
     };
     assert_eq!(prefilled(&["<|endoftext|>"]), 1);
@@ -132,7 +135,7 @@ fn special_tokens_count_where_a_template_wrote_them_and_nowhere_else() {
 
 #[test]
 fn an_empty_prompt_begins_a_document_where_the_model_can() {
-    let (.., prefilled) = run(&mut session(), "", HOT, 1, 1);
+    let (.., prefilled) = run(&mut session(), "", hot(), 1, 1);
     assert_eq!(prefilled, 1);
     let mut without = Session::new(engine(&Options {
         bos: None,
@@ -140,7 +143,7 @@ fn an_empty_prompt_begins_a_document_where_the_model_can() {
     }))
     .expect("a sound session");
     let failure = without
-        .start(&[""], HOT, 1, &[])
+        .start(&[""], hot(), 1, &[])
         .expect_err("nothing to begin with");
     assert_eq!(failure.kind, "bad-input");
     assert!(failure.message.contains("empty"), "{}", failure.message);
@@ -154,7 +157,7 @@ fn a_step_without_a_run_is_refused() {
         "bad-input"
     );
     session
-        .start(&["", "To be"], HOT, 5, &[])
+        .start(&["", "To be"], hot(), 5, &[])
         .expect("a prompt that fits");
     block_on(session.logits(&[1, 2])).expect("logits");
     assert_eq!(
@@ -173,7 +176,7 @@ fn bad_sampling_is_refused_and_the_next_run_works() {
             &["", "To be"],
             Sampling {
                 temperature: f32::NAN,
-                ..HOT
+                ..hot()
             },
             1,
             &[],
@@ -183,7 +186,7 @@ fn bad_sampling_is_refused_and_the_next_run_works() {
         (failure.kind, failure.message.contains("temperature")),
         ("bad-input", true)
     );
-    assert_eq!(run(&mut session, "To be", HOT, 3, 3).1.len(), 3);
+    assert_eq!(run(&mut session, "To be", hot(), 3, 3).1.len(), 3);
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn a_prompt_is_counted_as_it_is_read() {
     let mut session = session();
     for prompt in ["To be", "", "<|endoftext|>", "whether 'tis nobler"] {
         let tokens = session.count(&["", prompt]);
-        let (.., prefilled) = run(&mut session, prompt, HOT, 1, 1);
+        let (.., prefilled) = run(&mut session, prompt, hot(), 1, 1);
         assert_eq!(tokens, prefilled as usize, "{prompt:?}");
     }
 }
@@ -251,13 +254,13 @@ fn the_next_turn_goes_on_in_the_cache() {
     let question = "To be";
     let first = session.encode(question);
     let answered = (0..200).find_map(|seed| {
-        let (answer, ids, _) = run(&mut session, question, Sampling { seed, ..HOT }, 2, 1);
+        let (answer, ids, _) = run(&mut session, question, Sampling { seed, ..hot() }, 2, 1);
         let said = format!("{question}{answer} that is");
         let read = session.encode(&said);
         read.starts_with(&[first.clone(), ids].concat())
             .then_some((said, read.len()))
     });
     let (said, tokens) = answered.expect("an answer of whole words");
-    let (.., prefilled) = run(&mut session, &said, HOT, 1, 1);
+    let (.., prefilled) = run(&mut session, &said, hot(), 1, 1);
     assert_eq!(prefilled as usize, tokens - first.len() - 2);
 }

@@ -1,12 +1,15 @@
 //! Where a backend stands in its cache: what both must answer alike before they read a token.
 
+use alloc::vec::Vec;
+
 use crate::error::EngineError;
 use crate::format::Config;
 
-/// The positions in use, and whether the logits of the last one are at hand.
+/// The tokens in the cache, and whether the logits of the last one are at hand.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor {
-    position: u32,
+    /// One a position in use.
+    ids: Vec<u32>,
     has_logits: bool,
     ctx_len: u32,
     vocab_size: u32,
@@ -16,7 +19,7 @@ impl Cursor {
     /// At the beginning of an empty cache.
     pub fn new(config: &Config) -> Self {
         Self {
-            position: 0,
+            ids: Vec::new(),
             has_logits: false,
             ctx_len: config.ctx_len,
             vocab_size: config.vocab_size,
@@ -25,12 +28,17 @@ impl Cursor {
 
     /// Positions in use.
     pub fn position(&self) -> u32 {
-        self.position
+        self.ids.len() as u32
     }
 
-    /// `tokens` more positions are in use; `has_logits` says whether the logits of the last one were computed.
-    pub fn advance(&mut self, tokens: u32, has_logits: bool) {
-        self.position += tokens;
+    /// The tokens in the cache, one a position in use.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// `ids` stand in the cache too; `has_logits` says whether the logits of the last position are at hand.
+    pub fn advance(&mut self, ids: &[u32], has_logits: bool) {
+        self.ids.extend_from_slice(ids);
         self.has_logits = has_logits;
     }
 
@@ -39,14 +47,14 @@ impl Cursor {
     /// # Errors
     /// [`EngineError::BadRewind`] when fewer positions are in use.
     pub fn rewind(&mut self, position: u32) -> Result<(), EngineError> {
-        if position > self.position {
+        if position > self.position() {
             return Err(EngineError::BadRewind {
                 to: position,
-                position: self.position,
+                position: self.position(),
             });
         }
-        self.has_logits &= position == self.position;
-        self.position = position;
+        self.has_logits &= position == self.position();
+        self.ids.truncate(position as usize);
         Ok(())
     }
 
@@ -64,9 +72,9 @@ impl Cursor {
     /// # Errors
     /// [`EngineError::ContextFull`].
     pub fn check_room(&self, tokens: usize) -> Result<(), EngineError> {
-        if tokens > (self.ctx_len - self.position) as usize {
+        if tokens > (self.ctx_len - self.position()) as usize {
             return Err(EngineError::ContextFull {
-                position: self.position,
+                position: self.position(),
                 tokens,
                 ctx_len: self.ctx_len,
             });

@@ -144,7 +144,7 @@ impl Engine {
     /// of (seed, p).
     ///
     /// # Errors
-    /// [`EngineError::NoLogits`], [`EngineError::BadSampling`], [`EngineError::ContextFull`] where `position + n > ctx_len`,
+    /// [`EngineError::NoLogits`], those of [`Sampling::check`], [`EngineError::ContextFull`] where `position + n > ctx_len`,
     /// [`EngineError::BadLogits`]; the GPU's errors.
     pub async fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
         match self {

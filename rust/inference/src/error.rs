@@ -272,12 +272,26 @@ pub enum EngineError {
     /// A sampling option out of its bounds.
     #[error("{field} should be {expected}, got {got}")]
     BadSampling {
-        /// "temperature" or "top_p".
+        /// "temperature", "top_p" and so on.
         field: &'static str,
         /// Its bounds.
         expected: &'static str,
         /// The value.
         got: f32,
+    },
+    /// A bias that is NaN or +infinity.
+    #[error("the logit bias of token {id} should be a finite number or -inf, got {got}")]
+    BadLogitBias {
+        /// Token id.
+        id: u32,
+        /// The value.
+        got: f32,
+    },
+    /// A logit bias of −infinity for every token.
+    #[error("the logit bias forbids all {vocab_size} tokens: at least one must be left")]
+    NothingToSample {
+        /// Tokens in the vocabulary.
+        vocab_size: u32,
     },
     /// A NaN or an infinity among the logits.
     #[error("the logit of token {index} is not finite")]
@@ -314,7 +328,9 @@ impl EngineError {
             | Self::NoLogits
             | Self::EmptyPrompt
             | Self::BadRewind { .. }
-            | Self::BadSampling { .. } => "bad-input",
+            | Self::BadSampling { .. }
+            | Self::BadLogitBias { .. }
+            | Self::NothingToSample { .. } => "bad-input",
         }
     }
 
@@ -357,7 +373,9 @@ impl EngineError {
             Self::ContextFull { .. } => "Give fewer tokens, or rewind first.",
             Self::NoLogits | Self::EmptyPrompt => "Give a prompt of at least one token.",
             Self::BadRewind { .. } => "Rewind only to a position that was already read.",
-            Self::BadSampling { .. } => "Correct the sampling option.",
+            Self::BadSampling { .. } | Self::BadLogitBias { .. } | Self::NothingToSample { .. } => {
+                "Correct the sampling option."
+            }
             Self::BadLogits { .. } => {
                 "The weights overflow in this precision: export the model as f32."
             }

@@ -60,8 +60,7 @@ impl Generator {
     /// A prompt longer than the context keeps its last `ctx_len / 2` tokens, as after a slide.
     ///
     /// # Errors
-    /// [`EngineError::EmptyPrompt`], [`EngineError::TokenOutOfRange`], [`EngineError::BadSampling`], and
-    /// [`EngineError::ContextFull`] for a context of a single position.
+    /// [`EngineError::EmptyPrompt`], [`EngineError::TokenOutOfRange`], those of [`Sampling::check`], and [`EngineError::ContextFull`] for a context of a single position.
     pub fn start(
         engine: &mut Engine,
         prompt: &[u32],
@@ -114,14 +113,14 @@ impl Generator {
     fn unread(
         engine: &Engine,
         prompt: &[u32],
-        sampling: Sampling,
+        mut sampling: Sampling,
         max_tokens: u32,
     ) -> Result<Self, EngineError> {
-        sampling.check()?;
+        let config = engine.model().config();
+        sampling.check(config.vocab_size)?;
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }
-        let config = engine.model().config();
         check_vocabulary(prompt, config.vocab_size)?;
         if config.ctx_len < 2 {
             // A window of one token has no room for a second.
@@ -138,6 +137,7 @@ impl Generator {
         } else {
             prompt
         });
+        sampling.answer_from = window.len() as u32;
         Ok(Self {
             sampling,
             remaining: max_tokens,
@@ -233,7 +233,9 @@ impl Generator {
     fn slide(&mut self, engine: &mut Engine) -> Result<(), EngineError> {
         let ctx_len = engine.model().config().ctx_len as usize;
         let kept = tail(&self.window, ctx_len).len();
-        self.window.drain(..self.window.len() - kept);
+        let dropped = self.window.len() - kept;
+        self.window.drain(..dropped);
+        self.sampling.answer_from = self.sampling.answer_from.saturating_sub(dropped as u32);
         self.in_chunks = kept;
         self.slides += 1;
         self.sampling.seed = random_u32(self.sampling.seed, self.slides.wrapping_neg());

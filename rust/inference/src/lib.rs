@@ -9,8 +9,9 @@
 //! | [`model`] | [`Model`]: which tensor plays which part, by architecture |
 //! | [`weights`] | a matrix as it lies in the file, f32 or f16 |
 //! | [`rope`] | the tables of cosines and sines that both backends read |
-//! | [`sampling`] | temperature, top-k, top-p and the counter-based random numbers |
-//! | `cursor` | where a backend stands in its cache, and what does not fit there |
+//! | `cursor` | where a backend stands in its cache, which tokens it holds, and what does not fit there |
+//! | [`sampling`] | the options, and the counter-based random numbers |
+//! | [`adjustments`] | what penalties and biases do to logits before that |
 //! | [`cpu`] | the CPU backend: one plain function a GPU kernel, the same names, the oracle of the GPU's |
 //! | `gpu` | the wgpu backend (feature `gpu`), kernels in `shaders/` |
 //! | [`engine`] | [`Engine`]: one face for both backends |
@@ -29,6 +30,7 @@ compile_error!(
     "model.bin is little-endian and its weights are read in place: a big-endian host is not supported"
 );
 
+pub mod adjustments;
 pub mod cpu;
 mod cursor;
 pub mod engine;

@@ -16,12 +16,15 @@ const LONG: Shape = Shape {
     ctx_len: 200,
     ..Shape::TINY
 };
-const RANDOM: Sampling = Sampling {
-    temperature: 1.0,
-    top_k: 0,
-    top_p: 1.0,
-    seed: 5,
-};
+fn random() -> Sampling {
+    Sampling {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        seed: 5,
+        ..Sampling::GREEDY
+    }
+}
 
 fn engine(shape: Shape) -> Engine {
     Engine::cpu(Arc::new(
@@ -118,9 +121,9 @@ fn decoding_many_is_decoding_one_by_one_and_reading_the_same_tokens() {
     for engine in [&mut many, &mut single, &mut forced] {
         block_on(engine.prefill(&[1, 2, 3])).unwrap();
     }
-    let ids = block_on(many.decode(&RANDOM, 20)).unwrap();
+    let ids = block_on(many.decode(&random(), 20)).unwrap();
     let one_by_one: Vec<u32> = (0..20)
-        .flat_map(|_| block_on(single.decode(&RANDOM, 1)).unwrap())
+        .flat_map(|_| block_on(single.decode(&random(), 1)).unwrap())
         .collect();
     assert_eq!(ids, one_by_one);
     block_on(forced.prefill(&ids)).unwrap();
@@ -137,7 +140,7 @@ fn after_a_rewind_the_past_is_forgotten() {
     rewound.rewind(2).unwrap();
     assert_eq!(block_on(rewound.last_logits()), Err(EngineError::NoLogits));
     assert_eq!(
-        block_on(rewound.decode(&RANDOM, 1)),
+        block_on(rewound.decode(&random(), 1)),
         Err(EngineError::NoLogits)
     );
     block_on(rewound.prefill(&[9])).unwrap();
@@ -174,22 +177,31 @@ fn wrong_tokens_change_nothing() {
         tokens: 5,
         ctx_len: 24,
     });
-    assert_eq!(block_on(engine.decode(&RANDOM, 5)), full);
-    assert_eq!(block_on(engine.decode(&RANDOM, 4)).unwrap().len(), 4);
+    assert_eq!(block_on(engine.decode(&random(), 5)), full);
+    assert_eq!(block_on(engine.decode(&random(), 4)).unwrap().len(), 4);
     assert_eq!(engine.position(), 24);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_text_whatever_the_batch() {
     let mut engine = engine(LONG);
-    let (first, reason) = run(&mut engine, &[1, 2], RANDOM, 50);
+    let (first, reason) = run(&mut engine, &[1, 2], random(), 50);
     assert_eq!((first.len(), reason), (50, FinishReason::MaxTokens));
-    assert_eq!(run(&mut engine, &[1, 2], RANDOM, 50).0, first);
+    assert_eq!(run(&mut engine, &[1, 2], random(), 50).0, first);
     assert_ne!(
-        run(&mut engine, &[1, 2], Sampling { seed: 6, ..RANDOM }, 50).0,
+        run(
+            &mut engine,
+            &[1, 2],
+            Sampling {
+                seed: 6,
+                ..random()
+            },
+            50
+        )
+        .0,
         first
     );
-    let mut generator = Generator::start(&mut engine, &[1, 2], RANDOM, 50).unwrap();
+    let mut generator = Generator::start(&mut engine, &[1, 2], random(), 50).unwrap();
     generator.set_batch(1);
     let mut one_by_one = Vec::new();
     loop {
@@ -204,21 +216,21 @@ fn the_same_seed_gives_the_same_text_whatever_the_batch() {
 
 #[test]
 fn the_end_of_text_ends_it_and_is_not_part_of_it() {
-    let (all, _) = run(&mut engine(LONG), &[1, 2], RANDOM, 60);
+    let (all, _) = run(&mut engine(LONG), &[1, 2], random(), 60);
     let eos = all[30];
     let end = all.iter().position(|id| *id == eos).unwrap();
     let mut engine = engine(Shape {
         eos_token_id: Some(eos),
         ..LONG
     });
-    let (ids, reason) = run(&mut engine, &[1, 2], RANDOM, 60);
+    let (ids, reason) = run(&mut engine, &[1, 2], random(), 60);
     assert_eq!((ids.as_slice(), reason), (&all[..end], FinishReason::Eos));
 }
 
 /// The same text ends at whichever of several tokens comes first, with and without an `eos_token_id` beside them.
 #[test]
 fn each_of_several_tokens_ends_it() {
-    let (all, _) = run(&mut engine(LONG), &[1, 2], RANDOM, 60);
+    let (all, _) = run(&mut engine(LONG), &[1, 2], random(), 60);
     let first_at = |id: u32| all.iter().position(|each| *each == id).unwrap();
     let (one, other) = (all[20], all[30]);
     for (eos, mut stops) in [
@@ -236,7 +248,7 @@ fn each_of_several_tokens_ends_it() {
         );
         file.header["config"]["stop_token_ids"] = serde_json::json!(stops);
         let mut engine = Engine::cpu(Arc::new(Model::parse(file.bytes()).unwrap())).unwrap();
-        let (ids, reason) = run(&mut engine, &[1, 2], RANDOM, 60);
+        let (ids, reason) = run(&mut engine, &[1, 2], random(), 60);
         let end = first_at(one).min(first_at(other));
         assert_eq!((ids.as_slice(), reason), (&all[..end], FinishReason::Eos));
     }
@@ -245,7 +257,7 @@ fn each_of_several_tokens_ends_it() {
 #[test]
 fn no_tokens_wanted() {
     assert_eq!(
-        run(&mut engine(LONG), &[1], RANDOM, 0),
+        run(&mut engine(LONG), &[1], random(), 0),
         (vec![], FinishReason::MaxTokens)
     );
 }
@@ -268,10 +280,10 @@ fn the_window_slides_when_the_context_is_full() {
 /// On another engine, cut at every token, windows that slid among them.
 #[test]
 fn a_resumed_run_brings_what_would_have_come() {
-    let (ids, _) = run(&mut engine(Shape::TINY), &[1, 2, 3], RANDOM, 100);
+    let (ids, _) = run(&mut engine(Shape::TINY), &[1, 2, 3], random(), 100);
     for cut in 0..=100 {
         let mut engine = engine(Shape::TINY);
-        let mut generator = Generator::start(&mut engine, &[1, 2, 3], RANDOM, 100).unwrap();
+        let mut generator = Generator::start(&mut engine, &[1, 2, 3], random(), 100).unwrap();
         generator.resume(&mut engine, &ids[..cut]).unwrap();
         let mut resumed = ids[..cut].to_vec();
         loop {
@@ -290,7 +302,7 @@ fn a_resumed_run_brings_what_would_have_come() {
 fn each_window_has_random_numbers_of_its_own() {
     let uniform = Sampling {
         temperature: 1e6,
-        ..RANDOM
+        ..random()
     };
     let (ids, _) = run(&mut engine(Shape::TINY), &[1; 12], uniform, 36);
     assert_ne!(ids[..12], ids[12..24]);
@@ -328,7 +340,7 @@ fn prompts_and_options_that_cannot_work() {
         Generator::start(engine, prompt, sampling, 1).err()
     };
     assert_eq!(
-        start(&mut engine, &[], RANDOM),
+        start(&mut engine, &[], random()),
         Some(EngineError::EmptyPrompt)
     );
     let out_of_range = EngineError::TokenOutOfRange {
@@ -336,13 +348,13 @@ fn prompts_and_options_that_cannot_work() {
         id: 99,
         vocab_size: 11,
     };
-    assert_eq!(start(&mut engine, &[99], RANDOM), Some(out_of_range));
+    assert_eq!(start(&mut engine, &[99], random()), Some(out_of_range));
     let bad = start(
         &mut engine,
         &[1],
         Sampling {
             temperature: -1.0,
-            ..RANDOM
+            ..random()
         },
     );
     assert!(matches!(
@@ -362,7 +374,7 @@ fn prompts_and_options_that_cannot_work() {
     file.header["golden"]["ids"] = serde_json::json!([1]);
     let mut one = Engine::cpu(Arc::new(Model::parse(file.bytes()).unwrap())).unwrap();
     assert!(matches!(
-        start(&mut one, &[1], RANDOM),
+        start(&mut one, &[1], random()),
         Some(EngineError::ContextFull { ctx_len: 1, .. })
     ));
 }
@@ -411,20 +423,20 @@ fn finish(generator: &mut Generator, engine: &mut Engine) -> Vec<u32> {
 fn what_a_prompt_shares_with_the_run_before_is_not_read_again() {
     let prompt: Vec<u32> = (0..100).map(|i| i * 7 % 11).collect();
     let mut engine = engine(LONG);
-    let mut first = Generator::start(&mut engine, &prompt, RANDOM, 20).unwrap();
+    let mut first = Generator::start(&mut engine, &prompt, random(), 20).unwrap();
     let answer = finish(&mut first, &mut engine);
     let turn = [&prompt[..], &answer, &[1, 2, 3]].concat();
     let second = first.clone();
-    let mut second = second.follow(&mut engine, &turn, RANDOM, 20).unwrap();
+    let mut second = second.follow(&mut engine, &turn, random(), 20).unwrap();
     assert_eq!(engine.position() as usize, prompt.len() + answer.len());
     let next = finish(&mut second, &mut engine);
 
     // The same question again: whole chunks stay, so that it is answered in the very same words.
-    let mut again = second.follow(&mut engine, &prompt, RANDOM, 20).unwrap();
+    let mut again = second.follow(&mut engine, &prompt, random(), 20).unwrap();
     assert_eq!(engine.position() as usize, PREFILL_CHUNK);
     assert_eq!(finish(&mut again, &mut engine), answer);
     let mut fresh = crate::engine(LONG);
-    let read_anew = Generator::start(&mut fresh, &turn, RANDOM, 20);
+    let read_anew = Generator::start(&mut fresh, &turn, random(), 20);
     assert_eq!(finish(&mut read_anew.unwrap(), &mut fresh), next);
 }
 

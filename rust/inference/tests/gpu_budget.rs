@@ -12,12 +12,16 @@ use pocketlm_inference::gpu::{Counts, GpuEngine};
 use pocketlm_inference::limits::RING;
 use pollster::block_on;
 
-const SAMPLING: Sampling = Sampling {
-    temperature: 0.8,
-    top_k: 40,
-    top_p: 0.9,
-    seed: 1,
-};
+fn sampling() -> Sampling {
+    Sampling {
+        temperature: 0.8,
+        top_k: 40,
+        top_p: 0.9,
+        min_p: 0.05,
+        seed: 1,
+        ..Sampling::GREEDY
+    }
+}
 
 fn counted(gpu: &mut GpuEngine, run: impl FnOnce(&mut GpuEngine)) -> Counts {
     let before = gpu.counts();
@@ -38,7 +42,7 @@ fn a_token_is_within_the_budget() {
         let mut gpu = gpu_engine(&model);
         block_on(gpu.prefill(&[0])).unwrap();
         let token = counted(&mut gpu, |gpu| {
-            drop(block_on(gpu.decode(&SAMPLING, 1)).unwrap())
+            drop(block_on(gpu.decode(&sampling(), 1)).unwrap())
         });
         let layer = 5 + u32::from(shape.architecture.has_qk_norm());
         assert!(token.dispatches <= 6 * shape.n_layer + 5, "{token:?}");
@@ -60,7 +64,7 @@ fn a_batch_shares_one_pass_and_one_submission() {
     let mut gpu = gpu_engine(&model(shape, 1));
     block_on(gpu.prefill(&[0])).unwrap();
     let batch = counted(&mut gpu, |gpu| {
-        drop(block_on(gpu.decode(&SAMPLING, RING)).unwrap())
+        drop(block_on(gpu.decode(&sampling(), RING)).unwrap())
     });
     let dispatches = RING * (5 * shape.n_layer + 3);
     assert_eq!(
@@ -73,9 +77,37 @@ fn a_batch_shares_one_pass_and_one_submission() {
         }
     );
     let two = counted(&mut gpu, |gpu| {
-        drop(block_on(gpu.decode(&SAMPLING, RING + 1)).unwrap())
+        drop(block_on(gpu.decode(&sampling(), RING + 1)).unwrap())
     });
     assert_eq!((two.submits, two.creations), (2, 0));
+}
+
+#[test]
+fn penalties_are_one_dispatch_more() {
+    let shape = SHAPES[1];
+    let mut gpu = gpu_engine(&model(shape, 1));
+    block_on(gpu.prefill(&[0])).unwrap();
+    for set in [
+        |s: &mut Sampling| s.repetition_penalty = 1.1,
+        |s: &mut Sampling| s.presence_penalty = 0.1,
+        |s: &mut Sampling| s.frequency_penalty = 0.1,
+        |s: &mut Sampling| s.logit_bias = vec![(0, 1.0)],
+    ] {
+        let mut penalised = sampling();
+        set(&mut penalised);
+        let batch = counted(&mut gpu, |gpu| {
+            drop(block_on(gpu.decode(&penalised, 2)).unwrap())
+        });
+        assert_eq!(
+            batch,
+            Counts {
+                dispatches: 2 * (5 * shape.n_layer + 4),
+                passes: 1,
+                submits: 1,
+                creations: 0
+            }
+        );
+    }
 }
 
 #[test]

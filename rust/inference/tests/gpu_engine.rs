@@ -11,27 +11,47 @@ use pocketlm_inference::engine::tolerance;
 use pocketlm_inference::{Engine, EngineError, Generator, Sampling};
 use pollster::block_on;
 
-const SAMPLINGS: [Sampling; 4] = [
-    Sampling::GREEDY,
-    Sampling {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        seed: 1,
-    },
-    Sampling {
-        temperature: 0.8,
-        top_k: 20,
-        top_p: 0.9,
-        seed: 2,
-    },
-    Sampling {
-        temperature: 1.5,
-        top_k: 0,
-        top_p: 0.7,
-        seed: 3,
-    },
-];
+fn samplings() -> [Sampling; 6] {
+    [
+        Sampling::GREEDY,
+        Sampling {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 1,
+            ..Sampling::GREEDY
+        },
+        Sampling {
+            temperature: 0.8,
+            top_k: 20,
+            top_p: 0.9,
+            seed: 2,
+            ..Sampling::GREEDY
+        },
+        Sampling {
+            temperature: 1.5,
+            top_k: 0,
+            top_p: 0.7,
+            seed: 3,
+            ..Sampling::GREEDY
+        },
+        Sampling {
+            temperature: 1.2,
+            min_p: 0.1,
+            repetition_penalty: 1.3,
+            answer_from: 2,
+            seed: 4,
+            ..Sampling::GREEDY
+        },
+        Sampling {
+            repetition_penalty: 1.1,
+            presence_penalty: 0.3,
+            frequency_penalty: 0.2,
+            logit_bias: vec![(0, f32::NEG_INFINITY), (1, 0.5)],
+            ..Sampling::GREEDY
+        },
+    ]
+}
 
 #[test]
 fn logits_are_those_of_the_cpu_backend() {
@@ -81,7 +101,8 @@ fn a_batch_of_tokens_equals_the_same_tokens_one_by_one_and_the_cpu() {
         let model = model(shape, 9);
         let prompt = Random(3).ids(1 + shape.ctx_len as usize / 9, shape.vocab_size);
         let n = (shape.ctx_len - prompt.len() as u32).min(40);
-        for sampling in SAMPLINGS {
+        for mut sampling in samplings() {
+            sampling.logit_bias.retain(|_| shape.vocab_size > 2);
             let mut gpu = gpu_engine(&model);
             block_on(gpu.prefill(&prompt)).unwrap();
             let batch = block_on(gpu.decode(&sampling, n)).unwrap();
@@ -118,6 +139,7 @@ fn seeds_repeat_and_differ() {
                 top_k: 0,
                 top_p: 1.0,
                 seed,
+                ..Sampling::GREEDY
             },
             30,
         ))
@@ -217,10 +239,11 @@ fn the_generator_gives_the_same_text_on_both_backends_over_several_windows() {
         top_k: 30,
         top_p: 0.95,
         seed: 4,
+        ..Sampling::GREEDY
     };
     let generate = |mut engine: Engine| {
         let mut generator =
-            Generator::start(&mut engine, &[3, 1, 4], sampling, 2 * shape.ctx_len).unwrap();
+            Generator::start(&mut engine, &[3, 1, 4], sampling.clone(), 2 * shape.ctx_len).unwrap();
         let mut ids = Vec::new();
         loop {
             let step = block_on(generator.step(&mut engine)).unwrap();

@@ -382,14 +382,24 @@ fn sample() {
     let gpu = Gpu::new();
     let mut random = Random(5);
     for config in configs() {
-        for (top_k, top_p) in [(0, 1.0), (5, 1.0), (0, 0.8), (7, 0.9)] {
+        for (top_k, top_p, min_p) in [
+            (0, 1.0, 0.0),
+            (5, 1.0, 0.0),
+            (0, 0.8, 0.0),
+            (7, 0.9, 0.0),
+            (0, 1.0, 0.1),
+            (7, 0.9, 0.3),
+            (0, 1.0, 1.0),
+        ] {
             for seed in 0..4 {
                 let logits = random.normals(config.vocab_size as usize, 2.0);
                 let sampling = Sampling {
                     temperature: 0.9,
                     top_k,
                     top_p,
+                    min_p,
                     seed,
+                    ..Sampling::GREEDY
                 };
                 let mut weights = vec![0.0; logits.len()];
                 let expected =
@@ -401,6 +411,7 @@ fn sample() {
                     top_k,
                     temperature: 0.9,
                     top_p,
+                    logit_range: sampling.logit_range(),
                     seed,
                     ..Step::default()
                 };

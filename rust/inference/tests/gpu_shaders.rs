@@ -191,7 +191,7 @@ fn the_step_lies_in_memory_as_the_shaders_read_it() {
         ("temperature", offset_of!(Step, temperature)),
         ("top_p", offset_of!(Step, top_p)),
         ("seed", offset_of!(Step, seed)),
-        ("padding", offset_of!(Step, padding)),
+        ("logit_range", offset_of!(Step, logit_range)),
     ];
     assert_eq!(declared, expected);
 }

@@ -10,7 +10,7 @@ fn draw(logits: &[f32], sampling: Sampling, position: u32) -> u32 {
     sample(logits, &sampling, position, &mut vec![0.0; logits.len()]).unwrap()
 }
 
-/// The tokens that top-k and top-p keep, by sorting: (id, probability before renormalising), in the order of ids.
+/// The tokens that top-k, top-p and min-p keep, by sorting: (id, probability before renormalising), in the order of ids.
 fn kept_by_sorting(logits: &[f32], sampling: &Sampling) -> Vec<(u32, f64)> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|a, b| logits[*b].partial_cmp(&logits[*a]).unwrap().then(a.cmp(b)));
@@ -24,7 +24,7 @@ fn kept_by_sorting(logits: &[f32], sampling: &Sampling) -> Vec<(u32, f64)> {
     let mut mass = 0.0;
     let mut kept = Vec::new();
     for id in order {
-        if mass >= f64::from(sampling.top_p) * total {
+        if mass >= f64::from(sampling.top_p) * total || weight(id) < f64::from(sampling.min_p) {
             break;
         }
         mass += weight(id);
@@ -43,12 +43,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn like_the_sort(logits in logits(), temperature in 0.3f32..3.0, top_k in 0u32..70, top_p in 0.05f32..1.0, seed: u32, position in 0u32..2000) {
-        let sampling = Sampling { temperature, top_k, top_p, seed };
+    fn like_the_sort(logits in logits(), temperature in 0.3f32..3.0, top_k in 0u32..70, top_p in 0.05f32..1.0, min_p in prop_oneof![Just(0.0f32), 0.0f32..1.0, Just(1.0f32)], seed: u32, position in 0u32..2000) {
+        let sampling = Sampling { temperature, top_k, top_p, min_p, seed, ..Sampling::GREEDY };
         let kept = kept_by_sorting(&logits, &sampling);
         let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
         let u = f64::from(random_unit(seed, position));
-        let got = draw(&logits, sampling, position);
+        let got = draw(&logits, sampling.clone(), position);
         let mut cumulative = 0.0;
         let mut accepted = Vec::new();
         // A boundary within f32's rounding of u may fall on either side.
@@ -59,9 +59,9 @@ proptest! {
             }
             cumulative += weight;
         }
-        // Where the mass of top-p is reached within rounding, one token more or less is kept, and the sum changes.
-        let nudged = |factor: f32| kept_by_sorting(&logits, &Sampling { top_p: top_p * factor, ..sampling }).len();
-        prop_assume!(top_p == 1.0 || (nudged(1.0 - 1e-5) == kept.len() && nudged(1.0 + 1e-5) == kept.len()));
+        // Where the mass of top-p or min-p's floor is reached within rounding, one token more or less is kept, and the sum changes.
+        let nudged = |factor: f32| kept_by_sorting(&logits, &Sampling { top_p: top_p * factor, min_p: min_p * factor, ..sampling.clone() }).len();
+        prop_assume!((top_p == 1.0 && min_p == 0.0) || min_p == 1.0 || (nudged(1.0 - 1e-5) == kept.len() && nudged(1.0 + 1e-5) == kept.len()));
         prop_assert!(accepted.contains(&got), "got {got}, accepted {accepted:?}, kept {kept:?}, u {u}");
     }
 
@@ -69,8 +69,9 @@ proptest! {
     fn greedy_is_the_first_largest(logits in logits(), seed: u32) {
         let first_largest = (0..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best }) as u32;
         prop_assert_eq!(draw(&logits, Sampling { seed, ..Sampling::GREEDY }, 5), first_largest);
-        prop_assert_eq!(draw(&logits, Sampling { temperature: 1.0, top_k: 1, top_p: 1.0, seed }, 5), first_largest);
-        prop_assert_eq!(draw(&logits, Sampling { temperature: 1.0, top_k: 0, top_p: 1e-6, seed }, 5), first_largest);
+        prop_assert_eq!(draw(&logits, Sampling { temperature: 1.0, top_k: 1, top_p: 1.0, seed, ..Sampling::GREEDY }, 5), first_largest);
+        prop_assert_eq!(draw(&logits, Sampling { temperature: 1.0, top_k: 0, top_p: 1e-6, seed, ..Sampling::GREEDY }, 5), first_largest);
+        prop_assert_eq!(draw(&logits[first_largest as usize..], Sampling { temperature: 1.0, min_p: 1.0, top_p: 1e-6, seed, ..Sampling::GREEDY }, 5), 0);
     }
 }
 
@@ -87,6 +88,7 @@ fn ties_go_to_the_lowest_ids() {
                         top_k,
                         top_p,
                         seed: 3,
+                        ..Sampling::GREEDY
                     },
                     p,
                 )
@@ -118,6 +120,7 @@ fn minus_zero_ties_with_zero_and_minus_infinity_is_never_drawn() {
                         top_k: 1,
                         top_p: 1.0,
                         seed: 1,
+                        ..Sampling::GREEDY
                     },
                     p,
                 )
@@ -135,6 +138,7 @@ fn minus_zero_ties_with_zero_and_minus_infinity_is_never_drawn() {
                 top_k: 3,
                 top_p: 0.99,
                 seed: 8,
+                ..Sampling::GREEDY
             },
             position,
         );
@@ -160,6 +164,7 @@ fn frequencies_follow_the_probabilities() {
                 top_k: 0,
                 top_p: 1.0,
                 seed: 42,
+                ..Sampling::GREEDY
             },
             position,
         ) as usize] += 1;
@@ -190,38 +195,85 @@ fn not_finite_logits_are_errors() {
 
 #[test]
 fn bounds_of_the_options() {
-    let good = Sampling {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        seed: 0,
+    let checked = |set: &dyn Fn(&mut Sampling)| {
+        let mut sampling = Sampling {
+            temperature: 1.0,
+            ..Sampling::GREEDY
+        };
+        set(&mut sampling);
+        sampling.check(9)
     };
-    assert!(good.check().is_ok());
-    for bad in [
-        Sampling {
-            temperature: -0.1,
-            ..good
-        },
-        Sampling {
-            temperature: f32::NAN,
-            ..good
-        },
-        Sampling {
-            temperature: f32::INFINITY,
-            ..good
-        },
-        Sampling { top_p: 0.0, ..good },
-        Sampling { top_p: 1.1, ..good },
-        Sampling {
-            top_p: f32::NAN,
-            ..good
-        },
-    ] {
-        assert!(
-            matches!(bad.check(), Err(EngineError::BadSampling { .. })),
-            "{bad:?}"
-        );
+    let fields: [(&str, &dyn Fn(&mut Sampling, f32), &[f32], &[f32]); 6] = [
+        (
+            "temperature",
+            &|s, x| s.temperature = x,
+            &[0.0, 1e9],
+            &[-0.1],
+        ),
+        ("top_p", &|s, x| s.top_p = x, &[1e-9, 1.0], &[0.0, 1.1]),
+        ("min_p", &|s, x| s.min_p = x, &[0.0, 1.0], &[-0.1, 1.1]),
+        (
+            "repetition_penalty",
+            &|s, x| s.repetition_penalty = x,
+            &[0.01, 1.0, 100.0],
+            &[0.0, -1.0, 101.0],
+        ),
+        (
+            "presence_penalty",
+            &|s, x| s.presence_penalty = x,
+            &[-2.0, 0.0, 100.0],
+            &[101.0],
+        ),
+        (
+            "frequency_penalty",
+            &|s, x| s.frequency_penalty = x,
+            &[-100.0, 0.0, 2.0],
+            &[-101.0],
+        ),
+    ];
+    for (name, set, good, bad) in fields {
+        for number in good {
+            assert_eq!(checked(&|s| set(s, *number)), Ok(()), "{name} {number}");
+        }
+        for number in bad
+            .iter()
+            .chain(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY])
+        {
+            let result = checked(&|s| set(s, *number));
+            assert!(
+                matches!(result, Err(EngineError::BadSampling { field, .. }) if field == name),
+                "{name} {number}: {result:?}"
+            );
+        }
     }
+    let bias = |list: &[(u32, f32)]| checked(&|s| s.logit_bias = list.to_vec());
+    let forbid_below = |n: u32| (0..n).map(|id| (id, f32::NEG_INFINITY)).collect::<Vec<_>>();
+    assert_eq!(bias(&[(8, -1.5), (8, 3.0), (0, f32::NEG_INFINITY)]), Ok(()));
+    assert_eq!(bias(&forbid_below(8)), Ok(()));
+    assert_eq!(bias(&[forbid_below(8), forbid_below(8)].concat()), Ok(()));
+    assert_eq!(
+        bias(&[(1, 2.0), (9, 1.0)]),
+        Err(EngineError::TokenOutOfRange {
+            index: 1,
+            id: 9,
+            vocab_size: 9
+        })
+    );
+    assert_eq!(
+        bias(&[(3, f32::INFINITY)]),
+        Err(EngineError::BadLogitBias {
+            id: 3,
+            got: f32::INFINITY
+        })
+    );
+    assert!(matches!(
+        bias(&[(3, f32::NAN)]),
+        Err(EngineError::BadLogitBias { id: 3, .. })
+    ));
+    assert_eq!(
+        bias(&forbid_below(9)),
+        Err(EngineError::NothingToSample { vocab_size: 9 })
+    );
 }
 
 /// Computed with a few lines of Python from the paper's listing.

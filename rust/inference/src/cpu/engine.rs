@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::isa::Isa;
 use super::ops::{self, Heads, Norm};
+use crate::adjustments::Adjustments;
 use crate::cursor::Cursor;
 use crate::error::EngineError;
 use crate::limits::PREFILL_CHUNK;
@@ -123,7 +124,7 @@ impl CpuEngine {
             if is_last {
                 self.last_row_logits(chunk.len());
             }
-            self.cursor.advance(chunk.len() as u32, is_last);
+            self.cursor.advance(chunk, is_last);
         }
         Ok(())
     }
@@ -156,7 +157,7 @@ impl CpuEngine {
                 rows,
             );
             self.logits.copy_from_slice(&rows[rows.len() - v..]);
-            self.cursor.advance(chunk.len() as u32, true);
+            self.cursor.advance(chunk, true);
         }
         Ok(all)
     }
@@ -173,13 +174,20 @@ impl CpuEngine {
     /// Sample `n` tokens; each is read into the cache, so that the next call goes on from there.
     ///
     /// # Errors
-    /// [`EngineError::NoLogits`], [`EngineError::BadSampling`], [`EngineError::BadLogits`], [`EngineError::ContextFull`].
+    /// [`EngineError::NoLogits`], those of [`Sampling::check`], [`EngineError::BadLogits`], [`EngineError::ContextFull`].
     pub fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
-        sampling.check()?;
+        let vocab_size = self.model.config().vocab_size;
+        sampling.check(vocab_size)?;
         self.cursor.check_logits()?;
         self.cursor.check_room(n as usize)?;
+        let mut adjustments = Adjustments::new(sampling, self.cursor.ids(), vocab_size);
         let mut ids = Vec::with_capacity(n as usize);
         for _ in 0..n {
+            if let Some(adjustments) = &adjustments {
+                // From here on the logits are not the model's.
+                self.cursor.advance(&[], false);
+                ops::adjust_logits(&mut self.logits, adjustments);
+            }
             let id = ops::sample(
                 &self.logits,
                 sampling,
@@ -188,7 +196,10 @@ impl CpuEngine {
             )?;
             self.forward(&[id]);
             self.last_row_logits(1);
-            self.cursor.advance(1, true);
+            self.cursor.advance(&[id], true);
+            if let Some(adjustments) = &mut adjustments {
+                adjustments.count(id);
+            }
             ids.push(id);
         }
         Ok(ids)

@@ -2,6 +2,7 @@
 //!
 //! It is the oracle of the GPU kernels and the fallback where there is no WebGPU. Nothing is allocated per token.
 
+mod adjust_logits;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod engine;

@@ -13,6 +13,7 @@ use crate::format::BLOCK;
 use crate::rope::RopeTable;
 use crate::weights::{Blocks, Qkv, Quant, Weight, Weights};
 
+pub use super::adjust_logits::adjust_logits;
 pub use super::sample::sample;
 
 /// The numbers that attention needs: heads, their width and the length of the cache.

@@ -2,7 +2,7 @@
 //!
 //! A set of "the likeliest tokens" is given by a threshold: all logits above it, and of those equal to it the ones with the lowest
 //! ids. Logits are mapped to u32 keys of the same order, and the threshold is found by bisection over the 32 bits of the
-//! key: by counting for top-k, by summing probability for top-p. Then the cumulative sum, in the order of ids, is compared with
+//! key: by counting for top-k, by summing probability for top-p; min-p names it outright. Then the cumulative sum, in the order of ids, is compared with
 //! a random number. O(32 · V) at worst, no memory but the weights.
 
 use super::exp::exp;
@@ -11,7 +11,7 @@ use crate::sampling::{Sampling, random_unit};
 
 /// Sample one token id from `logits` (V, unnormalised) for the token that will stand at `position`.
 ///
-/// Order: temperature, then top-k, then top-p, then inverse CDF. `temperature == 0` is argmax; the lowest id wins a tie.
+/// Order: temperature, then top-k, then top-p, then min-p, then inverse CDF. `temperature == 0` is argmax; the lowest id wins a tie.
 /// `weights`: (V), scratch.
 ///
 /// # Errors
@@ -35,6 +35,16 @@ pub fn sample(
     }
     if sampling.top_p < 1.0 {
         keep_top_p(logits, sampling.top_p, weights);
+    }
+    let range = sampling.logit_range();
+    if range < f32::MAX {
+        // By the keys, as on the GPU, so that both keep the same tokens.
+        let floor = key(largest - range);
+        for (logit, weight) in logits.iter().zip(weights.iter_mut()) {
+            if key(*logit) < floor {
+                *weight = 0.0;
+            }
+        }
     }
     let target = random_unit(sampling.seed, position) * weights.iter().sum::<f32>();
     let mut cumulative = 0.0;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::context::Context;
 use super::matrices::{self, Dtypes};
 use super::step::Step;
+use crate::adjustments::{Adjustment, Penalties};
 use crate::error::EngineError;
 use crate::format::{Config, Dtype, TensorView};
 use crate::limits::{PREFILL_CHUNK, RING};
@@ -49,6 +50,8 @@ pub(super) struct Buffers {
     pub attended: wgpu::Buffer,
     pub hidden: wgpu::Buffer,
     pub logits: wgpu::Buffer,
+    /// Of penalties and biases: room for every token of the vocabulary.
+    pub adjustments: wgpu::Buffer,
     /// Where ids or logits are copied to be mapped.
     pub readback: wgpu::Buffer,
     /// Tokens of one submission.
@@ -77,6 +80,7 @@ struct Sizes {
     attended: u64,
     hidden: u64,
     logits: u64,
+    adjustments: u64,
     readback: u64,
 }
 
@@ -133,12 +137,14 @@ impl Sizes {
             attended: chunk * row_bytes(config.q_width()),
             hidden: chunk * row_bytes(config.d_ff),
             logits,
+            adjustments: (size_of::<Penalties>() as u64)
+                + vocab_size * size_of::<Adjustment>() as u64,
             readback: logits.max(u64::from(RING) * 4),
         }
     }
 
     /// The buffers that grow with the model, by name.
-    fn named(&self) -> [(&'static str, u64); 13] {
+    fn named(&self) -> [(&'static str, u64); 14] {
         [
             ("the embedding", self.embedding),
             ("the output projection", self.output),
@@ -153,6 +159,7 @@ impl Sizes {
             ("attention's output", self.attended),
             ("the SwiGLU activations", self.hidden),
             ("logits", self.logits),
+            ("the adjustments of logits", self.adjustments),
         ]
     }
 
@@ -167,8 +174,13 @@ impl Sizes {
             + self.w_down
             + 2 * self.gain;
         let embeddings = self.embedding + self.output;
-        let activations =
-            self.x + self.q + self.attended + self.hidden + self.logits + self.readback;
+        let activations = self.x
+            + self.q
+            + self.attended
+            + self.hidden
+            + self.logits
+            + self.adjustments
+            + self.readback;
         embeddings + u64::from(config.n_layer) * layer + self.gain + self.rope + activations
     }
 }
@@ -252,6 +264,7 @@ impl Buffers {
             attended: scratch("attended", sizes.attended),
             hidden: scratch("hidden", sizes.hidden),
             logits: copied_from("logits", sizes.logits),
+            adjustments: filled("adjustments", sizes.adjustments),
             readback: context.create_buffer(
                 "readback",
                 sizes.readback,

@@ -9,6 +9,7 @@ use super::matrices::Dtypes;
 use super::pipelines::Pipelines;
 use super::plan::Plan;
 use super::step::Step;
+use crate::adjustments::{Adjustments, Penalties};
 use crate::cursor::Cursor;
 use crate::error::EngineError;
 use crate::format::Config;
@@ -103,7 +104,8 @@ impl GpuEngine {
                     temperature: 1.0,
                     top_k: 2,
                     top_p: 0.9,
-                    seed: 0,
+                    repetition_penalty: 1.1,
+                    ..Sampling::GREEDY
                 },
                 1,
             )
@@ -210,10 +212,10 @@ impl GpuEngine {
     /// Sample `n` tokens, each of which is read into the cache; up to [`RING`] in one submission.
     ///
     /// # Errors
-    /// [`EngineError::NoLogits`], [`EngineError::BadSampling`], [`EngineError::BadLogits`], [`EngineError::ContextFull`],
+    /// [`EngineError::NoLogits`], those of [`Sampling::check`], [`EngineError::BadLogits`], [`EngineError::ContextFull`],
     /// [`EngineError::DeviceLost`], [`EngineError::Gpu`].
     pub async fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
-        sampling.check()?;
+        sampling.check(self.config().vocab_size)?;
         self.cursor.check_logits()?;
         self.cursor.check_room(n as usize)?;
         let mut ids = Vec::with_capacity(n as usize);
@@ -225,14 +227,15 @@ impl GpuEngine {
             self.context
                 .read(&self.buffers.readback, bytes, take)
                 .await?;
-            let first = ids.len() - batch as usize;
-            if let Some(place) = ids[first..].iter().position(|id| id & BAD_LOGIT != 0) {
+            let taken = &ids[ids.len() - batch as usize..];
+            if let Some(place) = taken.iter().position(|id| id & BAD_LOGIT != 0) {
                 // The tokens before it stand in the cache; those after it are of no use, and neither are the logits.
-                self.cursor.rewind(self.position() - batch + place as u32)?;
+                self.cursor.advance(&taken[..place], false);
                 return Err(EngineError::BadLogits {
-                    index: (ids[first + place] & !BAD_LOGIT) as usize,
+                    index: (taken[place] & !BAD_LOGIT) as usize,
                 });
             }
+            self.cursor.advance(taken, true);
         }
         Ok(ids)
     }
@@ -261,7 +264,7 @@ impl GpuEngine {
             |pass| self.plan.forward(pass, config, n_tokens, logits_rows),
             copy,
         );
-        self.cursor.advance(n_tokens, logits_rows > 0);
+        self.cursor.advance(ids, logits_rows > 0);
         Ok(())
     }
 
@@ -275,15 +278,25 @@ impl GpuEngine {
             top_k: sampling.top_k,
             temperature: sampling.temperature,
             top_p: sampling.top_p,
+            logit_range: sampling.logit_range(),
             seed: sampling.seed,
             ..Step::default()
         };
         self.context
             .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
         let config = self.model.config();
+        let adjustments = Adjustments::new(sampling, self.cursor.ids(), config.vocab_size);
+        if let Some(adjustments) = &adjustments {
+            let (buffer, penalties) = (&self.buffers.adjustments, adjustments.penalties());
+            self.context
+                .write(buffer, 0, bytemuck::bytes_of(&penalties));
+            let list = bytemuck::cast_slice(adjustments.list());
+            self.context
+                .write(buffer, size_of::<Penalties>() as u64, list);
+        }
         let record = |pass: &mut Pass<'_>| {
             for _ in 0..n {
-                self.plan.sample(pass);
+                self.plan.sample(pass, adjustments.is_some());
                 self.plan.forward(pass, config, 1, 1);
             }
         };
@@ -291,7 +304,8 @@ impl GpuEngine {
             record,
             Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)),
         );
-        self.cursor.advance(n, true);
+        // They are those of a token that the host has not read yet.
+        self.cursor.advance(&[], false);
         Ok(())
     }
 }

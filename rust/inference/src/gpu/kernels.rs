@@ -79,6 +79,11 @@ pub(super) const NORM_LOGITS: Kernel = Kernel {
     parts: parts!("common", "matvec", "norm_logits"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
+pub(super) const ADJUST_LOGITS: Kernel = Kernel {
+    name: "adjust_logits",
+    parts: parts!("common", "adjust_logits"),
+    bindings: &[Uniform, Read, Write, Write],
+};
 pub(super) const SAMPLE: Kernel = Kernel {
     name: "sample",
     parts: parts!("common", "sample"),
@@ -86,7 +91,7 @@ pub(super) const SAMPLE: Kernel = Kernel {
 };
 
 /// All kernels, in the order data passes through them; tests compile each.
-pub const KERNELS: [Kernel; 8] = [
+pub const KERNELS: [Kernel; 9] = [
     EMBED,
     NORM_QKV_ROPE,
     QK_NORM_ROPE,
@@ -94,6 +99,7 @@ pub const KERNELS: [Kernel; 8] = [
     MATMUL_RESIDUAL,
     NORM_GATE_UP_SILU,
     NORM_LOGITS,
+    ADJUST_LOGITS,
     SAMPLE,
 ];
 

@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::kernels::{
-    ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU, NORM_LOGITS,
-    NORM_QKV_ROPE, QK_NORM_ROPE, SAMPLE, constants,
+    ADJUST_LOGITS, ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU,
+    NORM_LOGITS, NORM_QKV_ROPE, QK_NORM_ROPE, SAMPLE, constants,
 };
 use super::matrices::Dtypes;
 use super::tuning::{Split, Tuning};
@@ -55,6 +55,8 @@ pub(super) struct Pipelines {
     /// The output projection of the SwiGLU layer.
     pub down: Compiled<Matvec>,
     pub norm_logits: Compiled<Matvec>,
+    /// Runs only where penalties or biases are asked for.
+    pub adjust_logits: Compiled,
     pub sample: Compiled,
 }
 
@@ -66,7 +68,7 @@ pub(super) struct Compiled<P = wgpu::ComputePipeline> {
 
 impl Pipelines {
     /// Kernels to compile at the most; `progress` is called before each and at the end.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
 
     /// Compile everything once.
     ///
@@ -136,6 +138,7 @@ impl Pipelines {
             None
         };
         let attention = plain(ATTENTION, Some(attention_threads)).await?;
+        let adjust_logits = plain(ADJUST_LOGITS, None).await?;
         let sample = plain(SAMPLE, Some(tuning.sample_threads())).await?;
         progress(1.0);
         Ok(Self {
@@ -148,6 +151,7 @@ impl Pipelines {
             norm_gate_up_silu,
             down,
             norm_logits,
+            adjust_logits,
             sample,
         })
     }

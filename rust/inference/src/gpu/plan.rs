@@ -26,6 +26,7 @@ pub(super) struct Plan {
     embed: wgpu::BindGroup,
     layers: Vec<Layer>,
     norm_logits: wgpu::BindGroup,
+    adjust_logits: wgpu::BindGroup,
     sample: wgpu::BindGroup,
 }
 
@@ -42,6 +43,7 @@ impl Plan {
             attended,
             hidden,
             logits,
+            adjustments,
             rope,
             ..
         } = buffers;
@@ -101,6 +103,8 @@ impl Plan {
                 &p.norm_logits.layout,
                 &[step, x, &buffers.output_gain, w_output, logits],
             ),
+            adjust_logits: context
+                .create_bind_group(&p.adjust_logits.layout, &[step, ids, adjustments, logits]),
             sample: context.create_bind_group(&p.sample.layout, &[step, logits, ids, ring]),
             pipelines,
         }
@@ -127,8 +131,12 @@ impl Plan {
         }
     }
 
-    /// Record the sampling of one token from row 0 of the logits.
-    pub fn sample(&self, pass: &mut Pass<'_>) {
+    /// Record the sampling of one token from row 0 of the logits, which are adjusted before where `is_adjusted`.
+    pub fn sample(&self, pass: &mut Pass<'_>, is_adjusted: bool) {
+        if is_adjusted {
+            let kernel = &self.pipelines.adjust_logits;
+            pass.dispatch(&kernel.pipeline, &self.adjust_logits, [1, 1, 1]);
+        }
         pass.dispatch(&self.pipelines.sample.pipeline, &self.sample, [1, 1, 1]);
     }
 }

@@ -18,8 +18,8 @@ pub struct Step {
     pub top_p: f32,
     /// Of the random numbers.
     pub seed: u32,
-    /// To 32 bytes: a uniform's size is a multiple of 16.
-    pub padding: u32,
+    /// How far below the largest logit a kept one may lie; 3e38 and more keeps all.
+    pub logit_range: f32,
 }
 
 const _: () = assert!(size_of::<Step>() == 32 && align_of::<Step>() == 4);

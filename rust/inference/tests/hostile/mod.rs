@@ -57,6 +57,7 @@ pub fn run(model: Model) {
             top_k: 3,
             top_p: 0.9,
             seed: 1,
+            ..Sampling::GREEDY
         };
         let ids = engine.decode(&sampling, (ctx_len - 1).min(3)).await?;
         assert!(
