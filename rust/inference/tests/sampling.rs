@@ -203,30 +203,37 @@ fn bounds_of_the_options() {
         set(&mut sampling);
         sampling.check(9)
     };
-    let fields: [(&str, &dyn Fn(&mut Sampling, f32), &[f32], &[f32]); 6] = [
+    /// A name, what sets it, values within its bounds and values outside.
+    type Field = (
+        &'static str,
+        fn(&mut Sampling, f32),
+        &'static [f32],
+        &'static [f32],
+    );
+    let fields: [Field; 6] = [
         (
             "temperature",
-            &|s, x| s.temperature = x,
+            |s, x| s.temperature = x,
             &[0.0, 1e9],
             &[-0.1],
         ),
-        ("top_p", &|s, x| s.top_p = x, &[1e-9, 1.0], &[0.0, 1.1]),
-        ("min_p", &|s, x| s.min_p = x, &[0.0, 1.0], &[-0.1, 1.1]),
+        ("top_p", |s, x| s.top_p = x, &[1e-9, 1.0], &[0.0, 1.1]),
+        ("min_p", |s, x| s.min_p = x, &[0.0, 1.0], &[-0.1, 1.1]),
         (
             "repetition_penalty",
-            &|s, x| s.repetition_penalty = x,
+            |s, x| s.repetition_penalty = x,
             &[0.01, 1.0, 100.0],
             &[0.0, -1.0, 101.0],
         ),
         (
             "presence_penalty",
-            &|s, x| s.presence_penalty = x,
+            |s, x| s.presence_penalty = x,
             &[-2.0, 0.0, 100.0],
             &[101.0],
         ),
         (
             "frequency_penalty",
-            &|s, x| s.frequency_penalty = x,
+            |s, x| s.frequency_penalty = x,
             &[-100.0, 0.0, 2.0],
             &[-101.0],
         ),
