@@ -21,7 +21,7 @@ export class Reader {
   }
 
   /** A sampling control by its name. */
-  field(name: "Temperature" | "Top-k" | "Top-p" | "Seed" | "Max tokens"): Locator {
+  field(name: "Temperature" | "Top-k" | "Top-p" | "Min-p" | "Repetition penalty" | "Seed" | "Max tokens"): Locator {
     return this.page.getByLabel(name);
   }
 

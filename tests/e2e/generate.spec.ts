@@ -40,6 +40,32 @@ for (const [device, name] of [
       expect(await reader.write()).toBe(greedy);
     });
 
+    test("a repetition penalty and min-p, among the advanced controls, change the text", async ({
+      site,
+      reader,
+      complaints,
+      page,
+    }) => {
+      await reader.open(site.address(`?device=${device}`));
+      await expect(reader.field("Repetition penalty")).toBeHidden();
+      await page.getByText("Advanced").click();
+      await reader.field("Max tokens").fill("60");
+      await reader.field("Temperature").fill("0");
+      const greedy = await reader.write();
+      await reader.field("Repetition penalty").fill("1.5");
+      const penalised = await reader.write();
+      expect(penalised).not.toBe(greedy);
+      expect(await reader.write()).toBe(penalised);
+
+      // Nothing is as likely as the likeliest.
+      await reader.field("Repetition penalty").fill("1");
+      await reader.field("Temperature").fill("1.5");
+      expect(await reader.write()).not.toBe(greedy);
+      await reader.field("Min-p").fill("1");
+      expect(await reader.write()).toBe(greedy);
+      expect(complaints).toEqual([]);
+    });
+
     test("stops at once, and can go on to another run", async ({ site, reader, page }) => {
       site.inject(stepWaits(12));
       await reader.open(site.address(`?device=${device}`));

@@ -1,28 +1,32 @@
-import type { GenerateOptions } from "../engine/protocol";
-import { FIELDS, randomSeed } from "../state/sampling";
+import { FIELDS, type FieldSpec, randomSeed, type SamplingOptions } from "../state/sampling";
 import { NumberField } from "./NumberField";
 
-type Props = { options: GenerateOptions; onChange: (options: GenerateOptions) => void };
+type Props = { options: SamplingOptions; onChange: (options: SamplingOptions) => void };
 
 /** How the next token is drawn. */
 export function SamplingPanel({ options, onChange }: Props) {
+  const field = (spec: FieldSpec) => (
+    <NumberField
+      key={spec.name}
+      spec={spec}
+      value={options[spec.name]}
+      onChange={value => onChange({ ...options, [spec.name]: value })}
+    >
+      {spec.name === "seed" && (
+        <button type="button" className="link" onClick={() => onChange({ ...options, seed: randomSeed() })}>
+          draw another
+        </button>
+      )}
+    </NumberField>
+  );
   return (
     <section className="sampling" aria-label="Sampling">
       <h2>Sampling</h2>
-      {FIELDS.map(spec => (
-        <NumberField
-          key={spec.name}
-          spec={spec}
-          value={options[spec.name]}
-          onChange={value => onChange({ ...options, [spec.name]: value })}
-        >
-          {spec.name === "seed" && (
-            <button type="button" className="link" onClick={() => onChange({ ...options, seed: randomSeed() })}>
-              draw another
-            </button>
-          )}
-        </NumberField>
-      ))}
+      {FIELDS.filter(spec => !spec.is_advanced).map(field)}
+      <details>
+        <summary>Advanced</summary>
+        {FIELDS.filter(spec => spec.is_advanced).map(field)}
+      </details>
     </section>
   );
 }

@@ -9,11 +9,25 @@ export type OnProgress = (phase: BuildPhase, fraction: number) => void;
 /** "eos": the model ended its text. "max-tokens": the limit was reached. */
 export type FinishReason = "eos" | "max-tokens";
 
-/** Temperature, then top-k, then top-p. `temperature` 0 takes the likeliest token, `top_k` 0 and `top_p` 1 keep all. */
+/** Biases of tokens by id, of one length; -Infinity forbids a token. */
+export interface LogitBias {
+    ids: Uint32Array;
+    biases: Float32Array;
+}
+
+/**
+ * In the order in which they take effect: on the raw logits `repetition_penalty` (1 does nothing), `frequency_penalty` and `presence_penalty` (0),
+ * then `logit_bias`; then `temperature` (0 takes the likeliest token), `top_k` (0 keeps all), `top_p` (1) and `min_p` (0).
+ */
 export interface GenerateOptions {
     temperature: number;
     top_k: number;
     top_p: number;
+    min_p?: number;
+    repetition_penalty?: number;
+    presence_penalty?: number;
+    frequency_penalty?: number;
+    logit_bias?: LogitBias;
     seed: number;
     max_tokens: number;
 }

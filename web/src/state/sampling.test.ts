@@ -17,6 +17,8 @@ test.each([
   ["max_tokens", "1e9", 100_000],
   ["seed", "4294967296", 4294967295],
   ["seed", "Infinity", null],
+  ["min_p", "1.5", 1],
+  ["repetition_penalty", "0", 0.01],
 ])("%s: %j is %j", (name, text, value) => {
   const spec = FIELDS.find(field => field.name === name);
   if (spec === undefined) throw new Error(name);

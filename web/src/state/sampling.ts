@@ -1,7 +1,12 @@
 /** The sampling controls: one table that the fields, their sliders and the worker's options are made from. */
 import type { GenerateOptions } from "../engine/protocol";
 
-export type SamplingField = keyof GenerateOptions;
+/** What the page always sends: every option with a field. */
+export type SamplingOptions = Required<
+  Pick<GenerateOptions, "temperature" | "top_k" | "top_p" | "min_p" | "repetition_penalty" | "max_tokens" | "seed">
+>;
+
+export type SamplingField = keyof SamplingOptions;
 
 export type FieldSpec = {
   name: SamplingField;
@@ -13,6 +18,8 @@ export type FieldSpec = {
   step: number;
   /** Where the slider ends; null where a slider makes no sense. */
   slider_max: number | null;
+  /** Shown only to those who ask for more. */
+  is_advanced?: true;
 };
 
 const MAX_SEED = 0xffff_ffff;
@@ -55,6 +62,26 @@ export const FIELDS: readonly FieldSpec[] = [
     slider_max: 1000,
   },
   { name: "seed", label: "Seed", about: "same seed, same text", min: 0, max: MAX_SEED, step: 1, slider_max: null },
+  {
+    name: "min_p",
+    label: "Min-p",
+    about: "at least so many times the likeliest; 0 is all",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    slider_max: 1,
+    is_advanced: true,
+  },
+  {
+    name: "repetition_penalty",
+    label: "Repetition penalty",
+    about: "against what was there before; 1 is none",
+    min: 0.01,
+    max: 100,
+    step: 0.01,
+    slider_max: 2,
+    is_advanced: true,
+  },
 ];
 
 export function randomSeed(): number {
@@ -63,8 +90,8 @@ export function randomSeed(): number {
   return word % 1_000_000;
 }
 
-export function defaultSampling(seed: number): GenerateOptions {
-  return { temperature: 0.8, top_k: 40, top_p: 0.95, seed, max_tokens: 300 };
+export function defaultSampling(seed: number): SamplingOptions {
+  return { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0, repetition_penalty: 1, seed, max_tokens: 300 };
 }
 
 /** The nearest value that the field allows, or null where the text is not a number. */
