@@ -1,4 +1,5 @@
 //! Runs one kernel alone, outside the engine.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use pocketlm_inference::Config;
 use pocketlm_inference::format::Dtype;
