@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use clap::Args;
+use cpu_time::ProcessTime;
 use pocketlm_inference::{Engine, EngineError, Sampling};
 use serde_json::json;
 
@@ -39,15 +40,16 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let prompt: Vec<u32> = (0..prompt_tokens)
         .map(|i| i.wrapping_mul(2_654_435_761) % config.vocab_size)
         .collect();
-    let (mut prefill_s, mut decode_s) = (Vec::new(), Vec::new());
+    let mut runs = Vec::new();
     for _ in 0..options.runs {
-        let (prefill, decode) =
-            pollster::block_on(measure(&mut opened.engine, &prompt, decode_tokens))?;
-        prefill_s.push(prefill);
-        decode_s.push(decode);
+        runs.push(pollster::block_on(measure(
+            &mut opened.engine,
+            &prompt,
+            decode_tokens,
+        ))?);
     }
-    let prefill = f64::from(prompt_tokens) / median(&mut prefill_s);
-    let decode = f64::from(decode_tokens) / median(&mut decode_s);
+    let prefill = f64::from(prompt_tokens) / median(&runs, |run| run.prefill.clock_s);
+    let decode = f64::from(decode_tokens) / median(&runs, |run| run.decode.clock_s);
     let text = if options.json {
         let figures = json!({
             "device": opened.engine.backend(),
@@ -60,8 +62,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "start_ms": start_ms,
             "prompt_tokens": prompt_tokens,
             "prefill_tokens_per_s": prefill,
+            "prefill_cpu_ms": median(&runs, |run| run.prefill.cpu_s) * 1e3,
             "decode_tokens": decode_tokens,
             "decode_tokens_per_s": decode,
+            "decode_cpu_ms": median(&runs, |run| run.decode.cpu_s) * 1e3,
         });
         format!("{figures}\n")
     } else {
@@ -82,28 +86,59 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Seconds for reading the prompt, and for sampling `tokens` tokens after it.
-async fn measure(
-    engine: &mut Engine,
-    prompt: &[u32],
-    tokens: u32,
-) -> Result<(f64, f64), EngineError> {
+/// How long something took.
+struct Took {
+    clock_s: f64,
+    /// Of all threads of this process: what a busy machine spoils least.
+    cpu_s: f64,
+}
+
+struct Stopwatch {
+    clock: Instant,
+    cpu: ProcessTime,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self {
+            clock: Instant::now(),
+            cpu: ProcessTime::now(),
+        }
+    }
+
+    fn took(&self) -> Took {
+        Took {
+            clock_s: self.clock.elapsed().as_secs_f64(),
+            cpu_s: self.cpu.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+struct Run {
+    prefill: Took,
+    decode: Took,
+}
+
+/// Read the prompt, then sample `tokens` tokens after it.
+async fn measure(engine: &mut Engine, prompt: &[u32], tokens: u32) -> Result<Run, EngineError> {
     engine.rewind(0)?;
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     engine.prefill(prompt).await?;
     engine.last_logits().await?; // on the GPU: wait until it is computed
-    let prefill_s = started.elapsed().as_secs_f64();
-    let started = Instant::now();
+    let prefill = watch.took();
+    let watch = Stopwatch::start();
     let mut left = tokens;
     while left > 0 {
         let n = left.min(BATCH);
         engine.decode(&Sampling::GREEDY, n).await?;
         left -= n;
     }
-    Ok((prefill_s, started.elapsed().as_secs_f64()))
+    let decode = watch.took();
+    Ok(Run { prefill, decode })
 }
 
-fn median(values: &mut [f64]) -> f64 {
+fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs.iter().map(figure).collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
