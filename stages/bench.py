@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stages import paths, tools
-from stages.graph import Graph, Setup
+from stages.graph import Graph, Setup, StageFailed
 from stages.graph.run.setup import ensure
 
 
@@ -23,11 +23,12 @@ class Bench(NamedTuple):
     """One benchmark: `python -m module`."""
 
     module: str
-    setup: Setup  # what it compares with
+    setups: tuple[Setup, ...]  # what it runs on, and what it compares with
     builds: tuple[str, ...] = ()  # the tasks whose results it measures
     python: Path = Path(sys.executable)
     path: tuple[Path, ...] = ()  # where Python finds what was built
     told: Callable[[], dict[str, str]] = dict  # variables of its environment: its Python may not find stages/
+    peers: tuple[Setup, ...] = ()  # more to compare with; what cannot be installed is said, and left out
 
 
 def _where_the_tools_are() -> dict[str, str]:
@@ -44,14 +45,21 @@ def _where_the_tools_are() -> dict[str, str]:
 
 
 BENCHES = {
-    "build": Bench("tests.bench.build", tools.BENCH),
+    "build": Bench("tests.bench.build", (tools.BENCH,)),
     "tokenizer": Bench(
         "tests.bench.tokenizer",
-        tools.BENCH_TOKENIZER,
+        (tools.BENCH_TOKENIZER,),
         builds=("wheel",),
         python=paths.TOOLS / "bench-tokenizer" / "bin" / "python",
         path=(paths.ROOT, paths.WHEEL),
         told=_where_the_tools_are,
+    ),
+    "engine": Bench(
+        "tests.bench.engine",
+        (tools.TORCH, tools.IMPORT),
+        builds=("wheel", "cli", "wasm"),
+        path=(paths.ROOT, paths.WHEEL),
+        peers=(tools.NODE_PACKAGES, tools.BROWSER, tools.BENCH_ENGINE, tools.BENCH_ENGINE_PACKAGES),
     ),
 }
 
@@ -64,7 +72,13 @@ def run_bench(graph: Graph, name: str, quick: bool) -> int:
     bench = BENCHES[name]
     graph.session.lock.acquire()
     try:
-        ensure(graph.session, bench.setup)
+        for setup in bench.setups:
+            ensure(graph.session, setup)
+        for setup in bench.peers:
+            try:
+                ensure(graph.session, setup)
+            except StageFailed as failed:
+                print(failed, file=sys.stderr, flush=True)
     finally:
         graph.session.lock.release()
     found = {"PYTHONPATH": os.pathsep.join(map(str, bench.path))} if bench.path else {}

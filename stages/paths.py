@@ -19,6 +19,7 @@ TOOLS = ROOT / "build" / "tools"  # what stages/tools.py installs; one set for e
 TOOLS_BIN = TOOLS / "bin"  # wasm-pack, wasm-bindgen
 NODE_DIR = TOOLS / "node"  # package.json, package-lock.json and node_modules, as `npm ci` made them
 NODE_MODULES = NODE_DIR / "node_modules"
+BENCH_ENGINE_NODE = TOOLS / "bench-engine-node"  # the engines that ours is measured beside
 WASM_TARGET_STAMP = TOOLS / "wasm-target.json"  # which toolchain compiles to wasm, and how it came here
 
 CARGO_TARGET = BUILD / "run" / "cargo"  # of the CLI and the Rust tests, so that wgpu is compiled once

@@ -139,6 +139,7 @@ def _bench_setup(name: str, doc: str) -> Setup:
 # What `doit bench` compares with; no stage needs it.
 BENCH = _bench_setup("bench", "DVC, Snakemake and pytask")
 BENCH_TOKENIZER = _bench_setup("bench-tokenizer", "Tokenizers that others wrote, and texts to try them on")
+BENCH_ENGINE = _bench_setup("bench-engine", "The package that makes ONNX files")
 
 
 @functools.cache
@@ -290,6 +291,36 @@ NODE_PACKAGES = Setup(
     "The packages of web/package-lock.json (Vite, React, wasm-opt, the tests') in build/tools/node.",
     _node_modules_ready,
     _install_node_modules,
+)
+
+
+ENGINES_LOCK = paths.ROOT / "tests" / "bench" / "engine" / "node"
+
+
+def _engines_ready() -> bool:
+    stamp = paths.BENCH_ENGINE_NODE / "installed"
+    return stamp.is_file() and stamp.read_bytes() == (ENGINES_LOCK / "package-lock.json").read_bytes()
+
+
+def _install_engines(run: Runner) -> None:
+    paths.BENCH_ENGINE_NODE.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(ENGINES_LOCK / name, paths.BENCH_ENGINE_NODE / name)
+    # Not `ci`: it wants every platform's optional package in the lock. No script: one would compile llama.cpp.
+    install_with(
+        run,
+        ["npm", "install", "--ignore-scripts", "--omit=optional", "--no-save", "--no-audit", "--no-fund"],
+        cwd=paths.BENCH_ENGINE_NODE,
+        advice=f"Is the npm registry within reach? {NODE_ADVICE}",
+    )
+    shutil.copyfile(ENGINES_LOCK / "package-lock.json", paths.BENCH_ENGINE_NODE / "installed")
+
+
+BENCH_ENGINE_PACKAGES = Setup(
+    "bench-engine-node",
+    "Engines that others wrote (llama.cpp, wllama, transformers.js) in build/tools/bench-engine-node.",
+    _engines_ready,
+    _install_engines,
 )
 
 
