@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 
@@ -117,4 +118,5 @@ def write(folder: Path, source: Source, dtype: str) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # two that wait for each other take minutes on a busy machine
     write(Path(sys.argv[3]), SOURCES[sys.argv[1]](), sys.argv[2])
