@@ -17,6 +17,7 @@ from typing import NamedTuple
 from stages import paths, tools
 from stages.graph import Graph, Setup, StageFailed
 from stages.graph.run.setup import ensure
+from stages.train import KEEP_LARGE_BLOCKS
 
 
 class Bench(NamedTuple):
@@ -27,7 +28,7 @@ class Bench(NamedTuple):
     builds: tuple[str, ...] = ()  # the tasks whose results it measures
     python: Path = Path(sys.executable)
     path: tuple[Path, ...] = ()  # where Python finds what was built
-    told: Callable[[], dict[str, str]] = dict  # variables of its environment: its Python may not find stages/
+    told: Callable[[], dict[str, str]] = dict  # variables of its environment
     peers: tuple[Setup, ...] = ()  # more to compare with; what cannot be installed is said, and left out
 
 
@@ -60,6 +61,13 @@ BENCHES = {
         builds=("wheel", "cli", "wasm"),
         path=(paths.ROOT, paths.WHEEL),
         peers=(tools.NODE_PACKAGES, tools.BROWSER, tools.BENCH_ENGINE, tools.BENCH_ENGINE_PACKAGES),
+    ),
+    "train": Bench(
+        "tests.bench.train",
+        (tools.TORCH, tools.BENCH_TRAIN),
+        builds=("wheel",),
+        path=(paths.ROOT, paths.WHEEL),
+        told=lambda: {"GLIBC_TUNABLES": KEEP_LARGE_BLOCKS},
     ),
 }
 

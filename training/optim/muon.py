@@ -35,8 +35,15 @@ class Muon(Optimizer):
     """For matrices alone. Weight decay is decoupled, as AdamW's is."""
 
     def __init__(
-        self, matrices: Iterable[Tensor], lr: float, weight_decay: float = 0.0, momentum: float = 0.95
+        self,
+        matrices: Iterable[Tensor],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        orthogonalised: Callable[[Tensor], Tensor] = orthogonalised,
     ) -> None:
+        """orthogonalised: (N, out, in) f32 to the same."""
+        self.orthogonalised = orthogonalised
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
@@ -50,7 +57,7 @@ class Muon(Optimizer):
                     same[weight.shape].append((weight, self._looking_ahead(weight, weight.grad, group["momentum"])))
             for (n_out, n_in), pairs in same.items():
                 length = group["lr"] * 0.2 * max(n_out, n_in) ** 0.5
-                changes = orthogonalised(torch.stack([change.float() for _, change in pairs]))
+                changes = self.orthogonalised(torch.stack([change.float() for _, change in pairs]))
                 for (weight, _), change in zip(pairs, changes, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=length)
 
