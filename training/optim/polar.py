@@ -1,6 +1,6 @@
-"""A matrix brought near to the orthogonal one that is nearest to it, in three steps where Newton and Schulz take five.
+"""A matrix brought towards the orthogonal one that is nearest to it, in three steps where Newton and Schulz take five.
 
-For Muon(..., orthogonalised=polar_factors): as good a step for half the time (training/LOG.md).
+For Muon(..., orthogonalised=polar_factors): rougher, but as good a step for half the time (training/LOG.md).
 Source: Amsel et al. 2025, "The Polar Express", arXiv:2505.16932: for each step the quintic that does best there.
 """
 
@@ -18,7 +18,7 @@ MARGIN = 1.02  # singular values begin below 1 by it
 
 
 def polar_factors(matrices: Tensor) -> Tensor:
-    """Matrices with the same singular vectors, whose singular values are near 1. matrices: (N, out, in) f32.
+    """Matrices with the same singular vectors; singular values of 0.18 to 1.87, the tiny ones apart. (N, out, in) f32.
 
     The polynomials are worked out on the square of the shorter side, so that a long side is met twice in all.
     """

@@ -38,14 +38,20 @@ SHAPE = Model(
 WARMUP = 0.01  # share of the steps
 
 
+Scale = Callable[[float], float]  # progress, in [0, 1), to the share of a peak rate
+
+
 class Trainee(NamedTuple):
     """A model while it is trained."""
 
     model: nn.Module  # ids (B, T) to logits (B, T, V)
     optimizers: list[Optimizer]
-    scale: Callable[[float], float]  # progress, in [0, 1), to the share of each group's "peak" rate
+    scale: Scale  # of each group's "peak" rate
     grad_clip: float  # largest global norm of the gradient; 0: off
     batch: Callable[[int], Tensor]  # step to (B, T + 1): inputs and, one further, targets
+
+
+Recipe = Callable[[Tensor, int, int], Trainee]  # of the text in tokens, the number of characters, and the seed
 
 
 def random_windows(learnt: Tensor, seed: int) -> Callable[[int], Tensor]:

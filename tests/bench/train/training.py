@@ -42,7 +42,7 @@ def train_beside(pace: Trainee, trainee: Trainee, steps: int) -> tuple[float, fl
     for step in range(steps):
         progress = step / steps
         pace_s += train_step(pace, step, progress)
-        while made < steps and spent_s + spent_s / max(made, 1) < pace_s:
+        while made < steps and spent_s + spent_s / max(made, 1) <= pace_s:
             spent_s += train_step(trainee, made, progress)
             made += 1
     return pace_s, spent_s, made

@@ -1,0 +1,117 @@
+"""The family `fast`: its parts against the plainest formulas, and what its shapes promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.config.model import Model
+from training.fast import SOFT_CAP, FastModel, norm, squared_relu, turn
+from training.model import rope_tables, rotate
+from training.optim.muon import Muon, orthogonalised
+from training.optim.polar import COEFFICIENTS, MARGIN, polar_factors
+
+SHAPE = Model(2, 3, 1, 12, 4, 20, 9, 100.0, 1e-6, False)
+VOCAB_SIZE = 11
+
+
+def model(seed: int = 3) -> FastModel:
+    """With weights everywhere, those that begin at zero too."""
+    made = FastModel(SHAPE, VOCAB_SIZE)
+    generator = torch.Generator().manual_seed(seed)
+    for weight in made.parameters():
+        weight.data = torch.randn(weight.shape, generator=generator) * weight.shape[-1] ** -0.5
+    return made
+
+
+def gradient(y: Tensor, x: Tensor, along: Tensor) -> Tensor:
+    return torch.autograd.grad(y, x, along)[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5, 7), (3, 4, 2, 8)])
+def test_norm_is_the_formula_and_so_is_its_gradient(shape: tuple[int, ...]) -> None:
+    x, along = torch.randn(shape, dtype=torch.float64, requires_grad=True), torch.randn(shape, dtype=torch.float64)
+    plain = x / (x.square().mean(-1, keepdim=True) + 1e-3).sqrt()
+    torch.testing.assert_close(norm(x, 1e-3), plain)
+    torch.testing.assert_close(gradient(norm(x, 1e-3), x, along), gradient(plain, x, along))
+
+
+def test_squared_relu_is_the_formula_and_so_is_its_gradient() -> None:
+    x = torch.tensor([-2.0, -0.0, 0.0, 0.5, 3.0], requires_grad=True)
+    along = torch.randn(5)
+    torch.testing.assert_close(squared_relu(x), F.relu(x).square())
+    torch.testing.assert_close(gradient(squared_relu(x), x, along), gradient(F.relu(x).square(), x, along))
+
+
+def test_turn_is_rotate_with_the_components_in_another_order() -> None:
+    cos, sin = (each[:, None] for each in rope_tables(5, 8, 50.0))
+    x = torch.randn(2, 5, 3, 8)
+    order = [0, 4, 1, 5, 2, 6, 3, 7]  # component j and j + D/2 side by side
+    torch.testing.assert_close(turn(x[..., order], torch.complex(cos, sin)), rotate(x, cos, sin)[..., order])
+
+
+def test_logits_are_those_of_the_plain_formulas() -> None:
+    """Head by head, with an explicit mask."""
+    made, ids = model(), torch.randint(VOCAB_SIZE, (2, SHAPE.ctx_len))
+    causal = torch.ones(SHAPE.ctx_len, SHAPE.ctx_len).tril().bool()
+
+    def unit(x: Tensor) -> Tensor:
+        return x / (x.square().mean(-1, keepdim=True) + SHAPE.norm_eps).sqrt()
+
+    x = unit(made.embed_tokens.weight[ids])
+    for layer in made.layers:
+        attention, h = layer.self_attn, unit(x)
+        q = (h @ attention.q_proj.weight.T).unflatten(-1, (SHAPE.n_head, SHAPE.d_head))
+        k = (h @ attention.k_proj.weight.T).unflatten(-1, (SHAPE.n_kv_head, SHAPE.d_head))
+        q, k, v = turn(unit(q), made.angles), turn(unit(k), made.angles), h @ attention.v_proj.weight.T
+        heads = []
+        for head in range(SHAPE.n_head):
+            scores = q[:, :, head] @ k[:, :, 0].mT / SHAPE.d_head**0.5
+            heads.append(scores.masked_fill(~causal, -torch.inf).softmax(-1) @ v)
+        x = x + torch.cat(heads, -1) @ attention.o_proj.weight.T
+        x = x + F.relu(unit(x) @ layer.mlp.up_proj.weight.T).square() @ layer.mlp.down_proj.weight.T
+    expected = SOFT_CAP * torch.tanh(unit(x) @ made.lm_head.weight.T / SOFT_CAP)
+    torch.testing.assert_close(made(ids), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_it_begins_with_equal_logits_and_every_weight_can_learn() -> None:
+    made = FastModel(SHAPE, VOCAB_SIZE)
+    made.initialise(torch.Generator().manual_seed(1))
+    ids = torch.randint(VOCAB_SIZE, (2, SHAPE.ctx_len))
+    assert not made(ids).any()
+    optimizer = torch.optim.SGD(made.parameters(), lr=1.0)
+    for _ in range(3):  # the head, then what adds to the residual stream, then all else
+        F.cross_entropy(made(ids).flatten(0, 1), ids.flatten()).backward()
+        optimizer.step()
+    assert all(weight.grad is not None and weight.grad.any() for weight in made.parameters())
+
+
+def test_tied_embeddings_are_refused() -> None:
+    with pytest.raises(ValueError, match="tie_embeddings=true"):
+        FastModel(Model(1, 1, 1, 2, 2, 1, 1, 10.0, 1e-6, True), 3)
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16), (2, 8, 24), (3, 24, 8), (1, 1, 5)])
+def test_polar_factors_keep_the_singular_vectors(shape: tuple[int, ...]) -> None:
+    """Against the polynomials of the singular values alone, in f64; all but the tiny come out between 0.18 and 1.87."""
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    u, s, vt = torch.linalg.svd(matrices.double(), full_matrices=False)
+    values = first = s / (MARGIN * s.norm(dim=-1, keepdim=True))
+    for a, b, c in COEFFICIENTS:
+        values = a * values + b * values**3 + c * values**5
+    expected = u @ torch.diag_embed(values) @ vt
+    torch.testing.assert_close(polar_factors(matrices).double(), expected, rtol=1e-4, atol=1e-4)
+    assert ((values > 0.18) & (values < 1.87))[first > 0.003].all()
+
+
+def test_muon_takes_the_way_it_is_given() -> None:
+    ways = {"default": orthogonalised, "polar": polar_factors}
+    weights = {name: torch.nn.Parameter(torch.eye(4)) for name in ways}
+    for name, way in ways.items():
+        weights[name].grad = torch.arange(16.0).reshape(4, 4)
+        Muon([weights[name]], lr=0.1, orthogonalised=way).step()
+        change = (torch.eye(4) - weights[name].detach()) / (0.1 * 0.2 * 2)
+        # Nesterov's mean of the first gradient is a multiple of it, which leaves its orthogonal factor as it is.
+        torch.testing.assert_close(change, way(torch.arange(16.0).reshape(1, 4, 4))[0], rtol=1e-3, atol=1e-4)
