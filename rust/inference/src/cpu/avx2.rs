@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::matmul::store;
+use super::portable::store;
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 

@@ -10,6 +10,7 @@ mod exp;
 mod isa;
 mod matmul;
 pub mod ops;
+mod portable;
 mod sample;
 
 pub use engine::CpuEngine;

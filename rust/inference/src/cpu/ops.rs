@@ -8,7 +8,8 @@
 
 use super::exp::exp;
 use super::isa::Isa;
-use super::matmul::{dot, matmul};
+use super::matmul::matmul;
+use super::portable::dot;
 use crate::format::BLOCK;
 use crate::rope::RopeTable;
 use crate::weights::{Blocks, Qkv, Quant, Weight, Weights};

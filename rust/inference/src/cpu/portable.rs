@@ -1,6 +1,5 @@
-//! Dot products of stored weights with f32 activations: the choice of instructions, and the portable loop.
+//! The matrix loop in plain Rust, which the compiler turns into SSE2 or wasm's SIMD128.
 
-use super::isa::{Isa, Kind};
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 
@@ -53,28 +52,19 @@ fn dots<const R: usize, const N: usize, const L: usize, W: Weight>(
     })
 }
 
-/// `out = x · wᵀ`, whatever the dtype. x: (T, K); w: (N, K); out: (T, N), written. Each weight is read once.
-///
-/// What an operation does with the products it does in a second pass over them, which costs next to nothing beside K
-/// multiplications each: so the loops are compiled once a dtype, not once more for each operation.
-pub(super) fn matmul(isa: Isa, x: &[f32], w: Weights<'_>, k: usize, out: &mut [f32]) {
-    assert_eq!(x.len() / k * (w.len() / k), out.len());
-    match isa.0 {
-        Kind::Portable => match w {
-            Weights::F32(w) => plain(x, w, k, out),
-            Weights::F16(w) => plain(x, w, k, out),
-            Weights::Q8_0(w) => blocks(x, w, k, out),
-            Weights::Q4_0(w) => blocks(x, w, k, out),
-        },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: whoever made the Isa promised that the processor has these instructions.
-        Kind::Avx2 => unsafe { super::avx2::matmul(x, w, k, out) },
+/// `out = x · wᵀ`. x: (T, K); w: (N, K); out: (T, N), written.
+pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, out: &mut [f32]) {
+    match w {
+        Weights::F32(w) => plain(x, w, k, out),
+        Weights::F16(w) => plain(x, w, k, out),
+        Weights::Q8_0(w) => blocks(x, w, k, out),
+        Weights::Q4_0(w) => blocks(x, w, k, out),
     }
 }
 
 /// The dot product of two rows.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     dots::<1, 1, 16, f32>(a.len(), [a], [b])[0][0]
 }
 
