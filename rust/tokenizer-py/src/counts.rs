@@ -12,9 +12,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::errors::{TokenizerError, to_py};
 use crate::signals::{BETWEEN_LOOKS, Signals};
 use crate::splits::named_split;
-use crate::{TokenizerError, thread_count, to_py};
+use crate::thread_count;
 
 /// Documents are counted in portions of about this many bytes a thread, so that memory stays flat and the GIL is given up.
 const PORTION_BYTES: usize = 4 << 20;

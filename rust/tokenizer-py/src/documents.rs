@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
-use crate::TokenizerError;
+use crate::errors::TokenizerError;
 use crate::numpy::to_u64_array;
 
 /// The tokens, where the separators stand among them, and the bytes of text before the first separator and after each.

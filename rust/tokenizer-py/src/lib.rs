@@ -7,6 +7,7 @@
 
 mod counts;
 mod documents;
+mod errors;
 mod lists;
 mod numpy;
 mod signals;
@@ -19,29 +20,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use counts::WordCounts;
+use errors::{TokenizerError, to_py};
 use lists::Numbers;
 use numpy::{to_array, to_bytes};
 use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::TrainConfig;
-use pocketlm_tokenizer::{Pool, TokenizerError as CoreError, all_threads, character_offsets};
-use pyo3::create_exception;
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pocketlm_tokenizer::{Pool, all_threads, character_offsets};
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use splits::{named_split, safe_cut_in_characters};
 use stream::DecodeStream;
-
-create_exception!(
-    pocketlm_tokenizer,
-    TokenizerError,
-    PyValueError,
-    "Input that cannot be used; the message says what, where, and what was expected."
-);
-
-fn to_py(error: CoreError) -> PyErr {
-    TokenizerError::new_err(error.to_string())
-}
 
 /// Below this many bytes encoding is over before another thread could have used the GIL.
 const DETACH_BYTES: usize = 4 << 10;

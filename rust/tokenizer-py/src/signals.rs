@@ -8,7 +8,7 @@ use pocketlm_tokenizer::TokenizerError as CoreError;
 use pocketlm_tokenizer::train::{Progress, TrainConfig, WordCounts, train_watched};
 use pyo3::prelude::*;
 
-use crate::to_py;
+use crate::errors::to_py;
 
 /// To look costs the GIL, for which another thread of Python may be waited: up to its switch interval of 5 ms.
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

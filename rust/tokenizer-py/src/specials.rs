@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pyo3::PyResult;
 
-use crate::TokenizerError;
+use crate::errors::TokenizerError;
 
 /// An error where `text` holds one of the `forbidden` special tokens; without a list of them, one that is not `allowed`.
 pub(crate) fn refuse(

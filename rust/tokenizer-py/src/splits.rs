@@ -3,7 +3,7 @@
 use pocketlm_tokenizer::split::Split;
 use pyo3::prelude::*;
 
-use crate::to_py;
+use crate::errors::to_py;
 
 /// The split of a name.
 pub(crate) fn named_split(name: &str) -> PyResult<Split> {

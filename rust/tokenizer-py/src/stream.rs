@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pocketlm_tokenizer::{TokenizerError as CoreError, Utf8Stream};
 use pyo3::prelude::*;
 
-use crate::to_py;
+use crate::errors::to_py;
 
 /// Text from ids that arrive one at a time: only whole characters come out.
 #[pyclass(module = "pocketlm_tokenizer")]
