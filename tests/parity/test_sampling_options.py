@@ -74,8 +74,8 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> RandomModel:
     return write_random_model(path, conf, 11, tokenizer=tokenizer.to_bytes())
 
 
-def generate(cli: Run, path: Path, device: str, *arguments: object) -> bytes:
-    done = cli("generate", path, "--prompt", TEXT[:40], "--max-tokens", 30, "--device", device, *arguments)
+def generate(cli: Run, path: Path, device: str, *arguments: object, tokens: int = 30) -> bytes:
+    done = cli("generate", path, "--prompt", TEXT[:40], "--max-tokens", tokens, "--device", device, *arguments)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -102,9 +102,9 @@ def test_greedy_with_penalties_is_what_torch_and_the_definitions_give(
         window = [*window, said[-1]]
     options = ("--repetition-penalty", 1.2, "--presence-penalty", 0.1, "--frequency-penalty", 0.05)
     biases = ("--logit-bias", "5=0.5", "--logit-bias", "7=-inf")
-    done = generate(cli, talking.path, device, "--temperature", 0, *options, *biases, "--max-tokens", len(said))
+    done = generate(cli, talking.path, device, "--temperature", 0, *options, *biases, tokens=len(said))
     assert done.decode() == tokenizer.decode_bytes(said).decode(errors="replace")
-    plain = generate(cli, talking.path, device, "--temperature", 0, "--max-tokens", len(said))
+    plain = generate(cli, talking.path, device, "--temperature", 0, tokens=len(said))
     assert plain != done, "the options change the text"
 
 
