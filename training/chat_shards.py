@@ -70,7 +70,7 @@ def main(arguments: argparse.Namespace) -> None:
             texts = documents.read(arguments.corpus, split, model.tokenizer.safe_cut)
             chats = ((each.name, of_text("".join(parts), each.name)) for each, parts in texts)
             n_tokens, nbytes = write(directory, split, chats, model)
-            stream = open_split(directory, split)
+            stream = open_split(directory, split, every_byte=False)
             command.say(f"{split}: {stream.n_documents:,} chats, {n_tokens:,} tokens, {nbytes:,} bytes of answers")
 
 

@@ -18,6 +18,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from training import command
 from training.config.data import Data
 from training.config.section import read
@@ -140,7 +142,7 @@ def _write_splits(
                 document = Document(name, split, path, file.tell(), text.nbytes, text.sha256.hex())
                 for portion in _portions(staged, text.start, text.nbytes):
                     file.write(portion)
-                listed.write(json.dumps(vars(document), sort_keys=True, ensure_ascii=False) + "\n")
+                listed.write(json.dumps(msgspec.structs.asdict(document), sort_keys=True, ensure_ascii=False) + "\n")
                 n_documents, nbytes = counts[split]
                 counts[split] = (n_documents + 1, nbytes + text.nbytes)
     finally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from training.tokenizer_file import separator_of
 
 SHARD_TOKENS = 1 << 27  # a shard is closed by the document that reaches this (256 MiB as u16)
 BATCH_CHARACTERS = 4 << 20  # encoded in one call
-PART_NBYTES = 1 << 20  # of a long document; parts that fit into a near cache are faster than longer ones
+PART_NBYTES = 256 << 10  # of a long document; parts that fit into a near cache are faster than longer ones
 
 
 class Encoded(NamedTuple):
@@ -75,14 +74,15 @@ def _batches(texts: Iterable[Iterable[str]]) -> Iterator[list[tuple[str, bool]]]
     batch, length = [], 0
     for parts in texts:
         begins = True
-        for part in itertools.chain(parts, [""]):  # one part at the least, if only an empty one
-            if part or begins:
-                batch.append((part, begins))
-                length += len(part)
+        for part in parts:
+            batch.append((part, begins))
             begins = False
+            length += len(part)
             if length >= BATCH_CHARACTERS:
                 yield batch
                 batch, length = [], 0
+        if begins:
+            batch.append(("", True))  # one part at the least, if only an empty one
     if batch:
         yield batch
 
@@ -192,7 +192,7 @@ def main(arguments: argparse.Namespace) -> None:
             texts = documents.read_listed(arguments.corpus, listed, tokenizer.safe_cut, PART_NBYTES)
             n_tokens, nbytes = write(directory, split, (parts for _, parts in texts), tokenizer)
             command.say(f"{split}: {n_tokens:,} tokens, {nbytes / max(n_tokens, 1):.3f} bytes a token")
-            open_split(directory, split)
+            open_split(directory, split, every_byte=False)
 
 
 if __name__ == "__main__":

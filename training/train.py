@@ -182,7 +182,9 @@ def load(
     Raises ValueError where they do not fit.
     """
     tokenizer = load_tokenizer(tokenizer_dir)
-    text, held_out = shard_file.open_split(shards_dir, "train"), shard_file.open_split(shards_dir, "val")
+    # The text may be larger than memory, and the stage engine has its digest: only the shorter split is read whole.
+    text = shard_file.open_split(shards_dir, "train", every_byte=False)
+    held_out = shard_file.open_split(shards_dir, "val")
     for stream in (text, held_out):
         shard_file.check_tokenizer(stream, tokenizer_dir)
     return Inputs(

@@ -129,14 +129,14 @@ def test_a_glob_that_is_none() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda entry: [entry], "line 1 does not have just name, split, path, start, nbytes, sha256"),
-        (lambda entry: {**entry, "more": 1}, "line 1 does not have just"),
-        (lambda entry: {**entry, "nbytes": "9"}, "line 1 does not have just"),
-        (lambda entry: {**entry, "start": -1}, "start or nbytes is below 0"),
+        (lambda entry: [entry], "line 1: Expected `object`, got `array`; build the corpus again"),
+        (lambda entry: {**entry, "more": 1}, "line 1: Object contains unknown field `more`; build the corpus again"),
+        (lambda entry: {**entry, "nbytes": "9"}, "line 1: Expected `int`, got `str` - at `$.nbytes`"),
+        (lambda entry: {**entry, "start": -1}, "line 1: Expected `int` >= 0 - at `$.start`"),
         (lambda entry: {**entry, "start": 1 << 62}, "its text is not what documents.jsonl says"),
         (lambda entry: {**entry, "path": "../../etc/passwd"}, "is outside its folder"),
         (lambda entry: {**entry, "path": "/etc/passwd"}, "is outside its folder"),
-        (lambda entry: {**entry, "split": "tests"}, "split 'tests' is not one of train, val, test"),
+        (lambda entry: {**entry, "split": "tests"}, "matching regex '^(train|val|test)$' - at `$.split`"),
         (lambda entry: {**entry, "sha256": "0" * 64}, "its text is not what documents.jsonl says"),
     ],
 )
