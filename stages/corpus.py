@@ -32,7 +32,7 @@ def stage(settings: Settings) -> Stage:
         external={"documents": [path for uri in uris for path in local_files(uri, paths.ROOT)]},
         params=settings.section("data"),
         tools=tools.libraries("pyarrow", extra="parquet") if parquet else (),
-        needs=(tools.PARQUET,) if parquet else (),
+        needs=((tools.PARQUET,) if parquet else ()) + tools.url_setups(uris),
         scope=settings.preset,
         pythonpath=("{snapshot}",),
         reads=tools.PIP_READS,

@@ -45,7 +45,7 @@ def stage(settings: Settings) -> Stage:
         external={"files": files},
         params=settings.section("import"),
         tools=tools.libraries("gguf", "safetensors", extra="import"),
-        needs=(tools.TORCH, tools.IMPORT),
+        needs=(tools.TORCH, tools.IMPORT, *tools.url_setups([source])),
         scope=settings.preset,
         links={"tokenizer.json": "tokenizer.json"},
         pythonpath=("{snapshot}", "{in.wheel}"),

@@ -38,6 +38,8 @@ SETUPS: tuple[Setup, ...] = (
     tools.TEST_PYTHON,
     tools.EVALUATE,
     tools.PARQUET,
+    tools.REMOTE,
+    tools.HUB,
     tools.IMPORT,
     tools.CARGO,
     wasm_target.WASM_TARGET,

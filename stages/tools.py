@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stages import cargo_config, paths
@@ -104,6 +104,20 @@ TEST_PYTHON = _lock_setup(
 )
 
 PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for data.sources that end in .parquet.")
+
+REMOTE = _lock_setup("remote", "aiohttp and s3fs in .venv, by locks/remote.txt: for what lies at https:// or s3://.")
+
+HUB = _lock_setup("hub", "huggingface-hub in .venv, by locks/hub.txt: for what lies at hf://.")
+
+# What opens a URL, by its scheme; of others fsspec says which package it needs.
+URL_SETUPS = {"http": REMOTE, "https": REMOTE, "s3": REMOTE, "hf": HUB}
+
+
+def url_setups(urls: Iterable[str]) -> tuple[Setup, ...]:
+    """What has to be installed to open these URLs."""
+    needed = {setup.name: setup for url in urls if (setup := URL_SETUPS.get(url.partition("://")[0]))}
+    return tuple(needed.values())
+
 
 EVALUATE = _lock_setup("evaluate", "pyppmd and zstandard in .venv, by locks/evaluate.txt: for `doit evaluate`.")
 

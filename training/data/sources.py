@@ -3,14 +3,17 @@
     pypi:NAME==VERSION#GLOB   a wheel or sdist, fetched by pip with the user's own configuration
     npm:NAME@VERSION#GLOB     a package, fetched by `npm pack`
     file:GLOB                 files, relative to the project's root
+    https://..., s3://BUCKET/GLOB, hf://datasets/OWNER/NAME/GLOB, any URL of fsspec: one file, or many by a glob
 
 An archive is checked against its sha256 before it is opened, and read where it lies: nothing of it is unpacked or run.
+The files of a URL are copied one at a time; a lone one is checked before it is read, many when all were.
 In a GLOB `*` and `?` stay within a folder and `**` crosses folders.
 """
 
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import os
 import re
@@ -21,10 +24,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import fsspec
+from fsspec.spec import AbstractFileSystem
+
 from training.config.data import Source
 from training.config.local_files import local_files
 from training.data.archive import members
 from training.data.parts import Stream
+
+DOWNLOAD_NBYTES = 4 << 20  # of a URL's file are in memory at a time
 
 
 def documents(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
@@ -37,6 +45,9 @@ def documents(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     scheme, _, rest = source.uri.partition(":")
     if scheme == "file":
         yield from _files(source, root)
+        return
+    if rest.startswith("//"):
+        yield from _remote_files(source)
         return
     package, _, pattern = rest.partition("#")
     with tempfile.TemporaryDirectory(prefix="pocketlm-") as folder:
@@ -121,6 +132,53 @@ def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     for name, path in named:
         with path.open("rb") as opened:
             yield name, _Pinned(f"{source.uri}: {name}", opened, digests[name]) if digests else opened
+
+
+def _remote_files(source: Source) -> Iterator[tuple[str, Stream]]:
+    """As `_files`, of a URL. Names count from the deepest folder without a wildcard."""
+    try:
+        file_system, pattern = fsspec.core.url_to_fs(source.uri)
+        wild = glob.has_magic(pattern)
+        paths = sorted(file_system.glob(pattern)) if wild else [pattern]
+        paths = [path for path in paths if not wild or file_system.isfile(path)]
+    except Exception as error:  # each kind of file system has its own
+        raise ValueError(f"{source.uri}: {_said(error)}; check the address and the network") from error
+    if not paths:
+        raise ValueError(f"{source.uri}: no such file; `*` stays within a folder, `**` crosses folders")
+    fixed = re.split(r"[*?\[]", pattern)[0]
+    start = fixed.rfind("/") + 1
+    digests = []
+    with tempfile.TemporaryDirectory(prefix="pocketlm-") as folder:
+        copy = Path(folder) / "file"
+        for path in paths:
+            name = path[start:] if wild else path.rpartition("/")[2]
+            digest = _download(source, file_system, path, copy)
+            digests.append(f"{digest}  {name}\n")
+            if len(paths) == 1 and digest != source.sha256:
+                raise ValueError(_mismatch(source, digest))
+            with copy.open("rb") as opened:
+                yield name, opened
+    got = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    if len(paths) > 1 and got != source.sha256:
+        raise ValueError(_mismatch(source, got))
+
+
+def _download(source: Source, file_system: AbstractFileSystem, path: str, copy: Path) -> str:
+    """Copy a file of a URL; its SHA-256."""
+    digest = hashlib.sha256()
+    try:
+        with file_system.open(path, "rb") as stream, copy.open("wb") as file:
+            while data := stream.read(DOWNLOAD_NBYTES):
+                digest.update(data)
+                file.write(data)
+    except Exception as error:
+        raise ValueError(f"{source.uri}: {path}: {_said(error)}; check the address and the network") from error
+    return digest.hexdigest()
+
+
+def _said(error: Exception) -> str:
+    """What went wrong; of aiohttp's a status alone has no text."""
+    return str(error) or type(error).__name__
 
 
 def _name(source: Source, path: str) -> str:
