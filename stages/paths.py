@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stages.graph.declare.names import OWN_FOLDERS
+from stages.graph.declare.names import EXPERIMENTS, OWN_FOLDERS
 
 ROOT = Path(__file__).resolve().parent.parent  # the checkout
 BUILD = Path(os.environ.get("POCKETLM_BUILD") or ROOT / "build").absolute()  # every artifact; never in git
@@ -31,7 +31,7 @@ CLI = BUILD / "bin" / "pocketlm"
 
 DEFAULT_PRESET = "shakespeare"
 TEST_PRESET = "tiny"  # what `doit test` builds
-NO_PRESETS = (*OWN_FOLDERS, "bin", "shared", "tools")  # folders of build/ that are not a preset's
+NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "shared", "tools")  # folders of build/ that are not a preset's
 
 
 def preset_dir(preset: str) -> Path:

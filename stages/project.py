@@ -14,6 +14,8 @@ Where it has a [train] table too, `import` stands in place of the tokenizer, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from doit import doit_cmd
 
 from stages import (
@@ -31,7 +33,7 @@ from stages import (
     wasm_target,
     web,
 )
-from stages.graph import Graph, Setup, Stage
+from stages.graph import Experiments, Graph, Setup, Stage
 
 SETUPS: tuple[Setup, ...] = (
     tools.TORCH,
@@ -85,9 +87,20 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     return (*model, *looked_at, *bundle, *page, *aside)
 
 
+def variant(words: Mapping[str, str]) -> tuple[Stage, ...]:
+    """The graph of the command line's choice with these words in place of its own. Raises ValueError for bad ones."""
+    return stages_of(settings.resolve({**(doit_cmd._CMDLINE_VARS or {}), **words}, remember=False))
+
+
+EXPERIMENTS = Experiments(
+    "train",
+    variant,
+    smoke={"train.steps": "3", "train.eval_every": "3", "train.warmup_steps": "1", "train.last_eval_tokens": "4096"},
+    noise=("train.seed",),
+)
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})
 STAGES = stages_of(SETTINGS)
-GRAPH = Graph(STAGES, SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store)
+GRAPH = Graph(STAGES, SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store, experiments=EXPERIMENTS)
 DOIT_CONFIG = {
     **GRAPH.doit_config(),
     "default_tasks": [each.name for each in STAGES if each.name in ("web", "cli", "sample", "report")],

@@ -61,8 +61,9 @@ def _chosen(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, obje
     return {key: value for key, value in values.items() if key in names or key.partition(".")[0] in names}
 
 
-def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from `name=value` words and the environment; words win.
+def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.environ, remember: bool = True) -> Settings:
+    """Settings from `name=value` words and the environment; words win. remember: whether they are kept for the next
+    start, in place of the choice that was used longest ago.
 
     Raises ValueError with one sentence (what, where, the nearest name) for anything unknown or out of bounds.
     """
@@ -80,11 +81,11 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
     if "data.sources" in words:  # other documents: those that the preset holds out are not among them
         words.setdefault("data.val_documents", "[]")
         words.setdefault("data.test_documents", "[]")
-    values, keyed = _values(preset, words)
+    values, keyed = _values(preset, words, remember)
     return Settings(scope, profile, values, keyed)
 
 
-def _values(preset: str, words: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _values(preset: str, words: Mapping[str, str], remember: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """(every value, those that a key may hold), as they were remembered or as training.config finds them."""
     digest = _digest(preset, words)
     known = _remembered()
@@ -99,7 +100,10 @@ def _values(preset: str, words: Mapping[str, str]) -> tuple[dict[str, Any], dict
                     f"{name}= is not a parameter; " + (f"did you mean {near[0]}=?" if near else "see training/presets/")
                 )
         loaded = config.load(preset, words)
-        known = {**dict(list(known.items())[1 - CHOICES :]), digest: (loaded.values(), loaded.keyed())}
+        found = (loaded.values(), loaded.keyed())
+        if not remember:
+            return found
+        known = {**dict(list(known.items())[1 - CHOICES :]), digest: found}
         with contextlib.suppress(OSError):  # a build folder that cannot be written: check again the next time
             temporary = REMEMBERED.with_name(f".settings-{os.getpid()}.tmp")
             REMEMBERED.parent.mkdir(parents=True, exist_ok=True)

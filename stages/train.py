@@ -64,6 +64,12 @@ def stage(settings: Settings) -> Stage:
         run=(*step("train", "shards", "tokenizer"), "--resume", "{partial}"),
         outputs=("model.safetensors", "metrics.jsonl", "summary.json", "timings.json"),
         volatile=("timings.json",),
+        metrics={
+            "val_bpb": "summary.json:val_bpb",
+            "parameters": "summary.json:parameters",
+            "tokens_seen": "summary.json:tokens_seen",
+            "train_s": "timings.json:train_s",
+        },
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train", unkeyed=SHOWN_ONLY),),
         params=settings.section("model", "train"),
@@ -128,6 +134,7 @@ def evaluate_stage(settings: Settings) -> Stage:
         doc="Measure the trained model on the validation and the test text, beside compressors (evaluation.md).",
         run=step("evaluate", "weights", "summary", "tokenizer", "shards", "corpus"),
         outputs=("evaluation.json", "evaluation.md"),
+        metrics={f"{split}_bpb": f"evaluation.json:splits.{split}.bpb" for split in ("val", "test")},
         inputs={
             "weights": Output("train", "model.safetensors"),
             "summary": Output("train", "summary.json"),

@@ -14,12 +14,14 @@ down (tests/checks/test_graph_rooms.py):
     front/    doit's side: tasks and commands
 """
 
+from .declare.experiments import Experiments
 from .declare.sources import files, python_sources
 from .declare.stage import Output, Runner, Setup, Stage, Tool, receipt_of
 from .errors import GraphError, StageFailed, UsageError
 from .front.tasks import Graph
 
 __all__ = [
+    "Experiments",
     "Graph",
     "GraphError",
     "Output",

@@ -9,6 +9,7 @@ import pytest
 
 from stages.graph import Output, files
 from stages.graph.keep import remote as remotes
+from tests.graph.experiments import Lab
 from tests.graph.project import Project
 
 CHAIN = ["one", "two", "three"]  # the stages of `chain`
@@ -18,6 +19,12 @@ CHAIN = ["one", "two", "three"]  # the stages of `chain`
 def project(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Project:
     """An empty project."""
     return Project(tmp_path, capfd.readouterr)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Lab:
+    """A stand-in for a training with its experiments, nothing built."""
+    return Lab(tmp_path, capfd.readouterr)
 
 
 @pytest.fixture

@@ -23,6 +23,11 @@ COMMANDS = {
     "pull": "cache:Pull",
     "gc": "cache:Gc",
     "accept": "change:Accept",
+    "exp": "experiment:Exp",
+    "diff": "results:Diff",
+    "history": "results:History",
+    "use": "results:Use",
+    "blame": "results:Blame",
 }
 CONFIG = {"COMMAND": {name: f"stages.graph.front.{place}" for name, place in COMMANDS.items()}}
 

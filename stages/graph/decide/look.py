@@ -6,6 +6,7 @@ runs commands.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -15,7 +16,7 @@ from ..declare.names import RECEIPT
 from ..declare.plan import Plan
 from ..declare.stage import Stage, Tool
 from ..errors import GraphError
-from ..keep import links
+from ..keep import holds, links
 from ..keep.receipt import Receipt, digest_in, key_of
 from ..keep.setting import Setting
 from ..keep.store import Store
@@ -45,6 +46,7 @@ class State:
         self.summary = summary  # of the linked result's receipt, see Store.linked
         self.reasons: list[Reason] = []  # empty: fresh
         self.missing_tools: list[str] = []
+        self.held = False  # a person has chosen the linked result (`doit use`): it is current, whatever changed
         self.sources: tuple[Expansion, View] | None = None  # those of the tree, and the view that found them
         self._store = store
 
@@ -75,6 +77,14 @@ class Look:
         self._view: View | None = None
         self._states: dict[str, State] = {}
         self._versions: dict[Tool, str | None] = {}
+        self._held: dict[str, dict[str, str]] = {}  # scope -> stage -> key
+
+    def beside(self, plan: Plan) -> Look:
+        """A look at another plan of the same build folder: one store, one stat cache."""
+        other = copy.copy(self)
+        other.plan = plan
+        other.invalidate()
+        return other
 
     def new_view(self) -> View:
         """A fresh look at the tree."""
@@ -85,6 +95,7 @@ class Look:
         self._view = None
         self._states = {}
         self._versions = {}
+        self._held = {}
 
     def state(self, stage: Stage) -> State:
         """The state of a stage as of this look."""
@@ -127,6 +138,10 @@ class Look:
         tree's.
         """
         state = State(self.store, *self.linked(stage))
+        if state.summary is not None and self.held(stage) == state.linked:
+            state.held, state.key, state.components = True, state.linked, state.recorded()
+            self._compare_outputs(stage, state)
+            return state
         try:
             if sources is None:
                 # a local name: `invalidate` in another thread may clear the attribute meanwhile
@@ -168,14 +183,25 @@ class Look:
         elif not state.summary["sound"]:
             reasons.append(Reason("receipt", RECEIPT, state.linked, "does not belong to its key"))
         if state.summary is not None:
-            assert state.linked is not None
-            for name, expected, found_digest in self.store.problems(state.linked, state.summary):
-                reasons.append(Reason("output", name, expected, found_digest))
-            if state.key == state.linked:
-                for name in links.wrong_links(self.plan.build, stage.scope, stage.name, stage.links):
-                    reasons.append(
-                        Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed")
-                    )
+            self._compare_outputs(stage, state)
+
+    def _compare_outputs(self, stage: Stage, state: State) -> None:
+        """Add to `state.reasons` what is wrong with the outputs of the linked result, and with its links."""
+        assert state.linked is not None and state.summary is not None
+        for name, expected, found in self.store.problems(state.linked, state.summary):
+            state.reasons.append(Reason("output", name, expected, found))
+        if state.key == state.linked:
+            for name in links.wrong_links(self.plan.build, stage.scope, stage.name, stage.links):
+                state.reasons.append(
+                    Reason("link", f"{stage.scope}/{name}", "a link to this result", "missing or changed")
+                )
+
+    def held(self, stage: Stage) -> str | None:
+        """The key of the result that a stage is held at, or None."""
+        scope = self._held.get(stage.scope)
+        if scope is None:
+            scope = self._held[stage.scope] = holds.held(self.plan.build, stage.scope)
+        return scope.get(stage.name)
 
     def reusable(self, stage: Stage, state: State) -> tuple[Store, Receipt] | None:
         """An intact result for the current key, and the store that has it; None if the command has to run.

@@ -63,7 +63,8 @@ def explain(
                 receipt = None if state.key is None else at_remote(state.key)
                 verdict = WILL_RUN if receipt is None else FROM_REMOTE
         receipts[name] = receipt
-        found.append(Explanation(name, verdict, [*state.reasons, *accepted(receipt)]))
+        held = [Reason("held", f"whatever changed; `doit use --today {name}` lets it go", None, None)] * state.held
+        found.append(Explanation(name, verdict, [*state.reasons, *held, *accepted(receipt)]))
     return found
 
 

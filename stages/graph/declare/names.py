@@ -2,4 +2,5 @@
 
 RECEIPT = "receipt.json"
 LOG = "log.txt"
-OWN_FOLDERS = ("partial", "run", "store", "verify")
+OWN_FOLDERS = ("names", "partial", "pins", "run", "sources", "store", "verify")
+EXPERIMENTS = "exp"  # the scope that the results of `doit exp run` are linked in

@@ -97,6 +97,9 @@ class Stage:
     run: Sequence[str]  # argv
     outputs: Sequence[str]  # relative to {out}; a folder ends in "/"
     volatile: Sequence[str] = ()  # outputs that differ from run to run by nature, such as timings and logs: no input
+    # Outside the key: numbers that people compare results by, as name -> "OUTPUT:PATH", where OUTPUT is JSON and PATH
+    # leads to a number in it, such as {"test_bpb": "evaluation.json:splits.test.bpb"}.
+    metrics: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Output] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
@@ -139,6 +142,13 @@ class Stage:
             if output not in self.outputs:
                 raise ValueError(
                     f"stage {self.name}: volatile {output!r} is not among its outputs {list(self.outputs)}"
+                )
+        for name, where in self.metrics.items():
+            output, colon, path = where.partition(":")
+            if output not in self.outputs or output.endswith("/") or not colon or not path:
+                raise ValueError(
+                    f"stage {self.name}: metric {name} is {where!r}; write OUTPUT:PATH, where OUTPUT is a file among "
+                    f"{list(self.outputs)}"
                 )
         for name, path in self.links.items():
             if not any(

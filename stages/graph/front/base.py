@@ -29,7 +29,8 @@ from .tasks import Graph
 GC_THRESHOLD = 100_000  # a look's objects live to its end: with 1,000 stages, collecting sooner took 14 % of the time
 EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 1, 2, 75
 # The sections of `doit help`.
-BUILD, LOOK, RESULTS, PROJECT, MORE, NOWHERE = "Build", "Look", "Results", "This project", "More", ""
+BUILD, LOOK, RESULTS, EXPERIMENT = "Build", "Look", "Results", "Experiments"
+PROJECT, MORE, NOWHERE = "This project", "More", ""
 
 
 class _MemoryDB(JsonDB):
@@ -67,6 +68,21 @@ def option(name: str, long: str, text: str, metavar: str = "", short: str = "") 
     """An option as doit wants it: one with a value where there is a `metavar`, else a switch."""
     kind = {"metavar": metavar, "type": str, "default": ""} if metavar else {"type": bool, "default": False}
     return {"name": name, "short": short, "long": long, "help": text, **kind}
+
+
+def with_condition(words: list[str]) -> list[str]:
+    """The words of a command, with a condition such as `a>=1` put back behind its --filter: doit takes a word that has
+    a "=" in it for the setting of a variable.
+    """
+    from doit import doit_cmd
+
+    variables = doit_cmd._CMDLINE_VARS
+    for name, value in list(variables.items()):
+        if "--filter" in words and (set(name) & set("<>!") or value.startswith("=")):
+            del variables[name]
+            at = words.index("--filter") + 1
+            words = [*words[:at], f"{name}={value}", *words[at:]]
+    return words
 
 
 def json_text(value: Any) -> str:

@@ -75,9 +75,9 @@ class Gc(Command):
     doc_purpose = "remove old results: --keep 10GB, --older-than 30d"
     doc_usage = "[--keep SIZE] [--older-than AGE] [--dry-run]"
     doc_description = (
-        "Never removes a result that is linked in any preset, nor what it was made from. Of the others, the least "
-        "recently used go first. Files from which an interrupted stage could resume are removed after 7 days, or "
-        "after AGE, unless that stage would resume from them now."
+        "Never removes a result that is linked in any preset, named or pinned, nor what it was made from. Of the "
+        "others, the least recently used go first. Files from which an interrupted stage could resume are removed "
+        "after 7 days, or after AGE, unless that stage would resume from them now."
     )
     cmd_options = (
         option("keep", "keep", "how much may stay: 10GB, 500MB, 0", metavar="SIZE"),

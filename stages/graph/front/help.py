@@ -12,10 +12,10 @@ from doit.cmd_base import DoitCmdBase
 
 from ..errors import UsageError
 from ..show.table import made
-from .base import BUILD, LOOK, MORE, PROJECT, RESULTS, Command
+from .base import BUILD, EXPERIMENT, LOOK, MORE, PROJECT, RESULTS, Command
 from .text import columns, width
 
-SECTIONS = (BUILD, LOOK, RESULTS, PROJECT, MORE)
+SECTIONS = (BUILD, LOOK, RESULTS, EXPERIMENT, PROJECT, MORE)
 HIDDEN = {"dumpdb", "strace"}  # commands of doit that read its record of runs and file_dep; there are none here
 OVERVIEW = """\
 Usage: doit [STAGE ...]            build these stages and all that they need; without a name, the default ones
@@ -38,6 +38,10 @@ class Help(Command, cmd_help.Help):
 
     def execute(self, params: Any, args: Sequence[str]) -> int:
         """Called by doit. Needs a dodo.py only for the help of a stage."""
+        parts = getattr(self.cmds.get(args[0]) if args else None, "parts", {})
+        if len(args) == 2 and args[1] in parts:
+            print(parts[args[1]](cmds=self._cmds, **self.init_kwargs).help())
+            return 0
         if len(args) > 1:
             raise UsageError("help takes one command or stage")
         if not args:

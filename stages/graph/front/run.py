@@ -91,12 +91,22 @@ class Run(Command, cmd_run.Run):
                 graph.session.report = report
                 with catching_signals(graph, report):
                     result = super()._execute(outfile, reporter=report or reporter, **options)
+                if report is not None:
+                    note_held(graph, report)
                 return EXIT_FAILED if result else 0
         except LockHeld:
             TaskControl(self.task_list).process(self.sel_tasks)  # a misspelt name is reported before the lock
             raise
         except Interrupted as stopped:
             return 128 + stopped.signum
+
+
+def note_held(graph: Graph, report: Report) -> None:
+    """A line for each stage that keeps a chosen result: it does not follow what changes."""
+    for stage in graph.plan.stages.values():
+        key = graph.look.held(stage)
+        if key is not None:
+            report.note(f"{stage.name} is held at {key[:10]}, whatever changes; `doit use --today` lets it go")
 
 
 def report_for(stream: TextIO, quiet: bool) -> Report:

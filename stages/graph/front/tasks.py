@@ -13,6 +13,8 @@ from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
 from ..decide.look import Look
+from ..declare.experiments import Experiments
+from ..declare.names import EXPERIMENTS
 from ..declare.plan import Plan
 from ..declare.stage import Setup, Stage
 from ..errors import GraphError
@@ -35,17 +37,21 @@ class Graph:
         grace_s: float = 10.0,
         store: str | None = None,
         remote: Callable[[], str | None] = lambda: None,
+        experiments: Experiments | None = None,
     ) -> None:
         """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
         used instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
-        first stage is built; the variable goes before it.
+        first stage is built; the variable goes before it. `experiments`: what `doit exp` needs to know.
 
         Raises ValueError for stages or inputs that do not fit together, UsageError for a store that is neither off, a
         folder nor a URL.
         """
+        if taken := [stage.name for stage in stages if stage.scope == EXPERIMENTS]:
+            raise ValueError(f"stage {taken[0]}: build/{EXPERIMENTS}/ is for the results of `doit exp run`")
         setting = read_setting(store)
         self.plan = Plan(stages, setups, root=root, build=build, path=path)
         self.look = Look(self.plan, setting)
+        self.experiments = experiments
         self.session = Session(self.look, (lambda: setting.remote) if setting.given else remote, grace_s)
 
     def tasks(self) -> Iterator[dict[str, Any]]:

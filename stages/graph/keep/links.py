@@ -30,10 +30,10 @@ def link(build: str, scope: str, stage: str, key: str, links: Mapping[str, str])
     for used in (linked_key(build, scope, stage), key):
         with contextlib.suppress(OSError):
             os.utime(f"{build}/store/{used}")
-    _replace_link(f"../../store/{key}", f"{build}/{scope}/.current/{stage}")
+    replace_link(f"../../store/{key}", f"{build}/{scope}/.current/{stage}")
     for name, path in links.items():
         up = "../" * name.count("/")
-        _replace_link(f"{up}.current/{stage}/{path}".rstrip("/"), f"{build}/{scope}/{name}".rstrip("/"))
+        replace_link(f"{up}.current/{stage}/{path}".rstrip("/"), f"{build}/{scope}/{name}".rstrip("/"))
 
 
 def check_free(build: str, scope: str, stage: str, links: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ def _check_free(path: str) -> None:
         raise GraphError(f"{path} is a {kind} where a link to a result belongs; move it away and run again")
 
 
-def _replace_link(target: str, path: str) -> None:
+def replace_link(target: str, path: str) -> None:
     """Make `path` a link to `target` in one step. Raises GraphError if anything but a link lies there."""
     with contextlib.suppress(OSError):
         if os.readlink(path) == target:

@@ -1,8 +1,8 @@
 """gc: remove the results that are needed least.
 
-Never those that are linked in any scope of the build folder, nor the results that they were made from: `verify` and
-`inspect` follow those. Of the rest, the least recently used go first. A result counts as used when a link is set to
-it or away from it (`links.link` sets the time of its folder).
+Never those that are linked in any scope of the build folder, named or pinned (which are links too), nor the results
+that they were made from: `verify` and `inspect` follow those. Of the rest, the least recently used go first. A result
+counts as used when a link is set to it or away from it (`links.link` sets the time of its folder).
 
 Each is renamed before it is deleted, so a kill leaves whole entries, and leftovers that the next run removes.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ..decide.key import partial_name
 from ..decide.look import Look
-from ..keep import links
+from ..keep import links, texts
 from ..keep import store as stores
 from ..keep.receipt import Receipt, digest_in
 
@@ -80,6 +80,8 @@ def remove(look: Look, chosen: Removal) -> None:
     """Remove what `plan` chose. The caller holds the lock."""
     for entry, _ in chosen.entries:
         look.store.remove(entry.key)
+    if chosen.entries:
+        texts.sweep(look.plan.build, look.store.receipts())
     for path, _ in chosen.folders:
         folder, name = os.path.split(path)
         aside = f"{folder}/{REMOVED}{name.removeprefix(REMOVED)}"

@@ -19,7 +19,7 @@ from ..decide.look import Input, State
 from ..declare.names import LOG
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
 from ..errors import GraphError, StageFailed
-from ..keep import links, store
+from ..keep import links, store, texts
 from ..keep.receipt import VERSION as RECEIPT_VERSION
 from ..read import environment
 from ..read.expand import Expansion
@@ -29,15 +29,20 @@ from .session import Session
 from .setup import ensure
 
 SAVE_EVERY_S = 2.0  # a kill loses the digests of at most so many seconds; the end of a run saves all
-BUILT, FROM_STORE = "built", "from the store"
+BUILT, FROM_STORE, HELD = "built", "from the store", "held"
 
 
 def bring_up_to_date(session: Session, stage: Stage) -> str:
-    """Make the stage's link name the result of the current key; returns BUILT or FROM_STORE.
+    """Make the stage's link name the result of the current key; returns BUILT, FROM_STORE or HELD.
 
     Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
     disk and the like.
     """
+    if session.look.held(stage) is not None and (state := session.look.state(stage)).held:
+        if state.fresh:
+            return HELD
+        what = state.reasons[0].text()
+        raise StageFailed(f"it is held at a damaged result ({what}); `doit use --today {stage.name}` lets it go")
     seen = session.look.seen(stage)
     session.look.invalidate()
     try:
@@ -160,6 +165,7 @@ class _Build:
                     "runtime": dict(stage.runtime),
                 },
             }
+            texts.keep(look.plan.build, sources, self.snapshot)
             self.store.publish(out, state.key, receipt)
         finally:
             if os.path.exists(out):

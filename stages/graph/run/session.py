@@ -54,6 +54,10 @@ class Session:
                 self._remote.append(self.remote_at(url) if url else None)
             return self._remote[0]
 
+    def turn_to(self, look: Look) -> None:
+        """Go on with another plan of the same build folder."""
+        self.look, self.plan = look, look.plan
+
     def hurry(self) -> None:
         """A signal came again: the commands that are being stopped get no more time."""
         if self._processes is not None:

@@ -1,0 +1,88 @@
+"""Experiments as a project declares them, and the words of `doit exp run` as the choices that they stand for.
+
+`train.lr=1e-3,3e-3 model.n_layer=4,6` is a grid of four choices. A comma inside brackets, braces, parentheses or
+double quotes parts nothing: `data.sources='["a"],["b"]'` has two values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..errors import UsageError
+from .stage import Stage
+
+Words = dict[str, str]  # parameter -> its value, as typed
+
+CLOSES = {"[": "]", "{": "}", "(": ")"}
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """What a project says of its experiments."""
+
+    stage: str  # whose results are compared: `doit exp run` builds it, `doit exp show` has a row for each
+    # The stages of a choice: the words are added to those of the command line. Raises ValueError for bad ones.
+    variant: Callable[[Mapping[str, str]], Sequence[Stage]]
+    smoke: Mapping[str, str] = field(default_factory=dict)  # words that make a run short enough to try first
+    # Parameters that should decide nothing, such as a seed: what they move a metric by is noise.
+    noise: Sequence[str] = ()
+
+
+def split_values(name: str, text: str) -> list[str]:
+    """The values of one word, each once. Raises UsageError for an empty one, or a bracket that is not closed."""
+    values, open_now, quoted, start, escaped = [], [], False, 0, False
+    for at, letter in enumerate(text):
+        if quoted:
+            quoted = letter != '"' or escaped
+            escaped = letter == "\\" and not escaped
+        elif letter == '"':
+            quoted = True
+        elif letter in CLOSES:
+            open_now.append(CLOSES[letter])
+        elif open_now:
+            if letter == open_now[-1]:
+                open_now.pop()
+        elif letter == ",":
+            values.append(text[start:at])
+            start = at + 1
+    if open_now or quoted:
+        missing = '"' if quoted else open_now[-1]
+        raise UsageError(f"{name}={text}: {missing} is missing; in a shell, put the word in single quotes")
+    values.append(text[start:])
+    if len(values) > 1 and "" in values:
+        raise UsageError(f"{name}={text}: a value between the commas is empty")
+    return list(dict.fromkeys(values))
+
+
+def axes_of(words: Mapping[str, str]) -> dict[str, list[str]]:
+    """The words that have several values, with them."""
+    found = {name: split_values(name, text) for name, text in words.items()}
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def grid(axes: Mapping[str, Sequence[str]], sample: int | None = None, seed: int = 0) -> list[Words]:
+    """Every combination, the last axis fastest; or `sample` of them in that order, drawn by the seed."""
+    total = 1
+    for values in axes.values():
+        total *= len(values)
+    if sample is None or sample >= total:
+        return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+    draw, drawn = random.Random(seed), set[int]()
+    while len(drawn) < sample:  # so a larger sample of the same seed holds the smaller one
+        drawn.add(draw.randrange(total))
+    found = []
+    for number in sorted(drawn):
+        words, rest = {}, number
+        for name in reversed(list(axes)):
+            rest, place = divmod(rest, len(axes[name]))
+            words[name] = axes[name][place]
+        found.append({name: words[name] for name in axes})
+    return found
+
+
+def words_text(words: Mapping[str, str]) -> str:
+    """`train.lr=1e-3 model.n_layer=4`."""
+    return " ".join(f"{name}={value}" for name, value in words.items()) or "(as it stands)"
