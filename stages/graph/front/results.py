@@ -86,7 +86,8 @@ class History(Command):
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(each["started"]))
             marks = [*each["names"], *["now"] * each["linked"]]
             said = f" ({', '.join(marks)})" if marks else ""
-            self.outstream.write(f"{when}  {each['key'][:10]}{'*' if each['kept'] else ' '}{said}  {each['text']}\n")
+            line = f"{when}  {each['key'][:10]}{'*' if each['kept'] else ' '}{said}  {each['text']}"
+            self.outstream.write(line.rstrip() + "\n")
         return 0
 
 
