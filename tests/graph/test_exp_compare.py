@@ -98,6 +98,7 @@ def test_use_goes_back_and_what_comes_after_is_made_from_it(two: Lab) -> None:
     key = json.loads(old)[0]["key"]
     two.doit("score", "train.lr=3", "words.least=2")
     used = two.doit("use", "old")
+    assert "  train.lr=1.0\n" not in used.out  # it is today's
     assert used.status == 0 and f"train is held at {key[:10]}" in used.out and "words is held" in used.out
     assert two.result("train", "lab").name == key and (two.build / "lab" / "weights").resolve().parent.name == key
     built = two.doit("score", "train.lr=3", "words.least=2")
@@ -112,6 +113,12 @@ def test_use_goes_back_and_what_comes_after_is_made_from_it(two: Lab) -> None:
     assert "no longer held: words, train" in two.doit("use", "--today").out
     assert Counter(two.doit("train").ran)["train"] == 1
     assert two.doit("use", "--today").out == "nothing is held\n"
+
+
+def test_use_says_which_words_the_stages_after_it_need(two: Lab) -> None:
+    assert "give them to the commands" not in two.doit("use", "old").out
+    assert "\n  train.lr=3.0 words.least=2\n" in two.doit("use", "new").out
+    assert two.doit("score", "train.lr=3", "words.least=2").status == 0
 
 
 def test_experiments_do_not_see_holds(two: Lab) -> None:

@@ -107,7 +107,7 @@ class Use(Command):
 
     def _execute(self, today: bool, pos_args: Any = None) -> int:
         from ..manage.results import Results
-        from ..manage.use import let_go, use
+        from ..manage.use import let_go, other_words, use
 
         graph = self.graph()
         if today:
@@ -120,9 +120,13 @@ class Use(Command):
             raise UsageError("use takes one result: a name, or the beginning of a key; or --today")
         with locked(graph):
             results = Results(graph.look)
-            held = use(graph.look, results, results.find(pos_args[0]))
+            receipt = results.find(pos_args[0])
+            held = use(graph.look, results, receipt)
         for stage, key in held:
             self.outstream.write(f"{stage.name} is held at {key[:10]}\n")
+        if words := other_words(results, receipt, [stage for stage, _ in held]):
+            said = "it has other parameters than this choice; give them to the commands that build what comes after:"
+            self.outstream.write(f"{said}\n  {' '.join(words)}\n")
         self.outstream.write("`doit` builds what comes after from this; `doit use --today` goes back to today's\n")
         return 0
 

@@ -4,6 +4,8 @@ made from; what comes after is made from these by the next build.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 
 from ..decide.look import Look
@@ -11,6 +13,7 @@ from ..declare.stage import Stage
 from ..errors import GraphError
 from ..keep import holds
 from ..keep.receipt import Receipt
+from ..read.digest import canonical
 from .results import Results
 
 
@@ -42,6 +45,21 @@ def use(look: Look, results: Results, receipt: Receipt) -> list[tuple[Stage, str
         holds.hold(look.plan.build, held.scope, name, chosen[name]["key"], dict(held.links))
     look.invalidate()
     return [(look.plan.stages[name], chosen[name]["key"]) for name in order]
+
+
+def other_words(results: Results, receipt: Receipt, held: Sequence[Stage]) -> list[str]:
+    """The parameters in which a result differs from today's choice, as words for the command line: stages after it that
+    take them too need them. One that is at its default in the result is written without a value.
+    """
+    then = results.parameters(receipt)
+    now = {name: value for stage in held for name, value in stage.params.items()}
+    found = []
+    for name in sorted(then.keys() | now.keys()):
+        if canonical(then.get(name)) != canonical(now.get(name)):
+            value = then.get(name)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            found.append(shlex.quote(f"{name}={text}") if name in then else f"{name} (at its default)")
+    return found
 
 
 def let_go(look: Look, names: Sequence[str]) -> list[str]:
