@@ -188,6 +188,7 @@ def test_values_with_commas() -> None:
     assert split_values("a", '"x,y",z') == ['"x,y"', "z"]
     assert split_values("a", r'"x\",y",z') == [r'"x\",y"', "z"]
     assert split_values("a", "{1,2},(3,4)") == ["{1,2}", "(3,4)"]
+    assert split_values("a", r"one\, two,three") == ["one, two", "three"]
     assert split_values("a", "1,1,2") == ["1", "2"]
     assert split_values("a", "") == [""]
     with pytest.raises(UsageError, match='" is missing'):

@@ -42,13 +42,23 @@ def test_command_help_has_no_option_without_a_meaning(chain: Project, words: tup
         assert option not in result.out
 
 
-@pytest.mark.parametrize(
-    "command", ["list", "graph", "why", "info", "inspect", "verify", "clean", "gc", "push", "pull"]
-)
+COMMANDS = ["list", "graph", "why", "info", "inspect", "verify", "clean", "gc", "push", "pull"]
+EXPERIMENTS = ["exp", "diff", "history", "use", "blame"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *EXPERIMENTS])
 def test_every_command_explains_itself(chain: Project, command: str) -> None:
     out = chain.doit("help", command).out
     assert out.startswith(f"doit {command}: ") and f"Usage: doit {command}" in out
     assert "ARG" not in out and "%(" not in out
+
+
+@pytest.mark.parametrize("part", ["run", "show", "name", "pin", "unpin"])
+def test_every_part_of_exp_explains_itself(chain: Project, part: str) -> None:
+    for words in (("help", "exp", part), ("exp", part, "--help")):
+        out = chain.doit(*words).out
+        assert out.startswith(f"doit exp {part}: ") and f"Usage: doit exp {part}" in out
+    assert f"  doit exp {part} " in chain.doit("help", "exp").out
 
 
 def test_stage_help(chain: Project) -> None:

@@ -1,7 +1,7 @@
 """Experiments as a project declares them, and the words of `doit exp run` as the choices that they stand for.
 
 `train.lr=1e-3,3e-3 model.n_layer=4,6` is a grid of four choices. A comma inside brackets, braces, parentheses or
-double quotes parts nothing: `data.sources='["a"],["b"]'` has two values.
+double quotes parts nothing, nor does one behind a backslash: `data.sources='["a","b"],["c"]'` has two values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .stage import Stage
 
 Words = dict[str, str]  # parameter -> its value, as typed
 
-CLOSES = {"[": "]", "{": "}", "(": ")"}
+CLOSES = {"[": "]", "{": "}", "(": ")", '"': '"'}
 
 
 @dataclass(frozen=True)
@@ -33,25 +33,23 @@ class Experiments:
 
 def split_values(name: str, text: str) -> list[str]:
     """The values of one word, each once. Raises UsageError for an empty one, or a bracket that is not closed."""
-    values, open_now, quoted, start, escaped = [], [], False, 0, False
-    for at, letter in enumerate(text):
-        if quoted:
-            quoted = letter != '"' or escaped
-            escaped = letter == "\\" and not escaped
-        elif letter == '"':
-            quoted = True
-        elif letter in CLOSES:
-            open_now.append(CLOSES[letter])
-        elif open_now:
-            if letter == open_now[-1]:
+    values, value, open_now, letters = [], "", list[str](), iter(text)
+    for letter in letters:
+        if letter == "," and not open_now:
+            values.append(value)
+            value = ""
+        elif letter == "\\":
+            after = next(letters, "")
+            value += after if after == "," and not open_now else letter + after
+        else:
+            value += letter
+            if open_now and letter == open_now[-1]:
                 open_now.pop()
-        elif letter == ",":
-            values.append(text[start:at])
-            start = at + 1
-    if open_now or quoted:
-        missing = '"' if quoted else open_now[-1]
-        raise UsageError(f"{name}={text}: {missing} is missing; in a shell, put the word in single quotes")
-    values.append(text[start:])
+            elif letter in CLOSES and open_now[-1:] != ['"']:
+                open_now.append(CLOSES[letter])
+    if open_now:
+        raise UsageError(f"{name}={text}: {open_now[-1]} is missing; in a shell, put the word in single quotes")
+    values.append(value)
     if len(values) > 1 and "" in values:
         raise UsageError(f"{name}={text}: a value between the commas is empty")
     return list(dict.fromkeys(values))

@@ -42,8 +42,8 @@ class ExpRun(_Part):
     doc_description = (
         "One result for each combination, one after another; what they share is built once, and what the store has is "
         "not built again: after Ctrl-C or a kill, the same words go on. A failure does not stop the others. A comma in "
-        "brackets or double quotes parts nothing; put such a word in single quotes. STAGE: also build this of each. "
-        "The results are pinned, and the links of no preset change. Exit status 1 where any failed."
+        "brackets, in double quotes or behind a backslash parts nothing; put such a word in single quotes. STAGE: also "
+        "build this of each. The results are pinned, and the links of no preset change. Exit status 1 where any failed."
     )
     cmd_options = (
         {
