@@ -50,7 +50,7 @@ def device():
 
 
 def source(kernel: str, products: str = "matvec") -> str:
-    """The kernel's whole text: common.wgsl, the loop `products` (matvec or matmul) where it uses one, and its own file."""
+    """The kernel's whole text: common.wgsl, the loop `products` (matvec, matmul) where it uses one, and its own."""
     own = (SHADERS / f"{kernel}.wgsl").read_text()
     parts = ["common", products] if USES_PRODUCTS in own else ["common"]
     return "".join((SHADERS / f"{part}.wgsl").read_text() for part in parts) + own
@@ -142,7 +142,7 @@ def step(position: int = 0, n_tokens: int = 1, ring_index: int = 0, top_k: int =
 
 
 def products_grid(pairs: int, tokens: int, tile_pairs: int, tile_tokens: int) -> tuple[int, int, int]:
-    """The grid of matvec.wgsl or matmul.wgsl; over x and y as the engine does it where one dimension does not take it."""
+    """The grid of matvec.wgsl or matmul.wgsl; over x and y, as in the engine, where one dimension does not take it."""
     blocks = -(-pairs // tile_pairs)
     rows = -(-blocks // 65535)
     return -(-blocks // rows), rows, -(-tokens // tile_tokens)

@@ -24,7 +24,7 @@ SHAPES = [
 
 
 class Variant(NamedTuple):
-    """How a kernel that multiplies by weights is cut into threads: matvec.wgsl, or matmul.wgsl where `quads` is not 0."""
+    """How a kernel that multiplies by weights is cut into threads: by matvec.wgsl, by matmul.wgsl if `quads` is set."""
 
     workgroup: int
     split: int  # LANES of matvec.wgsl, ROW_THREADS of matmul.wgsl
