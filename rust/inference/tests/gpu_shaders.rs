@@ -146,6 +146,21 @@ fn splits_divide_and_fit_the_shared_arrays() {
 }
 
 #[test]
+fn tiles_fit_the_shared_arrays_and_wait_for_models_that_repay_them_on_a_cpu_adapter() {
+    for (device, of_small_models) in [
+        (wgpu::DeviceType::Cpu, false),
+        (wgpu::DeviceType::IntegratedGpu, true),
+    ] {
+        let tuning = Tuning::new(device);
+        let tiling = tuning.tiling();
+        assert!(tiling.workgroup.is_multiple_of(tiling.row_threads));
+        assert!(tiling.rows() <= 64 && tiling.tokens() <= 64);
+        assert_eq!(tuning.is_worth_tiling(1 << 20), of_small_models);
+        assert!(tuning.is_worth_tiling(1 << 23));
+    }
+}
+
+#[test]
 fn the_table_of_bindings_is_what_the_shaders_declare() {
     for kernel in KERNELS {
         let module = parse(kernel);

@@ -26,7 +26,8 @@ pub(super) const TILED_FROM: u32 = 8;
 pub(super) struct Matvec {
     single: wgpu::ComputePipeline,
     few: wgpu::ComputePipeline,
-    many: wgpu::ComputePipeline,
+    /// Where it is worth its compilation.
+    many: Option<wgpu::ComputePipeline>,
     /// Pairs of rows.
     pairs: u32,
     split: Split,
@@ -37,10 +38,10 @@ impl Matvec {
     /// The pipeline and the grid for so many tokens.
     pub fn for_tokens(&self, tokens: u32) -> (&wgpu::ComputePipeline, Grid) {
         let (split, tiling) = (self.split, self.tiling);
-        let (pipeline, pairs, tile) = match tokens {
-            1 => (&self.single, split.workgroup / split.lanes, 1),
-            2..TILED_FROM => (&self.few, split.workgroup / split.lanes, TILE),
-            _ => (&self.many, tiling.rows() / 2, tiling.tokens()),
+        let (pipeline, pairs, tile) = match (tokens, &self.many) {
+            (1, _) => (&self.single, split.workgroup / split.lanes, 1),
+            (TILED_FROM.., Some(many)) => (many, tiling.rows() / 2, tiling.tokens()),
+            _ => (&self.few, split.workgroup / split.lanes, TILE),
         };
         let blocks = self.pairs.div_ceil(pairs);
         let y = blocks.div_ceil(MAX_GRID);
@@ -89,6 +90,7 @@ impl Pipelines {
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let tuning = Tuning::new(context.device_type());
+        let is_tiled = tuning.is_worth_tiling(layer_weights(config));
         let mut done = 0;
         let mut step = || {
             progress(done as f32 / Self::COUNT as f32);
@@ -98,7 +100,7 @@ impl Pipelines {
             step();
             let mut base = constants(config, dtype);
             base.extend_from_slice(own);
-            Self::matvec(context, kernel, &base, tuning, pairs).await
+            Self::matvec(context, kernel, &base, tuning, is_tiled, pairs).await
         };
         let architecture = config.architecture;
         let qkv = [
@@ -169,6 +171,7 @@ impl Pipelines {
         kernel: Kernel,
         base: &Constants,
         tuning: Tuning,
+        is_tiled: bool,
         pairs: u32,
     ) -> Result<Compiled<Matvec>, EngineError> {
         let layout = context.create_bind_group_layout(kernel);
@@ -193,13 +196,30 @@ impl Pipelines {
         let pipeline = Matvec {
             single: compile(kernel, &single).await?,
             few: compile(kernel, &few).await?,
-            many: compile(tiled, &many).await?,
+            many: if is_tiled {
+                Some(compile(tiled, &many).await?)
+            } else {
+                None
+            },
             pairs,
             split,
             tiling,
         };
         Ok(Compiled { pipeline, layout })
     }
+}
+
+/// Weights of all layers' matrices.
+fn layer_weights(config: &Config) -> u64 {
+    let [n_layer, q_width, kv_width, d_model, d_ff] = [
+        config.n_layer,
+        config.q_width(),
+        config.kv_width(),
+        config.d_model,
+        config.d_ff,
+    ]
+    .map(u64::from);
+    n_layer * d_model * (2 * (q_width + kv_width) + 3 * d_ff)
 }
 
 /// `embed`'s grid.
