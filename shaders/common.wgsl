@@ -1,7 +1,7 @@
 // What every kernel shares: the step, the model's sizes, and how a weight is read.
 //
-// The text of a kernel is common.wgsl, then matvec.wgsl where its header says `Uses: matvec.wgsl`, then its own file. Rust
-// (rust/inference/src/gpu/kernels.rs) and Python (tests/shaders/harness.py) join the same files.
+// The text of a kernel is common.wgsl, then matvec.wgsl or, for many tokens, matmul.wgsl where its header says that it uses them, then its
+// own file. Rust (rust/inference/src/gpu/kernels.rs) and Python (tests/shaders/harness.py) join the same files.
 //
 // Shapes: T tokens of this submission, C D_MODEL, H N_HEAD, G N_KV_HEAD, D D_HEAD, F D_FF, V VOCAB_SIZE, S CTX_LEN.
 // A row of f32 values is padded with zeros to whole vec4s; `vec4s(n)` is its length. A capital with a hat, as Ĉ, is a padded length.
@@ -53,6 +53,16 @@ fn weight_stride(n: u32) -> u32 {
 // vec4<u32>s of the quants of a block.
 fn quant_vec4s() -> u32 {
   return select(2u, 1u, WEIGHT_DTYPE == Q4_0);
+}
+
+// Index, in a weight row of a block format, of the vec4<u32> with quants 4i … 4i + 3.
+fn quants_index(i: u32) -> u32 {
+  return select(i / 8u, i / 4u, WEIGHT_DTYPE == Q8_0);
+}
+
+// Index, in such a row of n weights, of the vec4<u32> with the scale of weights 4i … 4i + 3.
+fn scale_index(n: u32, i: u32) -> u32 {
+  return n / 32u * quant_vec4s() + i / 64u;
 }
 
 // Quants 4k … 4k + 3 of the block whose quants are `first` and, in q8_0, `second`; k below 8.

@@ -1,5 +1,5 @@
 // x += input · wᵀ: the output projections of attention (K = H·D) and of the SwiGLU layer (K = F). A slot owns rows 2p and 2p + 1.
-// Dispatch: matvec.wgsl's grid over ⌈C/2⌉ pairs. Uses: matvec.wgsl. Oracle: tests/shaders/oracles.py:matmul_residual
+// Dispatch: the grid of matvec.wgsl or matmul.wgsl over ⌈C/2⌉ pairs. Uses: matvec.wgsl or matmul.wgsl. Oracle: tests/shaders/oracles.py:matmul_residual
 
 override WIDTH_IN: u32 = 4;  // K
 
@@ -30,24 +30,30 @@ fn packed_b(i: u32) -> vec4<u32> {
   return w[i];
 }
 
+fn n_pairs() -> u32 {
+  return (D_MODEL + 1u) / 2u;
+}
+
+fn rows_of(pair: u32) -> vec2<u32> {
+  return vec2<u32>(2u * pair, min(2u * pair + 1u, D_MODEL - 1u));
+}
+
+fn store(pair: u32, token: u32, n: u32, a: vec4<f32>, b: vec4<f32>) {
+  let row = 2u * pair;
+  for (var t = 0u; t < n; t++) {
+    let start = (token + t) * 4u * vec4s(D_MODEL) + row;
+    x[start] += a[t];
+    if (row + 1u < D_MODEL) {
+      x[start + 1u] += b[t];
+    }
+  }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn matmul_residual(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let slot = slot_of(workgroup, grid, local);
-  let row = 2u * slot.pair;
-  let last = D_MODEL - 1u;
-  let sums = slot_sums(min(row, last), min(row + 1u, last), slot, step.n_tokens, local);
-  if (slot.lane != 0u || row > last) {
-    return;
-  }
-  for (var t = 0u; t < TILE && slot.token + t < step.n_tokens; t++) {
-    let start = (slot.token + t) * 4u * vec4s(D_MODEL) + row;
-    x[start] += sums.a[t];
-    if (row < last) {
-      x[start + 1u] += sums.b[t];
-    }
-  }
+  products(workgroup, grid, local);
 }

@@ -6,7 +6,10 @@
 // normalising costs neither a pass, nor a buffer, nor a barrier of its own.
 //
 // The kernel declares: const NORM: bool; fn width_in() -> u32; fn input4(token, i) -> vec4<f32>; fn gain4(i) -> vec4<f32>;
-// fn packed_a(i) -> vec4<u32> and fn packed_b(i) -> vec4<u32>, element i of the matrix that the pair's first or second row is in.
+// fn n_pairs() -> u32; fn rows_of(pair) -> vec2<u32>, the pair's rows, of which the second may be the first where there is none;
+// fn packed_a(i) -> vec4<u32> and fn packed_b(i) -> vec4<u32>, element i of the matrix that the pair's first or second row is in;
+// fn store(pair, token, n, a, b), which takes the products of both rows with the n tokens, at most 4, from `token` on.
+// It calls `products` and does nothing else. matmul.wgsl, which takes this file's place for many tokens, declares the same function.
 
 override WORKGROUP: u32 = 64;  // threads, at most MAX_WORKGROUP
 override LANES: u32 = 8;       // threads a pair of rows; a power of two that divides WORKGROUP
@@ -163,4 +166,14 @@ fn slot_sums(row_a: u32, row_b: u32, slot: Slot, n_tokens: u32, local: u32) -> S
     sums.b *= scale;
   }
   return sums;
+}
+
+// Compute this slot's products and give them to `store`.
+fn products(workgroup: vec3<u32>, grid: vec3<u32>, local: u32) {
+  let slot = slot_of(workgroup, grid, local);
+  let rows = rows_of(min(slot.pair, n_pairs() - 1u));
+  let sums = slot_sums(rows.x, rows.y, slot, step.n_tokens, local);
+  if (slot.lane == 0u && slot.pair < n_pairs()) {
+    store(slot.pair, slot.token, min(TILE, step.n_tokens - slot.token), sums.a, sums.b);
+  }
 }

@@ -1,5 +1,5 @@
 // RMSNorm, then silu(x · gateᵀ) ⊙ (x · upᵀ), silu(z) = z / (1 + e^−z). A slot owns row p of both matrices.
-// Dispatch: matvec.wgsl's grid over F pairs. Uses: matvec.wgsl. Oracle: tests/shaders/oracles.py:norm_gate_up_silu
+// Dispatch: the grid of matvec.wgsl or matmul.wgsl over F pairs. Uses: matvec.wgsl or matmul.wgsl. Oracle: tests/shaders/oracles.py:norm_gate_up_silu
 // Source: Shazeer 2020, arXiv:2002.05202.
 
 @group(0) @binding(0) var<uniform> step: Step;
@@ -31,20 +31,26 @@ fn packed_b(i: u32) -> vec4<u32> {
   return w_up[i];
 }
 
+fn n_pairs() -> u32 {
+  return D_FF;
+}
+
+fn rows_of(pair: u32) -> vec2<u32> {
+  return vec2<u32>(pair);
+}
+
+fn store(pair: u32, token: u32, n: u32, a: vec4<f32>, b: vec4<f32>) {
+  for (var t = 0u; t < n; t++) {
+    let gate = a[t];  // below −80 silu is 0 in f32, and exp would overflow
+    hidden[(token + t) * 4u * vec4s(D_FF) + pair] = gate / (1.0 + exp(-max(gate, -80.0))) * b[t];
+  }
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn norm_gate_up_silu(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let slot = slot_of(workgroup, grid, local);
-  let row = min(slot.pair, D_FF - 1u);
-  let sums = slot_sums(row, row, slot, step.n_tokens, local);
-  if (slot.lane != 0u || slot.pair >= D_FF) {
-    return;
-  }
-  for (var t = 0u; t < TILE && slot.token + t < step.n_tokens; t++) {
-    let gate = sums.a[t];  // below −80 silu is 0 in f32, and exp would overflow
-    hidden[(slot.token + t) * 4u * vec4s(D_FF) + row] = gate / (1.0 + exp(-max(gate, -80.0))) * sums.b[t];
-  }
+  products(workgroup, grid, local);
 }

@@ -1,7 +1,7 @@
 // RMSNorm, the three projections with their biases, and RoPE on q and k; k and v go into the layer's cache at their positions.
 // Without ROPE q and k stay as they are, for qk_norm_rope.
 // A slot owns rows j and j + D/2 of one head: the two that RoPE rotates together (Hugging Face's rotate_half).
-// Dispatch: matvec.wgsl's grid over (H + 2G)·D/2 pairs. Uses: matvec.wgsl. Oracle: tests/shaders/oracles.py:norm_qkv_rope
+// Dispatch: the grid of matvec.wgsl or matmul.wgsl over (H + 2G)·D/2 pairs. Uses: matvec.wgsl or matmul.wgsl. Oracle: tests/shaders/oracles.py:norm_qkv_rope
 
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (T, vec4s(C))
@@ -38,38 +38,32 @@ fn packed_b(i: u32) -> vec4<u32> {
   return w_qkv[i];
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn norm_qkv_rope(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let slot = slot_of(workgroup, grid, local);
+fn n_pairs() -> u32 {
+  return (N_HEAD + 2u * N_KV_HEAD) * (D_HEAD / 2u);
+}
+
+fn rows_of(pair: u32) -> vec2<u32> {
   let half = D_HEAD / 2u;
-  let n_pairs = (N_HEAD + 2u * N_KV_HEAD) * half;
-  let pair = min(slot.pair, n_pairs - 1u);
+  let row = pair / half * D_HEAD + pair % half;
+  return vec2<u32>(row, row + half);
+}
+
+fn store(pair: u32, first_token: u32, n: u32, a: vec4<f32>, b: vec4<f32>) {
+  let half = D_HEAD / 2u;
   let head = pair / half;
   let j = pair % half;
-  let row = head * D_HEAD + j;
-  let sums = slot_sums(row, row + half, slot, step.n_tokens, local);
-  if (slot.lane != 0u || slot.pair >= n_pairs) {
-    return;
-  }
   let stride = 4u * vec4s(D_HEAD);
   var bias_low = 0.0;
   var bias_high = 0.0;
   if (QKV_BIAS) {
-    bias_low = bias[row];
-    bias_high = bias[row + half];
+    bias_low = bias[head * D_HEAD + j];
+    bias_high = bias[head * D_HEAD + j + half];
   }
-  for (var t = 0u; t < TILE; t++) {
-    let token = slot.token + t;
-    if (token >= step.n_tokens) {
-      return;
-    }
+  for (var t = 0u; t < n; t++) {
+    let token = first_token + t;
     let position = step.position + token;
-    let low = sums.a[t] + bias_low;
-    let high = sums.b[t] + bias_high;
+    let low = a[t] + bias_low;
+    let high = b[t] + bias_high;
     if (head >= N_HEAD + N_KV_HEAD) {
       let start = ((head - N_HEAD - N_KV_HEAD) * CTX_LEN + position) * stride;
       v_cache[start + j] = low;
@@ -92,4 +86,13 @@ fn norm_qkv_rope(
       q[start + j + half] = rotated_high;
     }
   }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn norm_qkv_rope(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  products(workgroup, grid, local);
 }

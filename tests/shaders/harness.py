@@ -30,7 +30,7 @@ KERNELS = (
     "adjust_logits",
     "sample",
 )
-USES_MATVEC = "Uses: matvec.wgsl."
+USES_PRODUCTS = "Uses: matvec.wgsl or matmul.wgsl."
 LAVAPIPE = Path("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json")
 INSTALL = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1"
 
@@ -49,17 +49,17 @@ def device():
     return adapters[0].request_device_sync(required_features=[], required_limits={})
 
 
-def source(kernel: str) -> str:
-    """The kernel's whole text: common.wgsl, matvec.wgsl where it is used, and its own file."""
+def source(kernel: str, products: str = "matvec") -> str:
+    """The kernel's whole text: common.wgsl, the loop `products` (matvec, matmul) where it uses one, and its own."""
     own = (SHADERS / f"{kernel}.wgsl").read_text()
-    parts = ["common.wgsl", "matvec.wgsl"] if USES_MATVEC in own else ["common.wgsl"]
-    return "".join((SHADERS / part).read_text() for part in parts) + own
+    parts = ["common", products] if USES_PRODUCTS in own else ["common"]
+    return "".join((SHADERS / f"{part}.wgsl").read_text() for part in parts) + own
 
 
 @functools.cache
-def pipeline(kernel: str, constants: tuple[tuple[str, float], ...]):
+def pipeline(kernel: str, products: str, constants: tuple[tuple[str, float], ...]):
     """The compiled kernel; compiled once for equal constants."""
-    module = device().create_shader_module(code=source(kernel), label=kernel)
+    module = device().create_shader_module(code=source(kernel, products), label=kernel)
     compute = {"module": module, "entry_point": kernel, "constants": dict(constants)}
     return device().create_compute_pipeline(layout="auto", compute=compute, label=kernel)
 
@@ -71,6 +71,7 @@ def run(
     grid: tuple[int, int, int],
     uniform: bool = False,
     times: int = 1,
+    products: str = "matvec",
 ) -> list[np.ndarray]:
     """Dispatch `kernel` `times` times over `arrays` (bindings 0, 1, …; the first is the uniform Step where `uniform`).
 
@@ -85,7 +86,7 @@ def run(
         gpu.create_buffer_with_data(data=np.ascontiguousarray(array), usage=step if uniform and i == 0 else storage)
         for i, array in enumerate(arrays)
     ]
-    compiled = pipeline(kernel, tuple(sorted((name, float(value)) for name, value in constants.items())))
+    compiled = pipeline(kernel, products, tuple(sorted((name, float(value)) for name, value in constants.items())))
     entries = [{"binding": i, "resource": {"buffer": buffer}} for i, buffer in enumerate(buffers)]
     group = gpu.create_bind_group(layout=compiled.get_bind_group_layout(0), entries=entries)
     encoder = gpu.create_command_encoder()
@@ -140,11 +141,11 @@ def step(position: int = 0, n_tokens: int = 1, ring_index: int = 0, top_k: int =
     return np.array([position, n_tokens, ring_index, top_k, floats[0], floats[1], seed, floats[2]], dtype=np.uint32)
 
 
-def matvec_grid(pairs: int, tokens: int, workgroup: int, lanes: int, tile: int) -> tuple[int, int, int]:
-    """matvec.wgsl's grid; split over x and y as the engine does it for more blocks than one dimension takes."""
-    blocks = -(-pairs // (workgroup // lanes))
+def products_grid(pairs: int, tokens: int, tile_pairs: int, tile_tokens: int) -> tuple[int, int, int]:
+    """The grid of matvec.wgsl or matmul.wgsl; over x and y, as in the engine, where one dimension does not take it."""
+    blocks = -(-pairs // tile_pairs)
     rows = -(-blocks // 65535)
-    return -(-blocks // rows), rows, -(-tokens // tile)
+    return -(-blocks // rows), rows, -(-tokens // tile_tokens)
 
 
 # ---- comparison ----

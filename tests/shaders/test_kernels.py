@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
 
 from tests.shaders import oracles
-from tests.shaders.harness import assert_close, matvec_grid, padded, quantised, run, step, weights
+from tests.shaders.harness import assert_close, padded, products_grid, quantised, run, step, weights
 
 EPS = 1e-5
 # (d_model, n_head, n_kv_head, d_head, d_ff, vocab_size): GQA groups of 1, 2 and 4; odd widths; d_head 2 to 320.
@@ -19,21 +21,35 @@ SHAPES = [
     (96, 2, 1, 128, 30, 33),
     (13, 3, 3, 320, 2, 9),
 ]
-# (workgroup, lanes, dtype): as on a GPU, as on a CPU adapter, and the corner of one pair a workgroup.
+
+
+class Variant(NamedTuple):
+    """How a kernel that multiplies by weights is cut into threads: by matvec.wgsl, by matmul.wgsl if `quads` is set."""
+
+    workgroup: int
+    split: int  # LANES of matvec.wgsl, ROW_THREADS of matmul.wgsl
+    dtype: str
+    quads: int = 0
+
+
+# As on a GPU, as on a CPU adapter, and the corner of one pair a workgroup.
 MATVEC = [
-    (64, 8, "f32"),
-    (16, 1, "f32"),
-    (64, 64, "f32"),
-    (64, 8, "f16"),
-    (16, 1, "f16"),
-    (64, 8, "q8_0"),
-    (16, 1, "q8_0"),
-    (64, 8, "q4_0"),
-    (16, 1, "q4_0"),
+    *(Variant(64, 8, dtype) for dtype in ("f32", "f16", "q8_0", "q4_0")),
+    *(Variant(16, 1, dtype) for dtype in ("f32", "f16", "q8_0", "q4_0")),
+    Variant(64, 64, "f32"),
+]
+MATMUL = [
+    *(Variant(16, 4, dtype, quads=4) for dtype in ("f32", "f16", "q8_0", "q4_0")),
+    *(Variant(64, 8, dtype, quads=2) for dtype in ("f32", "q4_0")),
 ]
 DTYPES = ("f32", "f16", "q8_0", "q4_0")  # in the order of common.wgsl's constants
-Variant = tuple[int, int, str]
 TOKENS = [1, 6]
+# A tile of matmul.wgsl holds 64 tokens in both variants: a part of one, and more than one.
+CASES = [(variant, tokens) for variant in MATVEC for tokens in TOKENS]
+CASES += [(variant, tokens) for variant in MATMUL for tokens in (9, 70)]
+each_case = pytest.mark.parametrize(
+    ("variant", "tokens"), CASES, ids=lambda v: "-".join(map(str, v)) if isinstance(v, tuple) else str(v)
+)
 
 
 def constants(shape: tuple[int, ...], ctx_len: int = 32, dtype: str = "f32") -> dict[str, float]:
@@ -73,17 +89,18 @@ def matvec(
     rows: int | None = None,
     **extra: float,
 ) -> list[np.ndarray]:
-    """Run a kernel that uses matvec.wgsl, in the TILE that the engine takes for so many tokens."""
-    workgroup, lanes, dtype = variant
-    tile = 1 if tokens == 1 or rows == 1 else 4
-    grid = matvec_grid(pairs, rows or tokens, workgroup, lanes, tile)
-    overrides = {**constants(shape, ctx_len, dtype), "WORKGROUP": workgroup, "LANES": lanes, "TILE": tile, **extra}
-    return run(kernel, overrides, [step(position, tokens), *arrays], grid, uniform=True)
-
-
-@pytest.fixture(params=MATVEC, ids=lambda v: f"{v[0]}x{v[1]}-{v[2]}")
-def variant(request: pytest.FixtureRequest) -> Variant:
-    return request.param
+    """Run a kernel that multiplies by weights; by matvec.wgsl in the TILE that the engine takes for so many tokens."""
+    workgroup, split, dtype, quads = variant
+    rows = rows or tokens
+    if quads:
+        products, tile_pairs, tile = "matmul", 4 * split, 4 * quads * (workgroup // split)
+        own = {"ROW_THREADS": split, "QUADS": quads}
+    else:
+        products, tile_pairs, tile = "matvec", workgroup // split, 1 if rows == 1 else 4
+        own = {"LANES": split, "TILE": tile}
+    grid = products_grid(pairs, rows, tile_pairs, tile)
+    overrides = {**constants(shape, ctx_len, dtype), "WORKGROUP": workgroup, **own, **extra}
+    return run(kernel, overrides, [step(position, tokens), *arrays], grid, uniform=True, products=products)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -108,24 +125,25 @@ def test_embed(shape: tuple[int, ...], dtype: str) -> None:
     )
 
 
-@pytest.mark.parametrize("tokens", TOKENS)
+@each_case
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
-    shape, has_bias = fit(shape, variant[2]), tokens > 1
+    shape, has_bias = fit(shape, variant.dtype), tokens > 1
     width, n_head, n_kv_head, d_head, _, _ = shape
-    ctx_len, position = 17, 6
+    position = 6
+    ctx_len = position + tokens + 5
     rows = (n_head + 2 * n_kv_head) * d_head
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(rows, width, seed=2, scale=width**-0.5)
     bias = normal(rows, seed=3)
     table = oracles.rope_table(ctx_len, d_head, 10000.0)
     q = padded(torch.zeros(tokens, n_head, d_head))
     cache = padded(torch.full((n_kv_head, ctx_len, d_head), 7.0))
-    arrays = [padded(x), padded(gain), weights(w, variant[2]), table.float().numpy(), q, cache, cache, bias.numpy()]
+    arrays = [padded(x), padded(gain), weights(w, variant.dtype), table.float().numpy(), q, cache, cache, bias.numpy()]
     got = matvec("norm_qkv_rope", shape, tokens, rows // 2, arrays, variant=variant, position=position,
                  ctx_len=ctx_len, QKV_BIAS=has_bias)  # fmt: skip
 
     seen = slice(position, position + tokens)
-    want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, variant[2]), bias.double() * has_bias,
+    want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, variant.dtype), bias.double() * has_bias,
                                  table[seen], n_head, n_kv_head, EPS)  # fmt: skip
     assert_close("norm_qkv_rope q", got[5][..., :d_head], want[0])
     for name, cached, rows_written in (("k", got[6], want[1]), ("v", got[7], want[2])):
@@ -175,27 +193,29 @@ def test_attention(shape: tuple[int, ...], position: int, tokens: int, threads: 
     assert_close("attention", got[:, : n_head * d_head], want, atol=2e-5)
 
 
-@pytest.mark.parametrize("tokens", TOKENS)
+@each_case
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_matmul_residual(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
-    shape = fit(shape, variant[2])
+    shape = fit(shape, variant.dtype)
     width, width_in = shape[0], shape[4]
     x, values, w = (
         normal(tokens, width),
         normal(tokens, width_in, seed=1),
         normal(width, width_in, seed=2, scale=width_in**-0.5),
     )
-    arrays = [padded(values), weights(w, variant[2]), padded(x)]
+    arrays = [padded(values), weights(w, variant.dtype), padded(x)]
     got = matvec("matmul_residual", shape, tokens, -(-width // 2), arrays, variant=variant, WIDTH_IN=width_in)[-1]
     assert_close(
-        "matmul_residual", got[:, :width], oracles.matmul_residual(x.double(), values.double(), stored(w, variant[2]))
+        "matmul_residual",
+        got[:, :width],
+        oracles.matmul_residual(x.double(), values.double(), stored(w, variant.dtype)),
     )
 
 
-@pytest.mark.parametrize("tokens", TOKENS)
+@each_case
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
-    shape = fit(shape, variant[2])
+    shape = fit(shape, variant.dtype)
     width, d_ff = shape[0], shape[4]
     scale = 8 * width**-0.5  # gates far into silu's flat tail
     x, gain = normal(tokens, width), normal(width, seed=1) + 1
@@ -203,12 +223,14 @@ def test_norm_gate_up_silu(shape: tuple[int, ...], tokens: int, variant: Variant
     arrays = [
         padded(x),
         padded(gain),
-        weights(gate, variant[2]),
-        weights(up, variant[2]),
+        weights(gate, variant.dtype),
+        weights(up, variant.dtype),
         padded(torch.zeros(tokens, d_ff)),
     ]
     got = matvec("norm_gate_up_silu", shape, tokens, d_ff, arrays, variant=variant)[-1]
-    want = oracles.norm_gate_up_silu(x.double(), gain.double(), stored(gate, variant[2]), stored(up, variant[2]), EPS)
+    want = oracles.norm_gate_up_silu(
+        x.double(), gain.double(), stored(gate, variant.dtype), stored(up, variant.dtype), EPS
+    )
     assert_close("norm_gate_up_silu", got[:, :d_ff], want)
 
 
@@ -217,21 +239,32 @@ def test_silu_neither_overflows_nor_is_nan(gate: float) -> None:
     shape = (1, 1, 1, 2, 1, 1)
     one = torch.ones(1, 1)
     arrays = [padded(one), padded(one), weights(gate * one, "f32"), weights(one, "f32"), padded(torch.zeros(1, 1))]
-    got = matvec("norm_gate_up_silu", shape, 1, 1, arrays, variant=(8, 1, "f32"))[-1]
+    got = matvec("norm_gate_up_silu", shape, 1, 1, arrays, variant=Variant(8, 1, "f32"))[-1]
     want = oracles.norm_gate_up_silu(one.double(), one[0].double(), gate * one.double(), one.double(), EPS)
     assert_close("norm_gate_up_silu", got[:, :1], want)
 
 
-@pytest.mark.parametrize(("tokens", "only_last"), [(1, True), (6, True), (6, False)])
+@pytest.mark.parametrize("variant", MATVEC, ids=lambda v: "-".join(map(str, v)))
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, only_last: bool) -> None:
-    shape = fit(shape, variant[2])
+def test_norm_logits_of_the_last_token_alone(shape: tuple[int, ...], variant: Variant) -> None:
+    compare_norm_logits(shape, 6, variant, rows=1)
+
+
+@each_case
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
+    compare_norm_logits(shape, tokens, variant, rows=tokens)
+
+
+def compare_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, rows: int) -> None:
+    shape = fit(shape, variant.dtype)
     width, vocab_size = shape[0], shape[5]
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(vocab_size, width, seed=2, scale=width**-0.5)
-    rows = 1 if only_last else tokens
-    arrays = [padded(x), padded(gain), weights(w, variant[2]), np.zeros((rows, vocab_size), np.float32)]
+    arrays = [padded(x), padded(gain), weights(w, variant.dtype), np.zeros((rows, vocab_size), np.float32)]
     got = matvec("norm_logits", shape, tokens, -(-vocab_size // 2), arrays, variant=variant, rows=rows)[-1]
-    assert_close("norm_logits", got, oracles.norm_logits(x.double(), gain.double(), stored(w, variant[2]), EPS)[:rows])
+    assert_close(
+        "norm_logits", got, oracles.norm_logits(x.double(), gain.double(), stored(w, variant.dtype), EPS)[:rows]
+    )
 
 
 def test_a_vocabulary_that_needs_two_grid_dimensions() -> None:
@@ -239,5 +272,5 @@ def test_a_vocabulary_that_needs_two_grid_dimensions() -> None:
     shape = (2, 1, 1, 2, 1, 140_001)
     x, gain, w = normal(1, 2), normal(2, seed=1), normal(140_001, 2, seed=2)
     arrays = [padded(x), padded(gain), weights(w, "f32"), np.zeros((1, 140_001), np.float32)]
-    got = matvec("norm_logits", shape, 1, 70_001, arrays, variant=(8, 8, "f32"))[-1]
+    got = matvec("norm_logits", shape, 1, 70_001, arrays, variant=Variant(8, 8, "f32"))[-1]
     assert_close("norm_logits", got, oracles.norm_logits(x.double(), gain.double(), w.double(), EPS))

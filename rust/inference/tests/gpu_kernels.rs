@@ -40,7 +40,7 @@ fn configs() -> [Config; 3] {
             d_head,
             d_ff,
             vocab_size,
-            ctx_len: 16,
+            ctx_len: 80,
             rope_theta: 10_000.0,
             norm_eps: 1e-3,
             tie_embeddings: true,
@@ -81,11 +81,11 @@ fn step(tokens: usize) -> Vec<u8> {
     bytemuck::bytes_of(&step).to_vec()
 }
 
-/// For every shape and 1 and 6 tokens.
+/// For every shape and 1, 6 and 70 tokens.
 fn for_each_case(mut test: impl FnMut(&Gpu, &Config, usize, &mut Random)) {
     let gpu = Gpu::new();
     for config in configs() {
-        for tokens in [1, 6] {
+        for tokens in [1, 6, 70] {
             test(&gpu, &config, tokens, &mut Random(config.d_model.into()));
         }
     }
@@ -170,7 +170,7 @@ fn norm_qkv_rope() {
             bytemuck::cast_slice(&biases),
         ];
         let pairs = (q_width + 2 * kv_width) / 2;
-        let (mut constants, grid) = gpu.matvec(config, pairs, tokens as u32);
+        let (mut constants, grid) = gpu.products(config, pairs, tokens as u32);
         constants.push(("QKV_BIAS", 1.0));
         let got = gpu.run("norm_qkv_rope", &constants, &contents, grid);
         assert_close("norm_qkv_rope q", &unpadded(&got[5], d), &q, TOLERANCE);
@@ -286,7 +286,7 @@ fn matmul_residual() {
             &padded(&w, k),
             &padded(&x, c),
         ];
-        let (mut constants, grid) = gpu.matvec(config, c.div_ceil(2), tokens as u32);
+        let (mut constants, grid) = gpu.products(config, c.div_ceil(2), tokens as u32);
         constants.push(("WIDTH_IN", f64::from(k)));
         let got = gpu.run("matmul_residual", &constants, &contents, grid);
         assert_close(
@@ -329,7 +329,7 @@ fn norm_gate_up_silu() {
             &padded(&up, c),
             &hidden,
         ];
-        let (constants, grid) = gpu.matvec(config, f, tokens as u32);
+        let (constants, grid) = gpu.products(config, f, tokens as u32);
         let got = gpu.run("norm_gate_up_silu", &constants, &contents, grid);
         assert_close(
             "norm_gate_up_silu",
@@ -368,7 +368,7 @@ fn norm_logits() {
             &padded(&w, c),
             &logits,
         ];
-        let (constants, grid) = gpu.matvec(config, config.vocab_size.div_ceil(2), tokens as u32);
+        let (constants, grid) = gpu.products(config, config.vocab_size.div_ceil(2), tokens as u32);
         let got = gpu.run("norm_logits", &constants, &contents, grid);
         // The kernel writes the last token's row first.
         let rows: Vec<f32> = bytemuck::pod_collect_to_vec(&got[4]);

@@ -41,7 +41,8 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
         eos_token_id: None,
         stop_token_ids: None,
     };
-    let splits = [wgpu::DeviceType::Cpu, wgpu::DeviceType::DiscreteGpu]
+    let devices = [wgpu::DeviceType::Cpu, wgpu::DeviceType::DiscreteGpu];
+    let splits = devices
         .into_iter()
         .flat_map(|device| [1, 100, 3000, 100_000].map(|pairs| Tuning::new(device).split(pairs)));
     let mut all = Vec::new();
@@ -62,8 +63,19 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
                     all.push(variant);
                 }
             }
-            if !kernel.text().contains("override TILE") {
+            if !kernel.text().contains("override WORKGROUP") {
                 all.push(base);
+                continue;
+            }
+            if kernel.text().contains("override ROW_THREADS") {
+                for device in devices {
+                    let tiling = Tuning::new(device).tiling();
+                    let mut variant = base.clone();
+                    variant.insert("WORKGROUP".into(), f64::from(tiling.workgroup));
+                    variant.insert("ROW_THREADS".into(), f64::from(tiling.row_threads));
+                    variant.insert("QUADS".into(), f64::from(tiling.quads));
+                    all.push(variant);
+                }
                 continue;
             }
             for (split, tile) in splits.clone().flat_map(|split| [(split, 1), (split, 4)]) {
@@ -80,7 +92,10 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
 
 #[test]
 fn every_variant_is_valid_without_any_optional_capability_and_within_the_default_limits() {
-    for kernel in KERNELS {
+    for kernel in KERNELS
+        .into_iter()
+        .chain(KERNELS.into_iter().filter_map(Kernel::tiled))
+    {
         let module = parse(kernel);
         let mut validator = Validator::new(ValidationFlags::all(), CAPABILITIES);
         let info = validator
@@ -127,6 +142,21 @@ fn splits_divide_and_fit_the_shared_arrays() {
             let Split { workgroup, lanes } = Tuning::new(device).split(pairs);
             assert!(lanes.is_power_of_two() && workgroup.is_multiple_of(lanes) && workgroup <= 64);
         }
+    }
+}
+
+#[test]
+fn tiles_fit_the_shared_arrays_and_wait_for_models_that_repay_them_on_a_cpu_adapter() {
+    for (device, of_small_models) in [
+        (wgpu::DeviceType::Cpu, false),
+        (wgpu::DeviceType::IntegratedGpu, true),
+    ] {
+        let tuning = Tuning::new(device);
+        let tiling = tuning.tiling();
+        assert!(tiling.workgroup.is_multiple_of(tiling.row_threads));
+        assert!(tiling.rows() <= 64 && tiling.tokens() <= 64);
+        assert_eq!(tuning.is_worth_tiling(1 << 20), of_small_models);
+        assert!(tuning.is_worth_tiling(1 << 23));
     }
 }
 
@@ -200,8 +230,8 @@ fn the_step_lies_in_memory_as_the_shaders_read_it() {
 fn the_header_of_a_shader_says_whether_it_uses_the_matrix_loop() {
     for kernel in KERNELS {
         assert_eq!(
-            kernel.text().contains("Uses: matvec.wgsl."),
-            kernel.text().contains("fn slot_sums"),
+            kernel.text().contains("Uses: matvec.wgsl or matmul.wgsl."),
+            kernel.text().contains("fn products") && kernel.tiled().is_some(),
             "{}",
             kernel.name
         );

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::buffers::Buffers;
 use super::context::{Context, Counts, Pass};
 use super::matrices::Dtypes;
-use super::pipelines::Pipelines;
+use super::pipelines::{Pipelines, TILED_FROM};
 use super::plan::Plan;
 use super::step::Step;
 use crate::adjustments::{Adjustments, Penalties};
@@ -91,12 +91,12 @@ impl GpuEngine {
 
     /// Run every pipeline once: drivers compile at the first use. What it leaves in the cache is overwritten before it is read.
     async fn warm_up(&mut self) -> Result<(), EngineError> {
-        let chunk = self.buffers.chunk.min(2);
-        let zeros = [0; 2];
-        self.prefill(&zeros[..chunk as usize]).await?;
-        self.rewind(0)?;
-        self.logits(&zeros[..chunk as usize]).await?;
-        self.rewind(0)?;
+        let zeros = [0; TILED_FROM as usize];
+        for tokens in [2, TILED_FROM] {
+            let tokens = tokens.min(self.buffers.chunk) as usize;
+            self.logits(&zeros[..tokens]).await?;
+            self.rewind(0)?;
+        }
         self.prefill(&zeros[..1]).await?;
         if self.config().ctx_len > 1 {
             self.decode(

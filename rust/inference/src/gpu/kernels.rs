@@ -8,10 +8,11 @@ use crate::format::{Config, Dtype};
 /// A kernel's grid of workgroups.
 pub(super) type Grid = [u32; 3];
 
-/// The shared parts and a kernel's own, in the order that `shaders/common.wgsl` states. They are joined where they are
-/// compiled: the binary holds each once.
-macro_rules! parts {
-    ($($part:literal),+) => { &[$(include_str!(concat!("../../../../shaders/", $part, ".wgsl"))),+] };
+/// A file of `shaders/`. The parts of a kernel's text are joined where it is compiled: the binary holds each once.
+macro_rules! shader {
+    ($name:literal) => {
+        include_str!(concat!("../../../../shaders/", $name, ".wgsl"))
+    };
 }
 
 /// A kernel of `shaders/`.
@@ -19,7 +20,9 @@ macro_rules! parts {
 pub struct Kernel {
     /// Name of the file, the entry point and the CPU twin.
     pub name: &'static str,
-    parts: &'static [&'static str],
+    /// The text between `common.wgsl` and the kernel's own: the loop of a kernel that multiplies by weights.
+    products: &'static str,
+    own: &'static str,
     /// What stands at bindings 0, 1, …
     pub bindings: &'static [Binding],
 }
@@ -27,7 +30,13 @@ pub struct Kernel {
 impl Kernel {
     /// The whole WGSL text.
     pub fn text(&self) -> String {
-        self.parts.concat()
+        [shader!("common"), self.products, self.own].concat()
+    }
+
+    /// The kernel for many tokens, by tiles (`shaders/matmul.wgsl`), where it multiplies by weights.
+    pub fn tiled(self) -> Option<Self> {
+        let products = shader!("matmul");
+        (!self.products.is_empty()).then_some(Self { products, ..self })
     }
 }
 
@@ -46,47 +55,56 @@ use Binding::{Read, Uniform, Write};
 
 pub(super) const EMBED: Kernel = Kernel {
     name: "embed",
-    parts: parts!("common", "embed"),
+    products: "",
+    own: shader!("embed"),
     bindings: &[Read, Read, Write],
 };
 pub(super) const NORM_QKV_ROPE: Kernel = Kernel {
     name: "norm_qkv_rope",
-    parts: parts!("common", "matvec", "norm_qkv_rope"),
+    products: shader!("matvec"),
+    own: shader!("norm_qkv_rope"),
     bindings: &[Uniform, Read, Read, Read, Read, Write, Write, Write, Read],
 };
 pub(super) const QK_NORM_ROPE: Kernel = Kernel {
     name: "qk_norm_rope",
-    parts: parts!("common", "qk_norm_rope"),
+    products: "",
+    own: shader!("qk_norm_rope"),
     bindings: &[Uniform, Read, Read, Write, Write],
 };
 pub(super) const ATTENTION: Kernel = Kernel {
     name: "attention",
-    parts: parts!("common", "attention"),
+    products: "",
+    own: shader!("attention"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const MATMUL_RESIDUAL: Kernel = Kernel {
     name: "matmul_residual",
-    parts: parts!("common", "matvec", "matmul_residual"),
+    products: shader!("matvec"),
+    own: shader!("matmul_residual"),
     bindings: &[Uniform, Read, Read, Write],
 };
 pub(super) const NORM_GATE_UP_SILU: Kernel = Kernel {
     name: "norm_gate_up_silu",
-    parts: parts!("common", "matvec", "norm_gate_up_silu"),
+    products: shader!("matvec"),
+    own: shader!("norm_gate_up_silu"),
     bindings: &[Uniform, Read, Read, Read, Read, Write],
 };
 pub(super) const NORM_LOGITS: Kernel = Kernel {
     name: "norm_logits",
-    parts: parts!("common", "matvec", "norm_logits"),
+    products: shader!("matvec"),
+    own: shader!("norm_logits"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const ADJUST_LOGITS: Kernel = Kernel {
     name: "adjust_logits",
-    parts: parts!("common", "adjust_logits"),
+    products: "",
+    own: shader!("adjust_logits"),
     bindings: &[Uniform, Read, Write, Write],
 };
 pub(super) const SAMPLE: Kernel = Kernel {
     name: "sample",
-    parts: parts!("common", "sample"),
+    products: "",
+    own: shader!("sample"),
     bindings: &[Write, Read, Write, Write],
 };
 

@@ -34,4 +34,4 @@ pub use engine::{GpuEngine, Phase};
 pub use kernels::{Binding, Constants, KERNELS, Kernel, constants};
 pub use matrices::Dtypes;
 pub use step::Step;
-pub use tuning::{Split, Tuning};
+pub use tuning::{Split, Tiling, Tuning};

@@ -6,7 +6,7 @@ use super::kernels::{
     NORM_LOGITS, NORM_QKV_ROPE, QK_NORM_ROPE, SAMPLE, constants,
 };
 use super::matrices::Dtypes;
-use super::tuning::{Split, Tuning};
+use super::tuning::{Split, Tiling, Tuning};
 use crate::error::EngineError;
 use crate::format::Config;
 
@@ -16,27 +16,36 @@ const EMBED_THREADS: u32 = 64;
 /// The most workgroups in one dimension of a grid under WebGPU's default limits.
 const MAX_GRID: u32 = 65_535;
 
-/// Tokens that share one reading of the weights in the tiled pipelines.
+/// Tokens that share one reading of the weights in `matvec.wgsl`'s pipelines for a few.
 const TILE: u32 = 4;
 
-/// A kernel that multiplies by weights, compiled for one token and for tiles of [`TILE`].
+/// From so many tokens on `matmul.wgsl` takes over. Below, most of its tile would be empty.
+pub(super) const TILED_FROM: u32 = 8;
+
+/// A kernel that multiplies by weights, compiled for one token, for a few and for many.
 pub(super) struct Matvec {
     single: wgpu::ComputePipeline,
-    tiled: wgpu::ComputePipeline,
-    /// Workgroups over all pairs of rows.
-    blocks: u32,
+    few: wgpu::ComputePipeline,
+    /// Where it is worth its compilation.
+    many: Option<wgpu::ComputePipeline>,
+    /// Pairs of rows.
+    pairs: u32,
+    split: Split,
+    tiling: Tiling,
 }
 
 impl Matvec {
     /// The pipeline and the grid for so many tokens.
     pub fn for_tokens(&self, tokens: u32) -> (&wgpu::ComputePipeline, Grid) {
-        let y = self.blocks.div_ceil(MAX_GRID);
-        let x = self.blocks.div_ceil(y);
-        if tokens == 1 {
-            (&self.single, [x, y, 1])
-        } else {
-            (&self.tiled, [x, y, tokens.div_ceil(TILE)])
-        }
+        let (split, tiling) = (self.split, self.tiling);
+        let (pipeline, pairs, tile) = match (tokens, &self.many) {
+            (1, _) => (&self.single, split.workgroup / split.lanes, 1),
+            (TILED_FROM.., Some(many)) => (many, tiling.rows() / 2, tiling.tokens()),
+            _ => (&self.few, split.workgroup / split.lanes, TILE),
+        };
+        let blocks = self.pairs.div_ceil(pairs);
+        let y = blocks.div_ceil(MAX_GRID);
+        (pipeline, [blocks.div_ceil(y), y, tokens.div_ceil(tile)])
     }
 }
 
@@ -81,6 +90,7 @@ impl Pipelines {
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let tuning = Tuning::new(context.device_type());
+        let is_tiled = tuning.is_worth_tiling(layer_weights(config));
         let mut done = 0;
         let mut step = || {
             progress(done as f32 / Self::COUNT as f32);
@@ -90,7 +100,7 @@ impl Pipelines {
             step();
             let mut base = constants(config, dtype);
             base.extend_from_slice(own);
-            Self::matvec(context, kernel, &base, tuning.split(pairs), pairs).await
+            Self::matvec(context, kernel, &base, tuning, is_tiled, pairs).await
         };
         let architecture = config.architecture;
         let qkv = [
@@ -160,35 +170,56 @@ impl Pipelines {
         context: &Context,
         kernel: Kernel,
         base: &Constants,
-        split: Split,
+        tuning: Tuning,
+        is_tiled: bool,
         pairs: u32,
     ) -> Result<Compiled<Matvec>, EngineError> {
         let layout = context.create_bind_group_layout(kernel);
-        let variant = |tile: u32| {
+        let (split, tiling) = (tuning.split(pairs), tuning.tiling());
+        let compile = async |kernel: Kernel, own: &[(&'static str, u32)]| {
             let mut constants = base.clone();
-            constants.extend([
-                ("WORKGROUP", f64::from(split.workgroup)),
-                ("LANES", f64::from(split.lanes)),
-                ("TILE", f64::from(tile)),
-            ]);
-            constants
+            constants.extend(own.iter().map(|(name, value)| (*name, f64::from(*value))));
+            context.create_pipeline(kernel, &layout, &constants).await
         };
-        let single = context
-            .create_pipeline(kernel, &layout, &variant(1))
-            .await?;
-        let tiled = context
-            .create_pipeline(kernel, &layout, &variant(TILE))
-            .await?;
-        let blocks = pairs.div_ceil(split.workgroup / split.lanes);
-        Ok(Compiled {
-            pipeline: Matvec {
-                single,
-                tiled,
-                blocks,
+        let few = [
+            ("WORKGROUP", split.workgroup),
+            ("LANES", split.lanes),
+            ("TILE", TILE),
+        ];
+        let single = [few[0], few[1], ("TILE", 1)];
+        let many = [
+            ("WORKGROUP", tiling.workgroup),
+            ("ROW_THREADS", tiling.row_threads),
+            ("QUADS", tiling.quads),
+        ];
+        let tiled = kernel.tiled().expect("it multiplies by weights");
+        let pipeline = Matvec {
+            single: compile(kernel, &single).await?,
+            few: compile(kernel, &few).await?,
+            many: if is_tiled {
+                Some(compile(tiled, &many).await?)
+            } else {
+                None
             },
-            layout,
-        })
+            pairs,
+            split,
+            tiling,
+        };
+        Ok(Compiled { pipeline, layout })
     }
+}
+
+/// Weights of all layers' matrices.
+fn layer_weights(config: &Config) -> u64 {
+    let [n_layer, q_width, kv_width, d_model, d_ff] = [
+        config.n_layer,
+        config.q_width(),
+        config.kv_width(),
+        config.d_model,
+        config.d_ff,
+    ]
+    .map(u64::from);
+    n_layer * d_model * (2 * (q_width + kv_width) + 3 * d_ff)
 }
 
 /// `embed`'s grid.

@@ -41,8 +41,14 @@ impl Gpu {
     ) -> Vec<Vec<u8>> {
         let kernel = KERNELS
             .iter()
+            .copied()
             .find(|kernel| kernel.name == name)
             .expect("a kernel of this name");
+        let kernel = if constants.iter().any(|(name, _)| *name == "ROW_THREADS") {
+            kernel.tiled().expect("a kernel that multiplies by weights")
+        } else {
+            kernel
+        };
         let module = self
             .device
             .create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -127,26 +133,30 @@ impl Gpu {
         mappable.get_mapped_range(..).unwrap().to_vec()
     }
 
-    /// The constants and the grid of a kernel that uses `matvec.wgsl`.
-    pub fn matvec(&self, config: &Config, pairs: u32, tokens: u32) -> (Constants, [u32; 3]) {
-        let split = self.tuning.split(pairs);
-        let tile = if tokens == 1 { 1 } else { 4 };
+    /// The constants and the grid of a kernel that multiplies by weights: `matvec.wgsl`'s for a few tokens, `matmul.wgsl`'s for many.
+    pub fn products(&self, config: &Config, pairs: u32, tokens: u32) -> (Constants, [u32; 3]) {
+        let (split, tiling) = (self.tuning.split(pairs), self.tuning.tiling());
         let mut constants = constants(config, Dtype::F32);
-        constants.extend(
-            [
+        let (own, tile) = if tokens < 8 {
+            let tile = if tokens == 1 { 1 } else { 4 };
+            let own = [
                 ("WORKGROUP", split.workgroup),
                 ("LANES", split.lanes),
                 ("TILE", tile),
-            ]
-            .map(|(name, value)| (name, f64::from(value))),
-        );
+            ];
+            (own, [split.workgroup / split.lanes, tile])
+        } else {
+            let own = [
+                ("WORKGROUP", tiling.workgroup),
+                ("ROW_THREADS", tiling.row_threads),
+                ("QUADS", tiling.quads),
+            ];
+            (own, [tiling.rows() / 2, tiling.tokens()])
+        };
+        constants.extend(own.map(|(name, value)| (name, f64::from(value))));
         (
             constants,
-            [
-                pairs.div_ceil(split.workgroup / split.lanes),
-                1,
-                tokens.div_ceil(tile),
-            ],
+            [pairs.div_ceil(tile[0]), 1, tokens.div_ceil(tile[1])],
         )
     }
 }
