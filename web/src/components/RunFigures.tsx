@@ -2,8 +2,8 @@ import { formatCount, formatMs, formatRate } from "../lib/format";
 import { type Run, tokensPerSecond } from "../state/machine";
 
 const ENDINGS: Record<NonNullable<Run["ending"]>, string> = {
-  eos: "the model ended it",
-  "max-tokens": "reached the limit",
+  eos: "the model ended its text",
+  "max-tokens": "reached the limit of tokens",
   stopped: "stopped",
   failed: "failed",
 };
