@@ -51,6 +51,9 @@ for (const viewport of [
       site.openGate();
       await expect(reader.stop).toBeDisabled();
       expect(await violations(page), "written").toEqual([]);
+      await page.getByLabel("Show surprise").check();
+      await expect(page.getByRole("listbox", { name: "Tokens" })).toBeVisible();
+      expect(await violations(page), "surprise").toEqual([]);
     });
 
     test("finds nothing in a failure, a refusal and a conversation", async ({ site, reader, page }) => {

@@ -13,10 +13,12 @@ import { PromptBox } from "./components/PromptBox";
 import { RunFigures } from "./components/RunFigures";
 import { SamplingPanel } from "./components/SamplingPanel";
 import { ShortcutHelp } from "./components/ShortcutHelp";
+import { Tokens } from "./components/Tokens";
 import type { Device } from "./engine/protocol";
 import { useChat } from "./hooks/useChat";
 import { type Copied, useCopy } from "./hooks/useCopy";
 import { useEngine } from "./hooks/useEngine";
+import { useScore } from "./hooks/useScore";
 import { useShortcuts } from "./hooks/useShortcuts";
 import { useTheme } from "./hooks/useTheme";
 import { announcement } from "./lib/announce";
@@ -36,6 +38,7 @@ export function App({ model_url, device, isMac }: Props) {
   const engine = useEngine(model_url, device);
   const { state, text, load, generate, stop } = engine;
   const chat = useChat(engine);
+  const surprise = useScore(engine);
   const { theme, choose } = useTheme();
   const { copied, copy } = useCopy();
   const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
@@ -126,6 +129,15 @@ export function App({ model_url, device, isMac }: Props) {
                 <CommandButton id="again" state={state} run={run} />
                 <CommandButton id="copy" state={state} run={run} />
               </div>
+              <label className="switch">
+                <input
+                  type="checkbox"
+                  checked={surprise.is_on}
+                  disabled={state.phase !== "ready"}
+                  onChange={() => surprise.toggle(prompt + text.since(0))}
+                />
+                Show surprise
+              </label>
               {copied !== null && <p className="told">{COPIED[copied]}</p>}
             </>
           )}
@@ -133,7 +145,9 @@ export function App({ model_url, device, isMac }: Props) {
             <InterruptionNote cause={interruption} isOver={state.phase !== "recovering"} />
           )}
           {(state.phase === "loading" || state.phase === "recovering") && <LoadPanel progress={state.progress} />}
-          {!is_chat && (
+          {surprise.is_on && surprise.score === null && <p>Scoring the prompt and the text…</p>}
+          {surprise.score !== null && <Tokens score={surprise.score} />}
+          {!is_chat && !surprise.is_on && (
             <Output
               text={text}
               isGenerating={state.phase === "generating" || state.phase === "recovering"}
@@ -149,7 +163,7 @@ export function App({ model_url, device, isMac }: Props) {
       </main>
       {model !== null && <Making model_url={model_url} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
-        {copied === null ? announcement(state, text.since(0)) : COPIED[copied]}
+        {copied === null ? announcement(state, () => text.since(0)) : COPIED[copied]}
       </p>
       <footer>
         <ShortcutHelp isMac={isMac} />

@@ -3,7 +3,7 @@ import { type Run, tokensPerSecond } from "../state/machine";
 
 const ENDINGS: Record<NonNullable<Run["ending"]>, string> = {
   eos: "the model ended its text",
-  "max-tokens": "reached the limit of tokens",
+  "max-tokens": "reached the limit",
   stopped: "stopped",
   failed: "failed",
 };

@@ -12,11 +12,12 @@ const ENDINGS: Record<NonNullable<Run["ending"]>, string> = {
   failed: "The run failed",
 };
 
-/** `text`: all that the run has written. Empty where there is nothing to tell. */
-export function announcement(state: State, text: string): string {
+/** `textOf` gives all that the run has written; it is asked once the run is over alone. Empty where there is nothing to tell. */
+export function announcement(state: State, textOf: () => string): string {
   const run = "run" in state ? state.run : null;
   if (run === null) return "";
   if (run.ending === null) return "Writing";
+  const text = textOf();
   const written = text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)} … and so on` : text;
   return `${ENDINGS[run.ending]} after ${formatCount(run.tokens)} tokens. ${written}`;
 }
