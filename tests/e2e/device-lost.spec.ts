@@ -32,10 +32,10 @@ test("a lost device is built anew, and the text is what it would have been", asy
   await session.send("Browser.crashGpuProcess");
   site.openGate();
   const interruption = page.getByRole("status", { name: "Interruption" });
-  await expect(interruption).toContainText("The graphics device went away");
+  await expect(interruption).toContainText("The graphics device was lost");
   await expect(reader.generate).toBeEnabled();
   expect(await reader.text()).toBe(undisturbed);
-  await expect(interruption).toContainText("the text went on where it was");
+  await expect(interruption).toContainText("the text went on where it had stopped");
   await expect(reader.engine).toHaveText("WebGPU");
   await expect(page.getByRole("alert")).toHaveCount(0);
 
@@ -58,7 +58,7 @@ test("a device that is lost again and again gives way to the CPU, in the same te
   expect(await reader.write()).toBe(undisturbed);
   await expect(reader.engine).toHaveText("CPU");
   await expect(
-    page.getByText("The graphics device went away more than once, so the model runs on the CPU"),
+    page.getByText("The graphics device was lost more than once, so the model runs on the CPU"),
   ).toBeVisible();
 });
 
@@ -71,9 +71,9 @@ test("where WebGPU was asked for, a device that does not stay is a failure with 
   await reader.open(site.address("?device=gpu"));
   await setUp(reader, 200);
   await reader.generate.click();
-  await expect(page.getByRole("alert")).toContainText("The graphics device went away");
+  await expect(page.getByRole("alert")).toContainText("The graphics device was lost");
   await expect(reader.engine).toHaveText("Not running");
   await expect(page.getByRole("button", { name: "Load again" })).toBeVisible();
-  await page.getByRole("link", { name: "Run on the processor" }).click();
+  await page.getByRole("link", { name: "Run on the CPU instead" }).click();
   await expect(reader.engine).toHaveText("CPU");
 });

@@ -25,7 +25,7 @@ const NUMBERS = "The graphics device computes wrong numbers, so the model runs o
 
 for (const [about, fault, note] of [
   ["an adapter without a device", NO_DEVICE, "no WebGPU that the model can use, so it runs on the CPU"],
-  ["no memory on the device", NO_GPU_MEMORY, "has no room for the model, so it runs on the CPU"],
+  ["no memory on the device", NO_GPU_MEMORY, "does not have enough memory for the model, so it runs on the CPU"],
   ["kernels with wrong numbers", LIES_ABOUT_NORMS, NUMBERS],
   ["a sampler with wrong tokens", LIES_ABOUT_TOKENS, NUMBERS],
 ] as const) {
@@ -43,9 +43,9 @@ for (const [about, fault, note] of [
 test("asked for WebGPU, wrong numbers are a failure with two ways on", async ({ site, reader, page }) => {
   site.inject(LIES_ABOUT_NORMS);
   await page.goto(site.address("?device=gpu"));
-  await expect(page.getByRole("alert")).toContainText("The engine computes wrong numbers here");
+  await expect(page.getByRole("alert")).toContainText("The graphics device computes wrong numbers");
   await expect(page.getByRole("alert")).toContainText("does not reproduce the golden logits");
   await expect(page.getByRole("button", { name: "Load again" })).toBeVisible();
-  await page.getByRole("link", { name: "Run on the processor" }).click();
+  await page.getByRole("link", { name: "Run on the CPU instead" }).click();
   await expect(reader.engine).toHaveText("CPU");
 });

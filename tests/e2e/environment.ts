@@ -26,6 +26,8 @@ export type Expected = {
   /** Largest |difference| that counts as rounding. */
   tolerance: number;
   /** Margins are in f64: the distance from the likeliest logit to the next. */
+  /** What `doit evaluate` finds for a text. */
+  score: { text: string; bits: number; n_bytes: number };
   greedy: { prompt: string; ids: number[]; margins: number[] };
 };
 

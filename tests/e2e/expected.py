@@ -5,7 +5,8 @@
 Reads the model file with `training.format.file` and runs `training.model` on the CPU, in f32 for the logits and in f64
 for the greedy tokens.
 
-The JSON: {ids, logits (base64 of little-endian f32, (T, V)), tolerance, greedy: {prompt, ids, margins}}.
+The JSON: {ids, logits (base64 of little-endian f32, (T, V)), tolerance, greedy: {prompt, ids, margins},
+score: {text, bits, n_bytes}}.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +26,8 @@ from pocketlm_tokenizer import Tokenizer
 from training.config.model import Model
 from training.format.file import ModelFile, read_model
 from training.model import LanguageModel
+from training.scoring import losses_of, token_nbytes
+from training.tokenizer_file import document_start
 
 
 def load(file: ModelFile, dtype: torch.dtype) -> LanguageModel:
@@ -45,6 +51,25 @@ def greedy(llama: LanguageModel, ids: list[int], n: int) -> tuple[list[int], lis
 
 
 @torch.no_grad()
+def score(llama: LanguageModel, tokenizer: Tokenizer, text: str, ctx_len: int, provenance: Any) -> dict[str, Any]:
+    """What `doit evaluate` finds for a document: {text, bits, n_bytes}."""
+    ids = np.array(document_start(tokenizer, text))
+    stream = SimpleNamespace(
+        n_tokens=len(ids),
+        masked=False,
+        read=lambda start, count: ids[start : start + count],
+        read_learnt=lambda _, count: np.ones(count, bool),
+    )
+    overlap = provenance.get("run", {}).get("val_overlap", ctx_len // 2)
+    sizes = token_nbytes(tokenizer)
+    nats, n_bytes = 0.0, 0
+    for batch in losses_of(llama, cast(Any, stream), tokenizer.vocab_size, ctx_len, overlap, torch.device("cpu")):
+        nats += float(batch.nats[batch.counted].sum())
+        n_bytes += int(sizes[batch.targets[batch.counted]].sum())
+    return {"text": text, "bits": nats / math.log(2), "n_bytes": n_bytes}
+
+
+@torch.no_grad()
 def expected(path: Path, n_ids: int, n_greedy: int) -> dict[str, object]:
     """The content of the JSON for the model at path."""
     torch.set_num_threads(1)
@@ -61,6 +86,7 @@ def expected(path: Path, n_ids: int, n_greedy: int) -> dict[str, object]:
         "ids": ids,
         "logits": base64.b64encode(logits.tobytes()).decode(),
         "tolerance": 1e-3 * max(float(logits.std()), 0.1),
+        "score": score(load(file, torch.float32), tokenizer, prompt * 8, ctx_len, file.provenance),
         "greedy": {"prompt": prompt, "ids": chosen, "margins": margins},
     }
 

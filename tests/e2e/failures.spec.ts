@@ -6,7 +6,7 @@ import { expect, test } from "./fixtures";
 test("a missing model file", async ({ site, reader, page }) => {
   site.model = { kind: "missing" };
   await page.goto(site.address());
-  await expect(page.getByRole("alert")).toContainText("The model could not be fetched");
+  await expect(page.getByRole("alert")).toContainText("The model could not be downloaded");
   await expect(page.getByRole("alert")).toContainText("404");
   await expect(page.getByRole("alert")).toContainText("Put model.bin beside index.html");
   await expect(reader.engine).toHaveText("Not running");
@@ -24,7 +24,7 @@ test("a weight that was changed", async ({ site, page }) => {
   bytes[middle] = (bytes[middle] ?? 0) ^ 1;
   site.model = { kind: "bytes", bytes };
   await page.goto(site.address());
-  await expect(page.getByRole("alert")).toContainText("The model file is not sound");
+  await expect(page.getByRole("alert")).toContainText("The model file is damaged or of an unknown kind");
   await expect(page.getByRole("alert")).toContainText("SectionChecksum");
 });
 
@@ -77,7 +77,7 @@ test("a connection that breaks for good, and comes back when the reader tries ag
   site.inject(TELLS_WHAT_IT_READ);
   site.model = { kind: "cut off", at: [65_536], forGood: true };
   await page.goto(site.address("?device=cpu"));
-  await expect(page.getByRole("alert")).toContainText("The model could not be fetched");
+  await expect(page.getByRole("alert")).toContainText("The model could not be downloaded");
   await expect(page.getByRole("alert")).toContainText(`broke after 65536 of ${statSync(site.model_file).size} bytes`);
   await expect(page.getByRole("alert")).toContainText("Check the connection");
   site.model = { kind: "as it is" };
@@ -119,7 +119,7 @@ test("no memory for the model", async ({ site, page }) => {
 test("the worker's script is missing", async ({ site, reader, page }) => {
   site.changes.push({ file: /worker/, to: () => null });
   await page.goto(site.address());
-  await expect(page.getByRole("alert")).toContainText("The engine cannot run here");
+  await expect(page.getByRole("alert")).toContainText("The engine cannot run in this browser");
   site.changes = [];
   await page.getByRole("button", { name: "Load again" }).click();
   await expect(reader.generate).toBeEnabled();
@@ -137,7 +137,9 @@ test("an engine that stops in the middle is started again, and the text goes on"
   await reader.field("Seed").fill("5");
   await reader.field("Max tokens").fill("300");
   expect(await reader.write()).toBe(undisturbed);
-  await expect(page.getByRole("status", { name: "Interruption" })).toContainText("stopped on an internal error");
+  await expect(page.getByRole("status", { name: "Interruption" })).toContainText(
+    "stopped because of an internal error",
+  );
   await expect(page.getByText("+ 300")).toBeVisible();
 });
 
@@ -146,7 +148,7 @@ test("an engine that stops again and again is named, and does not try for ever",
   await reader.open(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("300");
   await reader.generate.click();
-  await expect(page.getByRole("alert")).toContainText("The engine stopped on an internal error");
+  await expect(page.getByRole("alert")).toContainText("The engine stopped because of an internal error");
   await expect(page.getByRole("alert")).toContainText("Load it again");
   await expect(page.getByRole("button", { name: "Load again" })).toBeVisible();
 });

@@ -14,7 +14,7 @@ export class Reader {
 
   constructor(readonly page: Page) {
     this.prompt = page.getByRole("textbox", { name: "Prompt" });
-    this.generate = page.getByRole("button", { name: "Generate" });
+    this.generate = page.getByRole("button", { name: "Generate", exact: true });
     this.stop = page.getByRole("button", { name: "Stop" });
     this.output = page.getByRole("region", { name: "Output" });
     this.engine = page.getByRole("status", { name: "Engine" });

@@ -80,7 +80,7 @@ for (const [device, name] of [
       await expect(reader.stop).toBeDisabled();
       // Neither the step that the stop came in, nor another one, adds anything.
       site.openGate();
-      await expect(page.getByText("stopped")).toBeVisible();
+      await expect(page.locator(".figures").getByText("stopped")).toBeVisible();
       await expect(reader.generate).toBeEnabled();
       expect(await reader.text()).toBe(written);
       await reader.field("Max tokens").fill("8");
@@ -93,7 +93,7 @@ for (const [device, name] of [
       await reader.field("Temperature").fill("1.2");
       await reader.generate.click();
       // The model may end its text before that; then the end says so.
-      await expect(page.getByText(/\+ 450$|the model ended it/)).toBeVisible();
+      await expect(page.getByText(/\+ 450$|the model ended its text/)).toBeVisible();
     });
   });
 }

@@ -18,9 +18,9 @@ test("asked for the CPU, it does not speak of a fallback", async ({ site, reader
 
 test("asked for WebGPU, it says that there is none and offers the CPU", async ({ site, reader, page }) => {
   await page.goto(site.address("?device=gpu"));
-  await expect(page.getByRole("alert")).toContainText("The engine cannot run here");
+  await expect(page.getByRole("alert")).toContainText("The engine cannot run in this browser");
   await expect(reader.engine).toHaveText("Not running");
   await expect(reader.generate).toBeDisabled();
-  await page.getByRole("link", { name: "Run on the processor" }).click();
+  await page.getByRole("link", { name: "Run on the CPU instead" }).click();
   await expect(reader.engine).toHaveText("CPU");
 });

@@ -15,7 +15,7 @@ for (const viewport of [
       await expect(page.getByLabel(name), name).toHaveCount(1);
       await expect(page.getByLabel(name), name).toBeVisible();
     }
-    await expect(page.getByRole("button", { name: "Generate" })).toHaveCount(1);
+    await expect(page.getByRole("button", { name: "Generate", exact: true })).toHaveCount(1);
     await expect(page.getByRole("button", { name: "Stop" })).toHaveCount(1);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(overflow, "pixels wider than the screen").toBeLessThanOrEqual(0);
@@ -33,14 +33,14 @@ test("keys: Ctrl+Enter generates, Esc stops", async ({ site, reader, page }) => 
   await page.keyboard.press("Escape");
   await expect(reader.stop).toBeDisabled();
   site.openGate();
-  await expect(page.getByText("stopped")).toBeVisible();
+  await expect(page.locator(".figures").getByText("stopped")).toBeVisible();
 });
 
-test("another take draws another seed", async ({ site, reader, page }) => {
+test("writing it again draws another seed", async ({ site, reader, page }) => {
   await reader.open(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("5");
   await reader.field("Seed").fill("1");
-  await page.getByRole("button", { name: "Another take" }).click();
+  await page.getByRole("button", { name: "Regenerate" }).click();
   await expect(reader.stop).toBeDisabled();
   await expect(reader.field("Seed")).not.toHaveValue("1");
 });
@@ -65,7 +65,7 @@ test("an empty prompt begins a document, or is refused with a reason", async ({ 
   await reader.field("Max tokens").fill("8");
   await reader.generate.click();
   await expect(reader.stop).toBeDisabled();
-  await expect(page.getByText(/\+ 8$|the model ended it|prompt is empty/)).toBeVisible();
+  await expect(page.getByText(/\+ 8$|the model ended its text|prompt is empty/)).toBeVisible();
   await expect(reader.generate).toBeEnabled();
 });
 
@@ -77,12 +77,34 @@ test("a prompt longer than the context is cut, not refused", async ({ site, read
   await expect(page.getByText(/\+ \d$/)).toBeVisible();
 });
 
-test("the theme follows the system, then the reader, and is remembered", async ({ site, reader, page }) => {
+const LIGHT_DESK = "rgb(233, 236, 241)";
+const DARK_DESK = "rgb(14, 17, 22)";
+
+test("the theme follows the system, then the reader, from the first paint on, and finds its way back", async ({
+  site,
+  reader,
+  page,
+}) => {
+  const desk = page.locator("html");
   await page.emulateMedia({ colorScheme: "dark" });
   await reader.open(site.address("?device=cpu"));
-  await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
-  await page.getByRole("button", { name: "Light paper" }).click();
-  await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
+  await expect(desk).toHaveCSS("background-color", DARK_DESK);
+  await page.emulateMedia({ colorScheme: "light" });
+  await expect(desk).toHaveCSS("background-color", LIGHT_DESK);
+  await page.getByLabel("Theme").selectOption("Dark theme");
+  await expect(desk).toHaveCSS("background-color", DARK_DESK);
+
+  // The page's own script never comes: what is painted before it has the theme already.
+  await page.route(/assets\/index.*\.js$/, route => route.abort());
   await page.reload();
-  await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
+  await expect(desk).toHaveCSS("background-color", DARK_DESK);
+  await expect(page.locator("h1")).toHaveCount(0);
+  await page.unroute(/assets\/index.*\.js$/);
+
+  await reader.open(site.address("?device=cpu"));
+  await expect(page.getByLabel("Theme")).toHaveValue("dark");
+  await page.getByLabel("Theme").selectOption("System theme");
+  await page.reload();
+  await expect(desk).toHaveCSS("background-color", LIGHT_DESK);
+  await expect(page.getByLabel("Theme")).toHaveValue("system");
 });

@@ -31,10 +31,10 @@ test("markup that a model says, or that its file brings, stays text", async ({ s
   ]) {
     expect(said).toContain(tag);
   }
-  // The openings, the prompt and the colophon come from the file.
+  // The openings, the prompt and what is told about the model come from the file.
   await expect(reader.prompt).toHaveValue(/^<img src=x/);
   await expect(page.getByRole("button", { name: /^<script>/ })).toBeVisible();
-  await expect(page.getByLabel("Colophon")).toContainText("<img src=x onerror=");
+  await expect(page.getByRole("region", { name: "About this model" })).toContainText("<img src=x onerror=");
 
   expect(await page.locator("img, script:not([src]), iframe, .sheet a, .sheet h1").count()).toBe(0);
   // The output got a block of text, the page nothing else.
@@ -57,7 +57,7 @@ for (const device of ["cpu", "gpu"] as const) {
     await reader.open(site.address(`?device=${device}`));
     await reader.field("Max tokens").fill("5");
     expect(await reader.write()).not.toBe("");
-    await page.getByRole("button", { name: /paper$/ }).click();
+    await page.getByLabel("Theme").selectOption("dark");
     expect([...hosts]).toEqual([new URL(site.address()).host]);
     expect(site.requests.filter(path => !path.startsWith("/somewhere/below/"))).toEqual([]);
     expect(complaints).toEqual([]);

@@ -19,7 +19,7 @@ try {
   const page = await browser.newPage({ viewport, deviceScaleFactor: 1.5, colorScheme: "light" });
   await page.goto(`${address}?device=cpu`); // no note about the adapter of whoever takes the picture
   const timeout = 60_000;
-  const generate = page.getByRole("button", { name: "Generate" });
+  const generate = page.getByRole("button", { name: "Generate", exact: true });
   const message = page.getByRole("textbox", { name: "Message" });
   // A document can be written once the button is enabled; a model with a chat template puts a conversation in its place.
   await Promise.any([generate.click({ trial: true, timeout }), message.waitFor({ timeout })]);

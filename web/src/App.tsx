@@ -13,14 +13,23 @@ import { PromptBox } from "./components/PromptBox";
 import { RunFigures } from "./components/RunFigures";
 import { SamplingPanel } from "./components/SamplingPanel";
 import { ShortcutHelp } from "./components/ShortcutHelp";
+import { Tokens } from "./components/Tokens";
 import type { Device } from "./engine/protocol";
 import { useChat } from "./hooks/useChat";
+import { type Copied, useCopy } from "./hooks/useCopy";
 import { useEngine } from "./hooks/useEngine";
+import { useScore } from "./hooks/useScore";
 import { useShortcuts } from "./hooks/useShortcuts";
 import { useTheme } from "./hooks/useTheme";
+import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
 import { openings } from "./lib/provenance";
 import { defaultSampling, randomSeed } from "./state/sampling";
+
+const COPIED: Record<NonNullable<Copied>, string> = {
+  copied: "Copied: the prompt and the text.",
+  refused: "The browser did not allow copying. Select the text and copy it by hand.",
+};
 
 type Props = { model_url: string; device: Device; isMac: boolean };
 
@@ -29,7 +38,9 @@ export function App({ model_url, device, isMac }: Props) {
   const engine = useEngine(model_url, device);
   const { state, text, load, generate, stop } = engine;
   const chat = useChat(engine);
-  const { theme, toggle } = useTheme();
+  const surprise = useScore(engine);
+  const { theme, choose } = useTheme();
+  const { copied, copy } = useCopy();
   const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
   /** null until the reader has written: an opening that the model brings stands there meanwhile. */
   const [written, setWritten] = useState<string | null>(null);
@@ -50,29 +61,26 @@ export function App({ model_url, device, isMac }: Props) {
         case "stop":
           stop();
           return;
-        case "another": {
+        case "again": {
           const drawn = { ...options, seed: randomSeed() };
           setOptions(drawn);
           generate(["", prompt], drawn);
           return;
         }
         case "copy":
-          void navigator.clipboard?.writeText(prompt + text.since(0));
-          return;
-        case "theme":
-          toggle();
+          copy(prompt + text.since(0));
           return;
         default:
           assertNever(id);
       }
     },
-    [prompt, options, generate, stop, text, toggle],
+    [prompt, options, generate, stop, text, copy],
   );
   const is_chat = model !== null && model.card.chat_template !== null;
   const runOfShortcut = useCallback(
     (id: CommandId) => {
       // In a conversation there is no prompt to continue and nothing to copy but by selecting it.
-      if (!is_chat || id === "stop" || id === "theme") run(id);
+      if (!is_chat || id === "stop") run(id);
     },
     [is_chat, run],
   );
@@ -80,7 +88,7 @@ export function App({ model_url, device, isMac }: Props) {
 
   return (
     <div className="page">
-      <Header state={state} theme={theme} onToggleTheme={toggle} />
+      <Header state={state} theme={theme} onTheme={choose} />
       <main>
         <div className="sheet">
           {state.phase === "failed" && <ErrorPanel error={state.error} onRetry={load} isOnCpu={device === "cpu"} />}
@@ -118,16 +126,28 @@ export function App({ model_url, device, isMac }: Props) {
               <div className="actions">
                 <CommandButton id="generate" state={state} run={run} variant="primary" />
                 <CommandButton id="stop" state={state} run={run} />
-                <CommandButton id="another" state={state} run={run} />
+                <CommandButton id="again" state={state} run={run} />
                 <CommandButton id="copy" state={state} run={run} />
               </div>
+              <label className="switch">
+                <input
+                  type="checkbox"
+                  checked={surprise.is_on}
+                  disabled={state.phase !== "ready"}
+                  onChange={() => surprise.toggle(prompt + text.since(0))}
+                />
+                Show surprise
+              </label>
+              {copied !== null && <p className="told">{COPIED[copied]}</p>}
             </>
           )}
           {state.phase !== "failed" && interruption !== null && (
             <InterruptionNote cause={interruption} isOver={state.phase !== "recovering"} />
           )}
           {(state.phase === "loading" || state.phase === "recovering") && <LoadPanel progress={state.progress} />}
-          {!is_chat && (
+          {surprise.is_on && surprise.score === null && <p>Scoring the prompt and the text…</p>}
+          {surprise.score !== null && <Tokens score={surprise.score} />}
+          {!is_chat && !surprise.is_on && (
             <Output
               text={text}
               isGenerating={state.phase === "generating" || state.phase === "recovering"}
@@ -142,6 +162,9 @@ export function App({ model_url, device, isMac }: Props) {
         </aside>
       </main>
       {model !== null && <Making model_url={model_url} model_sha256={model.sha256} />}
+      <p className="announcement" role="status" aria-label="Announcement">
+        {copied === null ? announcement(state, () => text.since(0)) : COPIED[copied]}
+      </p>
       <footer>
         <ShortcutHelp isMac={isMac} />
       </footer>

@@ -1,7 +1,7 @@
 /** What the reader can do, once: buttons, shortcuts and the help at the foot of the page all read this list. */
 import type { State } from "./state/machine";
 
-export type CommandId = "generate" | "stop" | "another" | "copy" | "theme";
+export type CommandId = "generate" | "stop" | "again" | "copy";
 
 export type Shortcut = { key: string; ctrl: boolean; shift: boolean };
 
@@ -20,32 +20,31 @@ export const COMMANDS: readonly Command[] = [
   {
     id: "generate",
     label: "Generate",
-    about: "continue the prompt",
+    about: "write on from the prompt",
     shortcut: { key: "Enter", ctrl: true, shift: false },
     isEnabled: isReady,
   },
   {
     id: "stop",
     label: "Stop",
-    about: "stop at once",
+    about: "stop writing",
     shortcut: { key: "Escape", ctrl: false, shift: false },
     isEnabled: state => state.phase === "generating" || (state.phase === "recovering" && state.run.ending === null),
   },
   {
-    id: "another",
-    label: "Another take",
-    about: "draw a new seed and continue",
+    id: "again",
+    label: "Regenerate",
+    about: "write it again with a new seed",
     shortcut: { key: "Enter", ctrl: true, shift: true },
     isEnabled: isReady,
   },
   {
     id: "copy",
     label: "Copy",
-    about: "copy prompt and text",
+    about: "copy the prompt and the text",
     shortcut: null,
     isEnabled: state => "run" in state && state.run !== null && state.run.tokens > 0,
   },
-  { id: "theme", label: "Light / dark", about: "change the paper", shortcut: null, isEnabled: () => true },
 ];
 
 export function command(id: CommandId): Command {

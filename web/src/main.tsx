@@ -7,6 +7,7 @@ import "./styles/tokens.css";
 import "./styles/page.css";
 import "./styles/controls.css";
 import "./styles/making.css";
+import "./styles/surprise.css";
 
 /** `?device=cpu` or `?device=gpu` forces a backend; anything else lets the engine choose. */
 function deviceOf(search: string): Device {

@@ -1,17 +1,17 @@
 import type { EngineError, ErrorKind } from "../engine/protocol";
 
 const TITLES: Record<ErrorKind, string> = {
-  "no-engine": "The engine cannot run here",
-  download: "The model could not be fetched",
-  "bad-model": "The model file is not sound",
-  "wrong-numbers": "The engine computes wrong numbers here",
+  "no-engine": "The engine cannot run in this browser",
+  download: "The model could not be downloaded",
+  "bad-model": "The model file is damaged or of an unknown kind",
+  "wrong-numbers": "The graphics device computes wrong numbers",
   "out-of-memory": "Not enough memory",
-  "device-lost": "The graphics device went away",
-  crashed: "The engine stopped on an internal error",
-  "bad-input": "That could not be run",
+  "device-lost": "The graphics device was lost",
+  crashed: "The engine stopped because of an internal error",
+  "bad-input": "The model could not run this",
 };
 
-/** Failures that the CPU may be spared. */
+/** Failures that the CPU may not have. */
 const HELPED_BY_CPU: readonly ErrorKind[] = ["no-engine", "wrong-numbers", "out-of-memory", "device-lost", "crashed"];
 
 /** `onRetry` null: there is nothing to load again. `isOnCpu`: the page was asked to run on the CPU already. */
@@ -30,7 +30,7 @@ export function ErrorPanel({ error, onRetry, isOnCpu }: Props) {
           <button type="button" className="button plain" onClick={onRetry}>
             {error.kind === "download" ? "Try again" : "Load again"}
           </button>
-          {offers_cpu && <a href="?device=cpu">Run on the processor</a>}
+          {offers_cpu && <a href="?device=cpu">Run on the CPU instead</a>}
         </p>
       )}
     </div>

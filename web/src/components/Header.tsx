@@ -1,3 +1,4 @@
+import { THEMES, type Theme } from "../hooks/useTheme";
 import { assertNever } from "../lib/assertNever";
 import type { State } from "../state/machine";
 
@@ -19,9 +20,11 @@ export function engineStatus(state: State): { text: string; tone: "wait" | "on" 
   }
 }
 
-type Props = { state: State; theme: "light" | "dark"; onToggleTheme: () => void };
+const THEME_NAMES: Record<Theme, string> = { system: "System theme", light: "Light theme", dark: "Dark theme" };
 
-export function Header({ state, theme, onToggleTheme }: Props) {
+type Props = { state: State; theme: Theme; onTheme: (theme: Theme) => void };
+
+export function Header({ state, theme, onTheme }: Props) {
   const { text, tone } = engineStatus(state);
   return (
     <header className="header">
@@ -34,18 +37,21 @@ export function Header({ state, theme, onToggleTheme }: Props) {
       <p className="engine" role="status" aria-label="Engine" data-tone={tone} data-busy={state.phase === "generating"}>
         {text}
       </p>
-      <button
-        type="button"
+      <select
         className="theme"
-        onClick={onToggleTheme}
-        aria-label={theme === "dark" ? "Light paper" : "Dark paper"}
-        title={theme === "dark" ? "Light paper" : "Dark paper"}
+        aria-label="Theme"
+        value={theme}
+        onChange={event => {
+          const chosen = THEMES.find(name => name === event.target.value);
+          if (chosen !== undefined) onTheme(chosen);
+        }}
       >
-        <svg viewBox="0 0 24 24" aria-hidden="true">
-          <circle cx="12" cy="12" r="8" />
-          <path d="M12 4a8 8 0 0 1 0 16z" />
-        </svg>
-      </button>
+        {THEMES.map(name => (
+          <option key={name} value={name}>
+            {THEME_NAMES[name]}
+          </option>
+        ))}
+      </select>
     </header>
   );
 }

@@ -18,19 +18,26 @@ export function describeProgress(progress: LoadProgress | null): Shown {
           };
     }
     case "parse":
-      return { text: "Checking every byte", fraction: progress.fraction };
+      return { text: "Checking the file", fraction: progress.fraction };
     case "compile":
       return { text: "Preparing the engine", fraction: progress.fraction };
     case "warm-up":
-      return { text: "Comparing with the golden answer", fraction: progress.fraction };
+      return { text: "Checking the engine against a known answer", fraction: progress.fraction };
     case "measure":
-      return { text: "Timing WebGPU and the CPU", fraction: progress.fraction };
+      return { text: "Measuring whether WebGPU or the CPU is faster", fraction: progress.fraction };
     default:
       return assertNever(progress);
   }
 }
 
 const STEPS = ["download", "parse", "compile", "warm-up"] as const;
+
+const STEP_NAMES: Record<(typeof STEPS)[number], string> = {
+  download: "download",
+  parse: "check the file",
+  compile: "prepare the engine",
+  "warm-up": "check the engine",
+};
 
 /** The step that a phase belongs to. Timing builds the CPU's engine too, so it stays with the last one. */
 function stepOf(progress: LoadProgress | null): number {
@@ -48,7 +55,7 @@ export function LoadPanel({ progress }: { progress: LoadProgress | null }) {
       <ol aria-hidden="true">
         {STEPS.map((step, index) => (
           <li key={step} data-done={index < reached} data-now={index === reached}>
-            {step}
+            {STEP_NAMES[step]}
           </li>
         ))}
       </ol>

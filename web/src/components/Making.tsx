@@ -2,16 +2,16 @@ import { type SyntheticEvent, useState } from "react";
 import { type ChainAnswer, fetchChain, makes, type Step } from "../lib/chain";
 import { formatBytes } from "../lib/format";
 
-/** Characters of a digest that are shown; the whole of it is in the title. */
+/** Characters of a digest that are shown; provenance.json has the whole of it. */
 const DIGEST_SHOWN = 10;
 
 type Props = { model_url: string; model_sha256: string | null };
 
-function Row({ name, value, title }: { name: string; value: string; title?: string }) {
+function Row({ name, value }: { name: string; value: string }) {
   return (
     <div>
       <dt>{name}</dt>
-      <dd title={title}>{value}</dd>
+      <dd>{value}</dd>
     </div>
   );
 }
@@ -28,12 +28,7 @@ function StepCard({ step }: { step: Step }) {
       <dl>
         {step.accepted && <Row name="Accepted" value="kept by hand after a change" />}
         {step.outputs.map(({ name, digest, size_bytes }) => (
-          <Row
-            key={name}
-            name={name}
-            value={`${digest.slice(0, DIGEST_SHOWN)}…`}
-            title={`SHA-256 ${digest}, ${formatBytes(size_bytes)}`}
-          />
+          <Row key={name} name={name} value={`${formatBytes(size_bytes)}, ${digest.slice(0, DIGEST_SHOWN)}…`} />
         ))}
         {step.sources > 0 && <Row name="Sources" value={count(step.sources, "file")} />}
         {step.external > 0 && <Row name="Documents" value={count(step.external, "file")} />}
@@ -57,9 +52,9 @@ function StepCard({ step }: { step: Step }) {
 function Verdict({ is_same }: { is_same: boolean | null }) {
   if (is_same === null) return null;
   return is_same ? (
-    <p>The model in this page is the one that this chain made: its SHA-256 is the same.</p>
+    <p>This page's model is the one that these steps made: its SHA-256 is the same.</p>
   ) : (
-    <p className="note">The model in this page is another one than this chain made: its SHA-256 differs.</p>
+    <p className="note">This page's model is not the one that these steps made: its SHA-256 differs.</p>
   );
 }
 
@@ -75,23 +70,26 @@ export function Making({ model_url, model_sha256 }: Props) {
   };
 
   return (
-    <details className="making" onToggle={onToggle}>
-      <summary>How this model was made</summary>
-      {answer === "asked" && <p>Reading provenance.json…</p>}
-      {typeof answer === "object" && answer.kind === "none" && <p>{answer.reason}</p>}
-      {typeof answer === "object" && answer.kind === "chain" && (
-        <>
-          <Verdict is_same={makes(answer.steps, "model.bin", model_sha256)} />
-          <ol>
-            {answer.steps.map(step => (
-              <StepCard key={step.stage} step={step} />
-            ))}
-          </ol>
-          <p>
-            Commands, parameters and digests in full: <a href={url}>provenance.json</a>
-          </p>
-        </>
-      )}
-    </details>
+    <section aria-label="How this model was made">
+      <details className="making" onToggle={onToggle}>
+        <summary>How this model was made</summary>
+        {answer === "asked" && <p>Reading provenance.json…</p>}
+        {typeof answer === "object" && answer.kind === "none" && <p>{answer.reason}</p>}
+        {typeof answer === "object" && answer.kind === "chain" && (
+          <>
+            <Verdict is_same={makes(answer.steps, "model.bin", model_sha256)} />
+            <ol>
+              {answer.steps.map(step => (
+                <StepCard key={step.stage} step={step} />
+              ))}
+            </ol>
+            <p>
+              Beside each file stand its size and the beginning of its SHA-256. Commands, parameters and digests in
+              full: <a href={url}>provenance.json</a>
+            </p>
+          </>
+        )}
+      </details>
+    </section>
   );
 }

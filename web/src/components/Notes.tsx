@@ -8,7 +8,7 @@ function fallbackSentences(kind: ErrorKind): Sentences {
     case "no-engine":
       return {
         happened: "This browser offers no WebGPU that the model can use, so it runs on the CPU.",
-        advice: "That works, only more slowly. A current browser or graphics driver may offer it.",
+        advice: "That works, but more slowly. A newer browser or graphics driver may offer WebGPU.",
       };
     case "wrong-numbers":
       return {
@@ -17,16 +17,19 @@ function fallbackSentences(kind: ErrorKind): Sentences {
       };
     case "out-of-memory":
       return {
-        happened: "The graphics device has no room for the model, so it runs on the CPU.",
-        advice: "Close other tabs that use it, and reload the page to try again.",
+        happened: "The graphics device does not have enough memory for the model, so it runs on the CPU.",
+        advice: "Close other tabs that use the graphics device, then reload the page.",
       };
     case "device-lost":
       return {
-        happened: "The graphics device went away more than once, so the model runs on the CPU.",
-        advice: "Reload the page to try it again.",
+        happened: "The graphics device was lost more than once, so the model runs on the CPU.",
+        advice: "Reload the page to try WebGPU again.",
       };
     default:
-      return { happened: "WebGPU failed, so the model runs on the CPU.", advice: "Reload the page to try it again." };
+      return {
+        happened: "WebGPU failed, so the model runs on the CPU.",
+        advice: "Reload the page to try WebGPU again.",
+      };
   }
 }
 
@@ -45,16 +48,16 @@ export function FallbackNote({ reason }: { reason: EngineError }) {
 export function InterruptionNote({ cause, isOver }: { cause: EngineError; isOver: boolean }) {
   const happened =
     cause.kind === "device-lost"
-      ? "The graphics device went away."
+      ? "The graphics device was lost."
       : cause.kind === "crashed"
-        ? "The engine stopped on an internal error."
+        ? "The engine stopped because of an internal error."
         : "The engine failed.";
   return (
     <p className="note" role="status" aria-label="Interruption">
       {happened}{" "}
       {isOver
-        ? "The engine was built anew, and the text went on where it was."
-        : "The engine is being built anew; the text will go on by itself."}
+        ? "The engine was started again, and the text went on where it had stopped."
+        : "The engine is starting again; the text will go on by itself."}
       <span>{cause.message}</span>
     </p>
   );

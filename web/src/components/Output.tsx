@@ -58,7 +58,7 @@ export function Output({ text, isGenerating, placeholder }: Props) {
   }, [text]);
 
   return (
-    <section className="output" aria-label="Output" aria-live="polite" aria-busy={isGenerating}>
+    <section className="output" aria-label="Output">
       <div ref={target} className="output-text" data-placeholder={placeholder} data-generating={isGenerating} />
     </section>
   );

@@ -24,7 +24,7 @@ export function PromptBox({ value, onChange }: Props) {
         rows={3}
         value={value}
         spellCheck={false}
-        placeholder="Write an opening."
+        placeholder="Write the beginning of a text. The model goes on from there."
         onChange={event => onChange(event.target.value)}
       />
     </div>

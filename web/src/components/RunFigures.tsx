@@ -2,7 +2,7 @@ import { formatCount, formatMs, formatRate } from "../lib/format";
 import { type Run, tokensPerSecond } from "../state/machine";
 
 const ENDINGS: Record<NonNullable<Run["ending"]>, string> = {
-  eos: "the model ended it",
+  eos: "the model ended its text",
   "max-tokens": "reached the limit",
   stopped: "stopped",
   failed: "failed",

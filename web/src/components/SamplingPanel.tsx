@@ -3,7 +3,7 @@ import { NumberField } from "./NumberField";
 
 type Props = { options: SamplingOptions; onChange: (options: SamplingOptions) => void };
 
-/** How the next token is drawn. */
+/** How the next token is chosen. */
 export function SamplingPanel({ options, onChange }: Props) {
   const field = (spec: FieldSpec) => (
     <NumberField
@@ -14,7 +14,7 @@ export function SamplingPanel({ options, onChange }: Props) {
     >
       {spec.name === "seed" && (
         <button type="button" className="link" onClick={() => onChange({ ...options, seed: randomSeed() })}>
-          draw another
+          New seed
         </button>
       )}
     </NumberField>

@@ -34,6 +34,7 @@ export class EngineClient {
   #worker: WorkerPort | null = null;
   #loading: Extract<EngineRequest, { type: "load" }> | null = null;
   #runs = 0;
+  #calls = 0;
   #run: Run | null = null;
 
   constructor(start: () => WorkerPort, onEvent: (event: EngineEvent) => void) {
@@ -59,6 +60,13 @@ export class EngineClient {
   stop(run: number): void {
     if (this.#run?.number === run) this.#run = null;
     this.#post({ type: "stop", run });
+  }
+
+  /** Ask how surprised the model is by a text, and return the call's number. */
+  score(text: string): number {
+    this.#calls += 1;
+    this.#post({ type: "score", call: this.#calls, text });
+    return this.#calls;
   }
 
   dispose(): void {

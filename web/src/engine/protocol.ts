@@ -55,6 +55,15 @@ export type Ending = FinishReason | "stopped";
 /** What a run has brought before its engine was lost: it goes on after that. */
 export type Written = { ids: Uint32Array; elapsed_ms: number };
 
+/** `probability`: of all tokens, before anything is left out by the sampling. */
+export type Candidate = { text: string; probability: number };
+
+/** A token of a text. `bits`: its surprisal, −log₂ of its probability; null where nothing stands before it. */
+export type ScoredToken = { id: number; text: string; bits: number | null; likeliest: Candidate[] };
+
+/** `n_bytes`: of the tokens that were scored, in UTF-8. */
+export type TextScore = { tokens: ScoredToken[]; bits: number; n_bytes: number };
+
 /**
  * Page to worker. A run is numbered by the page; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
  * template's text, in which special tokens count, and a person's, in which they are ordinary text. `shorter`: what is read
@@ -72,7 +81,9 @@ export type EngineRequest =
     }
   | { type: "stop"; run: number }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
-  | { type: "logits"; call: number; ids: Uint32Array };
+  | { type: "logits"; call: number; ids: Uint32Array }
+  /** How surprised the model is by each token of a text. */
+  | { type: "score"; call: number; text: string };
 
 /** Worker to page. Times are in milliseconds since the worker began the run. */
 export type EngineEvent =
@@ -87,5 +98,6 @@ export type EngineEvent =
   /** The run goes on, on what `model` says. */
   | { type: "recovered"; run: number; model: LoadedModel }
   | { type: "logits"; call: number; logits: Float32Array }
+  | { type: "scored"; call: number; score: TextScore }
   /** `run` is null where loading failed, or the engine as a whole. */
   | { type: "failed"; run: number | null; error: EngineError };

@@ -10,6 +10,7 @@ import { type Build, backendAfter, chooseEngine, type SessionEngine } from "./ba
 import { download, sha256 } from "./download";
 import { engineError, toEngineError } from "./errors";
 import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel } from "./protocol";
+import { scoreText } from "./score";
 
 /** Check the bytes of a model.bin; engines are built of what comes back. */
 export type OpenModel = (bytes: Uint8Array) => Promise<Build>;
@@ -85,6 +86,9 @@ export class EngineSession {
         return;
       case "logits":
         this.#enqueue(null, () => this.#logits(request.call, request.ids));
+        return;
+      case "score":
+        this.#enqueue(null, () => this.#score(request.call, request.text));
         return;
       default:
         assertNever(request);
@@ -188,6 +192,11 @@ export class EngineSession {
   async #logits(call: number, ids: Uint32Array): Promise<void> {
     const logits = await this.#needLoaded().engine.logits(ids);
     this.#emit({ type: "logits", call, logits }, logits.buffer instanceof ArrayBuffer ? [logits.buffer] : []);
+  }
+
+  async #score(call: number, text: string): Promise<void> {
+    const score = await scoreText(this.#needLoaded().engine, text);
+    this.#emit({ type: "scored", call, score });
   }
 
   #needLoaded(): Loaded {

@@ -1,7 +1,7 @@
 /** The engine as React sees it: the state machine, the text, and what one can ask for. */
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
 import { EngineClient, startWorker } from "../engine/client";
-import type { Device, EngineEvent, GenerateOptions } from "../engine/protocol";
+import type { Device, EngineEvent, GenerateOptions, TextScore } from "../engine/protocol";
 import { initialState, reduce, type State } from "../state/machine";
 import { TextLog } from "../state/textLog";
 
@@ -12,6 +12,8 @@ export type EngineHandle = {
   /** `shorter`: prompts for a context that the first one does not fit (engine/protocol.ts). */
   generate: (prompt: string[], options: GenerateOptions, shorter?: string[][]) => void;
   stop: () => void;
+  /** Ask how surprised the model is by a text; only the answer to the last question is told. */
+  score: (text: string, onScore: (score: TextScore) => void) => void;
 };
 
 export function useEngine(model_url: string, device: Device): EngineHandle {
@@ -21,9 +23,12 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
   /** The run whose text is wanted; what comes late from a stopped one is dropped. */
   const current_run = useRef<number | null>(null);
 
+  const asked = useRef<{ call: number; onScore: (score: TextScore) => void } | null>(null);
+
   const onEvent = useCallback(
     (event: EngineEvent) => {
       if (event.type === "tokens" && event.run === current_run.current) text.append(event.text);
+      if (event.type === "scored" && event.call === asked.current?.call) asked.current.onScore(event.score);
       dispatch(event);
     },
     [text],
@@ -62,5 +67,9 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
     dispatch({ type: "stop" });
   }, []);
 
-  return { state, text, load, generate, stop };
+  const score = useCallback((scored: string, onScore: (score: TextScore) => void) => {
+    if (client.current !== null) asked.current = { call: client.current.score(scored), onScore };
+  }, []);
+
+  return { state, text, load, generate, stop, score };
 }

@@ -1,50 +1,34 @@
-/** Light or dark: the system's choice until the reader makes one, which is remembered. */
-import { useCallback, useEffect, useState } from "react";
+/** Light, dark, or as the system has it: the reader's choice, which is remembered. */
+import { useCallback, useState } from "react";
 
-export type Theme = "light" | "dark";
+export const THEMES = ["system", "light", "dark"] as const;
+export type Theme = (typeof THEMES)[number];
 
-const KEY = "pocketlm.theme";
-const DARK = "(prefers-color-scheme: dark)";
+/** public/theme.js has read what is stored, before the first paint. */
+function current(): Theme {
+  const chosen = document.documentElement.dataset["theme"];
+  return chosen === "light" || chosen === "dark" ? chosen : "system";
+}
 
-/** Storage may be forbidden; then the choice lasts as long as the page. */
-function stored(): Theme | null {
+function apply(theme: Theme): void {
+  const { dataset } = document.documentElement;
+  const key = dataset["themeKey"];
+  if (key === undefined) throw new Error("index.html names no data-theme-key");
+  if (theme === "system") delete dataset["theme"];
+  else dataset["theme"] = theme;
   try {
-    const value = localStorage.getItem(KEY);
-    return value === "light" || value === "dark" ? value : null;
+    if (theme === "system") localStorage.removeItem(key);
+    else localStorage.setItem(key, theme);
   } catch {
-    return null;
+    // Storage may be forbidden; then the choice lasts as long as the page.
   }
 }
 
-function store(theme: Theme): void {
-  try {
-    localStorage.setItem(KEY, theme);
-  } catch {
-    // See stored().
-  }
-}
-
-export function useTheme(): { theme: Theme; toggle: () => void } {
-  const [chosen, setChosen] = useState<Theme | null>(stored);
-  const [system, setSystem] = useState<Theme>(() => (matchMedia(DARK).matches ? "dark" : "light"));
-
-  useEffect(() => {
-    const query = matchMedia(DARK);
-    const follow = () => setSystem(query.matches ? "dark" : "light");
-    query.addEventListener("change", follow);
-    return () => query.removeEventListener("change", follow);
+export function useTheme(): { theme: Theme; choose: (theme: Theme) => void } {
+  const [theme, setTheme] = useState<Theme>(current);
+  const choose = useCallback((chosen: Theme) => {
+    apply(chosen);
+    setTheme(chosen);
   }, []);
-
-  const theme = chosen ?? system;
-  useEffect(() => {
-    document.documentElement.dataset["theme"] = theme;
-  }, [theme]);
-
-  const toggle = useCallback(() => {
-    const next: Theme = theme === "dark" ? "light" : "dark";
-    store(next);
-    setChosen(next);
-  }, [theme]);
-
-  return { theme, toggle };
+  return { theme, choose };
 }

@@ -123,6 +123,7 @@ export function reduce(state: State, action: Action): State {
         : state;
 
     case "logits":
+    case "scored":
       return state;
 
     case "failed":

@@ -86,6 +86,14 @@ export class FakeEngine implements SessionEngine {
     return Promise.resolve({ text: "word ".repeat(count), ids, prefilled: 0, done });
   }
 
+  encode(text: string): Uint32Array {
+    return Uint32Array.from(text, (_, index) => index);
+  }
+
+  decode(ids: Uint32Array): string {
+    return "x".repeat(ids.length);
+  }
+
   logits(ids: Uint32Array): Promise<Float32Array> {
     return Promise.resolve(Float32Array.from(ids));
   }

@@ -1,0 +1,98 @@
+import { type KeyboardEvent, type MouseEvent, memo, useState } from "react";
+import type { ScoredToken, TextScore } from "../engine/protocol";
+import { formatCount } from "../lib/format";
+import { shownText, surpriseLevel } from "../lib/surprise";
+
+function percent(probability: number): string {
+  return `${(100 * probability).toPrecision(3)} %`;
+}
+
+type TokenProps = { token: ScoredToken; index: number; is_chosen: boolean };
+
+/** Only the tokens whose choice changes are drawn again. */
+const Token = memo(function Token({ token, index, is_chosen }: TokenProps) {
+  return (
+    <span
+      id={`token-${index}`}
+      className="token"
+      role="option"
+      tabIndex={-1}
+      aria-selected={is_chosen}
+      data-index={index}
+      data-level={surpriseLevel(token.bits)}
+    >
+      {shownText(token.text)}
+    </span>
+  );
+});
+
+/** A scored text, token by token: shaded and underlined by surprisal; a token that is chosen tells what else was likely. */
+export function Tokens({ score }: { score: TextScore }) {
+  const [chosen, setChosen] = useState(0);
+  const { tokens, bits, n_bytes } = score;
+  const token = tokens[chosen];
+
+  const onClick = (event: MouseEvent) => {
+    const index = event.target instanceof HTMLElement ? event.target.dataset["index"] : undefined;
+    if (index !== undefined) setChosen(Number(index));
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const places: Record<string, number> = {
+      ArrowRight: chosen + 1,
+      ArrowDown: chosen + 1,
+      ArrowLeft: chosen - 1,
+      ArrowUp: chosen - 1,
+      Home: 0,
+      End: tokens.length - 1,
+    };
+    const place = places[event.key];
+    if (place === undefined) return;
+    event.preventDefault();
+    setChosen(Math.max(0, Math.min(tokens.length - 1, place)));
+  };
+
+  return (
+    <section className="surprise" aria-label="Surprise">
+      <p>
+        {n_bytes === 0
+          ? "There is no text to score."
+          : `${(bits / n_bytes).toFixed(3)} bits per byte: ${bits.toFixed(1)} bits for ${formatCount(n_bytes)} bytes in ${formatCount(tokens.length)} tokens. The thicker the line under a token, the less the model expected it.`}
+      </p>
+      {token !== undefined && (
+        <div
+          className="tokens"
+          role="listbox"
+          aria-label="Tokens"
+          tabIndex={0}
+          aria-activedescendant={`token-${chosen}`}
+          onClick={onClick}
+          onKeyDown={onKeyDown}
+        >
+          {tokens.map((each, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a token is known by its place in the text
+            <Token key={index} token={each} index={index} is_chosen={index === chosen} />
+          ))}
+        </div>
+      )}
+      {token !== undefined && (
+        <div className="likeliest">
+          <p>
+            Token {formatCount(chosen + 1)}, <code>{shownText(token.text)}</code>, id {token.id}:{" "}
+            {token.bits === null
+              ? "nothing stands before it."
+              : `${percent(2 ** -token.bits)} likely, ${token.bits.toFixed(2)} bits.`}
+          </p>
+          {token.likeliest.length > 0 && <p>Likeliest here:</p>}
+          <ol>
+            {token.likeliest.map(({ text, probability }, index) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: two tokens may read alike
+              <li key={index}>
+                <code>{shownText(text)}</code> {percent(probability)}
+              </li>
+            ))}
+          </ol>
+        </div>
+      )}
+    </section>
+  );
+}
