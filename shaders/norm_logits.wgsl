@@ -1,4 +1,5 @@
-// RMSNorm, then the output projection. A slot owns rows 2p and 2p + 1.
+// RMSNorm, then the output projection; a family that caps its logits has LOGIT_CAP · tanh(z / LOGIT_CAP) in place of each
+// (Gemma Team 2024, arXiv:2408.00118). A slot owns rows 2p and 2p + 1.
 //
 // Rows of logits count from the last token backwards: row r is token T − 1 − r. So `sample` always reads row 0, and one row is
 // computed after a prefill (grid z = 1) where T are when every token's logits are wanted (grid z = ⌈T/TILE⌉).
@@ -9,6 +10,8 @@
 @group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;      // (vec4s(C))
 @group(0) @binding(3) var<storage, read> w: array<vec4<u32>>;         // (V, weight_stride(C))
 @group(0) @binding(4) var<storage, read_write> logits: array<f32>;    // (rows, V), written
+
+override LOGIT_CAP: f32 = 0;  // 0: none
 
 const NORM: bool = true;
 
@@ -33,6 +36,15 @@ fn packed_b(i: u32) -> vec4<u32> {
   return w[i];
 }
 
+// tanh(|z|) = (1 − e^−2|z|) / (1 + e^−2|z|): nothing overflows, where a driver's tanh may.
+fn capped(logit: f32) -> f32 {
+  if (LOGIT_CAP == 0.0) {
+    return logit;
+  }
+  let shrunk = exp(-2.0 * abs(logit / LOGIT_CAP));
+  return sign(logit) * LOGIT_CAP * (1.0 - shrunk) / (1.0 + shrunk);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn norm_logits(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -48,9 +60,9 @@ fn norm_logits(
   }
   for (var t = 0u; t < TILE && slot.token + t < step.n_tokens; t++) {
     let start = (slot.token + t) * VOCAB_SIZE + row;
-    logits[start] = sums.a[t];
+    logits[start] = capped(sums.a[t]);
     if (row < last) {
-      logits[start + 1u] = sums.b[t];
+      logits[start + 1u] = capped(sums.b[t]);
     }
   }
 }

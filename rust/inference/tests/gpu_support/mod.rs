@@ -110,6 +110,15 @@ pub const SHAPES: [Shape; 8] = [
         dtype: Dtype::F16,
         ..IN_BLOCKS
     },
+    Shape {
+        architecture: Architecture::Fast,
+        d_head: 34,
+        d_model: 45,
+        d_ff: 93,
+        tie_embeddings: false,
+        dtype: Dtype::F32,
+        ..IN_BLOCKS
+    },
 ];
 
 /// A random model of this shape; `golden` are the logits that it claims for the prompt `[0]`.
