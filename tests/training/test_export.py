@@ -20,7 +20,7 @@ from training.config.model import Model
 from training.config.section import read
 from training.data.shard_file import open_split
 from training.format.file import read_model
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.scoring import evaluate, token_nbytes
 
 
@@ -45,7 +45,7 @@ def test_golden_is_the_answer_of_the_stored_weights(
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     prompt = params()["params"]["export"]["golden_prompt"]
     assert list(model.golden.ids) == [0, *tokenizer.encode(prompt)][:64]
-    llama = LanguageModel(read(given, Model), model.config["vocab_size"])
+    llama = Llama(read(given, Model), model.config["vocab_size"])
     llama.load_state_dict({name: torch.from_numpy(value) for name, value in model.tensors.items()})
     with torch.no_grad():
         logits = llama(torch.tensor([list(model.golden.ids)]))[0, -1].numpy()
@@ -68,7 +68,7 @@ def scored(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
     for dtype in ("f32", "f16", "q8_0", "q4_0"):
         given, path = params(export__dtype=dtype, **IN_BLOCKS), out / f"{dtype}.bin"
         header = export.build(given, *trained_files(out), tiny / "tokenizer", tiny / "shards", path)
-        llama = LanguageModel(read(given, Model), stream.vocab_size)
+        llama = Llama(read(given, Model), stream.vocab_size)
         llama.load_state_dict({name: torch.from_numpy(value) for name, value in read_model(path).tensors.items()})
         score = evaluate(llama, stream, sizes, 384, 64, torch.device("cpu"), 4096)
         found[dtype] = {"bpb": score.bpb, "provenance": header["provenance"]}

@@ -18,7 +18,7 @@ import torch
 from tests.training.conftest import ROOT, command, params, start, write_params
 from training import checkpoint, speed
 from training.config import preset as config
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.optim.groups import make_optimizers
 from training.optim.muon import Muon
 
@@ -103,7 +103,7 @@ def test_a_signal_saves_and_stops(tiny: Path, tmp_path: Path, signum: signal.Sig
 
 def test_muon_takes_the_matrices_of_the_layers_and_learns(train: Callable[..., Path]) -> None:
     settings = config.load("tiny", {"train.optimizer": "muon"})
-    model = LanguageModel(settings.model, 300)
+    model = Llama(settings.model, 300)
     adamw, muon = make_optimizers(model, settings.train, torch.device("cpu"))
     names = {id(weight): name for name, weight in model.named_parameters()}
     taken = {names[id(weight)] for group in muon.param_groups for weight in group["params"]}
@@ -147,10 +147,10 @@ def test_a_step_of_muon_is_the_algorithm(shape: tuple[int, int]) -> None:
         assert float((moved * their_move).sum() / moved.norm() / their_move.norm()) > 0.97
 
 
-def small_model() -> tuple[LanguageModel, torch.optim.Optimizer]:
+def small_model() -> tuple[Llama, torch.optim.Optimizer]:
     """A model and an optimizer with moments."""
     settings = config.load("tiny")
-    model = LanguageModel(settings.model, 300)
+    model = Llama(settings.model, 300)
     model.initialise(torch.Generator().manual_seed(1))
     (optimizer,) = make_optimizers(model, settings.train, torch.device("cpu"))
     model(torch.arange(20)[None]).square().mean().backward()
@@ -166,7 +166,7 @@ def test_checkpoints_come_back_whole_or_not_at_all(tmp_path: Path, capsys: pytes
     newest = checkpoint.write(tmp_path, model, [optimizer], {"run": "r", "step": 6})
     (tmp_path / ".tmp-1").write_bytes(b"half of a checkpoint")
 
-    def load(run: str = "r") -> tuple[LanguageModel, dict[str, object] | None]:
+    def load(run: str = "r") -> tuple[Llama, dict[str, object] | None]:
         other, fresh = small_model()
         state = checkpoint.read_latest(tmp_path, other, [fresh], {"run": run, "step": 0})
         if state:

@@ -1,74 +1,24 @@
-"""A decoder that learns more from each step than Llama does: what measured best (training/LOG.md), and no more.
+"""A decoder that learns more from each step than Llama does (training/LOG.md), and no more than that needs.
 
-Against training/model.py: queries and keys are normed (QK-norm), norms have no weights, the embedding is normed, ReLU²
-stands in place of SwiGLU, what is added to the residual stream begins at zero, the logits are capped, and the output
-projection is a matrix of its own.
+Against training/model/llama.py: queries and keys are normed, the other norms have no weights, the embedding is normed,
+ReLU² stands in place of SwiGLU, what is added to the residual stream begins at zero, the logits are capped, and the
+output projection is a matrix of its own. In a model.bin it is the family `fast`: see `format_tensors`.
 
 Letters of shapes: docs/ARCHITECTURE.md.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config.model import Model
-from training.model import rope_tables
+from training.model.blocks import norm, rope_tables, squared_relu, turn
 
-SOFT_CAP = 15.0  # logits stay within it. Source: Gemma Team 2024, arXiv:2408.00118
-
-
-class _Norm(torch.autograd.Function):
-    """What autograd makes of the formula passes over the rows twice as often (training/LOG.md)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        scale = torch.rsqrt(torch.linalg.vecdot(x, x)[..., None] / x.shape[-1] + eps)  # (..., 1)
-        y = x * scale
-        ctx.save_for_backward(y, scale)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        y, scale = ctx.saved_tensors
-        along = torch.linalg.vecdot(gradient, y)[..., None] / y.shape[-1]
-        return torch.addcmul(gradient, y, along, value=-1).mul_(scale), None
-
-
-class _SquaredReLU(torch.autograd.Function):
-    """The gradient of F.relu(x).square() takes four passes; this one two."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        positive = x.clamp_min(0)
-        ctx.save_for_backward(positive)
-        return positive * positive
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (positive,) = ctx.saved_tensors
-        return (gradient * positive).mul_(2)
-
-
-def norm(x: Tensor, eps: float) -> Tensor:
-    """Scale each row to unit RMS; there is no weight. x: (..., n)."""
-    return cast(Tensor, _Norm.apply(x, eps))
-
-
-def squared_relu(x: Tensor) -> Tensor:
-    """relu(x)², x: any shape. Source: So et al. 2021, arXiv:2109.08668."""
-    return cast(Tensor, _SquaredReLU.apply(x))
-
-
-def turn(x: Tensor, angles: Tensor) -> Tensor:
-    """RoPE of neighbours: turn each pair (2j, 2j + 1). x: (B, T, H, D); angles: (T, 1, D/2), complex, of length 1.
-
-    As training/model.py's `rotate` with the components in another order, but one multiplication: a third of the time.
-    """
-    return torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (-1, 2))) * angles).flatten(-2)
+LOGIT_CAP = 15.0  # logits stay within it. Source: Gemma Team 2024, arXiv:2408.00118
 
 
 class Attention(nn.Module):
@@ -81,13 +31,16 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=False)
         self.v_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=False)
         self.o_proj = nn.Linear(model.n_head * model.d_head, model.d_model, bias=False)
+        self.q_norm = nn.Parameter(torch.ones(model.d_head))  # (D) gains, without which no score exceeds sqrt(D)
+        self.k_norm = nn.Parameter(torch.ones(model.d_head))
 
     def forward(self, x: Tensor, angles: Tensor) -> Tensor:
         """x: (B, T, C); angles: (T, 1, D/2). Returns (B, T, C)."""
         q = self.q_proj(x).unflatten(-1, (self.n_head, self.d_head))  # (B, T, H, D)
         k = self.k_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))  # (B, T, G, D)
         v = self.v_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))
-        q, k = turn(norm(q, self.eps), angles), turn(norm(k, self.eps), angles)
+        q = turn(norm(q, self.eps) * self.q_norm, angles)
+        k = turn(norm(k, self.eps) * self.k_norm, angles)
         mixed = F.scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
@@ -129,40 +82,96 @@ class Layer(nn.Module):
         return out
 
 
-class FastModel(nn.Module):
-    """ids in, logits out. model.tie_embeddings must be false."""
-
-    angles: Tensor  # (ctx_len, 1, D/2) complex
+class Decoder(nn.Module):
+    """Embedding and layers: what Hugging Face calls `model`."""
 
     def __init__(self, model: Model, vocab_size: int) -> None:
-        """Raises ValueError for a model with tied embeddings."""
-        if model.tie_embeddings:
-            raise ValueError("model.tie_embeddings=true: the output projection of this family is a matrix of its own")
         super().__init__()
-        self.eps = model.norm_eps
         self.embed_tokens = nn.Embedding(vocab_size, model.d_model)
         self.layers = nn.ModuleList(Layer(model) for _ in range(model.n_layer))
+
+
+class Fast(nn.Module):
+    """ids in, logits out. model.tie_embeddings is false."""
+
+    cos: Tensor  # (ctx_len, 1, D/2)
+    sin: Tensor
+
+    def __init__(self, model: Model, vocab_size: int) -> None:
+        super().__init__()
+        self.eps, self.d_head = model.norm_eps, model.d_head
+        self.stored = False  # the weights are those of a model.bin, where the rows of the embedding are normed
+        self.model = Decoder(model, vocab_size)
         self.lm_head = nn.Linear(model.d_model, vocab_size, bias=False)
         cos, sin = rope_tables(model.ctx_len, model.d_head, model.rope_theta)
-        self.register_buffer("angles", torch.complex(cos, sin)[:, None], persistent=False)
+        self.register_buffer("cos", cos[:, None], persistent=False)
+        self.register_buffer("sin", sin[:, None], persistent=False)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all weights from a generator on the CPU: the embedding normal, sd 1; matrices uniform, sd 1/sqrt(C);
-        zeros what adds to the residual stream and what gives the logits (Yang et al. 2022, arXiv:2203.03466).
+        zeros what adds to the residual stream and what gives the logits (Yang et al. 2022, arXiv:2203.03466). Gains
+        stay 1.
         """
         for name, weight in self.named_parameters():
-            if name.startswith("embed_tokens"):
+            if name == "model.embed_tokens.weight":
                 nn.init.normal_(weight, generator=generator)
             elif name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
                 nn.init.zeros_(weight)
-            else:
+            elif weight.dim() == 2:
                 bound = (3 / weight.shape[1]) ** 0.5
                 nn.init.uniform_(weight, -bound, bound, generator=generator)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V), between -SOFT_CAP and SOFT_CAP."""
-        angles = self.angles[: ids.shape[1]]
-        x = norm(self.embed_tokens(ids), self.eps)
-        for layer in self.layers:
+    def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the weights of a model.bin: the inverse of `format_tensors`, but for the embedding, which stays normed."""
+        own = self.state_dict()
+        for name in own:
+            theirs = tensors[_format_name(name)]
+            own[name] = _neighbours(theirs, self.d_head) if _is_turned(name) else theirs
+        self.load_state_dict(own)
+        self.stored = True
+
+    def forward(self, ids: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V), between -LOGIT_CAP and LOGIT_CAP; where
+        `chosen`, (B, T) bool, says which positions are wanted, of these alone: (N, V).
+        """
+        angles = torch.complex(self.cos[: ids.shape[1]], self.sin[: ids.shape[1]])
+        x = self.model.embed_tokens(ids)
+        x = x if self.stored else norm(x, self.eps)
+        for layer in self.model.layers:
             x = layer(x, angles)
-        return SOFT_CAP * torch.tanh(self.lm_head(norm(x, self.eps)) / SOFT_CAP)
+        logits = self.lm_head(norm(x if chosen is None else x[chosen], self.eps))
+        return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)
+
+
+def format_tensors(model: Model, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A module's weights as training/FORMAT.md has them: norms without weights have gains of one, the embedding's rows
+    are normed, and the components of queries and keys stand in the order of `rotate`."""
+    ones = torch.ones(model.d_model)
+    tensors = {"model.norm.weight": ones}
+    for index in range(model.n_layer):
+        tensors[f"model.layers.{index}.input_layernorm.weight"] = ones
+        tensors[f"model.layers.{index}.post_attention_layernorm.weight"] = ones
+    for name, weight in weights.items():
+        if name == "model.embed_tokens.weight":
+            weight = norm(weight, model.norm_eps)
+        tensors[_format_name(name)] = _halves(weight, model.d_head) if _is_turned(name) else weight
+    return tensors
+
+
+def _format_name(name: str) -> str:
+    return f"{name}.weight" if name.endswith(("q_norm", "k_norm")) else name
+
+
+def _is_turned(name: str) -> bool:
+    """Whether the first dimension counts components that RoPE turns."""
+    return name.endswith(("q_proj.weight", "k_proj.weight", "q_norm", "k_norm"))
+
+
+def _halves(rows: Tensor, d_head: int) -> Tensor:
+    """Of each head component 2j to j, and 2j + 1 to j + D/2. rows: (H * D, ...)."""
+    return rows.unflatten(0, (-1, d_head // 2, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def _neighbours(rows: Tensor, d_head: int) -> Tensor:
+    """The inverse of `_halves`."""
+    return rows.unflatten(0, (-1, 2, d_head // 2)).transpose(1, 2).flatten(0, 2)

@@ -35,7 +35,7 @@ const IN_BLOCKS: Shape = Shape {
 };
 
 /// As small as a model can be; odd everywhere; like the trained ones; in f16; in blocks; of the other families.
-pub const SHAPES: [Shape; 8] = [
+pub const SHAPES: [Shape; 9] = [
     Shape {
         architecture: Architecture::Llama,
         n_layer: 1,
