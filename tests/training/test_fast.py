@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training import reference
 from training.config.model import Model
 from training.format.dtypes import as_stored
 from training.format.families import expected_tensors
-from training import reference
 from training.model.blocks import norm, rope_tables, rotate, squared_relu, turn
 from training.model.families import format_config, format_tensors, language_model
 from training.model.fast import LOGIT_CAP, Fast

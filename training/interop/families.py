@@ -1,4 +1,4 @@
-"""What every reader of other people's models, and every writer for other people's programs, refuses in the same words."""
+"""What all readers of other people's models, and all writers for other people's programs, refuse in the same words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from training.format.families import MAX_STOPS, TensorSpec
-
 
 SHARED = ("llama", "qwen2", "qwen3")  # the families that transformers and llama.cpp know
 

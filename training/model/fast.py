@@ -122,7 +122,7 @@ class Fast(nn.Module):
                 nn.init.uniform_(weight, -bound, bound, generator=generator)
 
     def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the weights of a model.bin: the inverse of `format_tensors`, but for the embedding, which stays normed."""
+        """Take the weights of a model.bin. It undoes `format_tensors`, but for the embedding, which stays normed."""
         own = self.state_dict()
         for name in own:
             theirs = tensors[_format_name(name)]
