@@ -2,7 +2,7 @@
 
 Shapes: T positions, C = d_model, H query heads, G key/value heads, D = d_head, F = d_ff, V = vocab_size. The dtype of
 the weights is the dtype of the computation, so the same lines are the f32 and the f64 oracle. This Llama shares no line
-with training/model.py.
+with training/model/.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def silu(x: Tensor) -> Tensor:
 def llama(config: Mapping[str, Any], weights: Mapping[str, Tensor], ids: list[int]) -> Tensor:
     """Logits of every position, (T, V), in the dtype of `weights` (Hugging Face's names).
 
-    Llama; with biases of q, k and v among the weights Qwen 2, with q_norm and k_norm Qwen 3.
+    Llama; with biases of q, k and v among the weights Qwen 2, with q_norm and k_norm Qwen 3; without a gate and with a
+    cap of the logits our own `fast`.
     """
     x = weights["model.embed_tokens.weight"][torch.tensor(ids)]
     positions, eps, d_head = torch.arange(len(ids)), config["norm_eps"], config["d_head"]
@@ -68,6 +69,12 @@ def llama(config: Mapping[str, Any], weights: Mapping[str, Tensor], ids: list[in
         q, k = rope(q, positions, config["rope_theta"]), rope(k, positions, config["rope_theta"])
         x = x + attention(q, k, v).flatten(1) @ w("self_attn.o_proj").T
         h = rmsnorm(x, w("post_attention_layernorm"), eps)
-        x = x + (silu(h @ w("mlp.gate_proj").T) * (h @ w("mlp.up_proj").T)) @ w("mlp.down_proj").T
+        hidden = h @ w("mlp.up_proj").T
+        if f"model.layers.{i}.mlp.gate_proj.weight" in weights:
+            hidden = silu(h @ w("mlp.gate_proj").T) * hidden
+        else:
+            hidden = hidden.clamp(min=0) ** 2
+        x = x + hidden @ w("mlp.down_proj").T
     output = weights["model.embed_tokens.weight" if config["tie_embeddings"] else "lm_head.weight"]
-    return rmsnorm(x, weights["model.norm.weight"], eps) @ output.T
+    logits = rmsnorm(x, weights["model.norm.weight"], eps) @ output.T
+    return config["logit_cap"] * torch.tanh(logits / config["logit_cap"]) if "logit_cap" in config else logits

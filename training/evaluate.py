@@ -29,7 +29,7 @@ from training.config.sample import Sample
 from training.config.section import read
 from training.data import documents
 from training.data.shard_file import TokenStream, check_tokenizer, open_split
-from training.model import LanguageModel
+from training.model.families import LanguageModel, language_model
 from training.sample import sample
 from training.scoring import losses_of, token_nbytes
 from training.tokenizer_file import document_start, separator_of
@@ -179,7 +179,7 @@ def build(
     torch.set_num_threads(1)
     shape = read(params, Model)
     tokenizer = load_tokenizer(tokenizer_dir)
-    model = LanguageModel(shape, tokenizer.vocab_size)
+    model = language_model(shape, tokenizer.vocab_size)
     model.load_state_dict(load_file(weights))
     sizes = token_nbytes(tokenizer)
     known = text_of(corpus, "train", tokenizer)

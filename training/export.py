@@ -30,7 +30,7 @@ from training.data.shard_file import check_tokenizer, open_split
 from training.format.dtypes import Stored, as_stored, dtypes_of
 from training.format.families import TensorSpec, expected_tensors
 from training.format.file import Golden, write_model
-from training.model import LanguageModel
+from training.model.families import LanguageModel, format_config, format_tensors, language_model
 from training.scoring import evaluate, token_nbytes
 from training.tokenizer_file import FLAT_NAME, separator_of
 from training.tokenizer_file import load as load_tokenizer
@@ -73,12 +73,10 @@ def golden(ids: list[int], last_logits: Callable[[], Tensor]) -> Golden:
         torch.set_num_threads(threads)
 
 
-def module_of(
-    model: Model, vocab_size: int, weights: Mapping[str, Stored], architecture: str = "llama"
-) -> LanguageModel:
+def module_of(model: Model, vocab_size: int, weights: Mapping[str, Stored]) -> LanguageModel:
     """The module that is trained, with the weights as they are stored."""
-    module = LanguageModel(model, vocab_size, architecture)
-    module.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
+    module = language_model(model, vocab_size)
+    module.load_stored({name: torch.from_numpy(stored.values()) for name, stored in weights.items()})
     return module
 
 
@@ -109,7 +107,7 @@ def stored_bpb(model: LanguageModel, summary: Mapping[str, Any], shards_dir: Pat
     return score.bpb
 
 
-def stored_weights(path: Path, specs: Sequence[TensorSpec], dtype: str) -> dict[str, Stored]:
+def stored_weights(path: Path, model: Model, specs: Sequence[TensorSpec], dtype: str) -> dict[str, Stored]:
     """The trained weights as they are stored. Raises ValueError where they are not those of the specs, in f32."""
     try:
         loaded = load_file(path)
@@ -118,6 +116,7 @@ def stored_weights(path: Path, specs: Sequence[TensorSpec], dtype: str) -> dict[
     for name, tensor in loaded.items():
         if tensor.dtype != torch.float32:
             raise ValueError(f"{path}: {name} is {tensor.dtype}, expected torch.float32; train again")
+    loaded = dict(format_tensors(model, loaded))
     if missing := {spec.name for spec in specs} ^ set(loaded):
         raise ValueError(f"{path}: its tensors are not those of the settings ({min(missing)}); train again")
     dtypes = dtypes_of(specs, dtype)
@@ -150,18 +149,18 @@ def build(
     check_same_tokenizer(tokenizer_dir, summary)
     separator_id = separator_of(tokenizer)  # it stands before every document, so it begins one and ends the one before
     settings = {
-        **shape.values(),
-        "vocab_size": tokenizer.vocab_size,
+        **format_config(shape, tokenizer.vocab_size),
         "bos_token_id": separator_id,
         "eos_token_id": separator_id,
     }
-    specs = expected_tensors(settings)
-    stored = stored_weights(weights_path, specs, export.dtype)
+    specs = expected_tensors(settings, shape.family)
+    stored = stored_weights(weights_path, shape, specs, export.dtype)
     ids = golden_ids(separator_id, tokenizer, export.golden_prompt, shape.ctx_len)
     module = module_of(shape, tokenizer.vocab_size, stored)
     provenance = provenance_of(params, summary, module, weights_path, shards_dir, tokenizer_dir)
     answer = golden(ids, lambda: last_logits(module, ids))
-    return write_model(out, settings, flat, stored, answer, provenance, dtypes_of(specs, export.dtype))
+    dtypes = dtypes_of(specs, export.dtype)
+    return write_model(out, settings, flat, stored, answer, provenance, dtypes, shape.family)
 
 
 def provenance_of(

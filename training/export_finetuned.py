@@ -33,8 +33,8 @@ def build(
     model = imported.read(imported_dir, weights=False)
     exports.check_same_tokenizer(imported_dir, summary)
     specs = expected_tensors(model.config, model.architecture)
-    stored = exports.stored_weights(weights_path, specs, export.dtype)
-    module = exports.module_of(shape_of(model), model.config["vocab_size"], stored, model.architecture)
+    stored = exports.stored_weights(weights_path, shape_of(model), specs, export.dtype)
+    module = exports.module_of(shape_of(model), model.config["vocab_size"], stored)
     begin, ctx_len = model.config["bos_token_id"], model.config["ctx_len"]
     ids = exports.golden_ids(begin, model.tokenizer, export.golden_prompt, ctx_len)
     provenance = exports.provenance_of(params, summary, module, weights_path, shards_dir, imported_dir)

@@ -26,8 +26,9 @@ from training.tokenizer_file import document_start, separator_of
 
 
 def shape_of(model: Imported) -> Model:
-    """The sizes of an imported model."""
-    return Model(**{name: model.config[name] for name in Model.__struct_fields__})
+    """The family and the sizes of an imported model."""
+    sizes = {name: model.config[name] for name in Model.__struct_fields__ if name != "family"}
+    return Model(**sizes, family=model.architecture)  # type: ignore[arg-type]  # a name that import has checked
 
 
 def prompts(model: Imported, settings: Sample, chats: bool) -> list[list[int]]:
@@ -40,7 +41,7 @@ def prompts(model: Imported, settings: Sample, chats: bool) -> list[list[int]]:
 
 
 def weights_of(model: Imported) -> dict[str, Tensor]:
-    """The weights in f32, by the names of training/model.py."""
+    """The weights in f32, by the names of training/model/llama.py."""
     return {name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()}
 
 
@@ -50,7 +51,6 @@ def start_of(model: Imported, settings: Sample, chats: bool) -> train.Start:
     for name in sorted(model.tensors):
         digest.update(model.tensors[name].data.data)
     return train.Start(
-        architecture=model.architecture,
         vocab_size=model.config["vocab_size"],
         weights=lambda: weights_of(model),
         sha256=digest.hexdigest(),

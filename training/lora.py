@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from training.model import LanguageModel
+from training.model.families import LanguageModel
 
 
 class LowRank(nn.Module):

@@ -1,7 +1,7 @@
 """The logits of every family of training/FORMAT.md, from weights as they are stored: what an engine is held to.
 
 Function by function and layer by layer: only one layer's weights are widened at a time, so a model needs little more
-memory than its file. The modules that are trained are in training/model.py.
+memory than its file. The modules that are trained are in training/model/.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.format.dtypes import Stored
-from training.model import rope_tables, rotate
+from training.model.blocks import rope_tables, rotate
 
 
 def last_logits(config: Mapping[str, Any], weights: Mapping[str, Stored], ids: Sequence[int]) -> Tensor:
-    """The logits of the last position, (V) f32, of ids, (T). weights: by FORMAT.md's names; a bias (qwen2) and a norm
-    of queries and keys (qwen3) are applied where they are there.
+    """The logits of the last position, (V) f32, of ids, (T). weights: by FORMAT.md's names; a bias (qwen2), a norm
+    of queries and keys (qwen3, fast) and a gate (all but fast) are applied where they are there.
     """
     return logits(config, weights, ids, last=True)[0]
 
@@ -43,7 +43,9 @@ def logits(config: Mapping[str, Any], weights: Mapping[str, Stored], ids: Sequen
         }
         x = _layer(config, layer, x, cos, sin)
     x = _norm(x[-1:] if last else x, get("model.norm.weight"), config["norm_eps"])
-    return F.linear(x, embedding if config["tie_embeddings"] else get("lm_head.weight"))
+    found = F.linear(x, embedding if config["tie_embeddings"] else get("lm_head.weight"))
+    cap = config.get("logit_cap")
+    return found if cap is None else cap * torch.tanh(found / cap)
 
 
 def _layer(config: Mapping[str, Any], w: Mapping[str, Tensor], x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -68,7 +70,11 @@ def _layer(config: Mapping[str, Any], w: Mapping[str, Tensor], x: Tensor, cos: T
     )  # (H, T, D)
     x = x + F.linear(mixed.transpose(0, 1).flatten(1), w["self_attn.o_proj.weight"])
     y = _norm(x, w["post_attention_layernorm.weight"], eps)
-    hidden = F.silu(F.linear(y, w["mlp.gate_proj.weight"])) * F.linear(y, w["mlp.up_proj.weight"])
+    hidden = F.linear(y, w["mlp.up_proj.weight"])
+    if "mlp.gate_proj.weight" in w:
+        hidden = hidden * F.silu(F.linear(y, w["mlp.gate_proj.weight"]))
+    else:
+        hidden = F.relu(hidden).square()
     return x + F.linear(hidden, w["mlp.down_proj.weight"])
 
 

@@ -19,7 +19,7 @@ from training import command
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
-from training.model import LanguageModel
+from training.model.families import language_model
 from training.tokenizer_file import document_start, separator_of
 from training.tokenizer_file import load as load_tokenizer
 
@@ -64,7 +64,7 @@ def write(shape: Model, settings: Sample, weights: Path, tokenizer_dir: Path) ->
     """What the model writes after each prompt, one text after the other. One thread: the same text everywhere."""
     torch.set_num_threads(1)
     tokenizer = load_tokenizer(tokenizer_dir)
-    model = LanguageModel(shape, tokenizer.vocab_size)
+    model = language_model(shape, tokenizer.vocab_size)
     model.load_state_dict(load_file(weights))
     texts = [
         prompt

@@ -1,6 +1,6 @@
 """Shards in, a trained model out: load, build, loop, save. (From an imported model on: training/finetune.py.)
 
-Writes OUT/model.safetensors  the weights in f32, with Hugging Face's names
+Writes OUT/model.safetensors  the weights in f32, with the names of training/model/
        OUT/metrics.jsonl      one line an interval or evaluation
        OUT/summary.json       what the run was and how good it got
        OUT/timings.json       how long it took, and what was found fastest
@@ -49,7 +49,7 @@ from training.data.shard_file import TokenStream
 from training.journal import NAME as METRICS
 from training.journal import Journal
 from training.journal import read as read_metrics
-from training.model import LanguageModel
+from training.model.families import LanguageModel, language_model
 from training.optim.groups import make_optimizers, set_lr
 from training.optim.schedule import lr_at
 from training.progress import Progress
@@ -65,9 +65,8 @@ from training.tokenizer_file import load as load_tokenizer
 class Start:
     """A model to go on from."""
 
-    architecture: str  # a family of training/FORMAT.md
     vocab_size: int  # rows of the embedding: as many as there are tokens, or more
-    weights: Callable[[], Mapping[str, Tensor]]  # f32, by the names of training/model.py
+    weights: Callable[[], Mapping[str, Tensor]]  # f32, by the names of training/model/llama.py
     sha256: str  # of all that decides it
     prompts: Sequence[Sequence[int]]  # sample.prompts as it is asked them, in tokens
     stop_ids: Collection[int]  # the tokens that end what it writes
@@ -86,11 +85,6 @@ class Inputs:
     held_out: TokenStream  # to be scored on
     token_nbytes: NDArray[np.int64]  # (V,) bytes of text that each token stands for
     start: Start | None = None  # None: random weights
-
-    @property
-    def architecture(self) -> str:
-        """The family of training/FORMAT.md."""
-        return self.start.architecture if self.start else "llama"
 
     @property
     def vocab_size(self) -> int:
@@ -211,9 +205,9 @@ def build(inputs: Inputs) -> Training:
             f"train.lora_rank={train.lora_rank} is for imported models; random weights are trained in full"
         )
     with torch.device("meta"):  # weights without memory, to count them
-        n_weights = count(LanguageModel(shape, inputs.vocab_size, inputs.architecture))
+        n_weights = count(language_model(shape, inputs.vocab_size))
     speed.check_memory(n_weights, 0 if train.lora_rank else n_weights, device)
-    model = LanguageModel(shape, inputs.vocab_size, inputs.architecture)
+    model = language_model(shape, inputs.vocab_size)
     if inputs.start:
         model.load_state_dict(inputs.start.weights())
     else:

@@ -25,25 +25,25 @@ from pocketlm_tokenizer import Tokenizer
 
 from training.config.model import Model
 from training.format.file import ModelFile, read_model
-from training.model import LanguageModel
+from training.model.families import LanguageModel, language_model
 from training.scoring import losses_of, token_nbytes
 from training.tokenizer_file import document_start
 
 
 def load(file: ModelFile, dtype: torch.dtype) -> LanguageModel:
     """The model of a file, in dtype."""
-    not_shape = {"vocab_size", "bos_token_id", "eos_token_id", "stop_token_ids"}
+    not_shape = {"vocab_size", "logit_cap", "bos_token_id", "eos_token_id", "stop_token_ids"}
     shape = {key: value for key, value in file.config.items() if key not in not_shape}
-    llama = LanguageModel(Model(**shape), file.config["vocab_size"])
-    llama.load_state_dict({name: torch.from_numpy(values) for name, values in file.tensors.items()})
-    return llama.to(dtype).eval()
+    model = language_model(Model(**shape, family=file.architecture), file.config["vocab_size"])
+    model.load_stored({name: torch.from_numpy(values) for name, values in file.tensors.items()})
+    return model.to(dtype).eval()
 
 
-def greedy(llama: LanguageModel, ids: list[int], n: int) -> tuple[list[int], list[float]]:
+def greedy(model: LanguageModel, ids: list[int], n: int) -> tuple[list[int], list[float]]:
     """The n likeliest tokens after ids, each with its margin: the distance to the second likeliest logit."""
     window, chosen, margins = list(ids), [], []
     for _ in range(n):
-        best = torch.topk(llama(torch.tensor([window]))[0, -1], 2)
+        best = torch.topk(model(torch.tensor([window]))[0, -1], 2)
         chosen.append(int(best.indices[0]))
         margins.append(float(best.values[0] - best.values[1]))
         window.append(chosen[-1])

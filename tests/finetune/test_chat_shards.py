@@ -20,7 +20,7 @@ from training.data.batches import ChatBatches
 from training.data.shard_file import HEADER, HEADER_NBYTES, TokenStream, open_split
 from training.finetune import shape_of
 from training.imported import Imported
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.scoring import evaluate, token_nbytes
 
 CHATS = [
@@ -114,7 +114,7 @@ def test_every_chat_is_read_once_an_epoch(tmp_path: Path, model: Imported) -> No
 def test_bits_per_byte_are_those_of_the_answers(tmp_path: Path, model: Imported) -> None:
     """Against one chat at a time, one token at a time, in f64; in batches of any size."""
     stream = written(tmp_path, model)
-    module = LanguageModel(shape_of(model), model.config["vocab_size"])
+    module = Llama(shape_of(model), model.config["vocab_size"])
     module.load_state_dict({name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()})
     nats = n_tokens = 0.0
     for made in expected(model):
@@ -134,7 +134,7 @@ def test_bits_per_byte_are_those_of_the_answers(tmp_path: Path, model: Imported)
 
 
 def test_logits_of_chosen_positions_alone(model: Imported) -> None:
-    module = LanguageModel(shape_of(model), model.config["vocab_size"])
+    module = Llama(shape_of(model), model.config["vocab_size"])
     module.initialise(torch.Generator().manual_seed(1))
     ids = torch.randint(0, 300, (3, 20), generator=torch.Generator().manual_seed(2))
     chosen = torch.rand(3, 20, generator=torch.Generator().manual_seed(3)) < 0.3

@@ -15,7 +15,7 @@ from tests.interop import models
 from training import command, export_finetuned, finetune, imported, reference, train
 from training.config.sample import Sample
 from training.format.file import read_model
-from training.model import LanguageModel
+from training.model.llama import Llama
 
 
 def test_it_begins_with_the_imported_weights_and_learns(imported_dir: Path, shards_dir: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_logits_and_gradients_are_those_of_transformers(tmp_path: Path, architec
     made = models.model(architecture, tied)
     start = finetune.start_of(small_model(tmp_path, architecture, tied=tied), Sample(), chats=True)
     model = small_model(tmp_path / "again", architecture, tied=tied)
-    ours = LanguageModel(finetune.shape_of(model), start.vocab_size, architecture)
+    ours = Llama(finetune.shape_of(model), start.vocab_size)
     ours.load_state_dict(start.weights())
     ids = torch.randint(0, 300, (2, 40), generator=torch.Generator().manual_seed(1))
     got, expected = ours(ids), made(ids).logits

@@ -14,15 +14,15 @@ from training.config.section import read
 from training.config.train import Train
 from training.finetune import shape_of
 from training.imported import Imported
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.optim.groups import make_optimizers
 
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def adapted(model: Imported, rank: int, alpha: float) -> tuple[LanguageModel, dict[str, torch.Tensor]]:
+def adapted(model: Imported, rank: int, alpha: float) -> tuple[Llama, dict[str, torch.Tensor]]:
     """A model with adapters whose B is not 0, and its weights as they were."""
-    module = LanguageModel(shape_of(model), model.config["vocab_size"])
+    module = Llama(shape_of(model), model.config["vocab_size"])
     before = {name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()}
     module.load_state_dict(before)
     lora.add(module, rank, alpha, seed=1)

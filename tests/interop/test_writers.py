@@ -13,6 +13,7 @@ from pocketlm_tokenizer import SPLITS, Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.interop import models
+from tests.parity import models as models_of_parity
 from training import export_gguf, export_hf, export_imported, import_model, imported, reference
 from training.config.import_ import Import
 from training.format.file import ModelFile, read_model, write_model
@@ -142,3 +143,13 @@ def test_more_endings_than_gguf_has_names_for_are_refused(tmp_path: Path) -> Non
         ValueError, match="3 tokens beside eos_token_id end a text; GGUF has names for two, eot and eom"
     ):
         written(export_gguf, tmp_path)
+
+
+@pytest.mark.parametrize(("command", "program"), [(export_hf, "transformers"), (export_gguf, "llama.cpp")])
+def test_a_family_that_others_lack_is_refused_by_name(tmp_path: Path, command: object, program: str) -> None:
+    sizes = models_of_parity.config(logit_cap=15.0, tie_embeddings=False)
+    flat = models.tokenizer().to_bytes()
+    models_of_parity.write_random_model(tmp_path / "model.bin", sizes, 1, tokenizer=flat, architecture="fast")
+    with pytest.raises(ValueError, match=f"family 'fast', which {program} does not know.*model.family=llama or"):
+        written(command, tmp_path)
+    assert not list((tmp_path / "out").glob("*"))

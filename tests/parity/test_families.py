@@ -1,4 +1,7 @@
-"""Qwen 2 and Qwen 3 against `transformers`: random configurations and weights, on the CPU and on the GPU backend."""
+"""Qwen 2 and Qwen 3 against `transformers`, our own family against plain formulas: random configurations and weights.
+
+On the CPU and on the GPU backend.
+"""
 
 from __future__ import annotations
 
@@ -62,3 +65,17 @@ def test_a_random_model(tmp_path: Path, engine_logits: Logits, device: str, arch
     log_p, log_q = (torch.from_numpy(logits).double().log_softmax(-1) for logits in (expected, got))
     assert float((log_p.exp() * (log_p - log_q)).sum(-1).mean()) < 1e-5
     assert np.abs(model.logits(ids, torch.float32).numpy() - expected).max() < 1e-3 * expected.std()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "q8_0"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_random_model_of_our_own(tmp_path: Path, engine_logits: Logits, device: str, dtype: Dtype) -> None:
+    """ReLU² without a gate, norms of queries and keys, and a cap low enough to bend every logit."""
+    sizes = {"n_head": 6, "n_kv_head": 2, "d_model": 64, "d_head": 10, "d_ff": 96, "tie_embeddings": False}
+    dtype_of = lambda name: "f32" if name.endswith("o_proj.weight") else dtype  # noqa: E731  rows of 60 are no blocks
+    model = write_random_model(tmp_path / "m.bin", config(**sizes, logit_cap=2.0), 7, dtype_of, architecture="fast")
+    ids = np.random.default_rng(3).integers(model.config["vocab_size"], size=200).tolist()
+    expected = model.logits(ids, torch.float32).numpy()
+    assert 1.0 < np.abs(expected).max() < 2.0
+    got = engine_logits(model.path, ids, device)
+    assert_parity(f"fast {dtype} {device}", got, expected, lambda: model.logits(ids, torch.float64).numpy())

@@ -26,6 +26,7 @@ KERNELS = (
     "attention",
     "matmul_residual",
     "norm_gate_up_silu",
+    "norm_up_relu2",
     "norm_logits",
     "adjust_logits",
     "sample",

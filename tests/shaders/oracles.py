@@ -77,9 +77,15 @@ def norm_gate_up_silu(x: Tensor, gain: Tensor, w_gate: Tensor, w_up: Tensor, eps
     return torch.nn.functional.silu(normed @ w_gate.T) * (normed @ w_up.T)
 
 
-def norm_logits(x: Tensor, gain: Tensor, w: Tensor, eps: float) -> Tensor:
-    """x: (T, C); w: (V, C). Returns (T, V), last token first, as the kernel writes it."""
-    return (rmsnorm(x, gain, eps) @ w.T).flip(0)
+def norm_up_relu2(x: Tensor, gain: Tensor, w_up: Tensor, eps: float) -> Tensor:
+    """x: (T, C); w_up: (F, C). Returns (T, F). Source: So et al. 2021, arXiv:2109.08668."""
+    return torch.relu(rmsnorm(x, gain, eps) @ w_up.T) ** 2
+
+
+def norm_logits(x: Tensor, gain: Tensor, w: Tensor, eps: float, cap: float = 0.0) -> Tensor:
+    """x: (T, C); w: (V, C); cap: 0 for none. Returns (T, V), last token first, as the kernel writes it."""
+    logits = (rmsnorm(x, gain, eps) @ w.T).flip(0)
+    return cap * torch.tanh(logits / cap) if cap else logits
 
 
 def pcg(value: int) -> int:

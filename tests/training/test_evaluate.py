@@ -24,7 +24,7 @@ from training.config.model import Model
 from training.config.section import read
 from training.data import documents
 from training.data.shard_file import open_split
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.scoring import token_nbytes
 
 
@@ -44,9 +44,9 @@ def many(tmp_path: Path, tiny: Path) -> Path:
     return tmp_path
 
 
-def model_of_tiny() -> tuple[LanguageModel, Model]:
+def model_of_tiny() -> tuple[Llama, Model]:
     shape = read(params(), Model)
-    model = LanguageModel(shape, 307)
+    model = Llama(shape, 307)
     model.initialise(torch.Generator().manual_seed(2))
     return model, shape
 

@@ -14,13 +14,13 @@ import torch
 from pocketlm_tokenizer import Tokenizer
 
 from tests.training.conftest import never_stop, params, trained_files
-from training import export, plot
+from training import export, plot, reference
 from training import train as training_run
 from training.config.model import Model
 from training.config.section import read
 from training.data.shard_file import open_split
 from training.format.file import read_model
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.scoring import evaluate, token_nbytes
 
 
@@ -33,22 +33,22 @@ def trained(train: Callable[..., Path]) -> Path:
 IN_BLOCKS = {"model__d_model": "64", "model__d_head": "16", "model__d_ff": "96"}
 
 
+@pytest.mark.parametrize("family", ["llama", "fast"])
 @pytest.mark.parametrize("dtype", ["f32", "f16", "q8_0", "q4_0"])
 def test_golden_is_the_answer_of_the_stored_weights(
-    train: Callable[..., Path], tiny: Path, tmp_path: Path, dtype: str
+    train: Callable[..., Path], tiny: Path, tmp_path: Path, dtype: str, family: str
 ) -> None:
     path = tmp_path / "model.bin"
-    trained = train(train__steps="3", sample__tokens="2", train__eval_tokens="1024", **IN_BLOCKS)
-    given = params(export__dtype=dtype, **IN_BLOCKS)
+    sizes = {**IN_BLOCKS, "model__family": family}
+    trained = train(train__steps="3", sample__tokens="2", train__eval_tokens="1024", **sizes)
+    given = params(export__dtype=dtype, **sizes)
     export.build(given, *trained_files(trained), tiny / "tokenizer", tiny / "shards", path)
     model = read_model(path)
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     prompt = params()["params"]["export"]["golden_prompt"]
     assert list(model.golden.ids) == [0, *tokenizer.encode(prompt)][:64]
-    llama = LanguageModel(read(given, Model), model.config["vocab_size"])
-    llama.load_state_dict({name: torch.from_numpy(value) for name, value in model.tensors.items()})
-    with torch.no_grad():
-        logits = llama(torch.tensor([list(model.golden.ids)]))[0, -1].numpy()
+    assert model.architecture == family
+    logits = reference.last_logits(model.config, model.stored, model.golden.ids).numpy()
     assert np.abs(logits - model.golden.logits).max() <= 1e-5 * max(float(logits.std()), 0.1)
     assert model.stored["model.layers.0.mlp.up_proj.weight"].dtype == dtype
     assert model.stored["model.embed_tokens.weight"].dtype == ("q8_0" if dtype == "q4_0" else dtype)
@@ -68,7 +68,7 @@ def scored(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
     for dtype in ("f32", "f16", "q8_0", "q4_0"):
         given, path = params(export__dtype=dtype, **IN_BLOCKS), out / f"{dtype}.bin"
         header = export.build(given, *trained_files(out), tiny / "tokenizer", tiny / "shards", path)
-        llama = LanguageModel(read(given, Model), stream.vocab_size)
+        llama = Llama(read(given, Model), stream.vocab_size)
         llama.load_state_dict({name: torch.from_numpy(value) for name, value in read_model(path).tensors.items()})
         score = evaluate(llama, stream, sizes, 384, 64, torch.device("cpu"), 4096)
         found[dtype] = {"bpb": score.bpb, "provenance": header["provenance"]}

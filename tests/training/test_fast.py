@@ -7,22 +7,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training import reference
 from training.config.model import Model
-from training.fast import SOFT_CAP, FastModel, norm, squared_relu, turn
-from training.model import rope_tables, rotate
+from training.format.dtypes import as_stored
+from training.format.families import expected_tensors
+from training.model.blocks import norm, rope_tables, rotate, squared_relu, turn
+from training.model.families import format_config, format_tensors, language_model
+from training.model.fast import LOGIT_CAP, Fast
 from training.optim.muon import Muon, orthogonalised
 from training.optim.polar import COEFFICIENTS, MARGIN, polar_factors
 
-SHAPE = Model(2, 3, 1, 12, 4, 20, 9, 100.0, 1e-6, False)
+SHAPE = Model(2, 3, 1, 12, 4, 20, 9, 100.0, 1e-6, False, "fast")
 VOCAB_SIZE = 11
 
 
-def model(seed: int = 3) -> FastModel:
+def model(seed: int = 3) -> Fast:
     """With weights everywhere, those that begin at zero too."""
-    made = FastModel(SHAPE, VOCAB_SIZE)
+    made = Fast(SHAPE, VOCAB_SIZE)
     generator = torch.Generator().manual_seed(seed)
     for weight in made.parameters():
-        weight.data = torch.randn(weight.shape, generator=generator) * weight.shape[-1] ** -0.5
+        weight.data = torch.randn(weight.shape, generator=generator) * weight.shape[-1] ** -0.5 + (weight.dim() == 1)
     return made
 
 
@@ -60,24 +64,26 @@ def test_logits_are_those_of_the_plain_formulas() -> None:
     def unit(x: Tensor) -> Tensor:
         return x / (x.square().mean(-1, keepdim=True) + SHAPE.norm_eps).sqrt()
 
-    x = unit(made.embed_tokens.weight[ids])
-    for layer in made.layers:
+    angles = torch.complex(made.cos, made.sin)
+    x = unit(made.model.embed_tokens.weight[ids])
+    for layer in made.model.layers:
         attention, h = layer.self_attn, unit(x)
         q = (h @ attention.q_proj.weight.T).unflatten(-1, (SHAPE.n_head, SHAPE.d_head))
         k = (h @ attention.k_proj.weight.T).unflatten(-1, (SHAPE.n_kv_head, SHAPE.d_head))
-        q, k, v = turn(unit(q), made.angles), turn(unit(k), made.angles), h @ attention.v_proj.weight.T
+        q, k = turn(unit(q) * attention.q_norm, angles), turn(unit(k) * attention.k_norm, angles)
+        v = h @ attention.v_proj.weight.T
         heads = []
         for head in range(SHAPE.n_head):
             scores = q[:, :, head] @ k[:, :, 0].mT / SHAPE.d_head**0.5
             heads.append(scores.masked_fill(~causal, -torch.inf).softmax(-1) @ v)
         x = x + torch.cat(heads, -1) @ attention.o_proj.weight.T
         x = x + F.relu(unit(x) @ layer.mlp.up_proj.weight.T).square() @ layer.mlp.down_proj.weight.T
-    expected = SOFT_CAP * torch.tanh(unit(x) @ made.lm_head.weight.T / SOFT_CAP)
+    expected = LOGIT_CAP * torch.tanh(unit(x) @ made.lm_head.weight.T / LOGIT_CAP)
     torch.testing.assert_close(made(ids), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_it_begins_with_equal_logits_and_every_weight_can_learn() -> None:
-    made = FastModel(SHAPE, VOCAB_SIZE)
+    made = Fast(SHAPE, VOCAB_SIZE)
     made.initialise(torch.Generator().manual_seed(1))
     ids = torch.randint(VOCAB_SIZE, (2, SHAPE.ctx_len))
     assert not made(ids).any()
@@ -90,7 +96,36 @@ def test_it_begins_with_equal_logits_and_every_weight_can_learn() -> None:
 
 def test_tied_embeddings_are_refused() -> None:
     with pytest.raises(ValueError, match="tie_embeddings=true"):
-        FastModel(Model(1, 1, 1, 2, 2, 1, 1, 10.0, 1e-6, True), 3)
+        Model(1, 1, 1, 2, 2, 1, 1, 10.0, 1e-6, True, "fast")
+
+
+def test_what_a_file_holds_gives_the_same_logits() -> None:
+    """By the plain functions of the format, and by the module that takes a file's weights up."""
+    made, ids = model(), torch.randint(VOCAB_SIZE, (1, SHAPE.ctx_len))
+    config = format_config(SHAPE, VOCAB_SIZE)
+    specs = expected_tensors(config, "fast")
+    tensors = format_tensors(SHAPE, made.state_dict())
+    assert {name: tuple(each.shape) for name, each in tensors.items()} == {spec.name: spec.shape for spec in specs}
+    stored = {spec.name: as_stored(spec, tensors[spec.name].detach().numpy(), "f32") for spec in specs}
+    expected = made(ids)
+    torch.testing.assert_close(reference.logits(config, stored, ids[0].tolist()), expected[0], rtol=1e-4, atol=1e-4)
+    again = language_model(SHAPE, VOCAB_SIZE)
+    again.load_stored(tensors)
+    torch.testing.assert_close(again(ids), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_chosen_positions_alone() -> None:
+    made, ids = model(), torch.randint(VOCAB_SIZE, (2, SHAPE.ctx_len))
+    chosen = torch.rand(ids.shape) < 0.5
+    torch.testing.assert_close(made(ids, chosen), made(ids)[chosen])
+
+
+def test_it_runs_in_bf16() -> None:
+    made, ids = model(), torch.randint(VOCAB_SIZE, (2, SHAPE.ctx_len))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = F.cross_entropy(made(ids).flatten(0, 1).float(), ids.flatten())
+    loss.backward()
+    assert abs(loss.item() - F.cross_entropy(made(ids).flatten(0, 1), ids.flatten()).item()) < 0.1
 
 
 @pytest.mark.parametrize("shape", [(4, 16, 16), (2, 8, 24), (3, 24, 8), (1, 1, 5)])

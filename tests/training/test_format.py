@@ -132,8 +132,17 @@ def test_what_the_writer_refuses(tmp_path: Path) -> None:
         write(path, dtype="bf16")
     with pytest.raises(errors.BadConfig, match="rows of a multiple of 32 weights for q8_0, got 5"):
         write(path, dtype="q8_0")
-    with pytest.raises(errors.Unsupported, match="architecture: expected llama, qwen2, qwen3, got 'mamba'"):
+    with pytest.raises(errors.Unsupported, match="architecture: expected fast, llama, qwen2, qwen3, got 'mamba'"):
         write(path, architecture="mamba")
+    for cap in (0.5, 1001, -15.0):
+        with pytest.raises(errors.BadConfig, match=r"config\.logit_cap: expected 1 to 1000"):
+            write(path, architecture="fast", config={**TINY, "logit_cap": cap})
+    with pytest.raises(errors.BadHeader, match=r"config\.logit_cap: expected a number"):
+        write(path, architecture="fast", config={**TINY, "logit_cap": True})
+    with pytest.raises(errors.BadHeader, match=r"config\.logit_cap: .*missing"):
+        write(path, architecture="fast")
+    with pytest.raises(errors.BadHeader, match=r"config\.logit_cap: .*unknown key"):
+        write(path, config={**TINY, "logit_cap": 15.0})
     with pytest.raises(errors.BadConfig, match=r"expected f32 \[5\], got f16 \[5\]"):
         write(path, tensors={**tensors, "model.norm.weight": Stored("f16", (5,), np.zeros(10, np.uint8))})
     with pytest.raises(errors.BadConfig, match="d_head"):

@@ -40,6 +40,8 @@ def test_the_vectors_are_what_transformers_has() -> None:
         "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM),
     }
     for vector in VECTORS["families"]:
+        if vector["architecture"] not in classes:
+            continue  # our own
         config, model = classes[vector["architecture"]]
         shape = vector["config"]
         theirs = model(

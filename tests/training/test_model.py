@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from training.config.model import Model
-from training.model import LanguageModel, RMSNorm, rope_tables, rotate
+from training.model.blocks import RMSNorm, rope_tables, rotate
+from training.model.llama import Llama
 
 SHAPES = {
     "tied": Model(2, 2, 2, 16, 8, 24, 32, 10000.0, 1e-5, True),
@@ -40,7 +41,7 @@ def test_logits_are_those_of_transformers(shape: Model) -> None:
             mlp_bias=False,
         )
     ).eval()
-    ours = LanguageModel(shape, 37)
+    ours = Llama(shape, 37)
     generator = torch.Generator().manual_seed(3)
     for weight in ours.parameters():  # norms too, so that a norm that is left out shows
         weight.data = torch.randn(weight.shape, generator=generator) * (1 / math.sqrt(weight.shape[-1]))
@@ -80,7 +81,7 @@ def test_rmsnorm() -> None:
 
 def test_the_future_is_not_seen() -> None:
     shape = SHAPES["grouped and untied"]
-    model = LanguageModel(shape, 37)
+    model = Llama(shape, 37)
     model.initialise(torch.Generator().manual_seed(0))
     ids = torch.arange(20)[None] % 37
     changed = ids.clone()
@@ -92,7 +93,7 @@ def test_the_future_is_not_seen() -> None:
 
 
 def test_initialisation_is_the_generators_alone() -> None:
-    first, second = LanguageModel(SHAPES["tied"], 37), LanguageModel(SHAPES["tied"], 37)
+    first, second = Llama(SHAPES["tied"], 37), Llama(SHAPES["tied"], 37)
     for model in (first, second):
         torch.manual_seed(id(model) % 1000)
         model.initialise(torch.Generator().manual_seed(5))

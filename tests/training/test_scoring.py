@@ -18,7 +18,7 @@ from training.config import preset as config
 from training.config.sample import Sample
 from training.data.batches import Batches
 from training.data.shard_file import TokenStream, open_split
-from training.model import LanguageModel
+from training.model.llama import Llama
 from training.optim.schedule import lr_at
 from training.sample import sample
 from training.scoring import evaluate, token_nbytes, windows
@@ -37,10 +37,10 @@ def test_windows_score_every_token_once(n_tokens: int, ctx_len: int, data: st.Da
     assert scored == list(range(1, n_tokens))
 
 
-def model_and_stream(tiny: Path) -> tuple[LanguageModel, TokenStream, Tokenizer]:
+def model_and_stream(tiny: Path) -> tuple[Llama, TokenStream, Tokenizer]:
     settings = config.load("tiny")
     stream = open_split(tiny / "shards", "val")
-    model = LanguageModel(settings.model, stream.vocab_size)
+    model = Llama(settings.model, stream.vocab_size)
     model.initialise(torch.Generator().manual_seed(2))
     return model, stream, Tokenizer.load(tiny / "tokenizer" / "tokenizer.tok")
 

@@ -18,8 +18,9 @@ import torch
 from tests.training.conftest import ROOT, command, params, start, write_params
 from training import checkpoint, speed
 from training.config import preset as config
-from training.model import LanguageModel
-from training.optim.groups import make_optimizers
+from training.model.families import language_model
+from training.model.llama import Llama
+from training.optim.groups import make_optimizers, set_lr
 from training.optim.muon import Muon
 
 OUTPUTS = ("model.safetensors", "metrics.jsonl", "summary.json")
@@ -50,12 +51,26 @@ def test_random_weights_are_trained_in_full(train: Callable[..., Path]) -> None:
         train(train__lora_rank="4", **SHORT)
 
 
-def test_killed_at_any_moment_the_bytes_are_the_same(tiny: Path, tmp_path: Path) -> None:
+FAST = {
+    "model__family": "fast",
+    "train__optimizer": "muon",
+    "train__orthogonal": "polar",
+    "train__embedding_lr": "0.02",
+}
+
+
+@pytest.mark.parametrize("family", [{}, FAST], ids=["llama", "fast"])
+def test_killed_at_any_moment_the_bytes_are_the_same(tiny: Path, tmp_path: Path, family: dict[str, str]) -> None:
     """kill -9 twice in the middle, then to the end: every output but timings.json is that of the run without a
     kill.
     """
     settings = write_params(
-        tmp_path / "params.json", train__steps="24", train__eval_every="8", train__checkpoint_seconds="0", **SHORT
+        tmp_path / "params.json",
+        train__steps="24",
+        train__eval_every="8",
+        train__checkpoint_seconds="0",
+        **SHORT,
+        **family,
     )
 
     def arguments(name: str) -> tuple[object, ...]:
@@ -103,7 +118,7 @@ def test_a_signal_saves_and_stops(tiny: Path, tmp_path: Path, signum: signal.Sig
 
 def test_muon_takes_the_matrices_of_the_layers_and_learns(train: Callable[..., Path]) -> None:
     settings = config.load("tiny", {"train.optimizer": "muon"})
-    model = LanguageModel(settings.model, 300)
+    model = Llama(settings.model, 300)
     adamw, muon = make_optimizers(model, settings.train, torch.device("cpu"))
     names = {id(weight): name for name, weight in model.named_parameters()}
     taken = {names[id(weight)] for group in muon.param_groups for weight in group["params"]}
@@ -114,6 +129,21 @@ def test_muon_takes_the_matrices_of_the_layers_and_learns(train: Callable[..., P
     out = train(train__optimizer="muon", train__steps="30", train__eval_every="30", **SHORT)
     values = [line["val_bpb"] for line in map(json.loads, (out / "metrics.jsonl").open()) if "val_bpb" in line]
     assert values[-1] < 4.4 < 5 < values[0]
+
+
+def test_an_untied_embedding_has_a_rate_of_its_own() -> None:
+    settings = config.load("tiny", {"model.family": "fast", "train.embedding_lr": "2e-2", "train.lr": "1e-2"})
+    model = language_model(settings.model, 300)
+    optimizers = make_optimizers(model, settings.train, torch.device("cpu"))
+    set_lr(optimizers, 5e-3)  # half the peak
+    rates = {weight: group["lr"] for each in optimizers for group in each.param_groups for weight in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    assert {name: rates[weight] for name, weight in model.named_parameters() if rates[weight] != 5e-3} == {
+        "model.embed_tokens.weight": pytest.approx(1e-2)
+    }
+    tied = config.load("tiny", {"model.tie_embeddings": "true", "train.embedding_lr": "2e-2"})
+    (adamw,) = make_optimizers(language_model(tied.model, 300), tied.train, torch.device("cpu"))
+    assert all("lr_scale" not in group for group in adamw.param_groups)
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (5, 19), (23, 6), (1, 4)])
@@ -147,10 +177,10 @@ def test_a_step_of_muon_is_the_algorithm(shape: tuple[int, int]) -> None:
         assert float((moved * their_move).sum() / moved.norm() / their_move.norm()) > 0.97
 
 
-def small_model() -> tuple[LanguageModel, torch.optim.Optimizer]:
+def small_model() -> tuple[Llama, torch.optim.Optimizer]:
     """A model and an optimizer with moments."""
     settings = config.load("tiny")
-    model = LanguageModel(settings.model, 300)
+    model = Llama(settings.model, 300)
     model.initialise(torch.Generator().manual_seed(1))
     (optimizer,) = make_optimizers(model, settings.train, torch.device("cpu"))
     model(torch.arange(20)[None]).square().mean().backward()
@@ -166,7 +196,7 @@ def test_checkpoints_come_back_whole_or_not_at_all(tmp_path: Path, capsys: pytes
     newest = checkpoint.write(tmp_path, model, [optimizer], {"run": "r", "step": 6})
     (tmp_path / ".tmp-1").write_bytes(b"half of a checkpoint")
 
-    def load(run: str = "r") -> tuple[LanguageModel, dict[str, object] | None]:
+    def load(run: str = "r") -> tuple[Llama, dict[str, object] | None]:
         other, fresh = small_model()
         state = checkpoint.read_latest(tmp_path, other, [fresh], {"run": run, "step": 0})
         if state:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from training.config.section import Count, CountOrNone, NotNegative, Section, Share
+from training.config.section import Count, CountOrNone, NotNegative, Section, Share, check
 
 
 class Train(Section, frozen=True):
@@ -35,6 +35,14 @@ class Train(Section, frozen=True):
     precision: Literal["auto", "f32", "bf16"]  # "auto": measured at start
     compile: bool  # try torch.compile at start, and use it where it is faster
     optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": Muon for the layers' matrices, AdamW for all else
+    orthogonal: Literal["newton-schulz", "polar"] = "newton-schulz"  # how Muon gets there: in five steps or in three
+    embedding_lr: NotNegative = 0.0  # peak rate of an embedding that is not the output projection too; 0: lr
     lora_rank: CountOrNone = 0  # of the low-rank change of an imported model's matrices; 0: all weights are trained
     lora_alpha: NotNegative = 32.0  # that change is scaled by lora_alpha / lora_rank
     checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step
+
+    def __post_init__(self) -> None:
+        check(
+            not self.embedding_lr or self.lr > 0,
+            f"train.embedding_lr={self.embedding_lr:g} is a share of train.lr, which is 0; set train.lr",
+        )

@@ -25,6 +25,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
 REQUIRED = frozenset({*BOUNDS, "rope_theta", "norm_eps", "tie_embeddings"})
 OPTIONAL = frozenset({"bos_token_id", "eos_token_id", "stop_token_ids"})
 MAX_STOPS = 16
+MAX_LOGIT_CAP = 1000
 
 Rows = tuple[tuple[str, str], ...]  # (name, sizes); the letters of the sizes are those of `_sizes`
 
@@ -39,11 +40,11 @@ class Family(NamedTuple):
     after: Rows  # "lm_head.weight" is absent where tie_embeddings
 
 
-def _family(layer: Rows) -> Family:
-    """A decoder with RMSNorm before both halves of a layer, RoPE, grouped queries and SwiGLU."""
+def _family(layer: Rows, own: frozenset[str] = frozenset()) -> Family:
+    """A decoder with RMSNorm before both halves of a layer, RoPE and grouped queries. own: fields that others lack."""
     before = (("model.embed_tokens.weight", "VC"),)
     after = (("model.norm.weight", "C"), ("lm_head.weight", "VC"))
-    return Family(REQUIRED, OPTIONAL, before, layer, after)
+    return Family(REQUIRED | own, OPTIONAL, before, layer, after)
 
 
 _MLP: Rows = (
@@ -90,6 +91,20 @@ FAMILIES: dict[str, Family] = {
             ("self_attn.o_proj.weight", "CQ"),
             *_MLP,
         )
+    ),
+    # Ours: Qwen 3 with ReLU² in place of SwiGLU, and logits that are capped.
+    "fast": _family(
+        (
+            ("input_layernorm.weight", "C"),
+            ("self_attn.q_proj.weight", "QC"),
+            ("self_attn.q_norm.weight", "D"),
+            ("self_attn.k_proj.weight", "KC"),
+            ("self_attn.k_norm.weight", "D"),
+            ("self_attn.v_proj.weight", "KC"),
+            ("self_attn.o_proj.weight", "CQ"),
+            *(row for row in _MLP if row[0] != "mlp.gate_proj.weight"),
+        ),
+        own=frozenset({"logit_cap"}),
     ),
 }
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from training.format.dtypes import DTYPES, check_blocks
 from training.format.errors import BadConfig, BadHeader, Unsupported
-from training.format.families import BOUNDS, FAMILIES, MAX_STOPS, TensorSpec
+from training.format.families import BOUNDS, FAMILIES, MAX_LOGIT_CAP, MAX_STOPS, TensorSpec
 
 MAX_HEADER_BYTES = 4 << 20
 MAX_PROVENANCE_BYTES = 1 << 20
@@ -116,7 +116,7 @@ def check_config_keys(config: object, architecture: str) -> None:
         _typed("config.stop_token_ids", fields["stop_token_ids"], list, "an array")
         for i, token in enumerate(fields["stop_token_ids"]):
             _integer(f"config.stop_token_ids[{i}]", token, 32)
-    for field in ("rope_theta", "norm_eps"):
+    for field in ("rope_theta", "norm_eps", *(family.required & {"logit_cap"})):
         _typed(f"config.{field}", fields[field], (int, float), "a number")
     _typed("config.tie_embeddings", fields["tie_embeddings"], bool, "true or false")
 
@@ -191,6 +191,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise BadConfig("config.rope_theta", "a finite number > 0", config["rope_theta"])
     if not 0 < config["norm_eps"] < 1:
         raise BadConfig("config.norm_eps", "a number > 0 and < 1", config["norm_eps"])
+    if not 1 <= config.get("logit_cap", 1) <= MAX_LOGIT_CAP:
+        raise BadConfig("config.logit_cap", f"1 to {MAX_LOGIT_CAP}", config["logit_cap"])
     for field in ("bos_token_id", "eos_token_id"):
         if field in config and config[field] >= config["vocab_size"]:
             raise BadConfig(f"config.{field}", f"an id < vocab_size = {config['vocab_size']}", config[field])

@@ -1,11 +1,13 @@
-"""What every reader of other people's models refuses in the same words."""
+"""What all readers of other people's models, and all writers for other people's programs, refuse in the same words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.format.families import FAMILIES, MAX_STOPS, TensorSpec
+from training.format.families import MAX_STOPS, TensorSpec
+
+SHARED = ("llama", "qwen2", "qwen3")  # the families that transformers and llama.cpp know
 
 
 class BadModel(ValueError):
@@ -13,10 +15,19 @@ class BadModel(ValueError):
 
 
 def known_family(name: Any, where: str) -> str:
-    """The family, if there is one of this name in training/FORMAT.md."""
-    if name not in FAMILIES:
-        raise BadModel(f"{where}={name!r} is a family that is not supported; there are: {', '.join(sorted(FAMILIES))}")
+    """The family, if it is one of training/FORMAT.md that others have too."""
+    if name not in SHARED:
+        raise BadModel(f"{where}={name!r} is a family that is not supported; there are: {', '.join(SHARED)}")
     return str(name)
+
+
+def check_shared(family: str, program: str) -> None:
+    """Raises ValueError where a program cannot run models of this family."""
+    if family not in SHARED:
+        raise ValueError(
+            f"the model is of the family {family!r}, which {program} does not know; to export it, train one "
+            f"with model.family={' or '.join(SHARED)}"
+        )
 
 
 def endings(eos: int | None, others: Iterable[int | None]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pocketlm_tokenizer import Tokenizer
 from training.format.dtypes import PLAIN, to_gguf
 from training.format.file import ModelFile
 from training.interop import gguf_vocabulary
+from training.interop.families import check_shared
 from training.interop.gguf import INTERLEAVED, KEPT, LAYER_NAMES, NAMES
 from training.interop.rope import neighbours
 
@@ -32,7 +33,10 @@ THEIR_LAYER_NAMES = {ours: theirs for theirs, ours in LAYER_NAMES.items()}
 
 
 def write(path: Path, model: ModelFile) -> None:
-    """Write a model into one file. Raises ValueError where llama.cpp has no name for the tokenizer's split."""
+    """Write a model into one file. Raises ValueError where llama.cpp does not know its family, or has no name for the
+    tokenizer's split.
+    """
+    check_shared(model.architecture, "llama.cpp")
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     vocabulary = gguf_vocabulary.parts(tokenizer, model.config["vocab_size"])
     writer = gguf.GGUFWriter(path, model.architecture)

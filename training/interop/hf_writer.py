@@ -14,12 +14,17 @@ from safetensors.numpy import save_file
 
 from training import command
 from training.format.file import ModelFile
+from training.interop.families import check_shared
 
 CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
 def write(folder: Path, model: ModelFile) -> str:
-    """Write a model into a folder that is there; returns the type of its matrices, "float32" or "float16"."""
+    """Write a model into a folder that is there; returns the type of its matrices, "float32" or "float16".
+
+    Raises ValueError where transformers does not know its family.
+    """
+    check_shared(model.architecture, "transformers")
     matrices = [stored for stored in model.stored.values() if len(stored.shape) > 1]
     dtype = "float16" if all(stored.dtype == "f16" for stored in matrices) else "float32"
     tensors = {

@@ -6,12 +6,17 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use pocketlm_fuzz::{bounded, hostile_model, model_file, model_writer};
+use pocketlm_inference::format::Architecture;
 use serde_json::{Value, json};
 
-static SECTIONS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| model_file().sections);
+static SECTIONS: LazyLock<[Vec<Vec<u8>>; 2]> = LazyLock::new(|| {
+    [Architecture::Llama, Architecture::Fast].map(|family| model_file(family).sections)
+});
 
 fuzz_target!(|header: &[u8]| {
-    let bytes = model_writer::assemble_text(header, &SECTIONS);
+    // The sections of the family that the text names, should it name one.
+    let is_fast = header.windows(6).any(|text| text == b"\"fast\"");
+    let bytes = model_writer::assemble_text(header, &SECTIONS[usize::from(is_fast)]);
     let read = bounded(100 * bytes.len() + (4 << 20), || hostile_model::read(bytes));
     if let Ok(model) = read {
         hostile_model::run(model);
@@ -94,6 +99,7 @@ fn interesting(old: &Value, random: &mut model_writer::Random) -> Value {
         json!("bf16"),
         json!("qwen2"),
         json!("qwen3"),
+        json!("fast"),
         json!("chat_template"),
         json!("zzz"),
         json!("0".repeat(64)),

@@ -1,6 +1,6 @@
 //! The first inputs of each corpus, made in code: no such file is in git.
 
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_tokenizer::split::Split;
 use pocketlm_tokenizer::train::{TrainConfig, train};
 use serde_json::json;
@@ -29,10 +29,11 @@ pub fn quantised_file(dtype: Dtype) -> File {
     file
 }
 
-/// A small model whose header is followed by much padding, so that a longer header moves no section.
-pub fn model_file() -> File {
+/// A small model of a family whose header is followed by much padding, so that a longer header moves no section.
+pub fn model_file(architecture: Architecture) -> File {
     let mut file = File::random(
         Shape {
+            architecture,
             n_layer: 1,
             ..Shape::TINY
         },
@@ -83,7 +84,8 @@ fn tokenizers() -> Vec<Vec<u8>> {
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
         "model_file" => vec![
-            model_file().bytes(),
+            model_file(Architecture::Llama).bytes(),
+            model_file(Architecture::Fast).bytes(),
             File::random(
                 Shape {
                     tie_embeddings: false,
@@ -97,12 +99,14 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             quantised_file(Dtype::Q8_0).bytes(),
             quantised_file(Dtype::Q4_0).bytes(),
         ],
-        "model_header" => {
-            let bytes = model_file().bytes();
-            let header_nbytes =
-                u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
-            vec![bytes[64..64 + header_nbytes].to_vec()]
-        }
+        "model_header" => [Architecture::Llama, Architecture::Fast]
+            .map(|architecture| {
+                let bytes = model_file(architecture).bytes();
+                let header_nbytes =
+                    u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
+                bytes[64..64 + header_nbytes].to_vec()
+            })
+            .into(),
         "tokenizer_file" => tokenizers(),
         "regex_split" => [
             PATTERN,

@@ -140,6 +140,7 @@ fn rope(heads: Heads, theta: f64) -> RopeTable {
         ctx_len: heads.ctx_len as u32,
         rope_theta: theta,
         norm_eps: 1e-5,
+        logit_cap: None,
         tie_embeddings: true,
         bos_token_id: None,
         eos_token_id: None,
@@ -304,14 +305,27 @@ proptest! {
     }
 
     #[test]
-    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, dtype in dtype(), isa in isa()) {
+    fn norm_up_relu2(seed: u64, tokens in 1usize..14, width in 1usize..60, d_ff in 1usize..40, dtype in dtype(), isa in isa()) {
+        let (random, width) = (&mut Random(seed), fit(width, dtype));
+        let (x, gain, up) = (random.vec(tokens * width), random.vec(width), Matrix::random(random, d_ff * width, dtype));
+        let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
+        ops::norm_up_relu2(isa, &x, Norm { weight: &gain, eps: 1e-2 }, up.weights(), &mut normed, &mut hidden);
+        let up = matmul(&rms_norm(&wide(&x), &wide(&gain), 1e-2), &up.f64(), width);
+        let expected: Vec<f64> = up.iter().map(|up| if *up > 0.0 { up * up } else { 0.0 }).collect();
+        assert_close("norm_up_relu2", &hidden, &expected);
+    }
+
+    #[test]
+    fn norm_logits(seed: u64, tokens in 1usize..7, width in 1usize..60, vocab_size in 1usize..50, dtype in dtype(), isa in isa(), cap in proptest::option::of(1f32..50.0)) {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
         let w = Matrix::random(random, vocab_size * width, dtype);
         let (mut normed, mut logits) = (vec![0.0; x.len()], vec![0.0; tokens * vocab_size]);
-        ops::norm_logits(isa, &x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), &mut normed, &mut logits);
+        ops::norm_logits(isa, &x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), cap, &mut normed, &mut logits);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
-        assert_close("norm_logits", &logits, &matmul(&x, &w.f64(), width));
+        let capped = |logit: f64| cap.map_or(logit, |cap| f64::from(cap) * (logit / f64::from(cap)).tanh());
+        let expected: Vec<f64> = matmul(&x, &w.f64(), width).into_iter().map(capped).collect();
+        assert_close("norm_logits", &logits, &expected);
     }
 }
 

@@ -3,7 +3,7 @@
 mod model_writer;
 
 use model_writer::{File, Shape, assemble_text};
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::weights::LayerWeights;
 use pocketlm_inference::{FormatError, Model, Weights};
 use serde_json::{Value, json};
@@ -270,6 +270,45 @@ fn each_field_of_the_header() {
         assert!(
             message.starts_with(path),
             "{pointer} = {value}: expected {path} in {message:?}"
+        );
+    }
+}
+
+/// A field of one family alone: that must have it, others must not.
+#[test]
+fn the_cap_of_the_logits() {
+    let shape = |architecture| Shape {
+        architecture,
+        ..Shape::TINY
+    };
+    let fast = File::random(shape(Architecture::Fast), 1);
+    let model = Model::parse(fast.bytes()).expect("a sound file");
+    assert_eq!(model.config().logit_cap, Some(2.5));
+    for (cap, name) in [
+        (json!(0.99), "BadConfig"),
+        (json!(1001), "BadConfig"),
+        (json!(-2.5), "BadConfig"),
+        (json!("15"), "BadHeader"),
+        (json!(null), "BadHeader"),
+    ] {
+        let error = error(fast.bytes_with_header(|header| header["config"]["logit_cap"] = cap));
+        assert_eq!(error.name(), name, "{error}");
+        assert!(error.to_string().starts_with("config.logit_cap"), "{error}");
+    }
+    let none = fast.bytes_with_header(|header| {
+        header["config"]
+            .as_object_mut()
+            .unwrap()
+            .remove("logit_cap");
+    });
+    assert!(error(none).to_string().contains("config.logit_cap"));
+    for architecture in [Architecture::Llama, Architecture::Qwen3] {
+        let other = File::random(shape(architecture), 1);
+        let bytes = other.bytes_with_header(|header| header["config"]["logit_cap"] = json!(15.0));
+        let message = error(bytes).to_string();
+        assert!(
+            message.contains("config.logit_cap") && message.contains("unknown"),
+            "{message}"
         );
     }
 }

@@ -35,6 +35,7 @@ fn config(vector: &Value) -> Config {
         ctx_len: of("ctx_len"),
         rope_theta: 10_000.0,
         norm_eps: 1e-5,
+        logit_cap: vector["config"]["logit_cap"].as_f64(),
         tie_embeddings: vector["config"]["tie_embeddings"] == true,
         bos_token_id: None,
         eos_token_id: None,

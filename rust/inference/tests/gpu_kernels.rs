@@ -43,6 +43,7 @@ fn configs() -> [Config; 3] {
             ctx_len: 80,
             rope_theta: 10_000.0,
             norm_eps: 1e-3,
+            logit_cap: None,
             tie_embeddings: true,
             bos_token_id: None,
             eos_token_id: None,
@@ -341,8 +342,43 @@ fn norm_gate_up_silu() {
 }
 
 #[test]
+fn norm_up_relu2() {
+    for_each_case(|gpu, config, tokens, random| {
+        let (c, f) = (config.d_model, config.d_ff);
+        let x = random.normals(tokens * c as usize, 1.0);
+        let gain = random.normals(c as usize, 1.0);
+        let up = random.normals((f * c) as usize, 0.2);
+        let (mut normed, mut expected) = (vec![0.0; x.len()], vec![0.0; tokens * f as usize]);
+        let norm = Norm {
+            weight: &gain,
+            eps: config.norm_eps as f32,
+        };
+        let w_up = Weights::F32(&up);
+        ops::norm_up_relu2(Isa::PORTABLE, &x, norm, w_up, &mut normed, &mut expected);
+        let contents = [
+            &step(tokens)[..],
+            &padded(&x, c),
+            &padded(&gain, c),
+            &padded(&up, c),
+            &padded(&vec![0.0; expected.len()], f),
+        ];
+        let (constants, grid) = gpu.products(config, f.div_ceil(2), tokens as u32);
+        let got = gpu.run("norm_up_relu2", &constants, &contents, grid);
+        assert_close(
+            "norm_up_relu2",
+            &unpadded(&got[4], f),
+            &expected,
+            // A square of sums of up to 10.
+            10.0 * TOLERANCE,
+        );
+    });
+}
+
+#[test]
 fn norm_logits() {
     for_each_case(|gpu, config, tokens, random| {
+        // Few tokens without a cap, more with one.
+        let cap = (tokens > 1).then_some(1.5);
         let (c, v) = (config.d_model, config.vocab_size as usize);
         let x = random.normals(tokens * c as usize, 1.0);
         let gain = random.normals(c as usize, 1.0);
@@ -357,6 +393,7 @@ fn norm_logits() {
             &x,
             norm,
             Weights::F32(&w),
+            cap,
             &mut normed,
             &mut expected,
         );
@@ -368,7 +405,9 @@ fn norm_logits() {
             &padded(&w, c),
             &logits,
         ];
-        let (constants, grid) = gpu.products(config, config.vocab_size.div_ceil(2), tokens as u32);
+        let (mut constants, grid) =
+            gpu.products(config, config.vocab_size.div_ceil(2), tokens as u32);
+        constants.push(("LOGIT_CAP", cap.map_or(0.0, f64::from)));
         let got = gpu.run("norm_logits", &constants, &contents, grid);
         // The kernel writes the last token's row first.
         let rows: Vec<f32> = bytemuck::pod_collect_to_vec(&got[4]);

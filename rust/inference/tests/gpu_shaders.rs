@@ -36,6 +36,7 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
         ctx_len: 2048,
         rope_theta: 10_000.0,
         norm_eps: 1e-5,
+        logit_cap: None,
         tie_embeddings: true,
         bos_token_id: None,
         eos_token_id: None,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model_writer::{File, Random, Shape, assemble_text};
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::{Engine, EngineError, FormatError, Model};
 use pollster::block_on;
 use proptest::prelude::*;
@@ -101,6 +101,14 @@ fn mutations_are_named_errors_or_models_that_run() {
         .bytes(),
         in_blocks(Dtype::Q8_0).bytes(),
         in_blocks(Dtype::Q4_0).bytes(),
+        File::random(
+            Shape {
+                architecture: Architecture::Fast,
+                ..Shape::TINY
+            },
+            3,
+        )
+        .bytes(),
     ];
     let random = &mut Random(1);
     let (mut names, mut accepted) = (std::collections::BTreeMap::new(), 0);

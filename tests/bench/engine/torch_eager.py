@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from training.format.file import read_model
-from training.model import rope_tables, rotate
+from training.model.blocks import rope_tables, rotate
 
 
 class Eager:

@@ -19,7 +19,7 @@ from tests.bench.train.protocol import BATCH_SIZE, CTX_LEN, D_MODEL, N_HEAD, N_L
 from training.config.model import Model
 from training.data.batches import Batches
 from training.data.shard_file import Shard, TokenStream
-from training.fast import FastModel
+from training.model.fast import Fast
 from training.optim.muon import Muon
 from training.optim.polar import polar_factors
 
@@ -34,6 +34,7 @@ SHAPE = Model(
     rope_theta=1000.0,  # the longest wave is some hundred contexts
     norm_eps=1e-6,
     tie_embeddings=False,
+    family="fast",
 )
 WARMUP = 0.01  # share of the steps
 
@@ -81,20 +82,22 @@ def plain(learnt: Tensor, vocab_size: int, seed: int) -> Trainee:
 
 
 def fast(learnt: Tensor, vocab_size: int, seed: int) -> Trainee:
-    """training/fast.py: Muon on the layers' matrices, AdamW with a rate of their own on embedding and head."""
-    model = FastModel(SHAPE, vocab_size)
+    """training/model/fast.py: Muon on the layers' matrices, AdamW with a rate of their own on embedding and head."""
+    model = Fast(SHAPE, vocab_size)
     model.initialise(torch.Generator().manual_seed(seed))
+    layers = list(model.model.layers.parameters())
+    gains = [weight for weight in layers if weight.dim() == 1]
     adamw = torch.optim.AdamW(
         [
-            {"params": [model.embed_tokens.weight], "lr": 1e-2},
-            {"params": [model.lm_head.weight], "lr": 4e-3},
+            {"params": [model.model.embed_tokens.weight], "lr": 1e-2},
+            {"params": [model.lm_head.weight, *gains], "lr": 4e-3},
         ],
         betas=(0.8, 0.95),
         eps=1e-10,
         weight_decay=0.0,
         fused=True,
     )
-    muon = Muon(model.layers.parameters(), 9e-3, orthogonalised=polar_factors)
+    muon = Muon((weight for weight in layers if weight.dim() == 2), 9e-3, orthogonalised=polar_factors)
     made = [with_peaks(adamw), with_peaks(muon)]
     return Trainee(model, made, to_zero, 0.0, shuffled_windows(learnt, seed))
 

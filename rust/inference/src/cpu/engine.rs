@@ -147,12 +147,13 @@ impl CpuEngine {
         {
             self.forward(chunk);
             let len = chunk.len() * width;
-            let (norm, output) = output(&self.model);
+            let (norm, output, cap) = output(&self.model);
             ops::norm_logits(
                 self.isa,
                 &self.x[..len],
                 norm,
                 output,
+                cap,
                 &mut self.normed[..len],
                 rows,
             );
@@ -270,16 +271,20 @@ impl CpuEngine {
                 weight: weights.post_attention_layernorm,
                 eps,
             };
-            ops::norm_gate_up_silu(
-                self.isa,
-                x,
-                norm,
-                weights.gate_proj,
-                weights.up_proj,
-                normed,
-                &mut self.scratch[..hidden.len()],
-                hidden,
-            );
+            if let Some(gate_proj) = weights.gate_proj {
+                ops::norm_gate_up_silu(
+                    self.isa,
+                    x,
+                    norm,
+                    gate_proj,
+                    weights.up_proj,
+                    normed,
+                    &mut self.scratch[..hidden.len()],
+                    hidden,
+                );
+            } else {
+                ops::norm_up_relu2(self.isa, x, norm, weights.up_proj, normed, hidden);
+            }
             ops::matmul_residual(
                 self.isa,
                 hidden,
@@ -294,24 +299,26 @@ impl CpuEngine {
     /// Logits of the last of the `tokens` rows that [`forward`](Self::forward) left in `x`.
     fn last_row_logits(&mut self, tokens: usize) {
         let width = self.model.config().d_model as usize;
-        let (norm, output) = output(&self.model);
+        let (norm, output, cap) = output(&self.model);
         let row = &self.x[(tokens - 1) * width..tokens * width];
         ops::norm_logits(
             self.isa,
             row,
             norm,
             output,
+            cap,
             &mut self.normed[..width],
             &mut self.logits,
         );
     }
 }
 
-/// The last norm and the output projection.
-fn output(model: &Model) -> (Norm<'_>, Weights<'_>) {
+/// The last norm, the output projection, and what caps the logits.
+fn output(model: &Model) -> (Norm<'_>, Weights<'_>, Option<f32>) {
     let norm = Norm {
         weight: gain(model.output_norm()),
         eps: model.config().norm_eps as f32,
     };
-    (norm, Weights::of(model.output()))
+    let cap = model.config().logit_cap.map(|cap| cap as f32);
+    (norm, Weights::of(model.output()), cap)
 }

@@ -319,14 +319,38 @@ pub fn norm_gate_up_silu(
     }
 }
 
-/// RMSNorm, then the output projection.
+/// RMSNorm, then `relu(x · upᵀ)²`.
+///
+/// x: (T, C); w_up: (F, C); normed: (T, C), scratch; hidden: (T, F), written.
+/// Source: So et al. 2021, arXiv:2109.08668.
+pub fn norm_up_relu2(
+    isa: Isa,
+    x: &[f32],
+    norm: Norm<'_>,
+    w_up: Weights<'_>,
+    normed: &mut [f32],
+    hidden: &mut [f32],
+) {
+    let width = norm.weight.len();
+    assert_eq!(hidden.len() / (w_up.len() / width), x.len() / width);
+    rms_norm(x, norm, normed);
+    matmul(isa, normed, w_up, width, hidden);
+    for up in hidden.iter_mut() {
+        let positive = up.max(0.0);
+        *up = positive * positive;
+    }
+}
+
+/// RMSNorm, then the output projection; where `cap` is given, each logit z becomes cap · tanh(z / cap).
 ///
 /// x: (T, C); w: (V, C); normed: (T, C), scratch; logits: (T, V), written.
+/// Source of the cap: Gemma Team 2024, arXiv:2408.00118.
 pub fn norm_logits(
     isa: Isa,
     x: &[f32],
     norm: Norm<'_>,
     w: Weights<'_>,
+    cap: Option<f32>,
     normed: &mut [f32],
     logits: &mut [f32],
 ) {
@@ -335,6 +359,13 @@ pub fn norm_logits(
     assert_eq!(logits.len() / vocab_size, x.len() / width);
     rms_norm(x, norm, normed);
     matmul(isa, normed, w, width, logits);
+    if let Some(cap) = cap {
+        for logit in logits.iter_mut() {
+            // tanh(|z|) = (1 − e^−2|z|) / (1 + e^−2|z|): nothing overflows.
+            let shrunk = exp(-2.0 * (*logit / cap).abs());
+            *logit = (cap * ((1.0 - shrunk) / (1.0 + shrunk))).copysign(*logit);
+        }
+    }
 }
 
 /// Scale each row of x to unit RMS, then by the gain. x, out: (T, C).

@@ -9,11 +9,13 @@ pub enum Architecture {
     Qwen2,
     /// Qwen 3: Llama with an RMSNorm of each head's query and key before RoPE.
     Qwen3,
+    /// Ours: Qwen 3 with ReLU² in place of SwiGLU, and logits that are capped.
+    Fast,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
+    pub const ALL: [Self; 4] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Fast];
 
     /// The name in the header.
     ///
@@ -25,6 +27,7 @@ impl Architecture {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Fast => "fast",
         }
     }
 
@@ -35,7 +38,17 @@ impl Architecture {
 
     /// Whether each head's query and key are normalised before RoPE.
     pub const fn has_qk_norm(self) -> bool {
-        matches!(self, Self::Qwen3)
+        matches!(self, Self::Qwen3 | Self::Fast)
+    }
+
+    /// Whether the layer behind attention is SwiGLU, which has a gate; else it is ReLU².
+    pub const fn has_gate(self) -> bool {
+        !matches!(self, Self::Fast)
+    }
+
+    /// Whether the logits are capped.
+    pub(super) const fn has_logit_cap(self) -> bool {
+        matches!(self, Self::Fast)
     }
 
     /// The family of this name.

@@ -22,7 +22,7 @@ pub struct Config {
     pub d_model: u32,
     /// Width of a head; even.
     pub d_head: u32,
-    /// Width of the SwiGLU layer.
+    /// Width of the SwiGLU or ReLU² layer.
     pub d_ff: u32,
     /// Rows of the embedding.
     pub vocab_size: u32,
@@ -32,6 +32,8 @@ pub struct Config {
     pub rope_theta: f64,
     /// RMSNorm's epsilon.
     pub norm_eps: f64,
+    /// What no logit exceeds, up or down, where the architecture caps them: cap · tanh(logit / cap).
+    pub logit_cap: Option<f64>,
     /// The output projection is the embedding.
     pub tie_embeddings: bool,
     /// The token that begins a document; optional in the file.
@@ -89,6 +91,11 @@ impl Config {
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return Err(bad("norm_eps", "a number > 0 and < 1", self.norm_eps));
+        }
+        if let Some(cap) = self.logit_cap
+            && !(1.0..=1000.0).contains(&cap)
+        {
+            return Err(bad("logit_cap", "1 to 1000", cap));
         }
         for (field, id) in [
             ("bos_token_id", self.bos_token_id),

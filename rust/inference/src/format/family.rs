@@ -65,6 +65,9 @@ impl Architecture {
                 INPUT_NORM, Q_PROJ, Q_NORM, K_PROJ, K_NORM, V_PROJ, O_PROJ, POST_NORM, GATE, UP,
                 DOWN,
             ],
+            Self::Fast => &[
+                INPUT_NORM, Q_PROJ, Q_NORM, K_PROJ, K_NORM, V_PROJ, O_PROJ, POST_NORM, UP, DOWN,
+            ],
         }
     }
 

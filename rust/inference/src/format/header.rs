@@ -32,6 +32,8 @@ const CONFIG: [&str; 11] = [
     "tie_embeddings",
     "vocab_size",
 ];
+/// Of the architectures that cap the logits.
+const LOGIT_CAP: &str = "logit_cap";
 const OPTIONAL_CONFIG: [&str; 3] = ["bos_token_id", "eos_token_id", "stop_token_ids"];
 
 /// The header as it stands in the file; offsets and shapes are not checked yet.
@@ -145,7 +147,9 @@ fn architecture(field: &Field<'_>) -> Result<Architecture, FormatError> {
 }
 
 fn config(field: &Field<'_>, architecture: Architecture) -> Result<Config, FormatError> {
-    let object = field.object_with(&CONFIG, &OPTIONAL_CONFIG)?;
+    let is_capped = architecture.has_logit_cap();
+    let own: &[&str] = if is_capped { &[LOGIT_CAP] } else { &[] };
+    let object = field.object_with(&[&CONFIG, own].concat(), &OPTIONAL_CONFIG)?;
     let optional = |key| {
         let field = object.get_optional(key);
         field.map(|field| field.u32()).transpose()
@@ -162,6 +166,11 @@ fn config(field: &Field<'_>, architecture: Architecture) -> Result<Config, Forma
         ctx_len: object.get("ctx_len").u32()?,
         rope_theta: object.get("rope_theta").f64()?,
         norm_eps: object.get("norm_eps").f64()?,
+        logit_cap: if is_capped {
+            Some(object.get(LOGIT_CAP).f64()?)
+        } else {
+            None
+        },
         tie_embeddings: object.get("tie_embeddings").bool()?,
         bos_token_id: optional("bos_token_id")?,
         eos_token_id: optional("eos_token_id")?,

@@ -29,7 +29,8 @@ pub(super) struct Layer {
     pub v_cache: wgpu::Buffer,
     pub w_out: wgpu::Buffer,
     pub post_attention_gain: wgpu::Buffer,
-    pub w_gate: wgpu::Buffer,
+    /// Where the architecture has a gate.
+    pub w_gate: Option<wgpu::Buffer>,
     pub w_up: wgpu::Buffer,
     pub w_down: wgpu::Buffer,
 }
@@ -157,7 +158,7 @@ impl Sizes {
             ("x", self.x),
             ("q", self.q),
             ("attention's output", self.attended),
-            ("the SwiGLU activations", self.hidden),
+            ("the activations of the widest layer", self.hidden),
             ("logits", self.logits),
             ("the adjustments of logits", self.adjustments),
         ]
@@ -170,7 +171,7 @@ impl Sizes {
             + self.qk_gains
             + 2 * self.cache
             + self.w_out
-            + 2 * self.w_gate
+            + (1 + u64::from(config.architecture.has_gate())) * self.w_gate
             + self.w_down
             + 2 * self.gain;
         let embeddings = self.embedding + self.output;
@@ -234,6 +235,7 @@ impl Buffers {
         let copied_from = |label: &str, size| {
             context.create_buffer(label, size, Usage::STORAGE | Usage::COPY_SRC)
         };
+        let has_gate = config.architecture.has_gate();
         let layers = (0..config.n_layer)
             .map(|_| Layer {
                 input_gain: filled("input_layernorm", sizes.gain),
@@ -244,7 +246,7 @@ impl Buffers {
                 v_cache: scratch("v_cache", sizes.cache),
                 w_out: filled("o_proj", sizes.w_out),
                 post_attention_gain: filled("post_attention_layernorm", sizes.gain),
-                w_gate: filled("gate_proj", sizes.w_gate),
+                w_gate: has_gate.then(|| filled("gate_proj", sizes.w_gate)),
                 w_up: filled("up_proj", sizes.w_gate),
                 w_down: filled("down_proj", sizes.w_down),
             })
@@ -328,7 +330,9 @@ impl Buffers {
             }
             write(&layer.w_out, 0, tensor(Part::Output), dtypes.out);
             norm(&layer.post_attention_gain, tensor(Part::PostAttentionNorm));
-            write(&layer.w_gate, 0, tensor(Part::Gate), dtypes.gate_up);
+            if let Some(buffer) = &layer.w_gate {
+                write(buffer, 0, tensor(Part::Gate), dtypes.gate_up);
+            }
             write(&layer.w_up, 0, tensor(Part::Up), dtypes.gate_up);
             write(&layer.w_down, 0, tensor(Part::Down), dtypes.down);
             context.flush();

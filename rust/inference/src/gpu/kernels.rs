@@ -89,6 +89,12 @@ pub(super) const NORM_GATE_UP_SILU: Kernel = Kernel {
     own: shader!("norm_gate_up_silu"),
     bindings: &[Uniform, Read, Read, Read, Read, Write],
 };
+pub(super) const NORM_UP_RELU2: Kernel = Kernel {
+    name: "norm_up_relu2",
+    products: shader!("matvec"),
+    own: shader!("norm_up_relu2"),
+    bindings: &[Uniform, Read, Read, Read, Write],
+};
 pub(super) const NORM_LOGITS: Kernel = Kernel {
     name: "norm_logits",
     products: shader!("matvec"),
@@ -109,13 +115,14 @@ pub(super) const SAMPLE: Kernel = Kernel {
 };
 
 /// All kernels, in the order data passes through them; tests compile each.
-pub const KERNELS: [Kernel; 9] = [
+pub const KERNELS: [Kernel; 10] = [
     EMBED,
     NORM_QKV_ROPE,
     QK_NORM_ROPE,
     ATTENTION,
     MATMUL_RESIDUAL,
     NORM_GATE_UP_SILU,
+    NORM_UP_RELU2,
     NORM_LOGITS,
     ADJUST_LOGITS,
     SAMPLE,

@@ -18,7 +18,7 @@ pub struct Dtypes {
     pub qkv: Dtype,
     /// Of attention's output projection.
     pub out: Dtype,
-    /// Of gate and up.
+    /// Of up, and of gate where there is one.
     pub gate_up: Dtype,
     /// Of the down projection.
     pub down: Dtype,

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::kernels::{
     ADJUST_LOGITS, ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU,
-    NORM_LOGITS, NORM_QKV_ROPE, QK_NORM_ROPE, SAMPLE, constants,
+    NORM_LOGITS, NORM_QKV_ROPE, NORM_UP_RELU2, QK_NORM_ROPE, SAMPLE, constants,
 };
 use super::matrices::Dtypes;
 use super::tuning::{Split, Tiling, Tuning};
@@ -60,8 +60,9 @@ pub(super) struct Pipelines {
     pub attention_threads: u32,
     /// The output projection of attention.
     pub attention_out: Compiled<Matvec>,
-    pub norm_gate_up_silu: Compiled<Matvec>,
-    /// The output projection of the SwiGLU layer.
+    /// `norm_gate_up_silu`, or `norm_up_relu2` where the architecture has no gate.
+    pub feed_forward: Compiled<Matvec>,
+    /// The output projection of the SwiGLU or ReLU² layer.
     pub down: Compiled<Matvec>,
     pub norm_logits: Compiled<Matvec>,
     /// Runs only where penalties or biases are asked for.
@@ -117,7 +118,12 @@ impl Pipelines {
             &[("WIDTH_IN", f64::from(config.q_width()))],
         )
         .await?;
-        let norm_gate_up_silu = matvec(NORM_GATE_UP_SILU, dtypes.gate_up, config.d_ff, &[]).await?;
+        let (kernel, pairs) = if architecture.has_gate() {
+            (NORM_GATE_UP_SILU, config.d_ff)
+        } else {
+            (NORM_UP_RELU2, config.d_ff.div_ceil(2))
+        };
+        let feed_forward = matvec(kernel, dtypes.gate_up, pairs, &[]).await?;
         let down = matvec(
             MATMUL_RESIDUAL,
             dtypes.down,
@@ -129,7 +135,7 @@ impl Pipelines {
             NORM_LOGITS,
             dtypes.output,
             config.vocab_size.div_ceil(2),
-            &[],
+            &[("LOGIT_CAP", config.logit_cap.unwrap_or(0.0))],
         )
         .await?;
         let mut plain = async |kernel: Kernel, threads: Option<u32>| {
@@ -158,7 +164,7 @@ impl Pipelines {
             attention,
             attention_threads,
             attention_out,
-            norm_gate_up_silu,
+            feed_forward,
             down,
             norm_logits,
             adjust_logits,

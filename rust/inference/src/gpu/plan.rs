@@ -16,7 +16,7 @@ struct Layer {
     qk_norm_rope: Option<wgpu::BindGroup>,
     attention: wgpu::BindGroup,
     attention_out: wgpu::BindGroup,
-    norm_gate_up_silu: wgpu::BindGroup,
+    feed_forward: wgpu::BindGroup,
     down: wgpu::BindGroup,
 }
 
@@ -53,6 +53,7 @@ impl Plan {
             .iter()
             .map(|layer| {
                 let (k, v) = (&layer.k_cache, &layer.v_cache);
+                let gain = &layer.post_attention_gain;
                 Layer {
                     norm_qkv_rope: context.create_bind_group(
                         &p.norm_qkv_rope.layout,
@@ -79,17 +80,16 @@ impl Plan {
                         &p.attention_out.layout,
                         &[step, attended, &layer.w_out, x],
                     ),
-                    norm_gate_up_silu: context.create_bind_group(
-                        &p.norm_gate_up_silu.layout,
-                        &[
-                            step,
-                            x,
-                            &layer.post_attention_gain,
-                            &layer.w_gate,
-                            &layer.w_up,
-                            hidden,
-                        ],
-                    ),
+                    feed_forward: match &layer.w_gate {
+                        Some(w_gate) => {
+                            let bound = [step, x, gain, w_gate, &layer.w_up, hidden];
+                            context.create_bind_group(&p.feed_forward.layout, &bound)
+                        }
+                        None => {
+                            let bound = [step, x, gain, &layer.w_up, hidden];
+                            context.create_bind_group(&p.feed_forward.layout, &bound)
+                        }
+                    },
                     down: context
                         .create_bind_group(&p.down.layout, &[step, hidden, &layer.w_down, x]),
                 }
@@ -123,7 +123,7 @@ impl Plan {
             let grid = attention_grid(config, tokens, p.attention_threads);
             pass.dispatch(&p.attention.pipeline, &layer.attention, grid);
             matvec(pass, &p.attention_out, &layer.attention_out, tokens);
-            matvec(pass, &p.norm_gate_up_silu, &layer.norm_gate_up_silu, tokens);
+            matvec(pass, &p.feed_forward, &layer.feed_forward, tokens);
             matvec(pass, &p.down, &layer.down, tokens);
         }
         if logits_rows > 0 {

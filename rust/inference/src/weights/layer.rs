@@ -16,8 +16,8 @@ pub struct LayerWeights<'a> {
     pub o_proj: Weights<'a>,
     /// (C)
     pub post_attention_layernorm: &'a [f32],
-    /// (F, C)
-    pub gate_proj: Weights<'a>,
+    /// (F, C), where the architecture has a gate.
+    pub gate_proj: Option<Weights<'a>>,
     /// (F, C)
     pub up_proj: Weights<'a>,
     /// (C, F)
@@ -59,7 +59,7 @@ impl<'a> LayerWeights<'a> {
             qk_norm: gains(model, index, [Part::QueryNorm, Part::KeyNorm]),
             o_proj: Weights::of(tensor(Part::Output)),
             post_attention_layernorm: gain(tensor(Part::PostAttentionNorm)),
-            gate_proj: Weights::of(tensor(Part::Gate)),
+            gate_proj: model.layer_tensor(index, Part::Gate).map(Weights::of),
             up_proj: Weights::of(tensor(Part::Up)),
             down_proj: Weights::of(tensor(Part::Down)),
         }

@@ -35,7 +35,7 @@ const IN_BLOCKS: Shape = Shape {
 };
 
 /// As small as a model can be; odd everywhere; like the trained ones; in f16; in blocks; of the other families.
-pub const SHAPES: [Shape; 8] = [
+pub const SHAPES: [Shape; 9] = [
     Shape {
         architecture: Architecture::Llama,
         n_layer: 1,
@@ -108,6 +108,15 @@ pub const SHAPES: [Shape; 8] = [
         d_head: 34,
         d_model: 45,
         dtype: Dtype::F16,
+        ..IN_BLOCKS
+    },
+    Shape {
+        architecture: Architecture::Fast,
+        d_head: 34,
+        d_model: 45,
+        d_ff: 93,
+        tie_embeddings: false,
+        dtype: Dtype::F32,
         ..IN_BLOCKS
     },
 ];

@@ -125,10 +125,10 @@ impl File {
             "model.embed_tokens.weight".to_owned(),
             vec![s.vocab_size, s.d_model],
         )];
-        let only = |architecture, name, sizes: Vec<u32>| {
-            (s.architecture == architecture).then_some((name, sizes))
-        };
-        let (qwen2, qwen3) = (Architecture::Qwen2, Architecture::Qwen3);
+        let only = |is_there: bool, name, sizes: Vec<u32>| is_there.then_some((name, sizes));
+        let is_fast = s.architecture == Architecture::Fast;
+        let qwen2 = s.architecture == Architecture::Qwen2;
+        let qwen3 = is_fast || s.architecture == Architecture::Qwen3;
         for i in 0..s.n_layer {
             let rows = [
                 Some(("input_layernorm.weight", vec![s.d_model])),
@@ -142,7 +142,7 @@ impl File {
                 only(qwen2, "self_attn.v_proj.bias", vec![kv]),
                 Some(("self_attn.o_proj.weight", vec![s.d_model, q])),
                 Some(("post_attention_layernorm.weight", vec![s.d_model])),
-                Some(("mlp.gate_proj.weight", vec![s.d_ff, s.d_model])),
+                only(!is_fast, "mlp.gate_proj.weight", vec![s.d_ff, s.d_model]),
                 Some(("mlp.up_proj.weight", vec![s.d_ff, s.d_model])),
                 Some(("mlp.down_proj.weight", vec![s.d_model, s.d_ff])),
             ];
@@ -180,6 +180,9 @@ impl File {
             "tensors": tensors,
             "tokenizer": {},
         });
+        if is_fast {
+            header["config"]["logit_cap"] = json!(2.5);
+        }
         if let Some(id) = s.eos_token_id {
             header["config"]["eos_token_id"] = json!(id);
         }

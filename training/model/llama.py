@@ -1,5 +1,5 @@
 """Llama in PyTorch, with Hugging Face's tensor names: what is trained here runs wherever Llama runs. And Qwen 2 and 3,
-which differ from it in a line each, to go on from.
+which differ from it in a line each.
 
 Shapes: B sequences, T positions, C = d_model, H query heads, G key/value heads, D = d_head, F = d_ff, V = vocab_size.
 Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie et al. 2023, arXiv:2305.13245.
@@ -7,56 +7,27 @@ Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config.model import Model
-
-
-def rope_tables(ctx_len: int, d_head: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of RoPE's angles, (ctx_len, d_head/2) f32, computed in f64.
-
-    Position p turns pair j by p * theta^(-2j/D).
-
-    Source: Su et al. 2021, arXiv:2104.09864; component j pairs with j + D/2 (rotate_half), as in Hugging Face's Llama.
-    """
-    frequencies = theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
-    angles = torch.outer(torch.arange(ctx_len, dtype=torch.float64), frequencies)
-    return angles.cos().float(), angles.sin().float()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (j, j + D/2). x: (B, T, H, D); cos, sin: (T, 1, D/2). Returns (B, T, H, D)."""
-    low, high = x.chunk(2, dim=-1)
-    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
-
-
-class RMSNorm(nn.Module):
-    """Scale each row to unit RMS, then by weight; sums in f32. Source: Zhang & Sennrich 2019, arXiv:1910.07467."""
-
-    def __init__(self, d_model: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(d_model))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, T, C). Returns (B, T, C) in x.dtype."""
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
+from training.model.blocks import RMSNorm, rope_tables, rotate
 
 
 class Attention(nn.Module):
     """Causal self-attention with grouped queries."""
 
-    def __init__(self, model: Model, architecture: str) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.n_head, self.n_kv_head, self.d_head = model.n_head, model.n_kv_head, model.d_head
-        bias = architecture == "qwen2"
+        bias = model.family == "qwen2"
         self.q_proj = nn.Linear(model.d_model, model.n_head * model.d_head, bias=bias)
         self.k_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=bias)
         self.v_proj = nn.Linear(model.d_model, model.n_kv_head * model.d_head, bias=bias)
-        normed = architecture == "qwen3"  # each head's query and key, before RoPE
+        normed = model.family == "qwen3"  # each head's query and key, before RoPE
         self.q_norm = RMSNorm(model.d_head, model.norm_eps) if normed else nn.Identity()
         self.k_norm = RMSNorm(model.d_head, model.norm_eps) if normed else nn.Identity()
         self.o_proj = nn.Linear(model.n_head * model.d_head, model.d_model, bias=False)
@@ -96,10 +67,10 @@ class SwiGLU(nn.Module):
 class Layer(nn.Module):
     """One decoder layer: attention and SwiGLU, each behind a norm and added to the residual stream."""
 
-    def __init__(self, model: Model, architecture: str) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(model.d_model, model.norm_eps)
-        self.self_attn = Attention(model, architecture)
+        self.self_attn = Attention(model)
         self.post_attention_layernorm = RMSNorm(model.d_model, model.norm_eps)
         self.mlp = SwiGLU(model)
 
@@ -113,23 +84,22 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """Embedding, layers, last norm: what Hugging Face calls `model`."""
 
-    def __init__(self, model: Model, vocab_size: int, architecture: str) -> None:
+    def __init__(self, model: Model, vocab_size: int) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab_size, model.d_model)
-        self.layers = nn.ModuleList(Layer(model, architecture) for _ in range(model.n_layer))
+        self.layers = nn.ModuleList(Layer(model) for _ in range(model.n_layer))
         self.norm = RMSNorm(model.d_model, model.norm_eps)
 
 
-class LanguageModel(nn.Module):
-    """A decoder of a family of training/FORMAT.md: Llama, which is what is trained here from random weights, or Qwen 2
-    or 3, to go on from. ids in, logits out."""
+class Llama(nn.Module):
+    """A decoder of the families llama, qwen2 and qwen3 of training/FORMAT.md. ids in, logits out."""
 
     cos: Tensor  # (ctx_len, 1, D/2)
     sin: Tensor
 
-    def __init__(self, model: Model, vocab_size: int, architecture: str = "llama") -> None:
+    def __init__(self, model: Model, vocab_size: int) -> None:
         super().__init__()
-        self.model = Decoder(model, vocab_size, architecture)
+        self.model = Decoder(model, vocab_size)
         self.lm_head = None if model.tie_embeddings else nn.Linear(model.d_model, vocab_size, bias=False)
         cos, sin = rope_tables(model.ctx_len, model.d_head, model.rope_theta)
         self.register_buffer("cos", cos[:, None], persistent=False)
@@ -137,12 +107,18 @@ class LanguageModel(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all weights from a generator on the CPU: normal, sd 0.02, and 0.02 / sqrt(2 n_layer) for the two
-        projections that add to the residual stream (Radford et al. 2019, GPT-2). Norms stay 1."""
+        projections that add to the residual stream (Radford et al. 2019, GPT-2). Norms stay 1; biases begin at 0."""
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 narrow = name.endswith(("o_proj.weight", "down_proj.weight"))
                 sd = 0.02 / (2 * len(self.model.layers)) ** 0.5 if narrow else 0.02
                 weight.data.copy_(torch.randn(weight.shape, generator=generator) * sd)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+
+    def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the weights of a model.bin, by the names of training/FORMAT.md: they are this module's own."""
+        self.load_state_dict(tensors)
 
     def forward(self, ids: Tensor, chosen: Tensor | None = None) -> Tensor:
         """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V); where `chosen`, (B, T) bool, says which
