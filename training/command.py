@@ -119,9 +119,15 @@ def run(
     return 0
 
 
+def speaks() -> bool:
+    """Whether this process is the one that people see, of those that torchrun has started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def say(line: str) -> None:
     """One line for whoever watches."""
-    print(printable(line), file=sys.stderr, flush=True)
+    if speaks():
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def printable(line: str) -> str:

@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from training.command import printable, say
+from training.command import printable, say, speaks
 
 SECONDS_A_LINE = 10.0
 
@@ -19,7 +19,7 @@ class Progress:
         self.loss_nats = self.val_bpb = float("nan")
         self.marks = [(time.monotonic(), first_step)]  # of the last half minute or so
         self.said = time.monotonic()
-        self.display = _terminal(steps, first_step) if sys.stderr.isatty() else None
+        self.display = _terminal(steps, first_step) if speaks() and sys.stderr.isatty() else None
 
     def __enter__(self) -> Progress:
         if self.display:

@@ -88,6 +88,14 @@ def thread_counts(device: torch.device) -> list[int]:
     return counts
 
 
+def unmeasured(train: Train, device: torch.device, processes: int) -> Way:
+    """How each of several processes on a machine computes: its share of the cores, bf16 where a GPU has it."""
+    precision = train.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "f32"
+    return Way(max(1, thread_counts(device)[0] // processes), precision, train.compile)
+
+
 def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:
     """Rounds of ways to try. Each round varies one thing; 0 and "" stand for what the rounds before found best."""
     first = "bf16" if train.precision == "bf16" else "f32"

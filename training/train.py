@@ -38,13 +38,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from training import command, lora, speed
+from training import command, dist, lora, speed
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
 from training.config.train import Train
 from training.data import shard_file
-from training.data.batches import Batches, ChatBatches
+from training.data.batches import Batches, ChatBatches, order_of
 from training.data.shard_file import TokenStream
 from training.journal import NAME as METRICS
 from training.journal import Journal
@@ -118,6 +118,7 @@ class Training:
     model: LanguageModel
     optimizers: list[Optimizer]
     batches: Batches | ChatBatches
+    world: dist.World = field(default_factory=dist.World)
     step: int = 0  # optimizer steps made
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # (), nats, of the steps since the last record
     seconds: float = 0.0  # spent by the processes before this one
@@ -160,9 +161,12 @@ def run(inputs: Inputs, partial: Path, out: Path, stop: command.StopRequest) -> 
     try:
         score = loop(training, kept, metrics, threads, stop)
     except command.Interrupted:
-        kept.save(training.model, training.optimizers, training.state(metrics))
+        if metrics:
+            kept.save(training.model, training.optimizers, training.state(metrics))
         raise
-    save(training, score, kept, threads, out)
+    if score:
+        save(training, score, kept, threads, out)
+    dist.leave(training.world)
 
 
 def load(
@@ -196,6 +200,8 @@ def load(
 def build(inputs: Inputs) -> Training:
     """A model on its device, with optimizers and batches. Raises ValueError where it does not fit into memory."""
     shape, train = inputs.model, inputs.train
+    world = dist.join()
+    world.share(train.grad_accum)
     device = speed.pick_device(train.device, inputs.repro)
     if inputs.repro:
         torch.set_num_threads(1)
@@ -215,18 +221,14 @@ def build(inputs: Inputs) -> Training:
     if train.lora_rank:
         lora.add(model, train.lora_rank, train.lora_alpha, train.seed)
     model.to(device)
-    return Training(inputs, device, model, make_optimizers(model, train, device), make_batches(inputs))
-
-
-def make_batches(inputs: Inputs) -> Batches | ChatBatches:
-    """The order in which the text is read."""
-    shape, train, n_tokens = inputs.model, inputs.train, inputs.text.n_tokens
-    if inputs.text.masked:
-        return ChatBatches(inputs.text, train.batch_size, train.seed)
-    batches = Batches(inputs.text, shape.ctx_len, train.batch_size, train.seed)
-    if batches.window < shape.ctx_len:
-        command.say(f"the training text has only {n_tokens} tokens: windows of {batches.window}, not {shape.ctx_len}")
-    return batches
+    return Training(
+        inputs,
+        device,
+        model,
+        make_optimizers(model, train, device),
+        order_of(inputs.text, shape.ctx_len, train.batch_size, train.seed),
+        world,
+    )
 
 
 def count(model: LanguageModel) -> int:
@@ -234,15 +236,23 @@ def count(model: LanguageModel) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def resume(training: Training, kept: Kept) -> Journal:
-    """Go on from the checkpoint that is kept, if there is one; returns the metrics up to there, open for more."""
+def resume(training: Training, kept: Kept) -> Journal | None:
+    """Go on from the checkpoint that is kept, if there is one; returns the metrics up to there, open for more, to the
+    process that leads.
+    """
     fresh = training.state(None)
+    if not training.world.leads:
+        training.world.wait()  # the one that leads may have to move what is kept
     state = kept.restore(training.model, training.optimizers, fresh)
+    if training.world.leads:
+        training.world.wait()
     if state["torch"] != fresh["torch"]:
         command.say(f"PyTorch {state['torch']} made the steps so far, {fresh['torch']} goes on")
     training.step, training.seconds, training.trial = state["step"], state["train_s"], state["trial"]
     training.loss_sum = torch.tensor(state["loss_sum"], dtype=torch.float32, device=training.device)
     training.way = Way.noted(state["way"]) if state["way"] else None
+    if not training.world.leads:
+        return None
     metrics = Journal(kept.metrics, state["metrics_nbytes"])
     read_metrics(kept.metrics)  # a flaw of what is there must not end hours of training
     return metrics
@@ -253,6 +263,8 @@ def choose_way(training: Training, stop: command.StopRequest) -> speed.Threads:
     inputs, device = training.inputs, training.device
     if inputs.repro:
         training.way = Way(1, "f32", False)
+    elif training.world.size > 1:  # they would measure one another
+        training.way = speed.unmeasured(inputs.train, device, training.world.here)
     elif training.way is None:
         trial = functools.partial(trial_step, training, stop)
         training.way, training.trial = speed.choose(inputs.train, device, training.model, training.optimizers, trial)
@@ -263,8 +275,10 @@ def choose_way(training: Training, stop: command.StopRequest) -> speed.Threads:
         f"({steps * a_step / inputs.text.n_tokens:.1f} epochs); {device.type}, {way.precision}"
         + f", {way.threads} thread{'s' * (way.threads != 1)}" * (device.type == "cpu")
         + ", compiled" * way.compile
+        + f", {training.world.size} processes" * (training.world.size > 1)
     )
-    return speed.Threads([way.threads] if inputs.repro else speed.thread_counts(device), way.threads)
+    fixed = inputs.repro or training.world.size > 1
+    return speed.Threads([way.threads] if fixed else speed.thread_counts(device), way.threads)
 
 
 def trial_step(training: Training, stop: command.StopRequest, way: Way) -> float:
@@ -273,8 +287,11 @@ def trial_step(training: Training, stop: command.StopRequest, way: Way) -> float
     return float(train_step(training, way))
 
 
-def loop(training: Training, kept: Kept, metrics: Journal, threads: speed.Threads, stop: command.StopRequest) -> Score:
-    """Steps to the last one, with records, evaluations and checkpoints between them; returns the last score.
+def loop(
+    training: Training, kept: Kept, metrics: Journal | None, threads: speed.Threads, stop: command.StopRequest
+) -> Score | None:
+    """Steps to the last one, with records, evaluations and checkpoints between them; returns the last score. Those are
+    for the process that leads, which has the metrics.
 
     Raises ValueError where the loss is not finite, Interrupted after a signal.
     """
@@ -283,11 +300,14 @@ def loop(training: Training, kept: Kept, metrics: Journal, threads: speed.Thread
     training.started = saved = time.monotonic()
     with Progress(train.steps, training.tokens_a_step, training.step) as progress:
         while True:
+            stop.signum = training.world.largest(stop.signum, training.device)
             stop.check()
-            if training.step == kept.extend_at:
+            if training.step == kept.extend_at and metrics:
                 kept.save_for_extension(training.model, training.optimizers, training.state(metrics))
             last = training.step == train.steps
-            if training.step % train.eval_every == 0 or last:
+            if last and not metrics:
+                return None
+            if (training.step % train.eval_every == 0 or last) and metrics:
                 score = validate(training, train.last_eval_tokens if last else train.eval_tokens, stop)
                 sampled = sample_text(training, stop)
                 record(training, metrics, {"val_bpb": score.bpb, "last": last})  # nothing stops between here and a step
@@ -306,20 +326,21 @@ def loop(training: Training, kept: Kept, metrics: Journal, threads: speed.Thread
                 training.loss_sum.zero_()
                 train_bpb = loss_nats / math.log(2) * text.n_tokens / text.text_nbytes
                 lr = lr_at(training.step - 1, train)
-                record(training, metrics, {"loss_nats": loss_nats, "train_bpb": train_bpb, "lr": lr})
+                if metrics:
+                    record(training, metrics, {"loss_nats": loss_nats, "train_bpb": train_bpb, "lr": lr})
             progress.advance(training.step, loss_nats)
-            if time.monotonic() - saved >= train.checkpoint_seconds:
+            if metrics and time.monotonic() - saved >= train.checkpoint_seconds:
                 kept.save(training.model, training.optimizers, training.state(metrics))
                 saved = time.monotonic()
 
 
 def train_step(training: Training, way: Way) -> Tensor:
     """One optimizer step on the batches of step `training.step`; returns the mean loss in nats, (), on the device."""
-    train, device = training.inputs.train, training.device
+    train, device, world = training.inputs.train, training.device, training.world
     if way not in training.forwards:
         training.forwards[way] = speed.compiled(way, training.model)
     total = torch.zeros((), device=device)
-    for micro in range(train.grad_accum):
+    for micro in world.share(train.grad_accum):
         batch = training.batches.batch(training.step * train.grad_accum + micro)
         ids = torch.from_numpy(batch.ids).to(device)  # (B, T + 1)
         targets = ids[:, 1:]
@@ -330,13 +351,14 @@ def train_step(training: Training, way: Way) -> Tensor:
         loss = F.cross_entropy(logits.flatten(0, -2).float(), targets) / train.grad_accum  # ()
         loss.backward()
         total += loss.detach()
+    world.sum_gradients(training.model)
     if train.grad_clip > 0:
         torch.nn.utils.clip_grad_norm_(training.model.parameters(), train.grad_clip)
     set_lr(training.optimizers, lr_at(training.step, train))
     for optimizer in training.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return total
+    return world.sum(total)
 
 
 def validate(training: Training, max_tokens: int, stop: command.StopRequest) -> Score:
@@ -446,6 +468,7 @@ def execute(arguments: argparse.Namespace, load_inputs: Callable[[dict[str, Any]
             "GLIBC_TUNABLES is not set: on a CPU glibc's allocator may halve the speed; "
             "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 "
         )
+    dist.launch(read(params, Train).processes, params["profile"] == "repro")
     partial = arguments.resume or arguments.out / "partial"
     stop = command.StopRequest()
     try:
@@ -454,7 +477,7 @@ def execute(arguments: argparse.Namespace, load_inputs: Callable[[dict[str, Any]
         if not speed.out_of_memory(error):
             raise
         raise ValueError("out of memory; make train.batch_size, the context or the model smaller") from error
-    if arguments.resume is None:
+    if arguments.resume is None and command.speaks():
         shutil.rmtree(partial)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.command import say
 from training.data.shard_file import TokenStream
 
 
@@ -79,3 +80,13 @@ class ChatBatches:
     def _order(self, epoch: int) -> NDArray[np.uint32]:
         random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         return random.permutation(self.stream.n_documents).astype(np.uint32)
+
+
+def order_of(text: TokenStream, ctx_len: int, batch_size: int, seed: int) -> Batches | ChatBatches:
+    """The order in which a text is read: of chats where it has a loss mask, else of windows."""
+    if text.masked:
+        return ChatBatches(text, batch_size, seed)
+    batches = Batches(text, ctx_len, batch_size, seed)
+    if batches.window < ctx_len:
+        say(f"the training text has only {text.n_tokens} tokens: windows of {batches.window}, not {ctx_len}")
+    return batches

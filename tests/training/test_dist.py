@@ -1,0 +1,90 @@
+"""Two processes on this machine beside one: the same losses, and a checkpoint that either goes on from."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.conftest import command, start, write_params
+from training.dist import World
+
+SETTINGS = {
+    "profile": "fast",
+    "train__steps": "12",
+    "train__batch_size": "2",
+    "train__grad_accum": "4",
+    "train__eval_every": "6",
+    "train__log_every": "1",
+    "train__precision": "f32",
+    "train__device": "cpu",
+}
+
+
+def arguments(tiny: Path, out: Path, settings: Path) -> tuple[object, ...]:
+    inputs = ("--shards", tiny / "shards", "--tokenizer", tiny / "tokenizer")
+    return ("--params", settings, *inputs, "--out", out, "--resume", out / "kept")
+
+
+def losses(out: Path) -> list[float]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [value for line in lines for name, value in line.items() if name in ("loss_nats", "val_bpb")]
+
+
+def test_two_processes_learn_what_one_does(tiny: Path, tmp_path: Path) -> None:
+    for count in (1, 2):
+        settings = write_params(tmp_path / f"{count}.json", train__processes=str(count), **SETTINGS)
+        said = command("train", *arguments(tiny, tmp_path / str(count), settings))
+        assert said.count("held-out bytes after") == 1, "one process alone speaks"
+    one, two = (losses(tmp_path / str(count)) for count in (1, 2))
+    assert len(one) == 12 + 3
+    assert two == pytest.approx(one, rel=1e-4)
+    weights = [load_file(tmp_path / str(count) / "model.safetensors") for count in (1, 2)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (1, 2)])
+def test_another_number_of_processes_goes_on(tiny: Path, tmp_path: Path, counts: tuple[int, int]) -> None:
+    """Stopped by a signal in the middle, and taken up by the other number: the losses are those of one process."""
+    whole = write_params(tmp_path / "whole.json", **SETTINGS)
+    command("train", *arguments(tiny, tmp_path / "whole", whole))
+    out = tmp_path / "out"
+    settings = write_params(
+        tmp_path / "first.json",
+        train__processes=str(counts[0]),
+        train__checkpoint_seconds="0",
+        **SETTINGS,
+    )
+    with start("train", *arguments(tiny, out, settings)) as child:
+        deadline = time.monotonic() + 240
+        while not any(int(path.name[5:13]) >= 3 for path in (out / "kept").glob("*/step-*")):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        child.send_signal(signal.SIGTERM)
+        said = child.communicate(timeout=120)[1]
+    assert child.returncode == 143
+    assert said.splitlines()[-1].endswith("stopped by SIGTERM; the same command goes on from here")
+    settings = write_params(tmp_path / "then.json", train__processes=str(counts[1]), **SETTINGS)
+    said = command("train", *arguments(tiny, out, settings))
+    assert "resumed at step" in said
+    assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+
+
+def test_batches_are_shared_out() -> None:
+    with pytest.raises(ValueError, match=r"train\.grad_accum=3 batches of a step cannot be shared by 2 processes"):
+        World(0, 2).share(3)
+    assert [list(World(rank, 2).share(4)) for rank in (0, 1)] == [[0, 2], [1, 3]]
+
+
+def test_the_profile_repro_has_one_process(tiny: Path, tmp_path: Path) -> None:
+    settings = write_params(tmp_path / "params.json", train__processes="2", **{**SETTINGS, "profile": "repro"})
+    with start("train", *arguments(tiny, tmp_path / "out", settings)) as child:
+        said = child.communicate()[1]
+    assert child.returncode == 1
+    assert said == "training.train: profile repro trains in one process; train.processes=2 is not bit-exact\n"
