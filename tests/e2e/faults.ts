@@ -159,6 +159,46 @@ export const TELLS_WHAT_IT_READ = `
   };
 `;
 
+/** The browser's storage takes so many bytes and no more; what it announces is more. */
+export function storageEndsAfter(nbytes: number): string {
+  return `
+    const { write } = FileSystemSyncAccessHandle.prototype;
+    let left = ${nbytes};
+    FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
+      left -= bytes.length;
+      if (left < 0) throw new DOMException("full", "QuotaExceededError");
+      return write.call(this, bytes, options);
+    };
+  `;
+}
+
+/** The browser says that so many bytes are left. */
+export function storageHas(nbytes: number): string {
+  return `StorageManager.prototype.estimate = () => Promise.resolve({ quota: ${nbytes}, usage: 0 });`;
+}
+
+/** The browser grants the page no files, as in some private windows. */
+export const NO_STORAGE = `
+  StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("no", "SecurityError"));
+`;
+
+/** The server of the model is out of reach. */
+export const MODEL_OUT_OF_REACH = `
+  const { fetch } = self;
+  self.fetch = (...given) =>
+    String(given[0]).endsWith("model.bin") ? Promise.reject(new TypeError("offline")) : fetch(...given);
+`;
+
+/** Not a fault: the engine's memory stands in the worker as `wasm_memory`. */
+export const SHOWS_WASM_MEMORY = `
+  const { instantiateStreaming } = WebAssembly;
+  WebAssembly.instantiateStreaming = async (...given) => {
+    const made = await instantiateStreaming.apply(WebAssembly, given);
+    self.wasm_memory = made.instance.exports.memory;
+    return made;
+  };
+`;
+
 const MEMORY_SECTION = 5;
 
 /** A LEB128 number at `at`, and where what follows begins. */

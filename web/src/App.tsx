@@ -13,6 +13,7 @@ import { PromptBox } from "./components/PromptBox";
 import { RunFigures } from "./components/RunFigures";
 import { SamplingPanel } from "./components/SamplingPanel";
 import { ShortcutHelp } from "./components/ShortcutHelp";
+import { StorageNote } from "./components/StorageNote";
 import type { Device } from "./engine/protocol";
 import { useChat } from "./hooks/useChat";
 import { useEngine } from "./hooks/useEngine";
@@ -27,7 +28,7 @@ type Props = { model_url: string; device: Device; isMac: boolean };
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ model_url, device, isMac }: Props) {
   const engine = useEngine(model_url, device);
-  const { state, text, load, generate, stop } = engine;
+  const { state, text, load, generate, stop, forget } = engine;
   const chat = useChat(engine);
   const { theme, toggle } = useTheme();
   const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
@@ -139,6 +140,7 @@ export function App({ model_url, device, isMac }: Props) {
         <aside>
           <SamplingPanel options={options} onChange={setOptions} />
           {model !== null && <ModelCard model={model} />}
+          {model !== null && <StorageNote model={model} onDelete={forget} />}
         </aside>
       </main>
       {model !== null && <Making model_url={model_url} model_sha256={model.sha256} />}

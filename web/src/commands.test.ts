@@ -27,7 +27,14 @@ test("names that others find the buttons by stand in one label only", () => {
 });
 
 test("generate and stop are enabled in turn", () => {
-  const model = { card: CARD, fallback: null, timing: null, size_bytes: 1, sha256: null };
+  const model = {
+    card: CARD,
+    fallback: null,
+    timing: null,
+    size_bytes: 1,
+    sha256: "ab",
+    storage: { is_kept: true as const },
+  };
   const run = {
     id: 1,
     prompt: 0,

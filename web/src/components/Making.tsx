@@ -5,7 +5,7 @@ import { formatBytes } from "../lib/format";
 /** Characters of a digest that are shown; the whole of it is in the title. */
 const DIGEST_SHOWN = 10;
 
-type Props = { model_url: string; model_sha256: string | null };
+type Props = { model_url: string; model_sha256: string };
 
 function Row({ name, value, title }: { name: string; value: string; title?: string }) {
   return (

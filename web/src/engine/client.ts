@@ -61,6 +61,11 @@ export class EngineClient {
     this.#post({ type: "stop", run });
   }
 
+  /** Delete the model's file from this device. */
+  forget(): void {
+    this.#post({ type: "forget" });
+  }
+
   dispose(): void {
     if (this.#worker === null) return;
     this.#worker.onmessage = null;

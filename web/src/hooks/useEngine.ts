@@ -12,6 +12,8 @@ export type EngineHandle = {
   /** `shorter`: prompts for a context that the first one does not fit (engine/protocol.ts). */
   generate: (prompt: string[], options: GenerateOptions, shorter?: string[][]) => void;
   stop: () => void;
+  /** Delete the model's file from this device; what runs goes on. */
+  forget: () => void;
 };
 
 export function useEngine(model_url: string, device: Device): EngineHandle {
@@ -62,5 +64,7 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
     dispatch({ type: "stop" });
   }, []);
 
-  return { state, text, load, generate, stop };
+  const forget = useCallback(() => client.current?.forget(), []);
+
+  return { state, text, load, generate, stop, forget };
 }

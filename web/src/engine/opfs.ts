@@ -1,0 +1,116 @@
+/**
+ * The shelf in the origin private file system, as a worker sees it: `pocketlm/<the model's path>/<digest of the header>`, and beside
+ * each whole file `<digest>.sha256`. Pages of other paths on the same origin have folders of their own.
+ */
+import type { ReadFile } from "pocketlm-wasm";
+import type { Shelf, ShelfWriter, ShelvedFile } from "./shelf";
+
+const ROOT = "pocketlm";
+const WHOLE = ".sha256";
+
+/** The shelf of a model; null where the browser has no such storage, or grants this page none. */
+export async function openShelf(model_url: string): Promise<Shelf | null> {
+  try {
+    const root = await navigator.storage.getDirectory();
+    const all = await root.getDirectoryHandle(ROOT, { create: true });
+    const name = encodeURIComponent(new URL(model_url).pathname).slice(-200);
+    return new OriginShelf(await all.getDirectoryHandle(name, { create: true }));
+  } catch {
+    return null;
+  }
+}
+
+class OriginShelf implements Shelf {
+  readonly #folder: FileSystemDirectoryHandle;
+
+  constructor(folder: FileSystemDirectoryHandle) {
+    this.#folder = folder;
+  }
+
+  async list(): Promise<ShelvedFile[]> {
+    const files = new Map<string, File>();
+    for await (const [name, handle] of this.#folder) {
+      if (handle.kind === "file") files.set(name, await handle.getFile());
+    }
+    const digests = [...files.keys()].filter(name => !name.endsWith(WHOLE));
+    return await Promise.all(
+      digests.map(async digest => {
+        const sha256 = (await files.get(digest + WHOLE)?.text()) ?? null;
+        return { digest, size_bytes: files.get(digest)?.size ?? 0, sha256 };
+      }),
+    );
+  }
+
+  async free_bytes(): Promise<number> {
+    const { quota = 0, usage = 0 } = await navigator.storage.estimate();
+    return quota - usage;
+  }
+
+  async write(digest: string): Promise<ShelfWriter> {
+    return new OriginWriter(await this.#accessTo(digest));
+  }
+
+  async finish(digest: string, sha256: string): Promise<void> {
+    const access = await this.#accessTo(digest + WHOLE);
+    access.truncate(0);
+    access.write(new TextEncoder().encode(sha256));
+    access.close();
+    for await (const name of this.#folder.keys()) {
+      if (!name.startsWith(digest)) await this.#removeEntry(name);
+    }
+  }
+
+  /** Other tabs may read it too: a `File` needs no lock. */
+  async read(digest: string): Promise<ReadFile> {
+    const handle = await this.#folder.getFileHandle(digest);
+    const file = await handle.getFile();
+    const reader = new FileReaderSync();
+    return (offset, nbytes) => new Uint8Array(reader.readAsArrayBuffer(file.slice(offset, offset + nbytes)));
+  }
+
+  async remove(digest: string): Promise<void> {
+    await this.#removeEntry(digest + WHOLE);
+    await this.#removeEntry(digest);
+  }
+
+  async #accessTo(name: string): Promise<FileSystemSyncAccessHandle> {
+    const handle = await this.#folder.getFileHandle(name, { create: true });
+    return await handle.createSyncAccessHandle();
+  }
+
+  /** What is not there, or in use by another tab, stays as it is. */
+  async #removeEntry(name: string): Promise<void> {
+    await this.#folder.removeEntry(name).catch(() => undefined);
+  }
+}
+
+class OriginWriter implements ShelfWriter {
+  readonly #access: FileSystemSyncAccessHandle;
+  #size_bytes: number;
+
+  constructor(access: FileSystemSyncAccessHandle) {
+    this.#access = access;
+    this.#size_bytes = access.getSize();
+  }
+
+  get size_bytes(): number {
+    return this.#size_bytes;
+  }
+
+  append(part: Uint8Array<ArrayBuffer>): void {
+    const written = this.#access.write(part, { at: this.#size_bytes });
+    if (written !== part.length) throw new Error(`${written} of ${part.length} bytes were written`);
+    this.#size_bytes += written;
+  }
+
+  read(offset: number, nbytes: number): Uint8Array {
+    const bytes = new Uint8Array(nbytes);
+    this.#access.read(bytes, { at: offset });
+    return bytes;
+  }
+
+  close(): void {
+    this.#access.flush();
+    this.#access.close();
+  }
+}
