@@ -142,21 +142,23 @@ export function readingWaits(read: number): string {
 
 /** The site is told how many bytes of a transfer the page has read, 0 when it begins to read. */
 export const TELLS_WHAT_IT_READ = `
-  const { read } = ReadableStreamDefaultReader.prototype;
   const bytes = new WeakMap();
   const tell = count => fetch(${JSON.stringify(RECEIVED)} + count).catch(() => undefined);
-  ReadableStreamDefaultReader.prototype.read = async function () {
-    if (!bytes.has(this)) {
-      bytes.set(this, 0);
-      tell(0);
-    }
-    const part = await read.call(this);
-    if (!part.done) {
-      bytes.set(this, bytes.get(this) + part.value.length);
-      tell(bytes.get(this));
-    }
-    return part;
-  };
+  for (const { prototype } of [ReadableStreamDefaultReader, ReadableStreamBYOBReader]) {
+    const { read } = prototype;
+    prototype.read = async function (...given) {
+      if (!bytes.has(this)) {
+        bytes.set(this, 0);
+        tell(0);
+      }
+      const part = await read.apply(this, given);
+      if (!part.done) {
+        bytes.set(this, bytes.get(this) + part.value.length);
+        tell(bytes.get(this));
+      }
+      return part;
+    };
+  }
 `;
 
 /** The browser's storage takes so many bytes and no more; what it announces is more. */

@@ -1,5 +1,5 @@
 /** What loading takes and leaves: memory while a large model loads, and memory after one was loaded again and again. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import type { Browser, Page, Worker } from "@playwright/test";
 import { largeModel } from "./environment";
 import { SHOWS_WASM_MEMORY } from "./faults";
@@ -19,13 +19,23 @@ async function wasmBytes(page: Page): Promise<number> {
   return await worker(page).evaluate(() => Reflect.get(self, "wasm_memory").buffer.byteLength);
 }
 
-/** The most memory that the page's process has had: JavaScript's, wasm's and the browser's own, but not the GPU process's. */
-async function peakBytes(browser: Browser): Promise<number> {
+/** The page's processes. */
+async function renderers(browser: Browser): Promise<number[]> {
   const session = await browser.newBrowserCDPSession();
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-  const peaks = processInfo
-    .filter(({ type }) => type === "renderer")
-    .map(({ id }) => 1024 * Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${id}/status`, "utf8"))?.[1]));
+  return processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
+}
+
+/** From now on `peakBytes` is the most that there has been since (Linux: Documentation/filesystems/proc.rst, clear_refs). */
+async function forgetPeak(browser: Browser): Promise<void> {
+  for (const id of await renderers(browser)) writeFileSync(`/proc/${id}/clear_refs`, "5");
+}
+
+/** The most memory that the page's process has had: JavaScript's, wasm's and the browser's own, but not the GPU process's. */
+async function peakBytes(browser: Browser): Promise<number> {
+  const peaks = (await renderers(browser)).map(
+    id => 1024 * Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${id}/status`, "utf8"))?.[1]),
+  );
   return Math.max(...peaks);
 }
 
@@ -95,6 +105,7 @@ for (const [device, bound] of [
     site.model = { kind: "file", path: large };
     for (const visit of ["download", "from this device"]) {
       await page.goto("about:blank");
+      await forgetPeak(browser);
       const start_ms = performance.now();
       await reader.open(site.address(`?device=${device}`));
       const ms = performance.now() - start_ms;
@@ -104,7 +115,7 @@ for (const [device, bound] of [
         `${device}, ${visit}: wasm ${told[0]}, the page's process ${told[1]} more than without a model, of ${told[2]}; ${ms.toFixed(0)} ms\n`,
       );
       expect(wasm).toBeLessThan(bound(size));
-      expect(peak).toBeLessThan(bound(size));
+      expect.soft(peak).toBeLessThan(bound(size));
     }
   });
 }

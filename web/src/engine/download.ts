@@ -6,6 +6,7 @@ export type DownloadProgress = (received_bytes: number, total_bytes: number | nu
 
 /** Where the bytes of a file go, in their order. What it throws ends the download. */
 export type Sink = {
+  /** A part is good until this is done. */
   write(part: Uint8Array<ArrayBuffer>): void | Promise<void>;
   /** The file begins anew: what has come of it is worth nothing. */
   restart(): void | Promise<void>;
@@ -19,6 +20,9 @@ const SEND_AGAIN = "Check the connection and try again.";
 /** So many tries in a row may bring nothing new. */
 const TRIES = 3;
 const RETRY_AFTER_MS = 300;
+
+/** The most that comes at once. */
+const BUFFER_NBYTES = 1 << 20;
 
 /** Content-Length counts the bytes on the wire: it is the file's length only where nothing was compressed. */
 function totalBytes(response: Response): number | null {
@@ -70,6 +74,28 @@ async function request(url: string, { received, total, validator }: Received): P
   }
 }
 
+/** The parts of a body, null at its end. */
+type PartReader = { read(): Promise<Uint8Array<ArrayBuffer> | null>; cancel(): void };
+
+/** Where the browser can, all parts come in one buffer: fresh ones would wait for the collector, as much as the file in the end. */
+function readerOf({ body }: Response): PartReader {
+  if (body === null) return { read: () => Promise.resolve(null), cancel: () => undefined };
+  try {
+    const reader = body.getReader({ mode: "byob" });
+    let buffer = new ArrayBuffer(BUFFER_NBYTES);
+    const read = async () => {
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (value !== undefined) buffer = value.buffer;
+      return done || value === undefined ? null : value;
+    };
+    return { read, cancel: () => void reader.cancel() };
+  } catch {
+    const reader = body.getReader();
+    const read = async () => (await reader.read()).value ?? null;
+    return { read, cancel: () => void reader.cancel() };
+  }
+}
+
 /** Fetch what is missing after `so_far`, which is kept up to date. */
 async function transfer(url: string, so_far: Received, sink: Sink, onProgress: DownloadProgress): Promise<void> {
   const response = await request(url, so_far);
@@ -83,19 +109,19 @@ async function transfer(url: string, so_far: Received, sink: Sink, onProgress: D
   if (response.status === 206 && !is_rest) throw new Broken(`${url}: the server sent another part than was asked for.`);
   const of = so_far.total === null ? "" : ` of ${so_far.total}`;
   onProgress(so_far.received, so_far.total);
-  const reader = response.body?.getReader();
+  const reader = readerOf(response);
   const next = () =>
-    reader?.read().catch((cause: unknown) => {
+    reader.read().catch((cause: unknown) => {
       throw new Broken(`The transfer of ${url} broke after ${so_far.received}${of} bytes: ${String(cause)}`);
     });
   try {
-    for (let part = await next(); part?.done === false; part = await next()) {
-      await sink.write(part.value);
-      so_far.received += part.value.length;
+    for (let part = await next(); part !== null; part = await next()) {
+      await sink.write(part);
+      so_far.received += part.length;
       onProgress(so_far.received, so_far.total);
     }
   } catch (thrown) {
-    if (!(thrown instanceof Broken)) void reader?.cancel();
+    if (!(thrown instanceof Broken)) reader.cancel();
     throw thrown;
   }
   if (so_far.total !== null && so_far.received !== so_far.total) {
@@ -154,14 +180,15 @@ export async function fetchBeginning(url: string, nbytes: number): Promise<Begin
   const first = new Uint8Array(nbytes);
   let length = 0;
   try {
-    const reader = response.body?.getReader();
-    for (let part = await reader?.read(); part?.done === false && length < nbytes; part = await reader?.read()) {
-      const fitting = part.value.subarray(0, nbytes - length);
+    const reader = readerOf(response);
+    while (length < nbytes) {
+      const part = await reader.read();
+      if (part === null) break;
+      const fitting = part.subarray(0, nbytes - length);
       first.set(fitting, length);
       length += fitting.length;
-      if (length === nbytes) break;
     }
-    void reader?.cancel();
+    reader.cancel();
   } catch {
     return null;
   }

@@ -8,7 +8,7 @@
 import type { ReadFile } from "pocketlm-wasm";
 import { type Beginning, type DownloadProgress, download, fetchBeginning, type Sink } from "./download";
 import type { NotKept, Storage } from "./protocol";
-import type { Digester, FileInMemory, OpenFile, Package, Shelf, ShelfWriter } from "./shelf";
+import type { Digester, FileInMemory, OpenFile, Package, Shelf, ShelfReader, ShelfWriter } from "./shelf";
 
 /** Bytes that `Package.identify` needs. */
 const IDENTITY_NBYTES = 64;
@@ -65,13 +65,20 @@ async function lookUp(
   if (file.sha256 === null) return served && { digest: file.digest, version: served.version };
   const { digest: known, size_bytes, sha256 } = file;
   try {
-    const opened = parts.open(size_bytes, await shelf.read(known));
+    const opened = await openShelved(parts, shelf.read(known), size_bytes);
     return { ...opened, size_bytes, sha256, digest: known, was_kept: true, storage: { is_kept: true } };
   } catch {
     // Cut short, or damaged where it begins; damage behind that is found by whoever builds an engine.
     await shelf.remove(known);
     return null;
   }
+}
+
+/** A file on the shelf, which is held open only while it is read. */
+async function openShelved(parts: Package, reader: ShelfReader, size_bytes: number): Promise<OpenFile> {
+  const read: ReadFile = (offset, nbytes) => reader.read(offset, nbytes);
+  const { build, free } = await reader.during(() => parts.open(size_bytes, read));
+  return { build: (backend, onProgress) => reader.during(() => build(backend, onProgress)), free };
 }
 
 function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -135,7 +142,7 @@ class Receiver implements Sink {
       await this.#append(this.#place, part);
       return;
     }
-    this.#first.push(part);
+    this.#first.push(part.slice());
     if (this.#size_bytes >= IDENTITY_NBYTES) await this.#begin();
   }
 
@@ -149,18 +156,11 @@ class Receiver implements Sink {
     const { digest, shelf } = place;
     this.close();
     await shelf.finish(digest, sha256);
-    const read = await shelf.read(digest);
-    const file = await this.#open(size_bytes, read, () => shelf.remove(digest));
-    return { ...file, size_bytes, sha256, digest, was_kept: false, storage: { is_kept: true } };
-  }
-
-  async #open(size_bytes: number, read: ReadFile, undo: () => Promise<void>): Promise<OpenFile> {
-    try {
-      return this.#parts.open(size_bytes, read);
-    } catch (thrown) {
-      await undo();
+    const file = await openShelved(this.#parts, shelf.read(digest), size_bytes).catch(async (thrown: unknown) => {
+      await shelf.remove(digest);
       throw thrown;
-    }
+    });
+    return { ...file, size_bytes, sha256, digest, was_kept: false, storage: { is_kept: true } };
   }
 
   /** Let go of what is being written; what has come of it stays. */

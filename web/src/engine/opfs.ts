@@ -3,7 +3,8 @@
  * each whole file `<digest>.sha256`. Pages of other paths on the same origin have folders of their own.
  */
 import type { ReadFile } from "pocketlm-wasm";
-import type { Shelf, ShelfWriter, ShelvedFile } from "./shelf";
+import { engineError } from "./errors";
+import type { Shelf, ShelfReader, ShelfWriter, ShelvedFile } from "./shelf";
 
 const ROOT = "pocketlm";
 const WHOLE = ".sha256";
@@ -60,12 +61,8 @@ class OriginShelf implements Shelf {
     }
   }
 
-  /** Other tabs may read it too: a `File` needs no lock. */
-  async read(digest: string): Promise<ReadFile> {
-    const handle = await this.#folder.getFileHandle(digest);
-    const file = await handle.getFile();
-    const reader = new FileReaderSync();
-    return (offset, nbytes) => new Uint8Array(reader.readAsArrayBuffer(file.slice(offset, offset + nbytes)));
+  read(digest: string): ShelfReader {
+    return new OriginReader(this.#folder, digest);
   }
 
   async remove(digest: string): Promise<void> {
@@ -84,8 +81,70 @@ class OriginShelf implements Shelf {
   }
 }
 
+/** Reads into one buffer for all readings: thousands of small ones would wait for the collector, as much as the file in the end. */
+class Scratch {
+  #bytes = new Uint8Array(0);
+
+  fill(access: FileSystemSyncAccessHandle, offset: number, nbytes: number): Uint8Array {
+    if (this.#bytes.length < nbytes) this.#bytes = new Uint8Array(nbytes);
+    const part = this.#bytes.subarray(0, nbytes);
+    return part.subarray(0, access.read(part, { at: offset }));
+  }
+}
+
+class OriginReader implements ShelfReader {
+  readonly #folder: FileSystemDirectoryHandle;
+  readonly #name: string;
+  #read: ReadFile | null = null;
+
+  constructor(folder: FileSystemDirectoryHandle, name: string) {
+    this.#folder = folder;
+    this.#name = name;
+  }
+
+  read(offset: number, nbytes: number): Uint8Array {
+    if (this.#read === null) throw new Error("the file is not open");
+    return this.#read(offset, nbytes);
+  }
+
+  async during<T>(work: () => T | Promise<T>): Promise<T> {
+    const { read, close } = await this.#open();
+    this.#read = read;
+    try {
+      return await work();
+    } finally {
+      this.#read = null;
+      close();
+    }
+  }
+
+  async #open(): Promise<{ read: ReadFile; close: () => void }> {
+    let handle: FileSystemFileHandle;
+    try {
+      handle = await this.#folder.getFileHandle(this.#name);
+    } catch {
+      const message = "The model's file is no longer on this device.";
+      throw engineError("bad-model", message, "Load the model again: it is then downloaded.");
+    }
+    try {
+      // Of browsers that do not know the mode one tab at a time gets it.
+      const options = { mode: "read-only" };
+      const access = await handle.createSyncAccessHandle.apply(handle, [options] as unknown as []);
+      const scratch = new Scratch();
+      return { read: (offset, nbytes) => scratch.fill(access, offset, nbytes), close: () => access.close() };
+    } catch {
+      const file = await handle.getFile();
+      const reader = new FileReaderSync();
+      const read: ReadFile = (offset, nbytes) =>
+        new Uint8Array(reader.readAsArrayBuffer(file.slice(offset, offset + nbytes)));
+      return { read, close: () => undefined };
+    }
+  }
+}
+
 class OriginWriter implements ShelfWriter {
   readonly #access: FileSystemSyncAccessHandle;
+  readonly #scratch = new Scratch();
   #size_bytes: number;
 
   constructor(access: FileSystemSyncAccessHandle) {
@@ -104,9 +163,7 @@ class OriginWriter implements ShelfWriter {
   }
 
   read(offset: number, nbytes: number): Uint8Array {
-    const bytes = new Uint8Array(nbytes);
-    this.#access.read(bytes, { at: offset });
-    return bytes;
+    return this.#scratch.fill(this.#access, offset, nbytes);
   }
 
   close(): void {

@@ -5,10 +5,19 @@ import type { Build } from "./backend";
 /** A file on the shelf. `sha256`: of the whole file; null where it has not come whole. */
 export type ShelvedFile = { digest: string; size_bytes: number; sha256: string | null };
 
+/** A file that is there. */
+export type ShelfReader = {
+  /** What it gives is good until the next reading. */
+  read: ReadFile;
+  /** `read` works while `work` runs. Throws an `EngineError` where the file is gone. */
+  during<T>(work: () => T | Promise<T>): Promise<T>;
+};
+
 /** A file that is being written. One at a time has it. */
 export type ShelfWriter = {
   /** Put bytes behind those that are there. Throws where there is no room for them. */
   append(part: Uint8Array<ArrayBuffer>): void;
+  /** What it gives is good until the next reading. */
   read: ReadFile;
   readonly size_bytes: number;
   close(): void;
@@ -22,7 +31,7 @@ export type Shelf = {
   write(digest: string): Promise<ShelfWriter>;
   /** Note that a file is whole, and remove all others. */
   finish(digest: string, sha256: string): Promise<void>;
-  read(digest: string): Promise<ReadFile>;
+  read(digest: string): ShelfReader;
   remove(digest: string): Promise<void>;
 };
 

@@ -2,7 +2,7 @@
 import type { ReadFile } from "pocketlm-wasm";
 import type { Build } from "../engine/backend";
 import { engineError } from "../engine/errors";
-import type { OpenFile, Package, Shelf, ShelfWriter, ShelvedFile } from "../engine/shelf";
+import type { OpenFile, Package, Shelf, ShelfReader, ShelfWriter, ShelvedFile } from "../engine/shelf";
 
 export class FakeShelf implements Shelf {
   readonly files = new Map<string, { bytes: number[]; sha256: string | null }>();
@@ -46,9 +46,23 @@ export class FakeShelf implements Shelf {
     return Promise.resolve();
   }
 
-  read(digest: string): Promise<ReadFile> {
+  read(digest: string): ShelfReader {
     const bytes = this.files.get(digest)?.bytes ?? [];
-    return Promise.resolve((offset, nbytes) => Uint8Array.from(bytes.slice(offset, offset + nbytes)));
+    let is_open = false;
+    return {
+      read: (offset, nbytes) => {
+        if (!is_open) throw new Error("the file is not open");
+        return Uint8Array.from(bytes.slice(offset, offset + nbytes));
+      },
+      during: async work => {
+        is_open = true;
+        try {
+          return await work();
+        } finally {
+          is_open = false;
+        }
+      },
+    };
   }
 
   remove(digest: string): Promise<void> {
