@@ -37,7 +37,8 @@ export async function obtain(
   shelf: Shelf | null,
   onProgress: DownloadProgress,
 ): Promise<Obtained> {
-  const receiver = new Receiver(parts, shelf);
+  const release = (await shelf?.claim()) ?? null;
+  const receiver = new Receiver(parts, release === null ? null : shelf, shelf === null ? "no-storage" : "other-tab");
   try {
     const found = shelf === null ? null : await lookUp(model_url, parts, shelf);
     if (found !== null && "build" in found) return found;
@@ -46,6 +47,7 @@ export async function obtain(
     return await receiver.finish();
   } finally {
     receiver.close();
+    release?.();
   }
 }
 
@@ -100,15 +102,18 @@ type Place =
 class Receiver implements Sink {
   readonly #parts: Package;
   readonly #shelf: Shelf | null;
+  /** Why there is no shelf, where there is none. */
+  readonly #without: NotKept;
   /** The first bytes, until they tell which file it is. */
   #first: Uint8Array<ArrayBuffer>[] = [];
   #place: Place | null = null;
   #digester: Digester;
   #size_bytes = 0;
 
-  constructor(parts: Package, shelf: Shelf | null) {
+  constructor(parts: Package, shelf: Shelf | null, without: NotKept) {
     this.#parts = parts;
     this.#shelf = shelf;
+    this.#without = without;
     this.#digester = parts.digester();
   }
 
@@ -185,7 +190,7 @@ class Receiver implements Sink {
       storage: { is_kept: false, reason },
     });
     const shelf = this.#shelf;
-    if (shelf === null) return inMemory("no-storage");
+    if (shelf === null) return inMemory(this.#without);
     try {
       await shelf.remove(digest);
       if ((await shelf.free_bytes()) < nbytes) return inMemory("no-room");

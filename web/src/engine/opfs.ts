@@ -15,7 +15,7 @@ export async function openShelf(model_url: string): Promise<Shelf | null> {
     const root = await navigator.storage.getDirectory();
     const all = await root.getDirectoryHandle(ROOT, { create: true });
     const name = encodeURIComponent(new URL(model_url).pathname).slice(-200);
-    return new OriginShelf(await all.getDirectoryHandle(name, { create: true }));
+    return new OriginShelf(await all.getDirectoryHandle(name, { create: true }), `${ROOT}/${name}`);
   } catch {
     return null;
   }
@@ -23,9 +23,20 @@ export async function openShelf(model_url: string): Promise<Shelf | null> {
 
 class OriginShelf implements Shelf {
   readonly #folder: FileSystemDirectoryHandle;
+  /** The name of the lock that tabs share. */
+  readonly #lock: string;
 
-  constructor(folder: FileSystemDirectoryHandle) {
+  constructor(folder: FileSystemDirectoryHandle, lock: string) {
     this.#folder = folder;
+    this.#lock = lock;
+  }
+
+  async claim(): Promise<(() => void) | null> {
+    return await new Promise((resolve, reject) => {
+      const held = (lock: Lock | null) =>
+        lock === null ? resolve(null) : new Promise<void>(release => resolve(() => release()));
+      navigator.locks.request(this.#lock, { ifAvailable: true }, held).catch(reject);
+    });
   }
 
   async list(): Promise<ShelvedFile[]> {

@@ -27,7 +27,9 @@ export type ShelfWriter = {
 export type Shelf = {
   list(): Promise<ShelvedFile[]>;
   free_bytes(): Promise<number>;
-  /** Throws where another tab writes this file. */
+  /** The right to download to the shelf, until what comes back is called; null where another tab has it. */
+  claim(): Promise<(() => void) | null>;
+  /** A file to write to: go on behind what is there. */
   write(digest: string): Promise<ShelfWriter>;
   /** Note that a file is whole, and remove all others. */
   finish(digest: string, sha256: string): Promise<void>;

@@ -21,8 +21,15 @@ export class FakeShelf implements Shelf {
     return Promise.resolve(this.announced ?? this.room);
   }
 
+  claim(): Promise<(() => void) | null> {
+    if (this.is_locked) return Promise.resolve(null);
+    this.is_locked = true;
+    return Promise.resolve(() => {
+      this.is_locked = false;
+    });
+  }
+
   write(digest: string): Promise<ShelfWriter> {
-    if (this.is_locked) return Promise.reject(new DOMException("locked", "NoModificationAllowedError"));
     const file = this.files.get(digest) ?? { bytes: [], sha256: null };
     this.files.set(digest, file);
     return Promise.resolve({
