@@ -122,9 +122,7 @@ def e2e(chosen: Chosen) -> bool:
         if not _run([python, "-m", "tests.e2e.chat_model", trained / "model.bin", chat], paths.ROOT):
             return False
         large = Path(folder) / "large.bin"
-        if chosen.slow and not _run(
-            [python, "-m", "tests.e2e.large_model", trained / "model.bin", large], paths.ROOT
-        ):
+        if chosen.slow and not _run([python, "-m", "tests.e2e.large_model", trained / "model.bin", large], paths.ROOT):
             return False
         real = paths.preset_dir("smollm2") / "model.bin"
         for number, (bundle, words) in enumerate(bundles):

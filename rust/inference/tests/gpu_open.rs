@@ -5,8 +5,8 @@
 
 mod gpu_support;
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use gpu_support::{Random, SHAPES, Shape, adapter, gpu_engine, model, model_file};
 use pocketlm_inference::{Engine, EngineError, FormatError, Identity, Model, ReadAt};
