@@ -121,6 +121,9 @@ def e2e(chosen: Chosen) -> bool:
         chat = Path(folder) / "chat.bin"
         if not _run([python, "-m", "tests.e2e.chat_model", trained / "model.bin", chat], paths.ROOT):
             return False
+        large = Path(folder) / "large.bin"
+        if chosen.slow and not _run([python, "-m", "tests.e2e.large_model", trained / "model.bin", large], paths.ROOT):
+            return False
         real = paths.preset_dir("smollm2") / "model.bin"
         for number, (bundle, words) in enumerate(bundles):
             print(f"   bundle: {bundle}", flush=True)
@@ -131,6 +134,7 @@ def e2e(chosen: Chosen) -> bool:
                 "E2E_HOSTILE": str(hostile),
                 "E2E_CHAT": str(chat),
                 "E2E_SMOLLM2": str(real) if chosen.slow and real.is_file() else "",
+                "E2E_LARGE": str(large) if chosen.slow else "",
                 "E2E_CHROMIUM": tools.chromium() or "",
             }
             if not _run([python, "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT):

@@ -107,7 +107,7 @@ def launch(processes: int, repro: bool) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes say themselves what is wrong
+    logging.disable(logging.ERROR)  # its tables of processes: each says itself what is wrong
     spec = sys.modules["__main__"].__spec__
     assert spec is not None, "a step is started as a module"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))

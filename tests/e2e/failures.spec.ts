@@ -1,6 +1,6 @@
 /** Files that are missing, broken or cut off, and an engine that stops: each is named, with advice, and the page can try again. */
 import { readFileSync, statSync } from "node:fs";
-import { panics, TELLS_WHAT_IT_READ, withLittleMemory } from "./faults";
+import { NO_STORAGE, panics, TELLS_WHAT_IT_READ, withLittleMemory } from "./faults";
 import { expect, test } from "./fixtures";
 
 test("a missing model file", async ({ site, reader, page }) => {
@@ -108,6 +108,7 @@ test("a host that does not know the type of wasm still serves it", async ({ site
 });
 
 test("no memory for the model", async ({ site, page }) => {
+  site.inject(NO_STORAGE); // else no more than a part of it is in memory
   const to = (wasm: Buffer) => ({ content: withLittleMemory(wasm) });
   site.changes.push({ file: /\.wasm$/, to });
   await page.goto(site.address());

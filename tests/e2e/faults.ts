@@ -142,20 +142,62 @@ export function readingWaits(read: number): string {
 
 /** The site is told how many bytes of a transfer the page has read, 0 when it begins to read. */
 export const TELLS_WHAT_IT_READ = `
-  const { read } = ReadableStreamDefaultReader.prototype;
   const bytes = new WeakMap();
   const tell = count => fetch(${JSON.stringify(RECEIVED)} + count).catch(() => undefined);
-  ReadableStreamDefaultReader.prototype.read = async function () {
-    if (!bytes.has(this)) {
-      bytes.set(this, 0);
-      tell(0);
-    }
-    const part = await read.call(this);
-    if (!part.done) {
-      bytes.set(this, bytes.get(this) + part.value.length);
-      tell(bytes.get(this));
-    }
-    return part;
+  for (const { prototype } of [ReadableStreamDefaultReader, ReadableStreamBYOBReader]) {
+    const { read } = prototype;
+    prototype.read = async function (...given) {
+      if (!bytes.has(this)) {
+        bytes.set(this, 0);
+        tell(0);
+      }
+      const part = await read.apply(this, given);
+      if (!part.done) {
+        bytes.set(this, bytes.get(this) + part.value.length);
+        tell(bytes.get(this));
+      }
+      return part;
+    };
+  }
+`;
+
+/** The browser's storage takes so many bytes and no more; what it announces is more. */
+export function storageEndsAfter(nbytes: number): string {
+  return `
+    const { write } = FileSystemSyncAccessHandle.prototype;
+    let left = ${nbytes};
+    FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
+      left -= bytes.length;
+      if (left < 0) throw new DOMException("full", "QuotaExceededError");
+      return write.call(this, bytes, options);
+    };
+  `;
+}
+
+/** The browser says that so many bytes are left. */
+export function storageHas(nbytes: number): string {
+  return `StorageManager.prototype.estimate = () => Promise.resolve({ quota: ${nbytes}, usage: 0 });`;
+}
+
+/** The browser grants the page no files, as in some private windows. */
+export const NO_STORAGE = `
+  StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("no", "SecurityError"));
+`;
+
+/** The server of the model is out of reach. */
+export const MODEL_OUT_OF_REACH = `
+  const { fetch } = self;
+  self.fetch = (...given) =>
+    String(given[0]).endsWith("model.bin") ? Promise.reject(new TypeError("offline")) : fetch(...given);
+`;
+
+/** Not a fault: the engine's memory stands in the worker as `wasm_memory`. */
+export const SHOWS_WASM_MEMORY = `
+  const { instantiateStreaming } = WebAssembly;
+  WebAssembly.instantiateStreaming = async (...given) => {
+    const made = await instantiateStreaming.apply(WebAssembly, given);
+    self.wasm_memory = made.instance.exports.memory;
+    return made;
   };
 `;
 

@@ -11,6 +11,7 @@ export class Reader {
   readonly stop: Locator;
   readonly output: Locator;
   readonly engine: Locator;
+  readonly storage: Locator;
 
   constructor(readonly page: Page) {
     this.prompt = page.getByRole("textbox", { name: "Prompt" });
@@ -18,6 +19,7 @@ export class Reader {
     this.stop = page.getByRole("button", { name: "Stop" });
     this.output = page.getByRole("region", { name: "Output" });
     this.engine = page.getByRole("status", { name: "Engine" });
+    this.storage = page.getByRole("region", { name: "Storage" });
   }
 
   /** A sampling control by its name. */

@@ -1,5 +1,5 @@
 /** A static host with nothing special about it: no extra headers, and the bundle somewhere below the root. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { bundle } from "./environment";
@@ -20,7 +20,7 @@ const TYPES: Record<string, string> = {
 };
 
 /**
- * Instead of the bundle's model.bin: other bytes, or nothing; or its bytes, where each transfer ends at the next of
+ * Instead of the bundle's model.bin: other bytes, another file, or nothing; or its bytes, where each transfer ends at the next of
  * these places in the file, and one that starts beyond the last is whole, or, for good, gets nothing. What is answered
  * goes by what was asked alone: a request that the browser makes twice changes nothing. Goes with the fault
  * `TELLS_WHAT_IT_READ`: no transfer breaks before the page has read what came of it.
@@ -29,6 +29,7 @@ export type ModelAnswer =
   | { kind: "as it is" }
   | { kind: "missing" }
   | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }
+  | { kind: "file"; path: string }
   | { kind: "cut off"; at: number[]; forGood?: boolean };
 
 /** One of the bundle's files otherwise than it is, until a test takes the change back; null is a missing file. */
@@ -127,7 +128,7 @@ export class Site {
     const inside = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
     const file =
       inside === null || inside.startsWith("..") ? null : join(this.#folder, inside === "." ? "index.html" : inside);
-    if (inside === "model.bin" && this.model.kind !== "as it is") {
+    if (inside === "model.bin" && (this.model.kind !== "as it is" || request.headers.range !== undefined)) {
       this.#answerModel(this.model, request, response);
     } else if (inside === null || file === null || !existsSync(file) || !statSync(file).isFile()) {
       response.writeHead(404).end("not found");
@@ -149,18 +150,29 @@ export class Site {
     return answer;
   }
 
-  #answerModel(
-    answer: Exclude<ModelAnswer, { kind: "as it is" }>,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): void {
+  #answerModel(answer: ModelAnswer, request: IncomingMessage, response: ServerResponse): void {
     if (answer.kind === "missing") {
       response.writeHead(404).end("not found");
     } else if (answer.kind === "bytes") {
       response.writeHead(200, { "content-length": answer.bytes.length }).end(answer.bytes);
+    } else if (answer.kind !== "cut off") {
+      this.#answerFile(answer.kind === "file" ? answer.path : this.model_file, request, response);
     } else {
       this.#answerCutOff(answer.at, answer.forGood ?? false, request, response);
     }
+  }
+
+  /** A file as a host gives it that knows ranges: from the disk, and never in this process as a whole. */
+  #answerFile(file: string, request: IncomingMessage, response: ServerResponse): void {
+    const { size } = statSync(file);
+    const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
+    const start = Number(from ?? 0);
+    const end = to ? Math.min(Number(to), size - 1) : size - 1;
+    if (request.headers.range !== undefined) this.ranges.push(request.headers.range);
+    const headers = { "cache-control": "no-store", etag: ETAG, "content-length": end + 1 - start };
+    if (from === undefined) response.writeHead(200, headers);
+    else response.writeHead(206, { ...headers, "content-range": `bytes ${start}-${end}/${size}` });
+    createReadStream(file, { start, end }).pipe(response);
   }
 
   /** The bytes from the range's first on, up to where they are to be cut off. */

@@ -244,38 +244,15 @@ def test_silu_neither_overflows_nor_is_nan(gate: float) -> None:
     assert_close("norm_gate_up_silu", got[:, :1], want)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("variant", MATVEC, ids=lambda v: "-".join(map(str, v)))
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_logits_of_the_last_token_alone(shape: tuple[int, ...], variant: Variant) -> None:
-    compare_norm_logits(shape, 6, variant, rows=1)
-
-
 @each_case
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
-    compare_norm_logits(shape, tokens, variant, rows=tokens)
-
-
-def compare_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, rows: int) -> None:
-    shape = fit(shape, variant.dtype)
-    width, vocab_size = shape[0], shape[5]
-    x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(vocab_size, width, seed=2, scale=width**-0.5)
-    arrays = [padded(x), padded(gain), weights(w, variant.dtype), np.zeros((rows, vocab_size), np.float32)]
-    got = matvec("norm_logits", shape, tokens, -(-vocab_size // 2), arrays, variant=variant, rows=rows)[-1]
-    assert_close(
-        "norm_logits", got, oracles.norm_logits(x.double(), gain.double(), stored(w, variant.dtype), EPS)[:rows]
-    )
-=======
-@pytest.mark.parametrize("tokens", TOKENS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_norm_up_relu2(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
-    shape = fit(shape, variant[2])
+    shape = fit(shape, variant.dtype)
     width, d_ff = shape[0], shape[4]
     x, gain, up = normal(tokens, width), normal(width, seed=1) + 1, normal(d_ff, width, seed=2, scale=width**-0.5)
-    arrays = [padded(x), padded(gain), weights(up, variant[2]), padded(torch.zeros(tokens, d_ff))]
+    arrays = [padded(x), padded(gain), weights(up, variant.dtype), padded(torch.zeros(tokens, d_ff))]
     got = matvec("norm_up_relu2", shape, tokens, -(-d_ff // 2), arrays, variant=variant)[-1]
-    want = oracles.norm_up_relu2(x.double(), gain.double(), stored(up, variant[2]), EPS)
+    want = oracles.norm_up_relu2(x.double(), gain.double(), stored(up, variant.dtype), EPS)
     assert_close("norm_up_relu2", got[:, :d_ff], want)
 
 
@@ -283,26 +260,33 @@ def test_norm_up_relu2(shape: tuple[int, ...], tokens: int, variant: Variant) ->
 def test_the_cap_neither_overflows_nor_is_nan(logit: float) -> None:
     shape, one = (1, 1, 1, 2, 1, 1), torch.ones(1, 1)
     arrays = [padded(one), padded(one), weights(logit * one, "f32"), np.zeros((1, 1), np.float32)]
-    got = matvec("norm_logits", shape, 1, 1, arrays, variant=(8, 1, "f32"), LOGIT_CAP=15.0)[-1]
+    got = matvec("norm_logits", shape, 1, 1, arrays, variant=Variant(8, 1, "f32"), LOGIT_CAP=15.0)[-1]
     want = oracles.norm_logits(one.double(), one[0].double(), logit * one.double(), EPS, 15.0)
     assert_close("norm_logits", got, want)
 
 
-@pytest.mark.parametrize("cap", [0.0, 1.5])
-@pytest.mark.parametrize(("tokens", "only_last"), [(1, True), (6, True), (6, False)])
+@pytest.mark.parametrize("variant", MATVEC, ids=lambda v: "-".join(map(str, v)))
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, only_last: bool, cap: float) -> None:
-    shape = fit(shape, variant[2])
+def test_norm_logits_of_the_last_token_alone(shape: tuple[int, ...], variant: Variant) -> None:
+    compare_norm_logits(shape, 6, variant, rows=1)
+
+
+@each_case
+@pytest.mark.parametrize("cap", [0.0, 1.5])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, cap: float) -> None:
+    compare_norm_logits(shape, tokens, variant, rows=tokens, cap=cap)
+
+
+def compare_norm_logits(shape: tuple[int, ...], tokens: int, variant: Variant, rows: int, cap: float = 0.0) -> None:
+    shape = fit(shape, variant.dtype)
     width, vocab_size = shape[0], shape[5]
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(vocab_size, width, seed=2, scale=width**-0.5)
-    rows = 1 if only_last else tokens
-    arrays = [padded(x), padded(gain), weights(w, variant[2]), np.zeros((rows, vocab_size), np.float32)]
-    got = matvec("norm_logits", shape, tokens, -(-vocab_size // 2), arrays, variant=variant, rows=rows, LOGIT_CAP=cap)[
-        -1
-    ]
-    want = oracles.norm_logits(x.double(), gain.double(), stored(w, variant[2]), EPS, cap)
+    arrays = [padded(x), padded(gain), weights(w, variant.dtype), np.zeros((rows, vocab_size), np.float32)]
+    pairs = -(-vocab_size // 2)
+    got = matvec("norm_logits", shape, tokens, pairs, arrays, variant=variant, rows=rows, LOGIT_CAP=cap)[-1]
+    want = oracles.norm_logits(x.double(), gain.double(), stored(w, variant.dtype), EPS, cap)
     assert_close("norm_logits", got, want[:rows])
->>>>>>> fast
 
 
 def test_a_vocabulary_that_needs_two_grid_dimensions() -> None:

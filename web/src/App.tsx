@@ -14,6 +14,7 @@ import { RunFigures } from "./components/RunFigures";
 import { SamplingPanel } from "./components/SamplingPanel";
 import { ShortcutHelp } from "./components/ShortcutHelp";
 import { Tokens } from "./components/Tokens";
+import { StorageNote } from "./components/StorageNote";
 import type { Device } from "./engine/protocol";
 import { useChat } from "./hooks/useChat";
 import { type Copied, useCopy } from "./hooks/useCopy";
@@ -36,7 +37,7 @@ type Props = { model_url: string; device: Device; isMac: boolean };
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ model_url, device, isMac }: Props) {
   const engine = useEngine(model_url, device);
-  const { state, text, load, generate, stop } = engine;
+  const { state, text, load, generate, stop, forget } = engine;
   const chat = useChat(engine);
   const surprise = useScore(engine);
   const { theme, choose } = useTheme();
@@ -159,6 +160,7 @@ export function App({ model_url, device, isMac }: Props) {
         <aside>
           <SamplingPanel options={options} onChange={setOptions} />
           {model !== null && <ModelCard model={model} />}
+          {model !== null && <StorageNote model={model} onDelete={forget} />}
         </aside>
       </main>
       {model !== null && <Making model_url={model_url} model_sha256={model.sha256} />}

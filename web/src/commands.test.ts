@@ -25,7 +25,14 @@ test("every command has a label of its own", () => {
 });
 
 test("generate and stop are enabled in turn", () => {
-  const model = { card: CARD, fallback: null, timing: null, size_bytes: 1, sha256: null };
+  const model = {
+    card: CARD,
+    fallback: null,
+    timing: null,
+    size_bytes: 1,
+    sha256: "ab",
+    storage: { is_kept: true as const },
+  };
   const run = {
     id: 1,
     prompt: 0,

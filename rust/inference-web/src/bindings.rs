@@ -1,15 +1,14 @@
 //! The class `Engine` of the wasm package.
 
-use alloc::sync::Arc;
-
-use js_sys::{Error, JSON, Object, Uint8Array};
+use js_sys::{Error, JSON, Object};
 use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::gpu::Phase;
-use pocketlm_inference::{Engine as Backend, EngineError, Model, Sampling};
+use pocketlm_inference::{Engine as Backend, Sampling};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
 use crate::failure::Failure;
+use crate::file::{Kept, ModelFile};
 use crate::session::{Session, parameters};
 use crate::types::{Card, EngineFailure, GenerateOptions, LogitBias, OnProgress, Step};
 use crate::webgpu::{self, Device};
@@ -28,21 +27,6 @@ impl From<Failure> for JsValue {
         error.set_kind(failure.kind);
         error.set_hint(failure.hint);
         error.into()
-    }
-}
-
-/// A model.bin whose every byte was checked: what engines are built of, one after another or side by side.
-#[wasm_bindgen(js_name = ModelFile)]
-pub struct ModelFile(Arc<Model>);
-
-#[wasm_bindgen(js_class = ModelFile)]
-impl ModelFile {
-    /// Check the bytes of a model.bin.
-    ///
-    /// Throws an Error with `kind` and `hint`.
-    pub fn parse(bytes: &Uint8Array) -> Result<ModelFile, JsValue> {
-        let model = Model::parse(copy_in(bytes)?).map_err(Failure::from)?;
-        Ok(Self(Arc::new(model)))
     }
 }
 
@@ -72,11 +56,11 @@ impl Engine {
                     hint: "Correct the callback.",
                 })
         };
-        let model = model.0.clone();
+        let kept = model.kept();
         let (mut engine, device) = match backend.as_str() {
-            "cpu" => (on_cpu(model, &tell)?, None),
+            "cpu" => (on_cpu(kept, &tell)?, None),
             "webgpu" => {
-                let (engine, device) = on_gpu(model, &tell).await?;
+                let (engine, device) = on_gpu(kept, &tell).await?;
                 (engine, Some(device))
             }
             _ => {
@@ -204,32 +188,18 @@ fn pairs(logit_bias: Option<LogitBias>) -> Result<Vec<(u32, f32)>, Failure> {
     })
 }
 
-/// The file's bytes in wasm memory; a file that does not fit is an error, where `to_vec` would trap.
-fn copy_in(bytes: &Uint8Array) -> Result<Vec<u8>, Failure> {
-    let length = bytes.length() as usize;
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(length)
-        .map_err(|_| EngineError::OutOfMemory {
-            what: "model.bin",
-            needed_bytes: length as u64,
-        })?;
-    copy.resize(length, 0);
-    bytes.copy_to(&mut copy);
-    Ok(copy)
-}
-
 fn or_null(text: Option<&str>) -> JsValue {
     text.map_or(JsValue::NULL, JsValue::from)
 }
 
-fn on_cpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<Backend, Failure> {
+fn on_cpu(kept: Kept, tell: &Tell<'_>) -> Result<Backend, Failure> {
     tell("compile", 0.0)?;
-    let engine = Backend::cpu(model)?;
+    let engine = Backend::cpu(kept.whole()?)?;
     tell("compile", 1.0)?;
     Ok(engine)
 }
 
-async fn on_gpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<(Backend, Device), Failure> {
+async fn on_gpu(kept: Kept, tell: &Tell<'_>) -> Result<(Backend, Device), Failure> {
     // A callback that throws is seen at the next step that can fail.
     let mut told = Ok(());
     let progress = |phase: Phase, fraction: f32| {
@@ -237,7 +207,7 @@ async fn on_gpu(model: Arc<Model>, tell: &Tell<'_>) -> Result<(Backend, Device),
             told = tell(phase.name(), f64::from(fraction));
         }
     };
-    let built = webgpu::engine(model, progress).await?;
+    let built = webgpu::engine(kept, progress).await?;
     told?;
     Ok(built)
 }

@@ -1,8 +1,8 @@
 //! What the browser's Web Worker calls: the engine and the tokenizer behind one class.
 //!
 //! Bytes of a `model.bin` and prompts come in, text goes out. Conversions only: [`session`] joins tokenizer, engine and the
-//! generation loop, and is plain Rust that the native tests run; `bindings` is its JavaScript face and `webgpu` the
-//! browser's device, both for wasm32 alone.
+//! generation loop, and is plain Rust that the native tests run; `bindings` is its JavaScript face, `file` that of a model.bin
+//! and `webgpu` the browser's device, all three for wasm32 alone.
 
 extern crate alloc;
 
@@ -11,6 +11,8 @@ pub mod session;
 
 #[cfg(target_arch = "wasm32")]
 mod bindings;
+#[cfg(target_arch = "wasm32")]
+mod file;
 #[cfg(target_arch = "wasm32")]
 mod types;
 #[cfg(target_arch = "wasm32")]

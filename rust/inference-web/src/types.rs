@@ -1,6 +1,6 @@
 //! The TypeScript types of what crosses, and the Rust handles to them. The page uses these and restates none.
 
-use js_sys::Object;
+use js_sys::{Object, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -11,6 +11,15 @@ export type BuildPhase = "compile" | "warm-up";
 export type OnProgress = (phase: BuildPhase, fraction: number) => void;
 /** "eos": the model ended its text. "max-tokens": the limit was reached. */
 export type FinishReason = "eos" | "max-tokens";
+
+/** `header_sha256`: two sound files that have it in common are one file. `nbytes`: the file's length. */
+export interface FileIdentity {
+  header_sha256: string;
+  nbytes: number;
+}
+
+/** The `nbytes` bytes from `offset` on of a file that lies outside of wasm memory. What it throws ends the building of the engine. */
+export type ReadFile = (offset: number, nbytes: number) => Uint8Array;
 
 /** Biases of tokens by id, of one length; -Infinity forbids a token. */
 export interface LogitBias {
@@ -150,6 +159,25 @@ extern "C" {
     pub fn set_backend(this: &Card, backend: &str);
     #[wasm_bindgen(method, setter)]
     pub fn set_adapter(this: &Card, adapter: JsValue);
+
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "FileIdentity", extends = Object)]
+    pub type FileIdentity;
+    #[wasm_bindgen(method, setter)]
+    pub fn set_header_sha256(this: &FileIdentity, header_sha256: &str);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_nbytes(this: &FileIdentity, nbytes: f64);
+
+    /// See the TypeScript type of this name.
+    #[wasm_bindgen(typescript_type = "ReadFile")]
+    pub type ReadFile;
+    #[wasm_bindgen(method, catch)]
+    pub fn call(
+        this: &ReadFile,
+        receiver: &JsValue,
+        offset: f64,
+        nbytes: f64,
+    ) -> Result<Uint8Array, JsValue>;
 
     /// See the TypeScript type of this name.
     #[wasm_bindgen(typescript_type = "OnProgress")]

@@ -1,11 +1,11 @@
 //! The browser's WebGPU device for the engine.
 
-use alloc::sync::Arc;
-
 use js_sys::{Object, Reflect};
 use pocketlm_inference::gpu::{self, Phase};
-use pocketlm_inference::{Engine, EngineError, Model};
+use pocketlm_inference::{Engine, EngineError};
 use wasm_bindgen::prelude::*;
+
+use crate::file::Kept;
 
 /// As much of the browser's own interface as names the adapter: wgpu keeps neither vendor nor architecture.
 #[wasm_bindgen]
@@ -54,22 +54,28 @@ impl Drop for Device {
     }
 }
 
-/// `model` on this browser's WebGPU, and the device. `progress` is told the phase and the fraction of it that is done.
+/// A model on this browser's WebGPU, and the device. `progress` is told the phase and the fraction of it that is done.
 ///
 /// # Errors
 /// [`EngineError::NoAdapter`] where there is no WebGPU, no adapter or no device, and the engine's own.
 pub async fn engine(
-    model: Arc<Model>,
+    kept: Kept,
     progress: impl FnMut(Phase, f32),
 ) -> Result<(Engine, Device), EngineError> {
     let name = adapter_name().await?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = gpu::request(&instance, &model).await?;
+    let (Kept::Whole(model) | Kept::Outside(model, _)) = &kept;
+    let adapter = gpu::request(&instance, model).await?;
     let device = Device {
         name,
         device: adapter.device.clone(),
     };
-    let engine = Engine::gpu(model, adapter.device, adapter.queue, progress).await?;
+    let engine = match kept {
+        Kept::Whole(model) => Engine::gpu(model, adapter.device, adapter.queue, progress).await?,
+        Kept::Outside(head, source) => {
+            Engine::gpu_from(head, &*source, adapter.device, adapter.queue, progress).await?
+        }
+    };
     Ok((engine, device))
 }
 

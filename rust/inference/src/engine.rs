@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use crate::cpu::{CpuEngine, Isa};
 use crate::error::EngineError;
 #[cfg(feature = "gpu")]
+use crate::format::ReadAt;
+#[cfg(feature = "gpu")]
 use crate::gpu::{GpuEngine, Phase};
 use crate::limits::PREFILL_CHUNK;
 use crate::model::Model;
@@ -61,6 +63,23 @@ impl Engine {
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
         GpuEngine::new(model, device, queue, progress)
+            .await
+            .map(|engine| Self::Gpu(Box::new(engine)))
+    }
+
+    /// As [`gpu`](Self::gpu), of a model that was [opened](Model::open): its weights go from `source` to the device, a part at a time.
+    ///
+    /// # Errors
+    /// Those of [`GpuEngine::from_source`].
+    #[cfg(feature = "gpu")]
+    pub async fn gpu_from(
+        model: Arc<Model>,
+        source: &dyn ReadAt,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        progress: impl FnMut(Phase, f32),
+    ) -> Result<Self, EngineError> {
+        GpuEngine::from_source(model, source, device, queue, progress)
             .await
             .map(|engine| Self::Gpu(Box::new(engine)))
     }

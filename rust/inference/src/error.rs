@@ -185,6 +185,22 @@ pub enum EngineError {
         /// Its size.
         needed_bytes: u64,
     },
+    /// A file that lies outside of memory could not be read.
+    #[error("bytes {offset} to {} of the model could not be read: {reason}", offset + nbytes)]
+    Unreadable {
+        /// Where reading began, counted from the start of the file.
+        offset: u64,
+        /// How many bytes were asked for.
+        nbytes: u64,
+        /// In the words of what was asked.
+        reason: String,
+    },
+    /// The CPU backend was given a model that was only opened.
+    #[error("the model's {needed_bytes} bytes are not in memory: it was opened, not read")]
+    NotWhole {
+        /// Length of the file.
+        needed_bytes: u64,
+    },
     /// There is no usable adapter for this backend.
     #[error("no usable {backend} adapter: {reason}")]
     NoAdapter {
@@ -319,13 +335,14 @@ impl EngineError {
             Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
                 "out-of-memory"
             }
-            Self::Format(_) | Self::BadLogits { .. } => "bad-model",
+            Self::Format(_) | Self::Unreadable { .. } | Self::BadLogits { .. } => "bad-model",
             Self::NoAdapter { .. } | Self::Gpu { .. } => "no-engine",
             Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => "wrong-numbers",
             Self::DeviceLost { .. } => "device-lost",
             Self::TokenOutOfRange { .. }
             | Self::ContextFull { .. }
             | Self::NoLogits
+            | Self::NotWhole { .. }
             | Self::EmptyPrompt
             | Self::BadRewind { .. }
             | Self::BadSampling { .. }
@@ -359,6 +376,10 @@ impl EngineError {
             }
             Self::Format(_) => {
                 "The file is damaged: copy or download it again, or export it again."
+            }
+            Self::Unreadable { .. } => "Load the model again: it is then fetched anew.",
+            Self::NotWhole { .. } => {
+                "Give the engine a model that was parsed from all of its bytes."
             }
             Self::NoAdapter { .. } | Self::Gpu { .. } => "Use the CPU backend instead.",
             Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => {

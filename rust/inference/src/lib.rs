@@ -48,7 +48,7 @@ pub mod weights;
 
 pub use engine::Engine;
 pub use error::{EngineError, FormatError};
-pub use format::Config;
+pub use format::{Config, Digester, Identity, ReadAt};
 pub use generate::Generator;
 pub use model::Model;
 pub use sampling::Sampling;

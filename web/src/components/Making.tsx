@@ -5,7 +5,7 @@ import { formatBytes } from "../lib/format";
 /** Characters of a digest that are shown; provenance.json has the whole of it. */
 const DIGEST_SHOWN = 10;
 
-type Props = { model_url: string; model_sha256: string | null };
+type Props = { model_url: string; model_sha256: string };
 
 function Row({ name, value }: { name: string; value: string }) {
   return (

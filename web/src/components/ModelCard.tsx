@@ -45,7 +45,7 @@ export function ModelCard({ model }: { model: LoadedModel }) {
             value={`${formatMs(model.timing.cpu_ms)} on the CPU, ${formatMs(model.timing.webgpu_ms)} on WebGPU`}
           />
         )}
-        {model.sha256 !== null && <Row name="SHA-256" value={model.sha256} />}
+        <Row name="SHA-256" value={model.sha256} />
       </dl>
     </section>
   );

@@ -67,7 +67,14 @@ test("a worker that cannot start is a failure of the engine", () => {
 
 const hear = (port: FakePort | undefined, data: EngineEvent) =>
   port?.onmessage?.(new MessageEvent("message", { data }));
-const MODEL: LoadedModel = { card: CARD, fallback: null, timing: null, size_bytes: 3, sha256: null };
+const MODEL: LoadedModel = {
+  card: CARD,
+  fallback: null,
+  timing: null,
+  size_bytes: 3,
+  sha256: "ab",
+  storage: { is_kept: true },
+};
 const CRASH: EngineEvent = { type: "failed", run: 1, error: { kind: "crashed", message: "unreachable", hint: "" } };
 const tokens = (...ids: number[]): EngineEvent => {
   return { type: "tokens", run: 1, text: "x", ids: Uint32Array.from(ids), prefilled: 0, elapsed_ms: 40 };

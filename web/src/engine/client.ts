@@ -69,6 +69,11 @@ export class EngineClient {
     return this.#calls;
   }
 
+  /** Delete the model's file from this device. */
+  forget(): void {
+    this.#post({ type: "forget" });
+  }
+
   dispose(): void {
     if (this.#worker === null) return;
     this.#worker.onmessage = null;

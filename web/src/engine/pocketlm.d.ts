@@ -9,6 +9,15 @@ export type OnProgress = (phase: BuildPhase, fraction: number) => void;
 /** "eos": the model ended its text. "max-tokens": the limit was reached. */
 export type FinishReason = "eos" | "max-tokens";
 
+/** `header_sha256`: two sound files that have it in common are one file. `nbytes`: the file's length. */
+export interface FileIdentity {
+    header_sha256: string;
+    nbytes: number;
+}
+
+/** The `nbytes` bytes from `offset` on of a file that lies outside of wasm memory. What it throws ends the building of the engine. */
+export type ReadFile = (offset: number, nbytes: number) => Uint8Array;
+
 /** Biases of tokens by id, of one length; -Infinity forbids a token. */
 export interface LogitBias {
     ids: Uint32Array;
@@ -128,12 +137,45 @@ export class Engine {
 }
 
 /**
- * A model.bin whose every byte was checked: what engines are built of, one after another or side by side.
+ * The bytes of a model.bin that come in parts, in wasm memory once.
+ */
+export class FileBytes {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * Room for `nbytes` bytes.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    constructor(nbytes: number);
+    /**
+     * Check them. Takes this object.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    parse(): ModelFile;
+    /**
+     * The next bytes.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    push(bytes: Uint8Array): void;
+}
+
+/**
+ * What engines are built of, one after another or side by side.
  */
 export class ModelFile {
     private constructor();
     free(): void;
     [Symbol.dispose](): void;
+    /**
+     * Check what stands before the weights of a file of `nbytes` bytes that lies outside of wasm memory. An engine on WebGPU passes the
+     * weights on to the device a part at a time, one on the CPU reads the whole file; both check every byte.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    static open(nbytes: number, read: ReadFile): ModelFile;
     /**
      * Check the bytes of a model.bin.
      *
@@ -141,6 +183,33 @@ export class ModelFile {
      */
     static parse(bytes: Uint8Array): ModelFile;
 }
+
+/**
+ * SHA-256 of bytes that come in parts: browsers compute it of what is in memory as a whole, and only in a secure context.
+ */
+export class Sha256 {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * The digest in hexadecimal. Takes this object.
+     */
+    hex(): string;
+    /**
+     * Of no bytes yet.
+     */
+    constructor();
+    /**
+     * The next bytes.
+     */
+    update(bytes: Uint8Array): void;
+}
+
+/**
+ * What tells a model.bin from another, from its first bytes: 64 are enough.
+ *
+ * Throws an Error with `kind` and `hint` where they begin no model.bin.
+ */
+export function identify(first: Uint8Array): FileIdentity;
 
 /** Fetch and start the wasm module; it stands beside the script. */
 export default function init(): Promise<unknown>;

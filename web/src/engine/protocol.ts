@@ -38,6 +38,12 @@ export type LoadProgress =
 /** How long a token took on each backend, in milliseconds, where "auto" had to measure. */
 export type Timing = { webgpu_ms: number; cpu_ms: number };
 
+/** Why a model's file does not stay on this device: too little room, no storage, another tab is at it, or the reader deleted it. */
+export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted";
+
+/** Whether a model's file stays on this device, so that the next visit need not download it. */
+export type Storage = { is_kept: true } | { is_kept: false; reason: NotKept };
+
 /** What the page knows of a loaded model: the engine's card, how it was chosen, and the file that it came from. */
 export type LoadedModel = {
   card: Card;
@@ -45,8 +51,9 @@ export type LoadedModel = {
   fallback: EngineError | null;
   timing: Timing | null;
   size_bytes: number;
-  /** SHA-256 of model.bin, in hexadecimal; null where the browser cannot compute it (not a secure context). */
-  sha256: string | null;
+  /** SHA-256 of model.bin, in hexadecimal. */
+  sha256: string;
+  storage: Storage;
 };
 
 /** Why a run ended. */
@@ -80,6 +87,8 @@ export type EngineRequest =
       written: Written | null;
     }
   | { type: "stop"; run: number }
+  /** Delete the model's file from this device; what runs goes on. */
+  | { type: "forget" }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
   | { type: "logits"; call: number; ids: Uint32Array }
   /** How surprised the model is by each token of a text. */
@@ -99,5 +108,7 @@ export type EngineEvent =
   | { type: "recovered"; run: number; model: LoadedModel }
   | { type: "logits"; call: number; logits: Float32Array }
   | { type: "scored"; call: number; score: TextScore }
+  /** The model's file is no longer what `ready` said. */
+  | { type: "stored"; storage: Storage }
   /** `run` is null where loading failed, or the engine as a whole. */
   | { type: "failed"; run: number | null; error: EngineError };

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeEngine } from "../testing/fakeEngine";
+import { FakePackage, FakeShelf } from "../testing/fakeShelf";
 import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
 import { EngineSession, nextBatch } from "./session";
 
 const OPTIONS: GenerateOptions = { temperature: 0, top_k: 0, top_p: 1, seed: 1, max_tokens: 10 };
-const MODEL = new Uint8Array([1, 2, 3]);
+const MODEL = new Uint8Array(80).fill(3);
 const lost = (kind: EngineError["kind"]) => Object.assign(new Error("gone"), { kind, hint: "load again" });
 
 /** What each build gives, in turn; the last one for good. */
@@ -12,6 +13,10 @@ let builds: (FakeEngine | Error)[];
 let engine: FakeEngine;
 let events: EngineEvent[];
 let session: EngineSession;
+let shelf: FakeShelf;
+let parts: FakePackage;
+/** How often the whole file was asked for. */
+let downloads: number;
 
 /** Wait until an event of this type was emitted, and return the last of them. */
 async function until<T extends EngineEvent["type"]>(type: T, count = 1): Promise<Extract<EngineEvent, { type: T }>> {
@@ -28,19 +33,20 @@ beforeEach(() => {
   // What a session of a test before still says is not heard.
   const own: EngineEvent[] = [];
   events = own;
-  vi.stubGlobal("fetch", () => Promise.resolve(new Response(MODEL, { headers: { "content-length": "3" } })));
+  downloads = 0;
+  vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
+    if (init.headers === undefined) downloads += 1;
+    return Promise.resolve(new Response(MODEL, { headers: { "content-length": `${MODEL.length}` } }));
+  });
   builds = [engine];
-  session = new EngineSession(
-    bytes => {
-      expect(bytes).toEqual(MODEL);
-      return Promise.resolve((_, onProgress) => {
-        onProgress("compile", 1);
-        const built = (builds.length > 1 ? builds.shift() : builds[0]) ?? engine;
-        return built instanceof FakeEngine ? Promise.resolve(built) : Promise.reject(built);
-      });
-    },
-    event => own.push(event),
-  );
+  shelf = new FakeShelf();
+  parts = new FakePackage(MODEL.length, (_, onProgress) => {
+    onProgress("compile", 1);
+    const built = (builds.length > 1 ? builds.shift() : builds[0]) ?? engine;
+    return built instanceof FakeEngine ? Promise.resolve(built) : Promise.reject(built);
+  });
+  const surroundings = { parts: () => Promise.resolve(parts), shelf: () => Promise.resolve(shelf) };
+  session = new EngineSession(surroundings, event => own.push(event));
 });
 
 afterEach(() => vi.unstubAllGlobals());
@@ -61,11 +67,70 @@ const ENDLESS: GenerateOptions = { ...OPTIONS, max_tokens: 1_000_000 };
 test("loads: download, the engine's phases, ready", async () => {
   load();
   const ready = await until("ready");
-  expect(ready.model).toMatchObject({ card: engine.card(), size_bytes: 3, fallback: null, timing: null });
+  expect(ready.model).toMatchObject({
+    card: engine.card(),
+    size_bytes: 80,
+    sha256: "240",
+    fallback: null,
+    timing: null,
+  });
   const progress = events.flatMap(event => (event.type === "progress" ? [event.progress] : []));
-  expect(progress.at(0)).toEqual({ phase: "download", received_bytes: 0, total_bytes: 3 });
-  expect(progress).toContainEqual({ phase: "download", received_bytes: 3, total_bytes: 3 });
+  expect(progress.at(0)).toEqual({ phase: "download", received_bytes: 0, total_bytes: 80 });
+  expect(progress).toContainEqual({ phase: "download", received_bytes: 80, total_bytes: 80 });
   expect(progress.at(-1)).toEqual({ phase: "compile", fraction: 1 });
+});
+
+describe("the file on this device", () => {
+  const unsound = Object.assign(new Error("SectionChecksum"), { kind: "bad-model", hint: "" });
+
+  test("is what the next load takes", async () => {
+    load();
+    expect((await until("ready")).model.storage).toEqual({ is_kept: true });
+    load();
+    expect((await until("ready", 2)).model).toMatchObject({ size_bytes: 80, storage: { is_kept: true } });
+    expect(downloads).toBe(1);
+  });
+
+  test("is fetched again where it is damaged", async () => {
+    load();
+    await until("ready");
+    builds = [unsound, engine];
+    load();
+    await until("ready", 2);
+    expect(downloads).toBe(2);
+    expect(shelf.files.size).toBe(1);
+  });
+
+  test("does not stay where the server's is unsound, and is not asked for for ever", async () => {
+    builds = [unsound];
+    load();
+    expect(await until("failed")).toMatchObject({ error: { kind: "bad-model" } });
+    expect([downloads, shelf.files.size, parts.freed]).toEqual([1, 0, 1]);
+  });
+
+  test("is deleted when the reader wants that; the model runs on, and a lost device is built anew", async () => {
+    engine = new FakeEngine("webgpu");
+    builds = [engine, new FakeEngine("webgpu")];
+    load("gpu");
+    await until("ready");
+    session.handle({ type: "forget" });
+    expect((await until("stored")).storage).toEqual({ is_kept: false, reason: "deleted" });
+    expect(shelf.files.size).toBe(0);
+    engine.failure = lost("device-lost");
+    generate(1);
+    expect((await until("recovered")).model.storage).toEqual({ is_kept: false, reason: "deleted" });
+    expect(await until("done")).toMatchObject({ ending: "max-tokens" });
+    expect(downloads).toBe(2);
+  });
+});
+
+test("a second load frees the first engine and its file", async () => {
+  load();
+  await until("ready");
+  builds = [new FakeEngine()];
+  load();
+  await until("ready", 2);
+  expect([engine.is_free, parts.opened.length, parts.freed]).toEqual([true, 2, 1]);
 });
 
 test("generates to the end, and sends every token once", async () => {

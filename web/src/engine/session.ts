@@ -6,14 +6,18 @@
  */
 import { assertNever } from "../lib/assertNever";
 import { firstThatFits } from "../lib/turns";
-import { type Build, backendAfter, chooseEngine, type SessionEngine } from "./backend";
-import { download, sha256 } from "./download";
+import { backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { engineError, toEngineError } from "./errors";
+import { type Obtained, obtain } from "./obtain";
 import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel } from "./protocol";
 import { scoreText } from "./score";
+import type { Package, Shelf } from "./shelf";
 
-/** Check the bytes of a model.bin; engines are built of what comes back. */
-export type OpenModel = (bytes: Uint8Array) => Promise<Build>;
+/** What the worker brings. `shelf` is null where the browser keeps nothing; `parts` throws an `EngineError` where there is no wasm. */
+export type Surroundings = {
+  parts: () => Promise<Package>;
+  shelf: (model_url: string) => Promise<Shelf | null>;
+};
 
 export type Emit = (event: EngineEvent, transfer?: ArrayBuffer[]) => void;
 
@@ -21,7 +25,10 @@ type Generate = Extract<EngineRequest, { type: "generate" }>;
 
 /** A model with the engine that it runs on now. */
 type Loaded = {
-  build: Build;
+  model_url: string;
+  /** null where it is no longer on this device. */
+  source: Obtained | null;
+  shelf: Shelf | null;
   device: Device;
   engine: SessionEngine;
   model: LoadedModel;
@@ -60,15 +67,15 @@ function nextTask(): Promise<void> {
 const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 
 export class EngineSession {
-  readonly #openModel: OpenModel;
+  readonly #surroundings: Surroundings;
   readonly #emit: Emit;
   #loaded: Loaded | null = null;
   /** The run that may go on; null after a stop. */
   #current: number | null = null;
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(openModel: OpenModel, emit: Emit) {
-    this.#openModel = openModel;
+  constructor(surroundings: Surroundings, emit: Emit) {
+    this.#surroundings = surroundings;
     this.#emit = emit;
   }
 
@@ -83,6 +90,9 @@ export class EngineSession {
         return;
       case "stop":
         if (this.#current === request.run) this.#current = null;
+        return;
+      case "forget":
+        this.#enqueue(null, () => this.#forget());
         return;
       case "logits":
         this.#enqueue(null, () => this.#logits(request.call, request.ids));
@@ -102,22 +112,50 @@ export class EngineSession {
   }
 
   async #load(model_url: string, device: Device): Promise<void> {
+    this.#loaded?.engine.free();
+    this.#loaded?.source?.free();
+    this.#loaded = null;
+    const shelf = await this.#surroundings.shelf(model_url);
+    for (;;) {
+      const source = await this.#obtain(model_url, shelf);
+      try {
+        this.#emit({ type: "progress", progress: { phase: "parse", fraction: 0 } });
+        const { engine, fallback, timing } = await chooseEngine(source.build, device, progress =>
+          this.#emit({ type: "progress", progress }),
+        );
+        const { size_bytes, sha256, storage } = source;
+        const model = { card: engine.card(), fallback, timing, size_bytes, sha256, storage };
+        this.#loaded = { model_url, source, shelf, device, engine, model, losses: 0 };
+        this.#emit({ type: "ready", model });
+        return;
+      } catch (thrown) {
+        source.free();
+        if (toEngineError(thrown).kind !== "bad-model" || source.digest === null) throw thrown;
+        // What is wrong on the shelf may be right on the server; what has just come from there is not.
+        await shelf?.remove(source.digest);
+        if (!source.was_kept) throw thrown;
+      }
+    }
+  }
+
+  async #obtain(model_url: string, shelf: Shelf | null): Promise<Obtained> {
     let told_ms = Number.NEGATIVE_INFINITY;
-    const bytes = await download(model_url, (received_bytes, total_bytes) => {
+    return await obtain(model_url, await this.#surroundings.parts(), shelf, (received_bytes, total_bytes) => {
       const now_ms = performance.now();
       if (now_ms - told_ms < PROGRESS_INTERVAL_MS && received_bytes !== total_bytes) return;
       told_ms = now_ms;
       this.#emit({ type: "progress", progress: { phase: "download", received_bytes, total_bytes } });
     });
-    const digest = await sha256(bytes);
-    this.#emit({ type: "progress", progress: { phase: "parse", fraction: 0 } });
-    const build = await this.#openModel(bytes);
-    const { engine, fallback, timing } = await chooseEngine(build, device, progress =>
-      this.#emit({ type: "progress", progress }),
-    );
-    const model = { card: engine.card(), fallback, timing, size_bytes: bytes.length, sha256: digest };
-    this.#loaded = { build, device, engine, model, losses: 0 };
-    this.#emit({ type: "ready", model });
+  }
+
+  async #forget(): Promise<void> {
+    const { source, shelf, model } = this.#needLoaded();
+    if (this.#loaded === null || source === null || source.digest === null) return;
+    await shelf?.remove(source.digest);
+    source.free();
+    const storage = { is_kept: false, reason: "deleted" } as const;
+    this.#loaded = { ...this.#loaded, source: null, model: { ...model, storage } };
+    this.#emit({ type: "stored", storage });
   }
 
   async #generate({ run, prompt, shorter, options, written }: Generate): Promise<void> {
@@ -171,7 +209,8 @@ export class EngineSession {
         await pause(REBUILD_AFTER_MS * loaded.losses);
       }
       try {
-        loaded.engine = await loaded.build(backend, (phase, fraction) =>
+        loaded.source ??= await this.#obtain(loaded.model_url, null);
+        loaded.engine = await loaded.source.build(backend, (phase, fraction) =>
           this.#emit({ type: "progress", progress: { phase, fraction } }),
         );
         const fallback = backend === "cpu" ? cause : null;

@@ -1,8 +1,10 @@
 /** The Web Worker: the wasm engine behind an `EngineSession`. Nothing but wiring. */
-import init, { Engine, ModelFile } from "pocketlm-wasm";
+import init, { Engine, FileBytes, identify, ModelFile, Sha256 } from "pocketlm-wasm";
 import { engineError } from "./errors";
+import { openShelf } from "./opfs";
 import type { EngineRequest } from "./protocol";
 import { EngineSession } from "./session";
+import type { OpenFile, Package } from "./shelf";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -17,14 +19,29 @@ const engine_ready = init().then(
     ),
 );
 
-const session = new EngineSession(
-  async bytes => {
-    const failure = await engine_ready;
-    if (failure !== null) throw failure;
-    const file = ModelFile.parse(bytes);
-    return (backend, onProgress) => Engine.build(file, backend, onProgress);
+/** The wasm package as loading uses it. */
+const PARTS: Package = {
+  identify,
+  digester: () => new Sha256(),
+  inMemory: nbytes => {
+    const bytes = new FileBytes(nbytes);
+    return { push: part => bytes.push(part), parse: () => opened(bytes.parse()) };
   },
-  (event, transfer) => self.postMessage(event, transfer ?? []),
+  open: (nbytes, read) => opened(ModelFile.open(nbytes, read)),
+};
+
+function opened(file: ModelFile): OpenFile {
+  return { build: (backend, onProgress) => Engine.build(file, backend, onProgress), free: () => file.free() };
+}
+
+async function parts(): Promise<Package> {
+  const failure = await engine_ready;
+  if (failure !== null) throw failure;
+  return PARTS;
+}
+
+const session = new EngineSession({ parts, shelf: openShelf }, (event, transfer) =>
+  self.postMessage(event, transfer ?? []),
 );
 
 self.addEventListener("message", (message: MessageEvent<EngineRequest>) => session.handle(message.data));

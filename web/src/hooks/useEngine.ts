@@ -14,6 +14,8 @@ export type EngineHandle = {
   stop: () => void;
   /** Ask how surprised the model is by a text; only the answer to the last question is told. */
   score: (text: string, onScore: (score: TextScore) => void) => void;
+  /** Delete the model's file from this device; what runs goes on. */
+  forget: () => void;
 };
 
 export function useEngine(model_url: string, device: Device): EngineHandle {
@@ -71,5 +73,7 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
     if (client.current !== null) asked.current = { call: client.current.score(scored), onScore };
   }, []);
 
-  return { state, text, load, generate, stop, score };
+  const forget = useCallback(() => client.current?.forget(), []);
+
+  return { state, text, load, generate, stop, score, forget };
 }

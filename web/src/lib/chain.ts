@@ -85,9 +85,9 @@ export function readChain(value: unknown): Step[] | null {
 }
 
 /** Whether the chain ends in the file of this digest; null where that cannot be told. */
-export function makes(chain: Step[], name: string, sha256: string | null): boolean | null {
+export function makes(chain: Step[], name: string, sha256: string): boolean | null {
   const digests = chain.flatMap(({ outputs }) => outputs.filter(output => output.name === name));
-  return sha256 === null || digests.length === 0 ? null : digests.some(({ digest }) => digest === sha256);
+  return digests.length === 0 ? null : digests.some(({ digest }) => digest === sha256);
 }
 
 export type ChainAnswer = { kind: "chain"; steps: Step[] } | { kind: "none"; reason: string };

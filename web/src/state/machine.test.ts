@@ -3,7 +3,14 @@ import type { EngineError, LoadedModel } from "../engine/protocol";
 import { CARD } from "../testing/fakeEngine";
 import { type Action, initialState, reduce, type State, tokensPerSecond } from "./machine";
 
-const MODEL: LoadedModel = { card: CARD, fallback: null, timing: null, size_bytes: 3, sha256: null };
+const MODEL: LoadedModel = {
+  card: CARD,
+  fallback: null,
+  timing: null,
+  size_bytes: 3,
+  sha256: "ab",
+  storage: { is_kept: true },
+};
 const LOST: EngineError = { kind: "device-lost", message: "gone", hint: "" };
 const REFUSED: EngineError = { kind: "bad-input", message: "empty", hint: "" };
 

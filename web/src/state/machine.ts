@@ -122,6 +122,11 @@ export function reduce(state: State, action: Action): State {
         ? { phase: "ready", model: state.model, run: { ...state.run, ending: action.ending }, notice: null }
         : state;
 
+    case "stored":
+      return "model" in state && state.model !== null
+        ? { ...state, model: { ...state.model, storage: action.storage } }
+        : state;
+
     case "logits":
     case "scored":
       return state;

@@ -50,8 +50,9 @@ impl CpuEngine {
     /// Allocate the cache and the activations for a model that these instructions run.
     ///
     /// # Errors
-    /// [`EngineError::OutOfMemory`] with the buffer that did not fit.
+    /// [`EngineError::OutOfMemory`] with the buffer that did not fit; [`EngineError::NotWhole`] where the model was only opened.
     pub fn new(model: Arc<Model>, isa: Isa) -> Result<Self, EngineError> {
+        model.check_whole()?;
         let config = model.config();
         let [c, f, v, s] = [
             config.d_model,

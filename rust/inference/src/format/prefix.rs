@@ -9,7 +9,36 @@ use alloc::string::String;
 const MAGIC: &[u8; 8] = b"POCKETLM";
 /// The version that is read.
 pub(super) const VERSION: u32 = 2;
-const PREFIX_BYTES: u64 = 64;
+pub(super) const PREFIX_BYTES: u64 = 64;
+
+/// What tells one file from another before the whole of it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// SHA-256 of the header, 64 lower-case hexadecimal digits. The header holds the digests of all sections and padding is zero, so
+    /// two sound files of one header are one file.
+    pub header_sha256: String,
+    /// The file's length.
+    pub file_nbytes: u64,
+}
+
+impl Identity {
+    /// Bytes that it takes to tell.
+    pub const NBYTES: usize = PREFIX_BYTES as usize;
+
+    /// Read it from the beginning of a file, of which at least [`NBYTES`](Self::NBYTES) are there.
+    ///
+    /// # Errors
+    /// [`FormatError`], as far as the prefix tells.
+    pub fn of(first: &[u8]) -> Result<Self, FormatError> {
+        let stated = first.get(24..32).and_then(|bytes| bytes.try_into().ok());
+        let file_nbytes = stated.map_or(first.len() as u64, u64::from_le_bytes);
+        let prefix = Prefix::parse(first, file_nbytes)?;
+        Ok(Self {
+            header_sha256: prefix.header_sha256,
+            file_nbytes,
+        })
+    }
+}
 
 /// What the prefix says.
 pub(super) struct Prefix {

@@ -3,15 +3,15 @@
 use alloc::vec::Vec;
 
 use super::context::Context;
+use super::filling::Filling;
 use super::matrices::{self, Dtypes};
 use super::step::Step;
 use crate::adjustments::{Adjustment, Penalties};
 use crate::error::EngineError;
-use crate::format::{Config, Dtype, TensorView};
+use crate::format::{Config, Dtype, ReadAt};
 use crate::limits::{PREFILL_CHUNK, RING};
 use crate::model::{Model, Part};
 use crate::rope::RopeTable;
-use crate::weights::{Weights, gains};
 
 /// Memory for logits of several positions at once: all of a chunk for small vocabularies, at least one row for large ones.
 const LOGITS_BYTES: u64 = 16 << 20;
@@ -196,13 +196,16 @@ pub fn largest_binding(config: &Config, dtypes: &Dtypes) -> u64 {
 }
 
 impl Buffers {
-    /// Allocate and fill everything; `progress` is called with the fraction of the layers that are written.
+    /// Allocate and fill everything; `progress` is called with the fraction of the layers that are written. The weights are those in
+    /// memory, or come from `source`.
     ///
     /// # Errors
-    /// [`EngineError::NoAdapter`] where a buffer is larger than the device's limits, naming it; [`EngineError::OutOfMemory`].
+    /// [`EngineError::NoAdapter`] where a buffer is larger than the device's limits, naming it; [`EngineError::OutOfMemory`]; those of
+    /// [`for_each_part`](crate::weights::for_each_part).
     pub async fn new(
         context: &Context,
         model: &Model,
+        source: Option<&dyn ReadAt>,
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let config = model.config();
@@ -222,7 +225,10 @@ impl Buffers {
         let buffers = context
             .allocating("the model on the GPU", sizes.total(config), allocate)
             .await?;
-        buffers.fill(context, model, &dtypes, &mut progress)?;
+        let mut filling = Filling::new(context, source);
+        buffers
+            .fill(&mut filling, model, &dtypes, &mut progress)
+            .await?;
         Ok(buffers)
     }
 
@@ -277,65 +283,81 @@ impl Buffers {
         }
     }
 
-    fn fill(
+    async fn fill(
         &self,
-        context: &Context,
+        filling: &mut Filling<'_>,
         model: &Model,
         dtypes: &Dtypes,
         progress: &mut impl FnMut(f32),
     ) -> Result<(), EngineError> {
         let config = model.config();
-        let write = |buffer: &wgpu::Buffer, offset, tensor: TensorView<'_>, dtype| {
-            let width = tensor.shape[tensor.shape.len() - 1] as usize;
-            let rows = matrices::rows(Weights::of(tensor), width, dtype);
-            context.write(buffer, offset, &rows);
-        };
-        let norm = |buffer: &wgpu::Buffer, tensor| write(buffer, 0, tensor, Dtype::F32);
-
-        let table = RopeTable::new(config)?;
-        let pairs: Vec<[f32; 2]> = table
-            .cos
-            .into_iter()
-            .zip(table.sin)
-            .map(|(cos, sin)| [cos, sin])
-            .collect();
-        context.write(&self.rope, 0, bytemuck::cast_slice(&pairs));
-        write(&self.embedding, 0, model.embedding(), dtypes.embedding);
-        norm(&self.output_gain, model.output_norm());
+        filling.table(&self.rope, &RopeTable::new(config)?);
+        let embedding = model.embedding();
+        filling
+            .matrix(&self.embedding, 0, embedding, dtypes.embedding)
+            .await?;
+        filling.gain(&self.output_gain, 0, model.output_norm())?;
         if let Some(buffer) = &self.w_output {
-            write(buffer, 0, model.output(), dtypes.output);
+            let output = model.output();
+            filling.matrix(buffer, 0, output, dtypes.output).await?;
         }
         let row = matrices::row_bytes(config.d_model, dtypes.qkv);
-        let key_offset = u64::from(config.q_width()) * row;
-        let value_offset = key_offset + u64::from(config.kv_width()) * row;
+        let key_row = config.q_width();
+        let value_row = key_row + config.kv_width();
         for (index, layer) in self.layers.iter().enumerate() {
             progress(index as f32 / self.layers.len() as f32);
-            let tensor = |part| {
-                let tensor = model.layer_tensor(index, part);
-                tensor.expect("every architecture has this part")
-            };
-            norm(&layer.input_gain, tensor(Part::InputNorm));
-            write(&layer.w_qkv, 0, tensor(Part::Query), dtypes.qkv);
-            write(&layer.w_qkv, key_offset, tensor(Part::Key), dtypes.qkv);
-            write(&layer.w_qkv, value_offset, tensor(Part::Value), dtypes.qkv);
-            let bias = [Part::QueryBias, Part::KeyBias, Part::ValueBias];
-            if let Some((buffer, biases)) = layer.qkv_bias.as_ref().zip(gains(model, index, bias)) {
-                context.write(buffer, 0, bytemuck::cast_slice(&biases.concat()));
-            }
-            let norms = [Part::QueryNorm, Part::KeyNorm];
-            if let Some((buffer, norms)) = layer.qk_gains.as_ref().zip(gains(model, index, norms)) {
-                for (offset, gain) in [(0, norms[0]), (row_bytes(config.d_head), norms[1])] {
-                    context.write(buffer, offset, bytemuck::cast_slice(gain));
+            let tensor = |part| model.layer_tensor(index, part);
+            let gains = [
+                (Some(&layer.input_gain), Part::InputNorm, 0),
+                (layer.qkv_bias.as_ref(), Part::QueryBias, 0),
+                (
+                    layer.qkv_bias.as_ref(),
+                    Part::KeyBias,
+                    u64::from(key_row) * 4,
+                ),
+                (
+                    layer.qkv_bias.as_ref(),
+                    Part::ValueBias,
+                    u64::from(value_row) * 4,
+                ),
+                (layer.qk_gains.as_ref(), Part::QueryNorm, 0),
+                (
+                    layer.qk_gains.as_ref(),
+                    Part::KeyNorm,
+                    row_bytes(config.d_head),
+                ),
+                (Some(&layer.post_attention_gain), Part::PostAttentionNorm, 0),
+            ];
+            for (buffer, part, offset) in gains {
+                if let Some((buffer, tensor)) = buffer.zip(tensor(part)) {
+                    filling.gain(buffer, offset, tensor)?;
                 }
             }
-            write(&layer.w_out, 0, tensor(Part::Output), dtypes.out);
-            norm(&layer.post_attention_gain, tensor(Part::PostAttentionNorm));
-            if let Some(buffer) = &layer.w_gate {
-                write(buffer, 0, tensor(Part::Gate), dtypes.gate_up);
+            let matrices = [
+                (Some(&layer.w_qkv), Part::Query, 0, dtypes.qkv),
+                (
+                    Some(&layer.w_qkv),
+                    Part::Key,
+                    u64::from(key_row) * row,
+                    dtypes.qkv,
+                ),
+                (
+                    Some(&layer.w_qkv),
+                    Part::Value,
+                    u64::from(value_row) * row,
+                    dtypes.qkv,
+                ),
+                (Some(&layer.w_out), Part::Output, 0, dtypes.out),
+                (layer.w_gate.as_ref(), Part::Gate, 0, dtypes.gate_up),
+                (Some(&layer.w_up), Part::Up, 0, dtypes.gate_up),
+                (Some(&layer.w_down), Part::Down, 0, dtypes.down),
+            ];
+            for (buffer, part, offset, dtype) in matrices {
+                if let Some(buffer) = buffer {
+                    let tensor = tensor(part).expect("every architecture has this part");
+                    filling.matrix(buffer, offset, tensor, dtype).await?;
+                }
             }
-            write(&layer.w_up, 0, tensor(Part::Up), dtypes.gate_up);
-            write(&layer.w_down, 0, tensor(Part::Down), dtypes.down);
-            context.flush();
         }
         Ok(())
     }

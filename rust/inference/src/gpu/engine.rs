@@ -12,7 +12,7 @@ use super::step::Step;
 use crate::adjustments::{Adjustments, Penalties};
 use crate::cursor::Cursor;
 use crate::error::EngineError;
-use crate::format::Config;
+use crate::format::{Config, ReadAt};
 use crate::limits::RING;
 use crate::memory::{product, with_capacity};
 use crate::model::Model;
@@ -66,15 +66,43 @@ impl GpuEngine {
         model: Arc<Model>,
         device: wgpu::Device,
         queue: wgpu::Queue,
+        progress: impl FnMut(Phase, f32),
+    ) -> Result<Self, EngineError> {
+        Self::with(model, None, device, queue, progress).await
+    }
+
+    /// As [`new`](Self::new), of a model that was [opened](Model::open): its weights go from `source` to the device, and never lie in
+    /// memory as a whole.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and those of [`for_each_part`](crate::weights::for_each_part).
+    pub async fn from_source(
+        model: Arc<Model>,
+        source: &dyn ReadAt,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        progress: impl FnMut(Phase, f32),
+    ) -> Result<Self, EngineError> {
+        Self::with(model, Some(source), device, queue, progress).await
+    }
+
+    async fn with(
+        model: Arc<Model>,
+        source: Option<&dyn ReadAt>,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
         mut progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
+        if source.is_none() {
+            model.check_whole()?;
+        }
         let context = Context::new(device, queue);
         let config = model.config();
         let compiling = |fraction| progress(Phase::Compile, fraction);
         let pipelines =
             Pipelines::compile(&context, config, &Dtypes::of(&model), compiling).await?;
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
-        let buffers = Buffers::new(&context, &model, uploading).await?;
+        let buffers = Buffers::new(&context, &model, source, uploading).await?;
         let plan = Plan::new(&context, pipelines, &buffers);
         let mut engine = Self {
             cursor: Cursor::new(model.config()),

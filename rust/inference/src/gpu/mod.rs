@@ -8,6 +8,7 @@
 //! | `matrices.rs` | in which dtype the kernels read a matrix, and how a row lies in memory |
 //! | `tuning.rs` | how kernels are cut into threads on a kind of adapter |
 //! | `pipelines.rs` | the compiled kernels |
+//! | `filling.rs` | how weights come into GPU memory |
 //! | `buffers.rs` | weights, cache and activations in GPU memory |
 //! | `plan.rs` | the bind groups, and the order of the dispatches |
 //! | `engine.rs` | [`GpuEngine`]: what is submitted for a prompt and for new tokens |
@@ -20,6 +21,7 @@ mod adapter;
 mod buffers;
 mod context;
 mod engine;
+mod filling;
 mod kernels;
 mod matrices;
 mod pipelines;

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::error::FormatError;
-use crate::format::{Config, Dtype, File, TensorView};
+use crate::error::{EngineError, FormatError};
+use crate::format::{Config, Dtype, File, ReadAt, TensorView};
 
 /// The parts that a layer's tensors play; which of them there are depends on the architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Golden<'a> {
     pub logits: &'a [f32],
 }
 
-/// A checked `model.bin`, ready for an engine.
+/// A checked `model.bin`, ready for an engine; or its head, where the weights stay outside of memory.
 pub struct Model {
     file: File,
     /// Place of each part among a layer's tensors.
@@ -78,10 +78,32 @@ impl Model {
     /// # Errors
     /// [`FormatError`], the first of §4's list that applies.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
-        let file = File::parse(bytes)?;
+        File::parse(bytes).map(Self::of)
+    }
+
+    /// Check and keep what stands before the first tensor of a file of `file_nbytes` bytes: what a GPU needs of a model whose weights it
+    /// reads straight from `source` ([`Engine::gpu_from`](crate::Engine::gpu_from)).
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), as far as it was read; [`EngineError::Unreadable`], [`EngineError::OutOfMemory`].
+    pub fn open(source: &dyn ReadAt, file_nbytes: u64) -> Result<Self, EngineError> {
+        File::open(source, file_nbytes).map(Self::of)
+    }
+
+    fn of(file: File) -> Self {
         let architecture = file.layout().config.architecture;
         let parts = NAMES.map(|name| architecture.place_in_layer(name));
-        Ok(Self { file, parts })
+        Self { file, parts }
+    }
+
+    /// Check that the weights are in memory: that the model was parsed, not opened.
+    pub(crate) fn check_whole(&self) -> Result<(), EngineError> {
+        if self.file.is_whole() {
+            return Ok(());
+        }
+        Err(EngineError::NotWhole {
+            needed_bytes: self.file_nbytes(),
+        })
     }
 
     /// The hyperparameters.

@@ -67,7 +67,7 @@ impl<'a> LayerWeights<'a> {
 }
 
 /// The gains or biases of these parts, all of which an architecture has, or none.
-pub fn gains<const N: usize>(model: &Model, index: usize, parts: [Part; N]) -> Option<[&[f32]; N]> {
+fn gains<const N: usize>(model: &Model, index: usize, parts: [Part; N]) -> Option<[&[f32]; N]> {
     let mut found: [&[f32]; N] = [&[]; N];
     for (found, part) in found.iter_mut().zip(parts) {
         *found = gain(model.layer_tensor(index, part)?);

@@ -5,10 +5,12 @@
 
 mod blocks;
 mod layer;
+mod parts;
 mod plain;
 
 pub use blocks::{Blocks, Q4_0, Q8_0, Quant};
-pub use layer::{LayerWeights, Qkv, gains};
+pub use layer::{LayerWeights, Qkv};
+pub use parts::for_each_part;
 pub use plain::Weight;
 
 use crate::format::{BLOCK, Dtype, TensorView};

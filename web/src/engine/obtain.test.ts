@@ -1,0 +1,148 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { FakePackage, FakeShelf } from "../testing/fakeShelf";
+import { obtain } from "./obtain";
+
+const NBYTES = 100;
+/** A file of this digest. */
+const file = (digest: number) => Uint8Array.from({ length: NBYTES }, (_, index) => (index === 0 ? digest : index));
+const sum = (bytes: Uint8Array) => `${bytes.reduce((all, byte) => all + byte, 0)}`;
+const ignore = () => undefined;
+
+/** A server with one file, which knows ranges. What was asked for; and how many bytes it sends before it breaks off. */
+let served: Uint8Array | null;
+let asked: string[];
+let breaks_after: number;
+let shelf: FakeShelf;
+let parts: FakePackage;
+
+beforeEach(() => {
+  served = file(1);
+  asked = [];
+  breaks_after = Number.POSITIVE_INFINITY;
+  shelf = new FakeShelf();
+  parts = new FakePackage(NBYTES, () => Promise.reject(new Error("nothing is built here")));
+  vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
+    const range = new Headers(init.headers).get("range");
+    asked.push(range ?? "all");
+    if (served === null) return Promise.reject(new TypeError("offline"));
+    const [, from = "0", to = ""] = /bytes=(\d+)-(\d*)/.exec(range ?? "") ?? [];
+    const [start, end] = [Number(from), to === "" ? served.length : Number(to) + 1];
+    const part = served.slice(start, end);
+    const ends_at = Math.min(part.length, breaks_after);
+    let at = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        // In odd pieces: the first 64 bytes come in several.
+        if (at < ends_at) controller.enqueue(part.slice(at, Math.min(at + 23, ends_at)));
+        else if (at < part.length) controller.error(new Error("reset"));
+        else controller.close();
+        at = Math.min(at + 23, ends_at);
+      },
+    });
+    const content_range = `bytes ${start}-${start + part.length - 1}/${served.length}`;
+    const headers = { etag: `"${served[0]}"`, "content-length": `${part.length}` };
+    return Promise.resolve(
+      range === null
+        ? new Response(body, { headers })
+        : new Response(body, { status: 206, headers: { ...headers, "content-range": content_range } }),
+    );
+  });
+});
+
+afterEach(() => vi.unstubAllGlobals());
+
+const got = () => obtain("https://host/model.bin", parts, shelf, ignore);
+
+test("what is downloaded stays on the shelf, and is read from there", async () => {
+  const { build: _, free: __, ...obtained } = await got();
+  expect(obtained).toEqual({
+    size_bytes: NBYTES,
+    sha256: sum(file(1)),
+    digest: "digest 1",
+    was_kept: false,
+    storage: { is_kept: true },
+  });
+  expect(parts.opened).toEqual([{ from: "shelf", bytes: [...file(1)] }]);
+  expect(shelf.files.get("digest 1")).toEqual({ bytes: [...file(1)], sha256: sum(file(1)) });
+});
+
+test("the second time no more than the beginning is asked for", async () => {
+  await got();
+  const second = await got();
+  expect(asked).toEqual(["all", "bytes=0-63"]);
+  expect(second).toMatchObject({ was_kept: true, sha256: sum(file(1)), size_bytes: NBYTES, digest: "digest 1" });
+  expect(parts.opened.at(-1)).toEqual({ from: "shelf", bytes: [...file(1)] });
+});
+
+test("without a server what is on the shelf is taken; a file that is not whole is not", async () => {
+  await got();
+  served = null;
+  expect(await got()).toMatchObject({ was_kept: true, digest: "digest 1" });
+  for (const each of shelf.files.values()) each.sha256 = null;
+  await expect(got()).rejects.toMatchObject({ kind: "download" });
+});
+
+test("another file on the server takes the place of the one on the shelf", async () => {
+  await got();
+  served = file(2);
+  expect(await got()).toMatchObject({ was_kept: false, digest: "digest 2" });
+  expect([...shelf.files.keys()]).toEqual(["digest 2"]);
+});
+
+test("a file on the shelf that was cut short is fetched again", async () => {
+  await got();
+  shelf.files.get("digest 1")?.bytes.pop();
+  expect(await got()).toMatchObject({ was_kept: false, digest: "digest 1" });
+  expect(shelf.files.get("digest 1")?.bytes).toEqual([...file(1)]);
+});
+
+test("a file that is shorter than it says is refused, and does not stay", async () => {
+  served = file(1).slice(0, 99);
+  await expect(got()).rejects.toMatchObject({ kind: "bad-model", message: "Truncated" });
+  expect(shelf.files.size).toBe(0);
+});
+
+test("a download that broke off on an earlier visit is taken up", async () => {
+  breaks_after = 70;
+  const going_on = expect(got()).rejects.toMatchObject({ kind: "download" });
+  await vi.waitFor(() => expect(shelf.files.get("digest 1")?.bytes).toHaveLength(70));
+  served = null;
+  await going_on;
+  expect(shelf.files.get("digest 1")?.bytes).toHaveLength(70);
+
+  served = file(1);
+  breaks_after = Number.POSITIVE_INFINITY;
+  asked = [];
+  expect(await got()).toMatchObject({ was_kept: false, sha256: sum(file(1)), size_bytes: NBYTES });
+  expect(asked).toEqual(["bytes=0-63", "bytes=70-"]);
+  expect(parts.opened).toEqual([{ from: "shelf", bytes: [...file(1)] }]);
+});
+
+test.each([
+  ["too little room is announced", { announced: NBYTES - 1 }, "no-room"],
+  ["the room ends in the middle", { room: 70, announced: NBYTES }, "no-room"],
+  ["the room ends at once", { room: 0, announced: NBYTES }, "no-room"],
+  ["another tab writes", { is_locked: true }, "other-tab"],
+])("where %s, the model runs from memory", async (_, change, reason) => {
+  Object.assign(shelf, change);
+  const obtained = await got();
+  expect(obtained).toMatchObject({ digest: null, sha256: sum(file(1)), storage: { is_kept: false, reason } });
+  expect(parts.opened).toEqual([{ from: "memory", bytes: [...file(1)] }]);
+  expect(shelf.files.size).toBe(0);
+});
+
+test("without a shelf the model runs from memory", async () => {
+  const obtained = await obtain("https://host/model.bin", parts, null, ignore);
+  expect(obtained.storage).toEqual({ is_kept: false, reason: "no-storage" });
+  expect(parts.opened).toEqual([{ from: "memory", bytes: [...file(1)] }]);
+});
+
+test.each([
+  ["no model", file(0), "BadMagic"],
+  ["too short to tell", file(1).slice(0, 63), "Truncated"],
+  ["empty", new Uint8Array(0), "Truncated"],
+])("a file that is %s is refused, and nothing stays", async (_, bytes, message) => {
+  served = bytes;
+  await expect(got()).rejects.toMatchObject({ kind: "bad-model", message });
+  expect(shelf.files.size).toBe(0);
+});
