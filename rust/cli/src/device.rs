@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::Context as _;
 use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::{Engine, EngineError, Model, gpu};
 
@@ -66,33 +66,43 @@ pub async fn open(model: &Arc<Model>, options: &ModelOptions) -> anyhow::Result<
 
 /// What the matrix loop may use.
 fn isa(asked: Instructions) -> anyhow::Result<Isa> {
-    let best = best_isa();
-    match asked {
-        Instructions::Auto => Ok(best),
-        Instructions::Portable => Ok(Isa::PORTABLE),
-        Instructions::Avx2 if best != Isa::PORTABLE => Ok(best),
-        Instructions::Avx2 => {
-            bail!("this processor has no AVX2 with FMA and F16C; leave out `--isa`")
-        }
-    }
+    let isas = isas();
+    let found = match asked {
+        Instructions::Auto => isas.last(),
+        Instructions::Portable => isas.first(),
+        Instructions::Avx2 => isas.iter().find(|isa| isa.name() == "avx2"),
+        Instructions::Avx512 => isas.iter().find(|isa| isa.name() == "avx512"),
+    };
+    let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
+    found.copied().with_context(|| {
+        format!(
+            "this processor lacks what `--isa` asks for, it has: {}; leave `--isa` out",
+            names.join(", ")
+        )
+    })
 }
 
+/// What this processor has, the best last.
 #[cfg(target_arch = "x86_64")]
-fn best_isa() -> Isa {
+fn isas() -> Vec<Isa> {
+    let mut isas = vec![Isa::PORTABLE];
     let has_avx2 = std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("fma")
         && std::arch::is_x86_feature_detected!("f16c");
     if has_avx2 {
         // SAFETY: the processor has all three.
-        unsafe { Isa::avx2() }
-    } else {
-        Isa::PORTABLE
+        isas.push(unsafe { Isa::avx2() });
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has this, too.
+            isas.push(unsafe { Isa::avx512() });
+        }
     }
+    isas
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn best_isa() -> Isa {
-    Isa::PORTABLE
+fn isas() -> Vec<Isa> {
+    vec![Isa::PORTABLE]
 }
 
 fn open_cpu(model: &Arc<Model>, isa: Isa) -> Result<Opened, EngineError> {

@@ -72,6 +72,8 @@ enum Instructions {
     Portable,
     /// AVX2 with FMA and F16C; an error where the processor lacks them
     Avx2,
+    /// AVX-512's foundation beside those; an error where the processor lacks it
+    Avx512,
 }
 
 /// Where a model runs.

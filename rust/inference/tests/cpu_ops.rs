@@ -58,6 +58,10 @@ fn isas() -> Vec<Isa> {
     {
         // SAFETY: the processor has all three.
         isas.push(unsafe { Isa::avx2() });
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has this, too.
+            isas.push(unsafe { Isa::avx512() });
+        }
     }
     isas
 }

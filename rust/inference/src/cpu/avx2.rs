@@ -4,178 +4,247 @@
 
 use core::arch::x86_64::*;
 
-use super::portable::store;
+use super::columns::Columns;
+use super::tiles::{self, Rows, Sums, TOKENS, Tiling, Vector, tile};
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 
 /// Floats of a register.
 const LANES: usize = 8;
-/// Rows and tokens that are multiplied together when several tokens are read, rows when one is: every value that is loaded is used
-/// so many times, and so many sums hide the latency of an addition.
-const ROWS: usize = 2;
-const TOKENS: usize = 4;
-const ROWS_OF_ONE: usize = 4;
+/// Rows that are multiplied together when one token is read: every activation that is loaded is used so many times, and so many sums
+/// hide the latency of an addition.
+const ROWS: usize = 4;
+/// From so many tokens on, a tile takes less time than its tokens one by one.
+const TOKENS_OF_A_TILE: usize = 4;
 
 /// The weights of a block, in registers.
 type Widened = [__m256; BLOCK / LANES];
 
+/// Tiles of 16 tokens.
+pub(super) const TILING: Tiling = Tiling {
+    lanes: LANES,
+    tokens: 2 * LANES,
+    tile: products,
+};
+
 /// `out = x · wᵀ`. x: (T, K); w: (N, K); out: (T, N), written.
+///
+/// # Safety
+/// The processor has the tiling's instructions, too.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, out: &mut [f32]) {
-    match w {
-        Weights::F32(w) => plain(x, w, k, |w| load(w), out),
-        Weights::F16(w) => plain(x, w, k, |w| load_f16(w), out),
-        Weights::Q8_0(w) => blocks(x, w, k, |quants| widen_q8_0(quants), out),
-        Weights::Q4_0(w) => blocks(x, w, k, |quants| widen_q4_0(quants), out),
+pub(super) unsafe fn matmul(
+    tiling: Tiling,
+    x: &[f32],
+    w: Weights<'_>,
+    k: usize,
+    out: &mut Columns<'_>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match w {
+            Weights::F32(w) => plain(tiling, x, w, k, |w| load(w), out),
+            Weights::F16(w) => plain(tiling, x, w, k, |w| load_f16(w), out),
+            Weights::Q8_0(w) => blocks(tiling, x, w, k, |quants| widen_q8_0(quants), out),
+            Weights::Q4_0(w) => blocks(tiling, x, w, k, |quants| widen_q4_0(quants), out),
+        }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
+fn products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
+    // SAFETY: this function is compiled for AVX2 with FMA, and so is what is inlined here.
+    unsafe {
+        match tokens {
+            LANES => tile::<__m256, 1>(activations, rows, sums),
+            _ => tile::<__m256, 2>(activations, rows, sums),
+        }
+    }
+}
+
+impl Vector for __m256 {
+    const LANES: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the trait's.
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's, and the caller's that 8 values lie there.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's, and the caller's that there is room for 8 values.
+        unsafe { _mm256_storeu_ps(to, self) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the trait's.
+        unsafe { _mm256_fmadd_ps(self, factor, sum) }
+    }
+}
+
+/// The chunks of x (T, K) that are read in tiles, each with the index of its first token, and the tokens that are read one by one.
+fn parts(x: &[f32], k: usize) -> (impl Iterator<Item = (usize, &[f32])>, usize) {
+    let tokens = x.len() / k;
+    let rest = tokens % TOKENS;
+    let tiled = if rest < TOKENS_OF_A_TILE {
+        tokens - rest
+    } else {
+        tokens
+    };
+    let chunks = x[..tiled * k].chunks(TOKENS * k).enumerate();
+    (chunks.map(|(index, x)| (index * TOKENS, x)), tiled)
+}
+
+/// Products of f32 or f16.
+///
+/// # Safety
+/// The processor has the tiling's instructions, too.
+#[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn plain<W: Weight>(
+unsafe fn plain<W: Weight>(
+    tiling: Tiling,
     x: &[f32],
     w: &[W],
     k: usize,
     load: impl Fn(&[W; LANES]) -> __m256 + Copy,
-    out: &mut [f32],
+    out: &mut Columns<'_>,
 ) {
-    let n_rows = w.len() / k;
-    let tiled = x.len() / k / TOKENS * TOKENS;
-    let (tiles, singles) = x.split_at(tiled * k);
-    if tiled > 0 {
-        for (pair, rows) in w.chunks(ROWS * k).enumerate() {
-            let n = pair * ROWS;
-            for (tile, x) in tiles.chunks_exact(TOKENS * k).enumerate() {
-                let t = tile * TOKENS;
-                let xs = core::array::from_fn(|t| &x[t * k..(t + 1) * k]);
-                if rows.len() == ROWS * k {
-                    let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
-                    store(dots::<ROWS, TOKENS, W>(rows, xs, load), t, n, n_rows, out);
-                } else {
-                    store(dots::<1, TOKENS, W>([rows], xs, load), t, n, n_rows, out);
-                }
-            }
+    let widen = |n: usize, first: usize, widened: &mut [f32]| {
+        let (whole, rest) = w[n * k + first..][..widened.len()].as_chunks::<LANES>();
+        let (whole_widened, rest_widened) = widened.as_chunks_mut::<LANES>();
+        for (widened, weights) in whole_widened.iter_mut().zip(whole) {
+            store(load(weights), widened);
         }
+        for (widened, weight) in rest_widened.iter_mut().zip(rest) {
+            *widened = weight.widen();
+        }
+    };
+    let (chunks, tiled) = parts(x, k);
+    for (t, x) in chunks {
+        // SAFETY: the caller's promise.
+        unsafe { tiles::matmul(tiling, x, k, widen, t, out) };
     }
-    for (t, x) in singles.chunks_exact(k).enumerate() {
-        for (group, rows) in w.chunks(ROWS_OF_ONE * k).enumerate() {
-            let (t, n) = (tiled + t, group * ROWS_OF_ONE);
-            if rows.len() == ROWS_OF_ONE * k {
+    for (t, x) in x.chunks_exact(k).enumerate().skip(tiled) {
+        for (group, rows) in w.chunks(ROWS * k).enumerate() {
+            let n = group * ROWS;
+            if rows.len() == ROWS * k {
                 let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
-                store(
-                    dots::<ROWS_OF_ONE, 1, W>(rows, [x], load),
-                    t,
-                    n,
-                    n_rows,
-                    out,
-                );
+                out.set_all(t, n, dots::<ROWS, W>(rows, x, load));
             } else {
                 for (r, row) in rows.chunks_exact(k).enumerate() {
-                    store(dots::<1, 1, W>([row], [x], load), t, n + r, n_rows, out);
+                    out.set_all(t, n + r, dots::<1, W>([row], x, load));
                 }
             }
         }
     }
 }
 
+/// Products of a block format.
+///
+/// # Safety
+/// The processor has the tiling's instructions, too.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn blocks<Q: Quant>(
+unsafe fn blocks<Q: Quant>(
+    tiling: Tiling,
     x: &[f32],
     w: Blocks<'_, Q>,
     k: usize,
     widen: impl Fn(&Q::Bytes) -> Widened + Copy,
-    out: &mut [f32],
+    out: &mut Columns<'_>,
 ) {
     let per_row = k / BLOCK;
     let n_rows = w.scales.len() / per_row;
     let row = |n: usize| w.part(n * per_row, per_row);
-    let tiled = x.len() / k / TOKENS * TOKENS;
-    let (tiles, singles) = x.split_at(tiled * k);
-    for n in 0..n_rows {
-        for (tile, x) in tiles.chunks_exact(TOKENS * k).enumerate() {
-            let xs = core::array::from_fn(|t| &x[t * k..(t + 1) * k]);
-            let values = block_dots::<1, TOKENS, Q>([row(n)], xs, widen);
-            store(values, tile * TOKENS, n, n_rows, out);
+    let widen_part = |n: usize, first: usize, widened: &mut [f32]| {
+        let part = w.part(n * per_row + first / BLOCK, widened.len() / BLOCK);
+        let blocks = part.quants.iter().zip(part.scales);
+        for ((quants, scale), widened) in blocks.zip(widened.as_chunks_mut::<BLOCK>().0) {
+            let scale = _mm256_set1_ps(scale.widen());
+            for (quants, widened) in widen(quants).iter().zip(widened.as_chunks_mut().0) {
+                store(_mm256_mul_ps(*quants, scale), widened);
+            }
         }
+    };
+    let (chunks, tiled) = parts(x, k);
+    for (t, x) in chunks {
+        // SAFETY: the caller's promise.
+        unsafe { tiles::matmul(tiling, x, k, widen_part, t, out) };
     }
-    for (t, x) in singles.chunks_exact(k).enumerate() {
+    for (t, x) in x.chunks_exact(k).enumerate().skip(tiled) {
         let mut n = 0;
-        while n + ROWS_OF_ONE <= n_rows {
+        while n + ROWS <= n_rows {
             let rows = core::array::from_fn(|r| row(n + r));
-            let values = block_dots::<ROWS_OF_ONE, 1, Q>(rows, [x], widen);
-            store(values, tiled + t, n, n_rows, out);
-            n += ROWS_OF_ONE;
+            out.set_all(t, n, block_dots::<ROWS, Q>(rows, x, widen));
+            n += ROWS;
         }
         for n in n..n_rows {
-            let values = block_dots::<1, 1, Q>([row(n)], [x], widen);
-            store(values, tiled + t, n, n_rows, out);
+            out.set_all(t, n, block_dots::<1, Q>([row(n)], x, widen));
         }
     }
 }
 
-/// Dot products of R rows with T inputs of the same length.
+/// Dot products of R rows with an input of the same length.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn dots<const R: usize, const T: usize, W: Weight>(
+fn dots<const R: usize, W: Weight>(
     rows: [&[W]; R],
-    xs: [&[f32]; T],
+    x: &[f32],
     load_weights: impl Fn(&[W; LANES]) -> __m256,
-) -> [[f32; T]; R] {
-    let k = xs[0].len();
-    let rows = rows.map(|row| row[..k].as_chunks::<LANES>());
-    let xs = xs.map(|x| x[..k].as_chunks::<LANES>());
-    let mut sums = [[_mm256_setzero_ps(); T]; R];
-    for i in 0..k / LANES {
-        for (sums, (row, _)) in sums.iter_mut().zip(&rows) {
-            let weights = load_weights(&row[i]);
-            for (sum, (x, _)) in sums.iter_mut().zip(&xs) {
-                *sum = _mm256_fmadd_ps(weights, load(&x[i]), *sum);
-            }
+) -> [f32; R] {
+    let rows = rows.map(|row| row[..x.len()].as_chunks::<LANES>());
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let mut sums = [_mm256_setzero_ps(); R];
+    for (i, x) in x.iter().enumerate() {
+        let x = load(x);
+        for (sum, (row, _)) in sums.iter_mut().zip(&rows) {
+            *sum = _mm256_fmadd_ps(load_weights(&row[i]), x, *sum);
         }
     }
-    let mut values = [[0.0; T]; R];
-    for r in 0..R {
-        for t in 0..T {
-            let rest = rows[r].1.iter().zip(xs[t].1);
-            let rest: f32 = rest.map(|(weight, x)| weight.widen() * x).sum();
-            values[r][t] = sum_of(sums[r][t]) + rest;
-        }
+    let mut values = [0.0; R];
+    for (value, (sum, (_, rest))) in values.iter_mut().zip(sums.iter().zip(rows)) {
+        let rest = rest
+            .iter()
+            .zip(x_rest)
+            .map(|(weight, x)| weight.widen() * x);
+        *value = sum_of(*sum) + rest.sum::<f32>();
     }
     values
 }
 
-/// Dot products of R rows of blocks with T inputs. The quants are multiplied as they are, their sum by the scale.
+/// Dot products of R rows of blocks with an input. The quants are multiplied as they are, their sum by the scale.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn block_dots<const R: usize, const T: usize, Q: Quant>(
+fn block_dots<const R: usize, Q: Quant>(
     rows: [Blocks<'_, Q>; R],
-    xs: [&[f32]; T],
+    x: &[f32],
     widen: impl Fn(&Q::Bytes) -> Widened,
-) -> [[f32; T]; R] {
+) -> [f32; R] {
     let n = rows[0].scales.len();
     let rows = rows.map(|row| (&row.quants[..n], &row.scales[..n]));
-    let xs = xs.map(|x| &x.as_chunks::<BLOCK>().0[..n]);
-    let mut sums = [[_mm256_setzero_ps(); T]; R];
+    let x = &x.as_chunks::<BLOCK>().0[..n];
+    let mut sums = [_mm256_setzero_ps(); R];
     for block in 0..n {
-        for (sums, (quants, scales)) in sums.iter_mut().zip(&rows) {
+        let x = x[block].as_chunks::<LANES>().0;
+        for (sum, (quants, scales)) in sums.iter_mut().zip(&rows) {
             let weights = widen(&quants[block]);
-            let scale = _mm256_set1_ps(scales[block].widen());
-            for (sum, x) in sums.iter_mut().zip(&xs) {
-                let x = x[block].as_chunks::<LANES>().0;
-                let mut product = _mm256_mul_ps(weights[0], load(&x[0]));
-                for (weights, x) in weights[1..].iter().zip(&x[1..]) {
-                    product = _mm256_fmadd_ps(*weights, load(x), product);
-                }
-                *sum = _mm256_fmadd_ps(scale, product, *sum);
+            let mut product = _mm256_mul_ps(weights[0], load(&x[0]));
+            for (weights, x) in weights[1..].iter().zip(&x[1..]) {
+                product = _mm256_fmadd_ps(*weights, load(x), product);
             }
+            *sum = _mm256_fmadd_ps(_mm256_set1_ps(scales[block].widen()), product, *sum);
         }
     }
-    let mut values = [[0.0; T]; R];
-    for (values, sums) in values.iter_mut().zip(&sums) {
-        for (value, sum) in values.iter_mut().zip(sums) {
-            *value = sum_of(*sum);
-        }
+    let mut values = [0.0; R];
+    for (value, sum) in values.iter_mut().zip(&sums) {
+        *value = sum_of(*sum);
     }
     values
 }
@@ -185,6 +254,13 @@ fn block_dots<const R: usize, const T: usize, Q: Quant>(
 fn load(values: &[f32; LANES]) -> __m256 {
     // SAFETY: the array has the 32 bytes that are read, and the load asks for no alignment.
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn store(lanes: __m256, values: &mut [f32; LANES]) {
+    // SAFETY: the array has the 32 bytes that are written, and the store asks for no alignment.
+    unsafe { _mm256_storeu_ps(values.as_mut_ptr(), lanes) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -11,6 +11,8 @@ pub(super) enum Kind {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Isa {
@@ -26,7 +28,16 @@ impl Isa {
         Self(Kind::Avx2)
     }
 
-    /// "portable" or "avx2".
+    /// AVX-512's foundation, with AVX2, FMA and F16C.
+    ///
+    /// # Safety
+    /// The processor must have all four, and the operating system keep their registers: `is_x86_feature_detected!` of `std` tells.
+    #[cfg(target_arch = "x86_64")]
+    pub const unsafe fn avx512() -> Self {
+        Self(Kind::Avx512)
+    }
+
+    /// "portable", "avx2" or "avx512".
     ///
     /// ```
     /// assert_eq!(pocketlm_inference::cpu::Isa::PORTABLE.name(), "portable");
@@ -36,6 +47,8 @@ impl Isa {
             Kind::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
         }
     }
 }

@@ -5,6 +5,9 @@
 mod adjust_logits;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod columns;
 mod engine;
 mod exp;
 mod isa;
@@ -12,6 +15,8 @@ mod matmul;
 pub mod ops;
 mod portable;
 mod sample;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use engine::CpuEngine;
 pub use isa::Isa;

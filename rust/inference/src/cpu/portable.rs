@@ -1,5 +1,6 @@
 //! The matrix loop in plain Rust, which the compiler turns into SSE2 or wasm's SIMD128.
 
+use super::columns::Columns;
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 
@@ -53,7 +54,7 @@ fn dots<const R: usize, const N: usize, const L: usize, W: Weight>(
 }
 
 /// `out = x · wᵀ`. x: (T, K); w: (N, K); out: (T, N), written.
-pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, out: &mut [f32]) {
+pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, out: &mut Columns<'_>) {
     match w {
         Weights::F32(w) => plain(x, w, k, out),
         Weights::F16(w) => plain(x, w, k, out),
@@ -80,7 +81,7 @@ const WIDENED: usize = 2048;
 
 /// `out = x · wᵀ`. x: (T, K); w: (N, K); out: (T, N), written. Each weight row is read once.
 #[inline(never)]
-fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, out: &mut [f32]) {
+fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, out: &mut Columns<'_>) {
     let (tokens, n_rows) = (x.len() / k, w.len() / k);
     let in_blocks = tokens - tokens % TOKENS;
     let (blocked, single) = x.split_at(in_blocks * k);
@@ -90,12 +91,12 @@ fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, out: &mut [f32]) {
             let n = pair * ROWS;
             if rows.len() < ROWS * k {
                 tiles(blocked, k, |t, xs| {
-                    store(dots::<1, TOKENS, 4, W>(k, [rows], xs), t, n, n_rows, out);
+                    store(dots::<1, TOKENS, 4, W>(k, [rows], xs), t, n, out);
                 });
             } else if W::IS_F32 || k > WIDENED {
                 let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
                 tiles(blocked, k, |t, xs| {
-                    store(dots::<ROWS, TOKENS, 4, W>(k, rows, xs), t, n, n_rows, out);
+                    store(dots::<ROWS, TOKENS, 4, W>(k, rows, xs), t, n, out);
                 });
             } else {
                 for (widened, row) in widened.iter_mut().zip(rows.chunks_exact(k)) {
@@ -105,7 +106,7 @@ fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, out: &mut [f32]) {
                 }
                 let rows = core::array::from_fn(|r| &widened[r][..k]);
                 tiles(blocked, k, |t, xs| {
-                    store(dots::<ROWS, TOKENS, 4, f32>(k, rows, xs), t, n, n_rows, out);
+                    store(dots::<ROWS, TOKENS, 4, f32>(k, rows, xs), t, n, out);
                 });
             }
         }
@@ -118,27 +119,26 @@ fn plain<W: Weight>(x: &[f32], w: &[W], k: usize, out: &mut [f32]) {
         for (group, rows) in groups.enumerate() {
             let rows = core::array::from_fn(|r| &rows[r * k..(r + 1) * k]);
             let values = dots::<ROWS_OF_ONE, 1, 8, W>(k, rows, [x]);
-            store(values, t, group * ROWS_OF_ONE, n_rows, out);
+            store(values, t, group * ROWS_OF_ONE, out);
         }
         for (n, row) in rest.enumerate() {
             let values = dots::<1, 1, 8, W>(k, [row], [x]);
-            store(values, t, first_of_rest + n, n_rows, out);
+            store(values, t, first_of_rest + n, out);
         }
     }
 }
 
-/// Write the products of rows `n …` with tokens `t …`. out: (T, N).
+/// Write the products of rows `n …` with tokens `t …`.
 #[inline(always)]
-pub(super) fn store<const R: usize, const T: usize>(
+fn store<const R: usize, const T: usize>(
     values: [[f32; T]; R],
     t: usize,
     n: usize,
-    n_rows: usize,
-    out: &mut [f32],
+    out: &mut Columns<'_>,
 ) {
     for (r, values) in values.into_iter().enumerate() {
         for (i, value) in values.into_iter().enumerate() {
-            out[(t + i) * n_rows + n + r] = value;
+            out.set(t + i, n + r, value);
         }
     }
 }
@@ -188,18 +188,16 @@ fn block_dots<const R: usize, const N: usize, Q: Quant>(
 
 /// [`plain`] for a block format. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`]; out: (T, N), written.
 #[inline(never)]
-fn blocks<Q: Quant>(x: &[f32], w: Blocks<'_, Q>, k: usize, out: &mut [f32]) {
+fn blocks<Q: Quant>(x: &[f32], w: Blocks<'_, Q>, k: usize, out: &mut Columns<'_>) {
     let (tokens, per_row) = (x.len() / k, k / BLOCK);
     let n_rows = w.scales.len() / per_row;
     let in_tiles = tokens - tokens % TOKENS;
     let (tiled, single) = x.split_at(in_tiles * k);
     for n in 0..n_rows {
         let row = w.part(n * per_row, per_row);
-        tiles(tiled, k, |t, xs| {
-            store(block_dots([row], xs), t, n, n_rows, out)
-        });
+        tiles(tiled, k, |t, xs| store(block_dots([row], xs), t, n, out));
         for (t, x) in single.chunks_exact(k).enumerate() {
-            out[(in_tiles + t) * n_rows + n] = block_dots([row], [x])[0][0];
+            out.set(in_tiles + t, n, block_dots([row], [x])[0][0]);
         }
     }
 }

@@ -1,0 +1,174 @@
+//! Products of many tokens: a few rows of weights are widened once for up to [`TOKENS`] tokens, whose activations lie packed in
+//! the order in which a tile reads them.
+//!
+//! A tile is [`ROWS`] rows × some vectors of tokens. Its sums stay in registers; a step takes the tokens' activations at one place of
+//! the rows, one token a lane, and multiplies them by one weight of each row, spread over all lanes. So no sum is ever added up
+//! across lanes, and a value's order of summation depends on nothing but the length of a row. What is multiplied lies in the first
+//! two caches: the packed activations take 192 KiB, the widened rows 18.
+//! Source: Goto & van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication".
+
+use core::mem::MaybeUninit;
+
+use super::columns::Columns;
+
+/// Rows of a tile: with the tokens' vectors of a step, their sums fill the registers of AVX2 (12 of 16) and of AVX-512 (24 of 32).
+pub(super) const ROWS: usize = 6;
+/// Tokens that share a reading of the weights.
+pub(super) const TOKENS: usize = 64;
+/// The most weights of a row that are widened at once.
+pub(super) const DEPTH: usize = 768;
+
+/// Widened rows; those beyond the last row of a matrix hold what they held.
+pub(super) type Rows = [[f32; DEPTH]; ROWS];
+/// The products of a tile.
+pub(super) type Sums = [[f32; TOKENS]; ROWS];
+
+/// How some instructions compute a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Tiling {
+    /// Tokens of a vector.
+    pub lanes: usize,
+    /// The most tokens of a tile.
+    pub tokens: usize,
+    /// `(activations, tokens, rows, sums)`: activations (depth, tokens), where tokens is a multiple of `lanes`; rows' first `depth`
+    /// columns are read, sums' first `tokens` written.
+    pub tile: unsafe fn(&[f32], usize, &Rows, &mut Sums),
+}
+
+/// `out = x · wᵀ` for the tokens `first_token …`. x: (T, K), T at most [`TOKENS`]; `widen(n, first, weights)` writes row n from its
+/// column `first` on.
+///
+/// # Safety
+/// The processor has the tiling's instructions.
+#[inline(always)]
+pub(super) unsafe fn matmul(
+    tiling: Tiling,
+    x: &[f32],
+    k: usize,
+    widen: impl Fn(usize, usize, &mut [f32]),
+    first_token: usize,
+    out: &mut Columns<'_>,
+) {
+    let mut packed = [MaybeUninit::uninit(); TOKENS * DEPTH];
+    let mut rows: Rows = [[0.0; DEPTH]; ROWS];
+    let mut sums: Sums = [[0.0; TOKENS]; ROWS];
+    let n_rows = out.len();
+    // Parts of equal length, but for the last: whole blocks of every dtype, and none so short that a tile does not pay.
+    let depth = k
+        .div_ceil(k.div_ceil(DEPTH))
+        .next_multiple_of(32)
+        .min(DEPTH);
+    for first in (0..k).step_by(depth) {
+        let depth = depth.min(k - first);
+        let packed = pack(tiling, x, k, first, depth, &mut packed);
+        for n in (0..n_rows).step_by(ROWS) {
+            let in_group = ROWS.min(n_rows - n);
+            for (r, row) in rows[..in_group].iter_mut().enumerate() {
+                widen(n + r, first, &mut row[..depth]);
+            }
+            let mut t = 0;
+            for tile in packed.chunks(tiling.tokens * depth) {
+                let tokens = tile.len() / depth;
+                // SAFETY: the caller's promise.
+                unsafe { (tiling.tile)(tile, tokens, &rows, &mut sums) };
+                for lane in 0..tokens.min(x.len() / k - t) {
+                    for (r, sums) in sums[..in_group].iter().enumerate() {
+                        if first == 0 {
+                            out.set(first_token + t + lane, n + r, sums[lane]);
+                        } else {
+                            out.add(first_token + t + lane, n + r, sums[lane]);
+                        }
+                    }
+                }
+                t += tokens;
+            }
+        }
+    }
+}
+
+/// The columns `first … first + depth` of x (T, K), tile by tile of (depth, tokens); lanes without a token are 0.
+fn pack<'a>(
+    tiling: Tiling,
+    x: &[f32],
+    k: usize,
+    first: usize,
+    depth: usize,
+    packed: &'a mut [MaybeUninit<f32>],
+) -> &'a [f32] {
+    let tokens = x.len() / k;
+    let padded = tokens.next_multiple_of(tiling.lanes);
+    let packed = &mut packed[..padded * depth];
+    for (index, tile) in packed.chunks_mut(tiling.tokens * depth).enumerate() {
+        let width = tile.len() / depth;
+        for lane in 0..width {
+            let token = index * tiling.tokens + lane;
+            let lanes = tile[lane..].iter_mut().step_by(width);
+            if token < tokens {
+                for (packed, x) in lanes.zip(&x[token * k + first..][..depth]) {
+                    packed.write(*x);
+                }
+            } else {
+                lanes.for_each(|packed| {
+                    packed.write(0.0);
+                });
+            }
+        }
+    }
+    // SAFETY: every tile was written, each of its columns in all rows.
+    unsafe { packed.assume_init_ref() }
+}
+
+/// A vector of f32.
+///
+/// # Safety
+/// Its functions may be called only where the processor has its instructions, and from functions compiled for them: they are inlined.
+pub(super) trait Vector: Copy {
+    /// Floats of a vector.
+    const LANES: usize;
+
+    /// One value in all lanes.
+    unsafe fn splat(value: f32) -> Self;
+    /// The values at `from`, which needs no alignment.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Write the lanes to `to`, which needs no alignment.
+    unsafe fn store(self, to: *mut f32);
+    /// `self · factor + sum`, rounded once.
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
+}
+
+/// [`Tiling::tile`] with tiles of VECTORS vectors. activations: (depth, VECTORS · LANES).
+///
+/// # Safety
+/// As [`Vector`]'s.
+#[inline(always)]
+pub(super) unsafe fn tile<V: Vector, const VECTORS: usize>(
+    activations: &[f32],
+    rows: &Rows,
+    out: &mut Sums,
+) {
+    let step = VECTORS * V::LANES;
+    let depth = activations.len() / step;
+    assert!(depth <= DEPTH && step <= TOKENS);
+    // SAFETY: the processor has the instructions; i is below the depth, so that the vectors of step i lie within the activations and
+    // weight i within each row; a row of `out` has room for all vectors.
+    unsafe {
+        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+        for i in 0..depth {
+            let mut xs = [V::splat(0.0); VECTORS];
+            for (v, x) in xs.iter_mut().enumerate() {
+                *x = V::load(activations.as_ptr().add(i * step + v * V::LANES));
+            }
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let weight = V::splat(*row.get_unchecked(i));
+                for (sum, x) in sums.iter_mut().zip(xs) {
+                    *sum = x.multiply_add(weight, *sum);
+                }
+            }
+        }
+        for (sums, out) in sums.iter().zip(out) {
+            for (v, sum) in sums.iter().enumerate() {
+                sum.store(out.as_mut_ptr().add(v * V::LANES));
+            }
+        }
+    }
+}
