@@ -379,3 +379,28 @@ fn f16_widens_exactly() {
         assert_eq!(got.is_sign_negative(), bits >> 15 == 1, "{bits:#06x}");
     }
 }
+
+/// Prompts of several tiles, and rows of several parts of a tile's depth: more than the random shapes above reach.
+#[test]
+fn matmul_residual_of_long_prompts_and_wide_rows() {
+    let random = &mut Random(7);
+    for (tokens, width, k) in [(64, 13, 96), (65, 6, 800), (131, 7, 1568), (17, 1, 2400)] {
+        for dtype in Dtype::ALL {
+            let x = random.vec(tokens * k);
+            let w = Matrix::random(random, width * k, dtype);
+            let residual = random.vec(tokens * width);
+            let added = matmul(&wide(&x), &w.f64(), k);
+            let expected: Vec<f64> = wide(&residual)
+                .iter()
+                .zip(added)
+                .map(|(a, b)| a + b)
+                .collect();
+            for isa in isas() {
+                let mut got = residual.clone();
+                let products = &mut vec![0.0; tokens * width];
+                ops::matmul_residual(isa, &x, w.weights(), width, products, &mut got);
+                assert_close("matmul_residual", &got, &expected);
+            }
+        }
+    }
+}

@@ -4,7 +4,14 @@ import { initialState, reduce, type State } from "../state/machine";
 import { CARD } from "../testing/fakeEngine";
 import { announcement } from "./announce";
 
-const MODEL: LoadedModel = { card: CARD, fallback: null, timing: null, size_bytes: 3, sha256: null };
+const MODEL: LoadedModel = {
+  card: CARD,
+  fallback: null,
+  timing: null,
+  size_bytes: 3,
+  sha256: "0".repeat(64),
+  storage: { is_kept: false, reason: "no-storage" },
+};
 
 test("a run is told when it begins and when it is over, and not in between", () => {
   let state: State = reduce(reduce(initialState, { type: "load" }), { type: "ready", model: MODEL });
