@@ -64,6 +64,7 @@ class History(Command):
         shown = []
         for at, receipt in enumerate(receipts):
             key, before = receipt["key"], receipts[at + 1] if at + 1 < len(receipts) else None
+            changes = changed_leaves(results, before, receipt) if before else []
             shown.append(
                 {
                     "key": key,
@@ -71,10 +72,8 @@ class History(Command):
                     "names": results.names.get(key, []),
                     "kept": results.is_kept(key),
                     "linked": key == linked,
-                    "changed": [leaf.text() for leaf, _, _ in changed_leaves(results, before, receipt)]
-                    if before
-                    else [],
-                    "text": changes_text(changed_leaves(results, before, receipt)) if before else "",
+                    "changed": [leaf.text() for leaf, _, _ in changes],
+                    "text": changes_text(changes) if before else "",
                 }
             )
         if json:
