@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -15,6 +16,23 @@ class Stream(Protocol):
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to `size` bytes; none at the end."""
+
+
+class Checked:
+    """A stream that must have a digest when it has been read to its end: it is read once for both."""
+
+    def __init__(self, stream: Stream, sha256: str, otherwise: str) -> None:
+        """otherwise: what is wrong where it has another."""
+        self._stream, self._sha256, self._otherwise = stream, sha256, otherwise
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of any file. Raises ValueError at the end, if the digest is another."""
+        data = self._stream.read(size)
+        self._digest.update(data)
+        if (not data or size < 0) and self._digest.hexdigest() != self._sha256:
+            raise ValueError(self._otherwise)
+        return data
 
 
 def decoded(name: str, stream: Stream, nbytes: int = PART_NBYTES) -> Iterator[str]:

@@ -6,7 +6,7 @@
     https://..., s3://BUCKET/GLOB, hf://datasets/OWNER/NAME/GLOB, any URL of fsspec: one file, or many by a glob
 
 An archive is checked against its sha256 before it is opened, and read where it lies: nothing of it is unpacked or run.
-The files of a URL are copied one at a time; a lone one is checked before it is read, many when all were.
+The files of a URL are copied one at a time, and checked together before the last of them is read.
 In a GLOB `*` and `?` stay within a folder and `**` crosses folders.
 """
 
@@ -30,7 +30,7 @@ from fsspec.spec import AbstractFileSystem
 from training.config.data import Source
 from training.config.local_files import local_files
 from training.data.archive import members
-from training.data.parts import Stream
+from training.data.parts import Checked, Stream
 
 DOWNLOAD_NBYTES = 4 << 20  # of a URL's file are in memory at a time
 
@@ -90,21 +90,6 @@ def matches(pattern: str, name: str) -> bool:
     return _pattern(pattern).fullmatch(name) is not None
 
 
-class _Pinned:
-    """A file that must still have its digest when it has been read to its end."""
-
-    def __init__(self, what: str, file: Stream, digest: str) -> None:
-        self._what, self._file, self._digest, self._hash = what, file, digest, hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """As of any file. Raises ValueError at the end, if what was read is not what was hashed before."""
-        data = self._file.read(size)
-        self._hash.update(data)
-        if (not data or size < 0) and self._hash.hexdigest() != self._digest:
-            raise ValueError(f"{self._what} changed while it was read; start again")
-        return data
-
-
 def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     paths = local_files(source.uri, root)
     pattern = os.path.expanduser(source.uri.partition(":")[2])
@@ -120,18 +105,17 @@ def _files(source: Source, root: Path) -> Iterator[tuple[str, Stream]]:
     # A name must not depend on where the project lies: outside of root it counts from the deepest folder without a
     # wildcard.
     outside = os.path.isabs(pattern) or ".." in PurePosixPath(pattern).parts
-    fixed = re.split(r"[*?\[]", pattern)[0]
-    start = root / fixed[: fixed.rfind("/") + 1] if outside else root
+    start = root / _fixed_folder(pattern) if outside else root
     named = [(_name(source, path.relative_to(start).as_posix()), path) for path in paths]
     digests = {} if source.sha256 is None else {name: _sha256(path) for name, path in named}
     if digests:
-        lines = "".join(sorted(f"{digest}  {name}\n" for name, digest in digests.items()))
-        got = digests[named[0][0]] if len(named) == 1 else hashlib.sha256(lines.encode()).hexdigest()
+        got = _together(digests)
         if got != source.sha256:
             raise ValueError(_mismatch(source, got))
     for name, path in named:
         with path.open("rb") as opened:
-            yield name, _Pinned(f"{source.uri}: {name}", opened, digests[name]) if digests else opened
+            changed = f"{source.uri}: {name} changed while it was read; start again"
+            yield name, Checked(opened, digests[name], changed) if digests else opened
 
 
 def _remote_files(source: Source) -> Iterator[tuple[str, Stream]]:
@@ -145,22 +129,31 @@ def _remote_files(source: Source) -> Iterator[tuple[str, Stream]]:
         raise ValueError(f"{source.uri}: {_said(error)}; check the address and the network") from error
     if not paths:
         raise ValueError(f"{source.uri}: no such file; `*` stays within a folder, `**` crosses folders")
-    fixed = re.split(r"[*?\[]", pattern)[0]
-    start = fixed.rfind("/") + 1
-    digests = []
+    start = len(_fixed_folder(pattern))
+    digests: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="pocketlm-") as folder:
         copy = Path(folder) / "file"
         for path in paths:
             name = path[start:] if wild else path.rpartition("/")[2]
-            digest = _download(source, file_system, path, copy)
-            digests.append(f"{digest}  {name}\n")
-            if len(paths) == 1 and digest != source.sha256:
-                raise ValueError(_mismatch(source, digest))
+            digests[name] = _download(source, file_system, path, copy)
+            if len(digests) == len(paths) and (got := _together(digests)) != source.sha256:
+                raise ValueError(_mismatch(source, got))
             with copy.open("rb") as opened:
                 yield name, opened
-    got = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
-    if len(paths) > 1 and got != source.sha256:
-        raise ValueError(_mismatch(source, got))
+
+
+def _fixed_folder(pattern: str) -> str:
+    """The deepest folder of a glob without a wildcard, with its slash."""
+    fixed = re.split(r"[*?\[]", pattern)[0]
+    return fixed[: fixed.rfind("/") + 1]
+
+
+def _together(digests: dict[str, str]) -> str:
+    """The digest of files, given each one's by its name: a lone file's own, else that of sha256sum's lines, sorted."""
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = "".join(sorted(f"{digest}  {name}\n" for name, digest in digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _download(source: Source, file_system: AbstractFileSystem, path: str, copy: Path) -> str:
