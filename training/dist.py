@@ -16,6 +16,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from training.speed import thread_counts
+
 
 @dataclass(frozen=True)
 class World:
@@ -23,7 +25,6 @@ class World:
 
     rank: int = 0
     size: int = 1
-    here: int = 1  # processes on this machine
 
     @property
     def leads(self) -> bool:
@@ -82,8 +83,7 @@ def join() -> World:
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
-    rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return World(rank, size, int(os.environ["LOCAL_WORLD_SIZE"]))
+    return World(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 
 def leave(world: World) -> None:
@@ -110,7 +110,7 @@ def launch(processes: int, repro: bool) -> None:
     logging.disable(logging.ERROR)  # its tables of processes: each says itself what is wrong
     spec = sys.modules["__main__"].__spec__
     assert spec is not None, "a step is started as a module"
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, thread_counts(torch.device("cpu"))[0] // processes)))
     words = ["--standalone", f"--nproc-per-node={processes}", "-m", spec.name, *sys.argv[1:]]
     try:
         torchrun.run(torchrun.parse_args(words))

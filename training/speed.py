@@ -88,12 +88,12 @@ def thread_counts(device: torch.device) -> list[int]:
     return counts
 
 
-def unmeasured(train: Train, device: torch.device, processes: int) -> Way:
-    """How each of several processes on a machine computes: its share of the cores, bf16 where a GPU has it."""
+def unmeasured(train: Train, device: torch.device) -> Way:
+    """How each of several processes computes: with OMP_NUM_THREADS, its share of the cores; bf16 where a GPU has it."""
     precision = train.precision
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "f32"
-    return Way(max(1, thread_counts(device)[0] // processes), precision, train.compile)
+    return Way(thread_counts(device)[0], precision, train.compile)
 
 
 def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:

@@ -264,7 +264,7 @@ def choose_way(training: Training, stop: command.StopRequest) -> speed.Threads:
     if inputs.repro:
         training.way = Way(1, "f32", False)
     elif training.world.size > 1:  # they would measure one another
-        training.way = speed.unmeasured(inputs.train, device, training.world.here)
+        training.way = speed.unmeasured(inputs.train, device)
     elif training.way is None:
         trial = functools.partial(trial_step, training, stop)
         training.way, training.trial = speed.choose(inputs.train, device, training.model, training.optimizers, trial)
