@@ -54,6 +54,17 @@ _MLP: Rows = (
     ("mlp.down_proj.weight", "CF"),
 )
 
+_QWEN3: Rows = (
+    ("input_layernorm.weight", "C"),
+    ("self_attn.q_proj.weight", "QC"),
+    ("self_attn.q_norm.weight", "D"),
+    ("self_attn.k_proj.weight", "KC"),
+    ("self_attn.k_norm.weight", "D"),
+    ("self_attn.v_proj.weight", "KC"),
+    ("self_attn.o_proj.weight", "CQ"),
+    *_MLP,
+)
+
 FAMILIES: dict[str, Family] = {
     "llama": _family(
         (
@@ -80,32 +91,9 @@ FAMILIES: dict[str, Family] = {
         )
     ),
     # Qwen 3: Llama with an RMSNorm of each head's query and key before RoPE.
-    "qwen3": _family(
-        (
-            ("input_layernorm.weight", "C"),
-            ("self_attn.q_proj.weight", "QC"),
-            ("self_attn.q_norm.weight", "D"),
-            ("self_attn.k_proj.weight", "KC"),
-            ("self_attn.k_norm.weight", "D"),
-            ("self_attn.v_proj.weight", "KC"),
-            ("self_attn.o_proj.weight", "CQ"),
-            *_MLP,
-        )
-    ),
+    "qwen3": _family(_QWEN3),
     # Ours: Qwen 3 with ReLU² in place of SwiGLU, and logits that are capped.
-    "fast": _family(
-        (
-            ("input_layernorm.weight", "C"),
-            ("self_attn.q_proj.weight", "QC"),
-            ("self_attn.q_norm.weight", "D"),
-            ("self_attn.k_proj.weight", "KC"),
-            ("self_attn.k_norm.weight", "D"),
-            ("self_attn.v_proj.weight", "KC"),
-            ("self_attn.o_proj.weight", "CQ"),
-            *(row for row in _MLP if row[0] != "mlp.gate_proj.weight"),
-        ),
-        own=frozenset({"logit_cap"}),
-    ),
+    "fast": _family(tuple(row for row in _QWEN3 if row[0] != "mlp.gate_proj.weight"), own=frozenset({"logit_cap"})),
 }
 
 

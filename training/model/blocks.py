@@ -1,4 +1,4 @@
-"""What the families are put together from: norms, RoPE in its two orders, ReLU².
+"""What the families are put together from: norms, attention, RoPE in its two orders, ReLU².
 
 Letters of shapes: docs/ARCHITECTURE.md.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -27,6 +28,20 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (j, j + D/2). x: (B, T, H, D); cos, sin: (T, 1, D/2). Returns (B, T, H, D)."""
     low, high = x.chunk(2, dim=-1)
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of grouped queries. q: (B, T, H, D); k, v: (B, T, G, D). Returns the heads side by side,
+    (B, T, H*D).
+    """
+    mixed = F.scaled_dot_product_attention(
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
+        is_causal=True,
+        enable_gqa=k.shape[2] != q.shape[2],
+    )  # (B, H, T, D)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 class RMSNorm(nn.Module):

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config.model import Model
-from training.model.blocks import norm, rope_tables, squared_relu, turn
+from training.model.blocks import attend, norm, rope_tables, squared_relu, turn
 
 LOGIT_CAP = 15.0  # logits stay within it. Source: Gemma Team 2024, arXiv:2408.00118
 
@@ -41,14 +40,7 @@ class Attention(nn.Module):
         v = self.v_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))
         q = turn(norm(q, self.eps) * self.q_norm, angles)
         k = turn(norm(k, self.eps) * self.k_norm, angles)
-        mixed = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            is_causal=True,
-            enable_gqa=self.n_kv_head != self.n_head,
-        )  # (B, H, T, D)
-        out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.o_proj(attend(q, k, v))
         return out
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config.model import Model
-from training.model.blocks import RMSNorm, rope_tables, rotate
+from training.model.blocks import RMSNorm, attend, rope_tables, rotate
 
 
 class Attention(nn.Module):
@@ -38,14 +38,7 @@ class Attention(nn.Module):
         k = self.k_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))  # (B, T, G, D)
         v = self.v_proj(x).unflatten(-1, (self.n_kv_head, self.d_head))
         q, k = rotate(self.q_norm(q), cos, sin), rotate(self.k_norm(k), cos, sin)
-        mixed = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            is_causal=True,
-            enable_gqa=self.n_kv_head != self.n_head,
-        )  # (B, H, T, D)
-        out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.o_proj(attend(q, k, v))
         return out
 
 
