@@ -1,8 +1,8 @@
 /** The page renders chat templates, and leaves turns out, as the command line does (and Python, of templates). */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { chatPrompt, type Message } from "../src/lib/chat";
-import { firstThatFits, shortened } from "../src/lib/turns";
+import { chatPrompt, type Message } from "../src/package/chat";
+import { firstThatFits, shortened } from "../src/engine/turns";
 
 type Case = {
   name: string;

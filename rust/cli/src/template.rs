@@ -2,7 +2,7 @@
 //!
 //! Before it is rendered, each special token that a message contains is put out of force: a mark that nobody can guess stands in its place.
 //! The rendered text is cut at the marks, and the tokens come back as a person's text. So the template sees every other message as it is.
-//! Python (training/chat.py) and the page (web/src/lib/chat.ts) do the same; `tests/vectors/chat_templates.json` holds all three to it.
+//! Python (training/chat.py) and the page (web/src/package/chat.ts) do the same; `tests/vectors/chat_templates.json` holds all three to it.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

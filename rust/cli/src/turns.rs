@@ -1,4 +1,4 @@
-//! Which turns of a long conversation the model still reads. The page (web/src/lib/turns.ts) has the same rule;
+//! Which turns of a long conversation the model still reads. The page (web/src/engine/turns.ts) has the same rule;
 //! `tests/vectors/chat_turns.json` holds both to it.
 
 use crate::template::Message;

@@ -4,14 +4,13 @@
  * Knows the engine only by its interface, so that the unit tests run it with a double. Requests that use the engine
  * are queued; a stop or a newer run is seen between two steps, since each step is followed by a turn of the event loop.
  */
-import { assertNever } from "../lib/assertNever";
-import { firstThatFits } from "../lib/turns";
 import { backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { engineError, toEngineError } from "./errors";
 import { type Obtained, obtain } from "./obtain";
 import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel } from "./protocol";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
+import { firstThatFits } from "./turns";
 
 /** What the worker brings. `shelf` is null where the browser keeps nothing; `parts` throws an `EngineError` where there is no wasm. */
 export type Surroundings = {
@@ -101,7 +100,7 @@ export class EngineSession {
         this.#enqueue(null, () => this.#score(request.call, request.text));
         return;
       default:
-        assertNever(request);
+        request satisfies never;
     }
   }
 

@@ -2,8 +2,8 @@
 import { useCallback, useEffect, useState } from "react";
 import { engineError } from "../engine/errors";
 import type { EngineError, GenerateOptions } from "../engine/protocol";
-import { type ChatCard, chatPrompt, type Message } from "../lib/chat";
-import { shortened } from "../lib/turns";
+import { shortened } from "../engine/turns";
+import { type ChatCard, chatPrompt, type Message } from "../package/chat";
 import type { EngineHandle } from "./useEngine";
 
 export type ChatHandle = {

@@ -2,13 +2,12 @@
  * Which turns of a long conversation the model still reads. The command line (rust/cli/src/turns.rs) has the same rule;
  * tests/vectors/chat_turns.json holds both to it.
  */
-import type { Message } from "./chat";
 
 /**
  * The conversation, then the same with ever fewer turns: a question and its answers go together, the oldest first. System
  * messages at its beginning stay, and so does the last question.
  */
-export function shortened<M extends Pick<Message, "role">>(messages: readonly M[]): M[][] {
+export function shortened<M extends { role: string }>(messages: readonly M[]): M[][] {
   const from = messages.findIndex(({ role }) => role !== "system");
   const system = messages.slice(0, Math.max(from, 0));
   const begins = messages.flatMap(({ role }, index) => (role === "user" && index > from ? [index] : []));
