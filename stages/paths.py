@@ -27,11 +27,12 @@ CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 
 WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"  # the tokenizer's Python module: a PYTHONPATH entry
 WASM_PACKAGE = BUILD / "shared" / ".current" / "wasm" / "pkg"  # the engine for the browser, with its types
+NPM = BUILD / "npm" / "pocketlm"  # the package that pages embed
 CLI = BUILD / "bin" / "pocketlm"
 
 DEFAULT_PRESET = "shakespeare"
 TEST_PRESET = "tiny"  # what `doit test` builds
-NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "shared", "tools")  # folders of build/ that are not a preset's
+NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "npm", "shared", "tools")  # folders of build/ that are not a preset's
 
 
 def preset_dir(preset: str) -> Path:

@@ -4,7 +4,7 @@ to doit.
                                   ┌─► sample, report, evaluate
 corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► export_hf, export_gguf
              ▲                                    ├─► web          cli
-           wheel               wasm ─► page ──────┤
+           wheel        wasm ─► npm ─► page ──────┤
                                                   │
               the receipts of all of them ─► provenance
 
@@ -80,7 +80,7 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
         # Nothing is made from these.
         looked_at = (train.sample_stage(chosen), train.report_stage(chosen), train.evaluate_stage(chosen))
         exported = export.stage(chosen)
-    bundle = (exported, crates.wasm_stage(), web.page_stage())
+    bundle = (exported, crates.wasm_stage(), web.npm_stage(), web.page_stage())
     chain = (*model, *bundle)
     page = (provenance.stage(chosen, chain), web.stage(chosen))
     aside = (crates.cli_stage(), export.hf_stage(chosen), export.gguf_stage(chosen))

@@ -1,4 +1,4 @@
-"""page and web: the React page with the engine in it, and the static bundle with a model beside it."""
+"""npm, page and web: the package that others embed, the React page that uses it, and the bundle with a model beside."""
 
 from __future__ import annotations
 
@@ -6,15 +6,40 @@ from stages import tools
 from stages.graph import Output, Stage, files
 from stages.settings import Settings
 
-# What installs and the linter leave or read, and what is there for the page's tests alone.
+TESTS = ("**/*.test.ts", "**/*.test.tsx")
+# What the package is made of. It knows nothing of the page.
+PACKAGE = ("web/src/package", "web/src/engine", "web/npm", "web/scripts/package.mjs", "web/scripts/wasm-types.mjs")
+PACKAGE_CONFIG = ("web/package.json", "web/package-lock.json", "web/tsconfig.base.json", "web/tsconfig.package.json")
+# What installs and the linter leave or read, what is there for the tests alone, and what comes out of the package.
 NOT_BUNDLED = (
     "web/node_modules/**",
     "web/dist/**",
     "web/biome.json",
     "web/src/testing/**",
-    "**/*.test.ts",
-    "**/*.test.tsx",
+    *(f"{path}/**" for path in PACKAGE[:3]),
+    "web/scripts/**",
+    "web/examples/**",
+    "web/tsconfig.package.json",
+    *TESTS,
 )
+NODE_MODULES = 'ln -sfn "{root}/build/tools/node/node_modules" web/node_modules && cd web && '
+
+
+def npm_stage() -> Stage:
+    """The stage `npm`: build/npm/pocketlm, ES modules with their types, worker and wasm; no preset changes it."""
+    return Stage(
+        name="npm",
+        doc="Make the npm package that pages embed, build/npm/pocketlm (Rolldown, TypeScript).",
+        run=("sh", "-c", NODE_MODULES + 'POCKETLM_WASM="{in.wasm}" node scripts/package.mjs "{out}/pocketlm"'),
+        outputs=("pocketlm/",),
+        inputs={"wasm": Output("wasm", "pkg/")},
+        sources=(files(*PACKAGE, *PACKAGE_CONFIG, "LICENSE", exclude=TESTS),),
+        tools=(tools.NODE,),
+        background=True,
+        needs=(tools.NODE_PACKAGES,),
+        scope="npm",
+        links={"pocketlm": "pocketlm"},
+    )
 
 
 def page_stage() -> Stage:
@@ -25,12 +50,12 @@ def page_stage() -> Stage:
         run=(
             "sh",
             "-c",
-            'ln -sfn "{root}/build/tools/node/node_modules" web/node_modules && cd web && '
-            'POCKETLM_WASM="{in.wasm}" node_modules/.bin/vite build '
+            f"{NODE_MODULES}"
+            'POCKETLM_NPM="{in.npm}" node_modules/.bin/vite build '
             '--outDir "{out}/page" --emptyOutDir --logLevel warn',
         ),
         outputs=("page/",),
-        inputs={"wasm": Output("wasm", "pkg/")},
+        inputs={"npm": Output("npm", "pocketlm/")},
         sources=(files("web", exclude=NOT_BUNDLED),),
         tools=(tools.NODE,),
         background=True,

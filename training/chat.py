@@ -2,8 +2,8 @@
 
 Special tokens count where the template wrote them and nowhere else: before it is rendered, each one that a message
 contains is replaced by a mark that nobody can guess, and comes back as ordinary text. The command line
-(rust/cli/src/template.rs) and the page (web/src/package/chat.ts) do the same; tests/vectors/chat_templates.json holds all
-three to it.
+(rust/cli/src/template.rs) and the page (web/src/package/chat.ts) do the same; tests/vectors/chat_templates.json holds
+all three to it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,15 @@
 /** The bundle: a static folder that works from any sub-path of any host, without special headers. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { env } from "node:process";
+import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
-import { checkTypes, package_folder } from "./scripts/wasm-types.mjs";
+
+const web = fileURLToPath(new URL(".", import.meta.url));
+
+/** The package, built: POCKETLM_NPM, else where the build leaves it. */
+const npm = resolve(web, env["POCKETLM_NPM"] ?? "../build/npm/pocketlm");
 
 /** Nothing but the page's own files; no inline script, no inline style, no other host. */
 const CSP = [
@@ -23,23 +29,23 @@ const contentSecurityPolicy: Plugin = {
   ],
 };
 
-const wasmPackage: Plugin = {
-  name: "wasm-package",
-  apply: (_, { command, mode }) => command === "build" && mode !== "test",
+const builtPackage: Plugin = {
+  name: "built-package",
+  apply: (_, { mode }) => mode !== "test",
   buildStart() {
-    if (!existsSync(join(package_folder, "pocketlm.js"))) {
-      throw new Error(`no wasm package in ${package_folder}: build it first, or set POCKETLM_WASM to its folder`);
+    if (!existsSync(join(npm, "index.js"))) {
+      throw new Error(`no package in ${npm}: ./doitw npm builds it; or set POCKETLM_NPM to its folder`);
     }
-    checkTypes();
   },
 };
 
-export default defineConfig({
+// The page takes the package as everybody gets it; the unit tests take its sources.
+export default defineConfig(({ mode }) => ({
   base: "./",
-  plugins: [react(), contentSecurityPolicy, wasmPackage],
-  resolve: { alias: { "pocketlm-wasm": join(package_folder, "pocketlm.js") } },
+  plugins: [react(), contentSecurityPolicy, builtPackage],
+  resolve: { alias: { pocketlm: mode === "test" ? join(web, "src/package/index.ts") : join(npm, "index.js") } },
   worker: { format: "es" },
-  server: { fs: { allow: [".", package_folder] } },
+  server: { fs: { allow: [".", npm] } },
   // The wasm stays a file of its own: inlined it would be a third larger, and it could not be compiled while it arrives.
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-});
+}));

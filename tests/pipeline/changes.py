@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ALL = "corpus wheel tokenizer shards train sample report export wasm page provenance web cli"
+ALL = "corpus wheel tokenizer shards train sample report export wasm npm page provenance web cli"
 FROM_TRAIN = "train sample report export"
 FROM_TOKENIZER = f"tokenizer shards {FROM_TRAIN}"
 FROM_CORPUS = f"corpus {FROM_TOKENIZER}"
 FROM_WHEEL = "wheel tokenizer shards train sample export"
-FROM_WASM = "wasm page"
+FROM_NPM = "npm page"
+FROM_WASM = f"wasm {FROM_NPM}"
 AFTER_ALL = "provenance web"
 ASIDE = "cli provenance sample report"  # not in the bundle, or what is said of it
 
@@ -242,15 +243,20 @@ CHANGES = (
     Change("a component", "web/src/components/Header.tsx", "A small language", "A little language", "page", real=True),
     Change("a comment in a component", "web/src/App.tsx", "", "// Nothing.\n", "page", real=True),
     Change("a style", "web/src/styles/page.css", "", ".x { color: red; }\n", "page"),
+    Change("the package", "web/src/package/options.ts", "topK: 40", "topK: 41", FROM_NPM, real=True),
+    Change("a comment in the package", "web/src/engine/turns.ts", "", "// Nothing.\n", "npm"),
+    Change("the package's types", "web/tsconfig.package.json", '"rootDir"', '"rootDir" ', FROM_NPM),
+    Change("the package's README", "web/npm/README.md", "", "Nothing.\n", FROM_NPM),
     Change(
         "the page's packages",
         "web/package-lock.json",
         '"node_modules/vite": {\n      "version": "8',
         '"node_modules/vite": {\n      "version": "9',
-        "page",
+        FROM_NPM,
     ),
     Change("a test of the page", "web/src/state/machine.test.ts", "", "// Nothing.\n", "", real=True),
     Change("what the page's tests use", "web/src/testing/fakeEngine.ts", "", "export const x = 1;\n", ""),
+    Change("a test of the package", "web/src/package/model.test.ts", "", "// Nothing.\n", ""),
     Change("the page's linter", "web/biome.json", "{", "{ ", ""),
     Change("a test in the browser", "tests/e2e/page.spec.ts", "", "// Nothing.\n", ""),
     # ── Tools: pinned versions ──
@@ -270,7 +276,7 @@ CHANGES = (
     # ── Tools: programs that are asked ──
     Change("rustc", "bin/rustc", "rustc 1.0", "rustc 1.1", "wheel cli"),
     Change("rustc for wasm", "bin/wasm/rustc", "rustc 1.0", "rustc 1.1", "wasm"),
-    Change("node", "bin/node", "v99.0", "v99.1", "page"),
+    Change("node", "bin/node", "v99.0", "v99.1", FROM_NPM),
     # ── The stages themselves ──
     Change("how provenance is written", "stages/graph/manage/lineage.py", "", "# Nothing.\n", "provenance", real=True),
     Change("a stage's command", "stages/web.py", "--emptyOutDir", "--minify --emptyOutDir", "page"),

@@ -1,8 +1,8 @@
 /** The page renders chat templates, and leaves turns out, as the command line does (and Python, of templates). */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { chatPrompt, type Message } from "../src/package/chat";
 import { firstThatFits, shortened } from "../src/engine/turns";
+import { chatPrompt, type Message } from "../src/package/chat";
 
 type Case = {
   name: string;

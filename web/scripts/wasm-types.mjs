@@ -12,7 +12,8 @@ const web = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Where the wasm package is: POCKETLM_WASM, else where the build leaves it. */
 export const package_folder = resolve(web, env["POCKETLM_WASM"] ?? "../build/shared/.current/wasm/pkg");
 
-const copy = join(web, "src/engine/pocketlm.d.ts");
+/** The copy of them. */
+export const types_file = join(web, "src/engine/pocketlm.d.ts");
 const NOTE =
   "/* Copied from the wasm package by `npm run types`; `npm run build` fails where the two differ. Do not edit. */\n";
 
@@ -31,11 +32,11 @@ export default function init(): Promise<unknown>;
 
 /** Throws where the copy is not what the package says. */
 export function checkTypes() {
-  if (readFileSync(copy, "utf8") !== generated()) {
+  if (readFileSync(types_file, "utf8") !== generated()) {
     throw new Error(
       `src/engine/pocketlm.d.ts differs from ${package_folder}: run \`npm run types\` and look at the difference`,
     );
   }
 }
 
-if (argv[1] !== undefined && import.meta.url === pathToFileURL(argv[1]).href) writeFileSync(copy, generated());
+if (argv[1] !== undefined && import.meta.url === pathToFileURL(argv[1]).href) writeFileSync(types_file, generated());

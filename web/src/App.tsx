@@ -1,3 +1,4 @@
+import { type Device, randomSeed } from "pocketlm";
 import { useCallback, useState } from "react";
 import type { CommandId } from "./commands";
 import { Chat } from "./components/Chat";
@@ -15,7 +16,6 @@ import { SamplingPanel } from "./components/SamplingPanel";
 import { ShortcutHelp } from "./components/ShortcutHelp";
 import { StorageNote } from "./components/StorageNote";
 import { Tokens } from "./components/Tokens";
-import type { Device } from "./engine/protocol";
 import { useChat } from "./hooks/useChat";
 import { type Copied, useCopy } from "./hooks/useCopy";
 import { useEngine } from "./hooks/useEngine";
@@ -25,7 +25,7 @@ import { useTheme } from "./hooks/useTheme";
 import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
 import { openings } from "./lib/provenance";
-import { defaultSampling, randomSeed } from "./state/sampling";
+import { defaultSampling } from "./state/sampling";
 
 const COPIED: Record<NonNullable<Copied>, string> = {
   copied: "Copied: the prompt and the text.",
@@ -57,7 +57,7 @@ export function App({ model_url, device, isMac }: Props) {
       switch (id) {
         case "generate":
           setWritten(prompt);
-          generate(["", prompt], options);
+          generate(prompt, options);
           return;
         case "stop":
           stop();
@@ -65,7 +65,7 @@ export function App({ model_url, device, isMac }: Props) {
         case "again": {
           const drawn = { ...options, seed: randomSeed() };
           setOptions(drawn);
-          generate(["", prompt], drawn);
+          generate(prompt, drawn);
           return;
         }
         case "copy":
@@ -99,7 +99,6 @@ export function App({ model_url, device, isMac }: Props) {
           {state.phase !== "failed" && model !== null && model.fallback !== null && (
             <FallbackNote reason={model.fallback} />
           )}
-          {chat.error !== null && <ErrorPanel error={chat.error} onRetry={null} isOnCpu={device === "cpu"} />}
           {is_chat ? (
             <Chat
               messages={chat.messages}
@@ -108,7 +107,7 @@ export function App({ model_url, device, isMac }: Props) {
               isReady={state.phase === "ready"}
               isAnswering={chat.isAnswering}
               left_out={chat.left_out}
-              onAsk={question => chat.ask(model.card, question, options)}
+              onAsk={question => chat.ask(question, options)}
               onStop={stop}
               onNew={chat.clear}
             />

@@ -35,7 +35,7 @@ test("generate and stop are enabled in turn", () => {
   };
   const run = {
     id: 1,
-    prompt: 0,
+    left_out: 0,
     prefilled: 0,
     tokens: 0,
     first_batch_tokens: 0,

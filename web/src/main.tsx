@@ -1,8 +1,9 @@
 /** Entry: reads the address, then hands over to React. */
+
+import type { Device } from "pocketlm";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import type { Device } from "./engine/protocol";
 import "./styles/tokens.css";
 import "./styles/page.css";
 import "./styles/controls.css";

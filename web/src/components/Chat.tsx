@@ -1,5 +1,5 @@
+import type { Message } from "pocketlm";
 import { type FormEvent, type KeyboardEvent, useState } from "react";
-import type { Message } from "../package/chat";
 import type { TextLog } from "../state/textLog";
 import { Output } from "./Output";
 

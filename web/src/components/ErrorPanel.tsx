@@ -1,4 +1,4 @@
-import type { EngineError, ErrorKind } from "../engine/protocol";
+import type { EngineError, ErrorKind } from "pocketlm";
 
 const TITLES: Record<ErrorKind, string> = {
   "no-engine": "The engine cannot run in this browser",
@@ -9,6 +9,11 @@ const TITLES: Record<ErrorKind, string> = {
   "device-lost": "The graphics device was lost",
   crashed: "The engine stopped because of an internal error",
   "bad-input": "The model could not run this",
+};
+
+/** What else helps on this page, beside the error's own hint. */
+const ADVICE: Partial<Record<ErrorKind, string>> = {
+  download: "Put model.bin beside index.html; ./doitw builds both.",
 };
 
 /** Failures that the CPU may not have. */
@@ -25,6 +30,7 @@ export function ErrorPanel({ error, onRetry, isOnCpu }: Props) {
       <h2>{TITLES[error.kind]}</h2>
       <p className="message">{error.message}</p>
       {error.hint !== "" && <p>{error.hint}</p>}
+      {ADVICE[error.kind] !== undefined && <p>{ADVICE[error.kind]}</p>}
       {onRetry !== null && (
         <p className="ways">
           <button type="button" className="button plain" onClick={onRetry}>

@@ -1,4 +1,4 @@
-import type { LoadProgress } from "../engine/protocol";
+import type { LoadProgress } from "pocketlm";
 import { assertNever } from "../lib/assertNever";
 import { formatBytes } from "../lib/format";
 

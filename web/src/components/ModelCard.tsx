@@ -1,4 +1,4 @@
-import type { LoadedModel } from "../engine/protocol";
+import type { LoadedModel } from "pocketlm";
 import { formatBytes, formatChange, formatCount, formatMs, formatParameters } from "../lib/format";
 import { origin } from "../lib/provenance";
 

@@ -1,4 +1,4 @@
-import type { EngineError, ErrorKind } from "../engine/protocol";
+import type { EngineError, ErrorKind } from "pocketlm";
 
 type Sentences = { happened: string; advice: string };
 

@@ -1,4 +1,5 @@
-import { FIELDS, type FieldSpec, randomSeed, type SamplingOptions } from "../state/sampling";
+import { randomSeed } from "pocketlm";
+import { FIELDS, type FieldSpec, type SamplingOptions } from "../state/sampling";
 import { NumberField } from "./NumberField";
 
 type Props = { options: SamplingOptions; onChange: (options: SamplingOptions) => void };

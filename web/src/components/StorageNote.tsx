@@ -1,4 +1,4 @@
-import type { LoadedModel, NotKept, Storage } from "../engine/protocol";
+import type { LoadedModel, NotKept, Storage } from "pocketlm";
 import { assertNever } from "../lib/assertNever";
 import { formatBytes } from "../lib/format";
 

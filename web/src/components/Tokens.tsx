@@ -1,5 +1,5 @@
+import type { ScoredToken, TextScore } from "pocketlm";
 import { type KeyboardEvent, type MouseEvent, memo, useState } from "react";
-import type { ScoredToken, TextScore } from "../engine/protocol";
 import { formatCount } from "../lib/format";
 import { shownText, surpriseLevel } from "../lib/surprise";
 

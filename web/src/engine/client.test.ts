@@ -29,17 +29,20 @@ function setUp(): { client: EngineClient; ports: FakePort[]; events: EngineEvent
   return { client: new EngineClient(start, event => events.push(event)), ports, events };
 }
 
-test("runs are numbered, and requests go to the worker", () => {
+test("questions are numbered, and requests go to the worker", () => {
   const { client, ports } = setUp();
   client.load("m", "auto");
-  expect(client.generate(["", "a"], OPTIONS)).toBe(1);
-  expect(client.generate(["", "b"], OPTIONS)).toBe(2);
+  client.generate(1, ["", "a"], OPTIONS);
+  client.generate(2, ["", "b"], OPTIONS);
   client.stop(2);
+  expect([client.encode("c"), client.decode(Uint32Array.of(7))]).toEqual([1, 2]);
   expect(ports[0]?.requests).toEqual([
     { type: "load", model_url: "m", device: "auto" },
     { type: "generate", run: 1, prompt: ["", "a"], shorter: [], options: OPTIONS, written: null },
     { type: "generate", run: 2, prompt: ["", "b"], shorter: [], options: OPTIONS, written: null },
     { type: "stop", run: 2 },
+    { type: "encode", call: 1, text: "c" },
+    { type: "decode", call: 2, ids: Uint32Array.of(7) },
   ]);
 });
 
@@ -54,7 +57,6 @@ test("loading again ends the old worker, whose late events are not heard", () =>
     new MessageEvent("message", { data: { type: "logits", call: 1, logits: new Float32Array(1) } }),
   );
   expect(events).toHaveLength(1);
-  expect(client.generate(["", "a"], OPTIONS)).toBe(1);
 });
 
 test("a worker that cannot start is a failure of the engine", () => {
@@ -85,7 +87,7 @@ function crashedRun() {
   const page = setUp();
   page.client.load("m", "auto");
   hear(page.ports[0], { type: "ready", model: MODEL });
-  page.client.generate(["", "a"], OPTIONS);
+  page.client.generate(1, ["", "a"], OPTIONS);
   hear(page.ports[0], tokens(4, 5));
   hear(page.ports[0], tokens(6));
   hear(page.ports[0], CRASH);
@@ -121,6 +123,15 @@ test("a run that is stopped while its worker starts again does not go on", () =>
   client.stop(1);
   hear(ports[1], { type: "ready", model: MODEL });
   expect(ports[1]?.requests.map(request => request.type)).toEqual(["load", "stop"]);
+  expect(events.at(-1)).toEqual({ type: "ready", model: MODEL });
+});
+
+test("a run that is asked for while a worker starts again is asked for once", () => {
+  const { client, ports, events } = crashedRun();
+  client.stop(1);
+  client.generate(2, ["", "b"], OPTIONS);
+  hear(ports[1], { type: "ready", model: MODEL });
+  expect(ports[1]?.requests.map(request => request.type)).toEqual(["load", "stop", "generate"]);
   expect(events.at(-1)).toEqual({ type: "ready", model: MODEL });
 });
 

@@ -1,4 +1,4 @@
-/** The page's side of the protocol: owns the worker, numbers the runs, passes events on, starts a crashed worker again. */
+/** This side of the protocol: owns the worker, numbers the questions, passes events on, starts a crashed worker again. */
 import { crashed, engineError } from "./errors";
 import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
 
@@ -9,10 +9,6 @@ export type WorkerPort = {
   onmessage: ((message: MessageEvent<EngineEvent>) => void) | null;
   onerror: ((event: ErrorEvent) => void) | null;
 };
-
-export function startWorker(): WorkerPort {
-  return new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "pocketlm engine" });
-}
 
 /** The run under way: what was asked, and what has come. */
 type Run = {
@@ -26,14 +22,13 @@ type Run = {
   is_second_try: boolean;
 };
 
-const CANNOT_START = "Reload the page; if it happens again, check that all its assets are on the server.";
+const CANNOT_START = "Reload the page; if it happens again, check that worker.js and what it loads are on the server.";
 
 export class EngineClient {
   readonly #start: () => WorkerPort;
   readonly #onEvent: (event: EngineEvent) => void;
   #worker: WorkerPort | null = null;
   #loading: Extract<EngineRequest, { type: "load" }> | null = null;
-  #runs = 0;
   #calls = 0;
   #run: Run | null = null;
 
@@ -49,12 +44,10 @@ export class EngineClient {
     this.#startWorker(this.#loading);
   }
 
-  /** Begin a run and return its number; a run that is under way ends. */
-  generate(prompt: string[], options: GenerateOptions, shorter: string[][] = []): number {
-    this.#runs += 1;
-    this.#run = { number: this.#runs, prompt, shorter, options, ids: [], elapsed_ms: 0, is_second_try: false };
-    this.#post({ type: "generate", run: this.#runs, prompt, shorter, options, written: null });
-    return this.#runs;
+  /** Begin a run, under a number that no other has had; a run that is under way ends. */
+  generate(run: number, prompt: string[], options: GenerateOptions, shorter: string[][] = []): void {
+    this.#run = { number: run, prompt, shorter, options, ids: [], elapsed_ms: 0, is_second_try: false };
+    this.#post({ type: "generate", run, prompt, shorter, options, written: null });
   }
 
   stop(run: number): void {
@@ -64,9 +57,20 @@ export class EngineClient {
 
   /** Ask how surprised the model is by a text, and return the call's number. */
   score(text: string): number {
-    this.#calls += 1;
-    this.#post({ type: "score", call: this.#calls, text });
-    return this.#calls;
+    return this.#ask(call => ({ type: "score", call, text }));
+  }
+
+  /** The same for the ids of a text, the text of ids, and the logits of ids. */
+  encode(text: string): number {
+    return this.#ask(call => ({ type: "encode", call, text }));
+  }
+
+  decode(ids: Uint32Array): number {
+    return this.#ask(call => ({ type: "decode", call, ids }));
+  }
+
+  logits(ids: Uint32Array): number {
+    return this.#ask(call => ({ type: "logits", call, ids }));
   }
 
   /** Delete the model's file from this device. */
@@ -108,7 +112,7 @@ export class EngineClient {
     const run = this.#run;
     if (event.type === "failed") {
       this.#fail(event.run, event.error);
-    } else if (event.type === "ready" && run !== null) {
+    } else if (event.type === "ready" && run?.is_second_try === true) {
       // The worker is a run's second one.
       const written = { ids: Uint32Array.from(run.ids), elapsed_ms: run.elapsed_ms };
       this.#onEvent({ type: "recovered", run: run.number, model: event.model });
@@ -139,6 +143,12 @@ export class EngineClient {
     }
     if (run === null || run === current?.number) this.#run = null;
     this.#onEvent({ type: "failed", run, error });
+  }
+
+  #ask(request: (call: number) => EngineRequest): number {
+    this.#calls += 1;
+    this.#post(request(this.#calls));
+    return this.#calls;
   }
 
   #post(request: EngineRequest): void {

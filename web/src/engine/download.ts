@@ -33,11 +33,7 @@ function totalBytes(response: Response): number | null {
 
 function refusal(response: Response, url: string): EngineError | null {
   if (response.status === 404) {
-    return engineError(
-      "download",
-      `There is no model at ${url} (404).`,
-      "Put model.bin beside index.html; ./doitw builds both.",
-    );
+    return engineError("download", `There is no model at ${url} (404).`, "Check the address of the model.");
   }
   if (!response.ok) {
     return engineError("download", `The server answered ${response.status} for ${url}.`, SEND_AGAIN);
@@ -46,7 +42,7 @@ function refusal(response: Response, url: string): EngineError | null {
     return engineError(
       "download",
       `The server sent a web page instead of ${url}.`,
-      "Put model.bin beside index.html, and let the server answer 404 for files that it does not have.",
+      "Check the address of the model, and let the server answer 404 for files that it does not have.",
     );
   }
   return null;

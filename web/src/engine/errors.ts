@@ -22,7 +22,7 @@ export function engineError(kind: ErrorKind, message: string, hint: string): Eng
 
 /** The engine's memory cannot be trusted any more; only a new worker helps. */
 export function crashed(reason: string): EngineError {
-  const hint = "Load it again; if it happens again, try ?device=cpu and report it.";
+  const hint = "Load it again; if it happens again, run it on the CPU, and report it.";
   return engineError("crashed", `Its code failed: ${reason}`, hint);
 }
 
@@ -49,5 +49,5 @@ export function toEngineError(thrown: unknown): EngineError {
     return crashed(thrown.message);
   }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return engineError("no-engine", message, "Reload the page; if it happens again, try ?device=cpu.");
+  return engineError("no-engine", message, "Load it again; if it happens again, run it on the CPU.");
 }

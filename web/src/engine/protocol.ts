@@ -1,5 +1,5 @@
 /**
- * What the page and the engine's worker say to each other: one discriminated union each way.
+ * What the package and its worker say to each other: one discriminated union each way.
  *
  * Types that cross wasm are the generated ones and are only passed on here. Errors cross as data.
  */
@@ -44,7 +44,7 @@ export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted";
 /** Whether a model's file stays on this device, so that the next visit need not download it. */
 export type Storage = { is_kept: true } | { is_kept: false; reason: NotKept };
 
-/** What the page knows of a loaded model: the engine's card, how it was chosen, and the file that it came from. */
+/** What is known of a loaded model: the engine's card, how it was chosen, and the file that it came from. */
 export type LoadedModel = {
   card: Card;
   /** Why "auto" gave WebGPU up; null where it runs on WebGPU, was not asked to, or is merely slower there. */
@@ -72,7 +72,7 @@ export type ScoredToken = { id: number; text: string; bits: number | null; likel
 export type TextScore = { tokens: ScoredToken[]; bits: number; n_bytes: number };
 
 /**
- * Page to worker. A run is numbered by the page; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
+ * To the worker. A run is numbered by whoever asks for it; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
  * template's text, in which special tokens count, and a person's, in which they are ordinary text. `shorter`: what is read
  * in its place where it takes more than three quarters of the context, the first that fits or else the last.
  */
@@ -92,14 +92,17 @@ export type EngineRequest =
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
   | { type: "logits"; call: number; ids: Uint32Array }
   /** How surprised the model is by each token of a text. */
-  | { type: "score"; call: number; text: string };
+  | { type: "score"; call: number; text: string }
+  /** The ids of a text, in which special tokens are ordinary text; and the text of ids. */
+  | { type: "encode"; call: number; text: string }
+  | { type: "decode"; call: number; ids: Uint32Array };
 
-/** Worker to page. Times are in milliseconds since the worker began the run. */
+/** From the worker. Times are in milliseconds since the worker began the run. */
 export type EngineEvent =
   | { type: "progress"; progress: LoadProgress }
   | { type: "ready"; model: LoadedModel }
-  /** The run begins, with the prompt, 0, or with the n-th of those that are shorter. */
-  | { type: "begun"; run: number; prompt: number }
+  /** The run begins, with the prompt, 0, or with the n-th of those that are shorter: it takes `prompt_tokens`. */
+  | { type: "begun"; run: number; prompt: number; prompt_tokens: number }
   | { type: "tokens"; run: number; text: string; ids: Uint32Array; prefilled: number; elapsed_ms: number }
   | { type: "done"; run: number; ending: Ending; elapsed_ms: number }
   /** The engine was lost in the middle of a run, and is being built anew: progress follows, then `recovered` or `failed`. */
@@ -108,6 +111,8 @@ export type EngineEvent =
   | { type: "recovered"; run: number; model: LoadedModel }
   | { type: "logits"; call: number; logits: Float32Array }
   | { type: "scored"; call: number; score: TextScore }
+  | { type: "encoded"; call: number; ids: Uint32Array }
+  | { type: "decoded"; call: number; text: string }
   /** The model's file is no longer what `ready` said. */
   | { type: "stored"; storage: Storage }
   /** `run` is null where loading failed, or the engine as a whole. */

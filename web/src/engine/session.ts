@@ -99,6 +99,12 @@ export class EngineSession {
       case "score":
         this.#enqueue(null, () => this.#score(request.call, request.text));
         return;
+      case "encode":
+        this.#enqueue(null, () => this.#encode(request.call, request.text));
+        return;
+      case "decode":
+        this.#enqueue(null, () => this.#decode(request.call, request.ids));
+        return;
       default:
         request satisfies never;
     }
@@ -161,7 +167,8 @@ export class EngineSession {
     const loaded = this.#needLoaded();
     const prompts = [prompt, ...shorter];
     const chosen = firstThatFits(prompts, loaded.model.card.header.config.ctx_len, each => loaded.engine.count(each));
-    this.#emit({ type: "begun", run, prompt: chosen });
+    const prompt_tokens = loaded.engine.count(prompts[chosen] ?? prompt);
+    this.#emit({ type: "begun", run, prompt: chosen, prompt_tokens });
     const start_ms = performance.now() - (written?.elapsed_ms ?? 0);
     const elapsed_ms = () => performance.now() - start_ms;
     const ids = Array.from(written?.ids ?? []);
@@ -235,6 +242,14 @@ export class EngineSession {
   async #score(call: number, text: string): Promise<void> {
     const score = await scoreText(this.#needLoaded().engine, text);
     this.#emit({ type: "scored", call, score });
+  }
+
+  async #encode(call: number, text: string): Promise<void> {
+    this.#emit({ type: "encoded", call, ids: this.#needLoaded().engine.encode(text) });
+  }
+
+  async #decode(call: number, ids: Uint32Array): Promise<void> {
+    this.#emit({ type: "decoded", call, text: this.#needLoaded().engine.decode(ids) });
   }
 
   #needLoaded(): Loaded {

@@ -15,7 +15,7 @@ const engine_ready = init().then(
     engineError(
       "no-engine",
       `The engine could not be started: ${String(cause)}`,
-      "Use a current browser (WebAssembly with SIMD), and check that the page's assets are all on the server.",
+      "Use a current browser (WebAssembly with SIMD), and check that the .wasm file beside worker.js is on the server.",
     ),
 );
 

@@ -1,9 +1,7 @@
-/** A conversation on top of the engine: each question is a run whose prompt is the whole of it, by the model's template. */
+/** A conversation on top of the engine: each question is a run that reads the whole of it. */
+import type { Message } from "pocketlm";
 import { useCallback, useEffect, useState } from "react";
-import { engineError } from "../engine/errors";
-import type { EngineError, GenerateOptions } from "../engine/protocol";
-import { shortened } from "../engine/turns";
-import { type ChatCard, chatPrompt, type Message } from "../package/chat";
+import type { SamplingOptions } from "../state/sampling";
 import type { EngineHandle } from "./useEngine";
 
 export type ChatHandle = {
@@ -11,49 +9,39 @@ export type ChatHandle = {
   isAnswering: boolean;
   /** So many messages, the oldest, no longer fit into the context: the model does not read them. */
   left_out: number;
-  /** What the template refused. */
-  error: EngineError | null;
-  ask: (card: ChatCard, question: string, options: GenerateOptions) => void;
+  ask: (question: string, options: SamplingOptions) => void;
   /** Forget everything that was said. */
   clear: () => void;
 };
 
-export function useChat({ state, text, generate, stop }: EngineHandle): ChatHandle {
+export function useChat({ state, text, chat, stop }: EngineHandle): ChatHandle {
   const [messages, setMessages] = useState<readonly Message[]>([]);
   const [isAnswering, setIsAnswering] = useState(false);
-  const [error, setError] = useState<EngineError | null>(null);
-  /** So many messages are left out by each prompt that the engine could choose from. */
-  const [choices, setChoices] = useState<readonly number[]>([0]);
+  /** What earlier runs left out stays out, so that the next one finds in the cache what this one read. */
+  const [left_out_before, setLeftOutBefore] = useState(0);
 
-  const chosen = "run" in state ? (state.run?.prompt ?? 0) : 0;
-  const left_out = choices[chosen] ?? 0;
+  const run = "run" in state ? state.run : null;
+  const left_out = messages.length === 0 ? 0 : left_out_before + (run?.left_out ?? 0);
 
-  // What was written when a run ended, was stopped or failed is the answer.
+  // What was written when a run ended, was stopped or failed is the answer; a question that was refused has none.
   const is_over = state.phase === "ready" || state.phase === "failed";
+  const is_refused = state.phase === "ready" && state.notice !== null;
   useEffect(() => {
     if (!isAnswering || !is_over) return;
     setIsAnswering(false);
     const answer: Message = { role: "assistant", content: text.since(0) };
-    setMessages(said => [...said, answer]);
-  }, [isAnswering, is_over, text]);
+    setMessages(said => (is_refused ? said.slice(0, -1) : [...said, answer]));
+  }, [isAnswering, is_over, is_refused, text]);
 
   const ask = useCallback(
-    (card: ChatCard, question: string, options: GenerateOptions) => {
+    (question: string, options: SamplingOptions) => {
       const asked: Message[] = [...messages, { role: "user", content: question }];
-      const read = shortened(asked.slice(left_out));
-      try {
-        const [prompt = [], ...shorter] = read.map(each => chatPrompt(card, each));
-        generate(prompt, options, shorter);
-        setMessages(asked);
-        setChoices(read.map(each => asked.length - each.length));
-        setIsAnswering(true);
-        setError(null);
-      } catch (thrown) {
-        const message = `The model's chat template cannot be used: ${thrown instanceof Error ? thrown.message : thrown}`;
-        setError(engineError("bad-model", message, "Export the model again, with another template."));
-      }
+      chat(asked.slice(left_out), options);
+      setMessages(asked);
+      setLeftOutBefore(left_out);
+      setIsAnswering(true);
     },
-    [messages, left_out, generate],
+    [messages, left_out, chat],
   );
 
   const clear = useCallback(() => {
@@ -61,9 +49,8 @@ export function useChat({ state, text, generate, stop }: EngineHandle): ChatHand
     text.clear();
     setIsAnswering(false);
     setMessages([]);
-    setChoices([0]);
-    setError(null);
+    setLeftOutBefore(0);
   }, [stop, text]);
 
-  return { messages, isAnswering, left_out, error, ask, clear };
+  return { messages, isAnswering, left_out, ask, clear };
 }

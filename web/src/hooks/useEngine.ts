@@ -1,7 +1,15 @@
 /** The engine as React sees it: the state machine, the text, and what one can ask for. */
+import {
+  type Device,
+  type Generation,
+  loadModel,
+  type Message,
+  type Model,
+  type ModelEvent,
+  type TextOptions,
+  type TextScore,
+} from "pocketlm";
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
-import { EngineClient, startWorker } from "../engine/client";
-import type { Device, EngineEvent, GenerateOptions, TextScore } from "../engine/protocol";
 import { initialState, reduce, type State } from "../state/machine";
 import { TextLog } from "../state/textLog";
 
@@ -9,8 +17,10 @@ export type EngineHandle = {
   state: State;
   text: TextLog;
   load: () => void;
-  /** `shorter`: prompts for a context that the first one does not fit (engine/protocol.ts). */
-  generate: (prompt: string[], options: GenerateOptions, shorter?: string[][]) => void;
+  /** Continue a text. */
+  generate: (prompt: string, options: TextOptions) => void;
+  /** Write the next message of a conversation. */
+  chat: (messages: readonly Message[], options: TextOptions) => void;
   stop: () => void;
   /** Ask how surprised the model is by a text; only the answer to the last question is told. */
   score: (text: string, onScore: (score: TextScore) => void) => void;
@@ -21,59 +31,78 @@ export type EngineHandle = {
 export function useEngine(model_url: string, device: Device): EngineHandle {
   const [state, dispatch] = useReducer(reduce, initialState);
   const [text] = useState(() => new TextLog());
-  const client = useRef<EngineClient | null>(null);
+  /** Ends the loading that is under way. */
+  const loading = useRef<AbortController | null>(null);
+  const model = useRef<Model | null>(null);
   /** The run whose text is wanted; what comes late from a stopped one is dropped. */
-  const current_run = useRef<number | null>(null);
+  const generation = useRef<Generation | null>(null);
+  const asked = useRef<AbortController | null>(null);
 
-  const asked = useRef<{ call: number; onScore: (score: TextScore) => void } | null>(null);
+  const dispose = useCallback(() => {
+    loading.current?.abort();
+    model.current?.dispose();
+    model.current = null;
+    generation.current = null;
+  }, []);
 
-  const onEvent = useCallback(
-    (event: EngineEvent) => {
-      if (event.type === "tokens" && event.run === current_run.current) text.append(event.text);
-      if (event.type === "scored" && event.call === asked.current?.call) asked.current.onScore(event.score);
+  const load = useCallback(() => {
+    dispose();
+    dispatch({ type: "load" });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const onEvent = (event: ModelEvent) => {
+      if (signal.aborted) return;
+      if (event.type === "tokens" && event.run === generation.current?.run) text.append(event.text);
       dispatch(event);
+    };
+    loading.current = controller;
+    loadModel(model_url, { device, signal, onEvent }).then(
+      loaded => {
+        if (signal.aborted) loaded.dispose();
+        else model.current = loaded;
+      },
+      () => undefined, // an event has told
+    );
+  }, [dispose, model_url, device, text]);
+
+  useEffect(() => {
+    load();
+    return dispose;
+  }, [load, dispose]);
+
+  const begin = useCallback(
+    (start: (loaded: Model) => Generation) => {
+      if (model.current === null) return;
+      text.clear();
+      generation.current = start(model.current);
+      dispatch({ type: "generate", run: generation.current.run });
     },
     [text],
   );
-
-  const load = useCallback(() => {
-    current_run.current = null;
-    dispatch({ type: "load" });
-    client.current?.load(model_url, device);
-  }, [model_url, device]);
-
-  useEffect(() => {
-    const owned = new EngineClient(startWorker, onEvent);
-    client.current = owned;
-    load();
-    return () => {
-      client.current = null;
-      owned.dispose();
-    };
-  }, [load, onEvent]);
-
   const generate = useCallback(
-    (prompt: string[], options: GenerateOptions, shorter: string[][] = []) => {
-      if (client.current === null) return;
-      text.clear();
-      current_run.current = client.current.generate(prompt, options, shorter);
-      dispatch({ type: "generate", run: current_run.current });
-    },
-    [text],
+    (prompt: string, options: TextOptions) => begin(loaded => loaded.generate(prompt, options)),
+    [begin],
+  );
+  const chat = useCallback(
+    (messages: readonly Message[], options: TextOptions) => begin(loaded => loaded.chat(messages, options)),
+    [begin],
   );
 
   const stop = useCallback(() => {
-    if (current_run.current === null) return;
-    client.current?.stop(current_run.current);
-    current_run.current = null;
+    if (generation.current === null) return;
+    generation.current.stop();
+    generation.current = null;
     dispatch({ type: "stop" });
   }, []);
 
   const score = useCallback((scored: string, onScore: (score: TextScore) => void) => {
-    if (client.current !== null) asked.current = { call: client.current.score(scored), onScore };
+    asked.current?.abort();
+    asked.current = new AbortController();
+    // What fails ends the engine, and an event tells; what is out of date is not wanted.
+    model.current?.score(scored, { signal: asked.current.signal }).then(onScore, () => undefined);
   }, []);
 
-  const forget = useCallback(() => client.current?.forget(), []);
+  const forget = useCallback(() => model.current?.forget(), []);
 
-  return { state, text, load, generate, stop, score, forget };
+  return { state, text, load, generate, chat, stop, score, forget };
 }

@@ -1,6 +1,7 @@
 /** How surprised the model is by what stands on the page: asked for by a switch, and put away when the page goes on. */
+
+import type { TextScore } from "pocketlm";
 import { useCallback, useEffect, useState } from "react";
-import type { TextScore } from "../engine/protocol";
 import type { EngineHandle } from "./useEngine";
 
 /** `score` is null until the engine has answered. */

@@ -1,5 +1,5 @@
+import type { LoadedModel } from "pocketlm";
 import { expect, test } from "vitest";
-import type { LoadedModel } from "../engine/protocol";
 import { initialState, reduce, type State } from "../state/machine";
 import { CARD } from "../testing/fakeEngine";
 import { announcement } from "./announce";

@@ -1,5 +1,5 @@
 /** What the page shows of a model's provenance, which is free in form: each key may be missing or of another type. */
-import type { ModelHeader } from "../engine/protocol";
+import type { ModelHeader } from "pocketlm";
 
 type Provenance = ModelHeader["provenance"];
 

@@ -1,5 +1,5 @@
+import type { EngineError, LoadedModel } from "pocketlm";
 import { expect, test } from "vitest";
-import type { EngineError, LoadedModel } from "../engine/protocol";
 import { CARD } from "../testing/fakeEngine";
 import { type Action, initialState, reduce, type State, tokensPerSecond } from "./machine";
 
@@ -51,10 +51,11 @@ test("tokens are counted, the first ones apart", () => {
   });
 });
 
-test("the prompt that was chosen is kept, of the run under way", () => {
-  expect(after(...generating)).toMatchObject({ run: { prompt: 0 } });
-  expect(after(...generating, { type: "begun", run: 1, prompt: 2 })).toMatchObject({ run: { prompt: 2 } });
-  expect(after(...generating, { type: "begun", run: 0, prompt: 2 })).toMatchObject({ run: { prompt: 0 } });
+test("what a run leaves out of a chat is kept, of the run under way", () => {
+  expect(after(...generating)).toMatchObject({ run: { left_out: 0 } });
+  const begun: Action = { type: "begun", run: 1, prompt_tokens: 9, left_out: 2 };
+  expect(after(...generating, begun)).toMatchObject({ run: { left_out: 2 } });
+  expect(after(...generating, { ...begun, run: 0 })).toMatchObject({ run: { left_out: 0 } });
 });
 
 test("a stop shows at once; what the run still sends is nothing any more", () => {
@@ -68,19 +69,19 @@ test("a stop shows at once; what the run still sends is nothing any more", () =>
 });
 
 test("a refused input leaves the engine ready, with a notice until the next run", () => {
-  const refused = after(...generating, { type: "failed", run: 1, error: REFUSED });
+  const refused = after(...generating, { type: "refused", run: 1, error: REFUSED });
   expect(refused).toEqual({ phase: "ready", model: MODEL, run: null, notice: REFUSED });
   expect(reduce(refused, { type: "generate", run: 2 })).toMatchObject({ phase: "generating", run: { id: 2 } });
 });
 
 test("a late refusal of a stopped run changes nothing", () => {
   const stopped = after(...generating, { type: "stop" });
-  expect(reduce(stopped, { type: "failed", run: 1, error: REFUSED })).toBe(stopped);
+  expect(reduce(stopped, { type: "refused", run: 1, error: REFUSED })).toBe(stopped);
 });
 
 test("every other failure ends the engine, from every phase, and loading begins anew", () => {
   for (const actions of [[{ type: "load" }] satisfies Action[], ready, generating, [...generating, interrupted]]) {
-    const failed = after(...actions, { type: "failed", run: null, error: LOST });
+    const failed = after(...actions, { type: "failed", error: LOST });
     expect(failed).toMatchObject({ phase: "failed", error: LOST });
     expect(reduce(failed, { type: "generate", run: 3 })).toBe(failed);
     expect(reduce(failed, { type: "load" })).toEqual({ phase: "loading", progress: null });
@@ -119,14 +120,15 @@ test("what befell another run's engine changes nothing", () => {
 });
 
 test("a failure ends the run that goes on, and none that is over", () => {
-  const failed: Action = { type: "failed", run: null, error: LOST };
+  const failed: Action = { type: "failed", error: LOST };
   expect(after(...generating, tokens(1, 2, 10), failed)).toMatchObject({ run: { tokens: 2, ending: "failed" } });
   expect(after(...generating, done, failed)).toMatchObject({ run: { ending: "eos" } });
   expect(after(...ready, failed)).toMatchObject({ run: null });
 });
 
-test("a model file that is refused as input fails the loading", () => {
-  expect(after({ type: "load" }, { type: "failed", run: null, error: REFUSED }).phase).toBe("failed");
+test("a run that waits for one that was stopped is under way all the same", () => {
+  const waiting = after(...generating, { type: "queued", run: 1, ahead: 1 });
+  expect(waiting).toEqual(after(...generating));
 });
 
 test("tokens a second: after the first batch where more came, else over all", () => {

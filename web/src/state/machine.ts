@@ -3,14 +3,14 @@
  *
  * The text itself is not here (state/textLog.ts): it grows with every token, and nothing but the output reads it.
  */
-import type { Ending, EngineError, EngineEvent, LoadedModel, LoadProgress } from "../engine/protocol";
+import type { Ending, EngineError, LoadedModel, LoadProgress, ModelEvent } from "pocketlm";
 import { assertNever } from "../lib/assertNever";
 
 /** One generation, counted. Times are the worker's, in milliseconds since it began the run. */
 export type Run = {
   id: number;
-  /** Which prompt is read: see `begun` in engine/protocol.ts. */
-  prompt: number;
+  /** So many messages of a chat, the oldest, are left out of what is read. */
+  left_out: number;
   /** Tokens of the prompt that are in the cache. */
   prefilled: number;
   /** Tokens generated, and how many of them came with the first batch. */
@@ -34,14 +34,14 @@ export type State =
   | { phase: "recovering"; model: LoadedModel; run: Run; progress: LoadProgress | null }
   | { phase: "failed"; error: EngineError; model: LoadedModel | null; run: Run | null };
 
-export type Action = { type: "load" } | { type: "generate"; run: number } | { type: "stop" } | EngineEvent;
+export type Action = { type: "load" } | { type: "generate"; run: number } | { type: "stop" } | ModelEvent;
 
 export const initialState: State = { phase: "idle" };
 
 function newRun(id: number): Run {
   return {
     id,
-    prompt: 0,
+    left_out: 0,
     prefilled: 0,
     tokens: 0,
     first_batch_tokens: 0,
@@ -52,7 +52,7 @@ function newRun(id: number): Run {
   };
 }
 
-function count(run: Run, event: Extract<EngineEvent, { type: "tokens" }>): Run {
+function count(run: Run, event: Extract<ModelEvent, { type: "tokens" }>): Run {
   const added = event.ids.length;
   const first = run.first_token_ms === null && added > 0;
   return {
@@ -109,7 +109,7 @@ export function reduce(state: State, action: Action): State {
 
     case "begun":
       return state.phase === "generating" && state.run.id === action.run
-        ? { ...state, run: { ...state.run, prompt: action.prompt } }
+        ? { ...state, run: { ...state.run, left_out: action.left_out } }
         : state;
 
     case "tokens":
@@ -127,12 +127,17 @@ export function reduce(state: State, action: Action): State {
         ? { ...state, model: { ...state.model, storage: action.storage } }
         : state;
 
-    case "logits":
-    case "scored":
+    case "queued":
+      // A run begins here when no other does: what it waits for is one that was just stopped.
       return state;
 
+    case "refused":
+      return state.phase === "generating" && state.run.id === action.run
+        ? { phase: "ready", model: state.model, run: null, notice: action.error }
+        : state;
+
     case "failed":
-      return fail(state, action.run, action.error);
+      return fail(state, action.error);
 
     default:
       return assertNever(action);
@@ -143,14 +148,9 @@ function recovered(run: Run, model: LoadedModel): State {
   return run.ending === null ? { phase: "generating", model, run } : { phase: "ready", model, run, notice: null };
 }
 
-/** A refused input leaves the engine as it was; every other failure ends it. A run that is over has no say. */
-function fail(state: State, run: number | null, error: EngineError): State {
+/** A run that is over has no say. */
+function fail(state: State, error: EngineError): State {
   const model = "model" in state ? state.model : null;
   const last = "run" in state ? state.run : null;
-  if (error.kind === "bad-input" && model !== null && state.phase !== "failed") {
-    return state.phase === "generating" && run === state.run.id
-      ? { phase: "ready", model, run: null, notice: error }
-      : state;
-  }
   return { phase: "failed", error, model, run: last && { ...last, ending: last.ending ?? "failed" } };
 }

@@ -1,5 +1,6 @@
+import { randomSeed } from "pocketlm";
 import { expect, test } from "vitest";
-import { defaultSampling, FIELDS, parseField, randomSeed } from "./sampling";
+import { defaultSampling, FIELDS, parseField } from "./sampling";
 
 test("every option has one field, and its default is within bounds", () => {
   const options = defaultSampling(randomSeed());
@@ -12,13 +13,13 @@ test.each([
   ["temperature", "abc", null],
   ["temperature", "-1", 0],
   ["temperature", "0.85", 0.85],
-  ["top_p", "0", 0.01],
-  ["top_k", "2.6", 3],
-  ["max_tokens", "1e9", 100_000],
+  ["topP", "0", 0.01],
+  ["topK", "2.6", 3],
+  ["maxTokens", "1e9", 100_000],
   ["seed", "4294967296", 4294967295],
   ["seed", "Infinity", null],
-  ["min_p", "1.5", 1],
-  ["repetition_penalty", "0", 0.01],
+  ["minP", "1.5", 1],
+  ["repetitionPenalty", "0", 0.01],
 ])("%s: %j is %j", (name, text, value) => {
   const spec = FIELDS.find(field => field.name === name);
   if (spec === undefined) throw new Error(name);

@@ -1,10 +1,8 @@
 /** The sampling controls: one table that the fields, their sliders and the worker's options are made from. */
-import type { GenerateOptions } from "../engine/protocol";
+import { DEFAULTS } from "pocketlm";
 
 /** What the page always sends: every option with a field. */
-export type SamplingOptions = Required<
-  Pick<GenerateOptions, "temperature" | "top_k" | "top_p" | "min_p" | "repetition_penalty" | "max_tokens" | "seed">
->;
+export type SamplingOptions = Record<keyof typeof DEFAULTS | "seed", number>;
 
 export type SamplingField = keyof SamplingOptions;
 
@@ -35,7 +33,7 @@ export const FIELDS: readonly FieldSpec[] = [
     slider_max: 2,
   },
   {
-    name: "top_k",
+    name: "topK",
     label: "Top-k",
     about: "keep the k likeliest tokens; 0 keeps all",
     min: 0,
@@ -44,7 +42,7 @@ export const FIELDS: readonly FieldSpec[] = [
     slider_max: 200,
   },
   {
-    name: "top_p",
+    name: "topP",
     label: "Top-p",
     about: "keep the likeliest tokens that add up to this probability; 1 keeps all",
     min: 0.01,
@@ -53,7 +51,7 @@ export const FIELDS: readonly FieldSpec[] = [
     slider_max: 1,
   },
   {
-    name: "max_tokens",
+    name: "maxTokens",
     label: "Max tokens",
     about: "stop after this many tokens",
     min: 1,
@@ -71,7 +69,7 @@ export const FIELDS: readonly FieldSpec[] = [
     slider_max: null,
   },
   {
-    name: "min_p",
+    name: "minP",
     label: "Min-p",
     about: "drop tokens less likely than this share of the likeliest; 0 keeps all",
     min: 0,
@@ -81,7 +79,7 @@ export const FIELDS: readonly FieldSpec[] = [
     is_advanced: true,
   },
   {
-    name: "repetition_penalty",
+    name: "repetitionPenalty",
     label: "Repetition penalty",
     about: "above 1 makes tokens that occurred before less likely; 1 changes nothing",
     min: 0.01,
@@ -92,14 +90,8 @@ export const FIELDS: readonly FieldSpec[] = [
   },
 ];
 
-export function randomSeed(): number {
-  // Six digits are enough variety, and can be read out to somebody.
-  const [word = 0] = crypto.getRandomValues(new Uint32Array(1));
-  return word % 1_000_000;
-}
-
 export function defaultSampling(seed: number): SamplingOptions {
-  return { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0, repetition_penalty: 1, seed, max_tokens: 300 };
+  return { ...DEFAULTS, seed };
 }
 
 /** The nearest value that the field allows, or null where the text is not a number. */

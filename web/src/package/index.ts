@@ -1,0 +1,27 @@
+/**
+ * The entry of the package `pocketlm`: a language model in a Web Worker, with an engine for WebGPU and one for the CPU.
+ * docs/EMBEDDING.md says how to use it.
+ */
+export type {
+  Backend,
+  Candidate,
+  Card,
+  Device,
+  Ending,
+  EngineError,
+  ErrorKind,
+  LoadedModel,
+  LoadProgress,
+  ModelConfig,
+  ModelHeader,
+  NotKept,
+  ScoredToken,
+  Storage,
+  TextScore,
+  Timing,
+} from "../engine/protocol";
+export type { Message } from "./chat";
+export type { Generation, Piece, Result } from "./generation";
+export { type AskOptions, type LoadOptions, loadModel, type Model, type ModelEvent, type Prompt } from "./model";
+export { ModelError } from "./modelError";
+export { DEFAULTS, randomSeed, type TextOptions } from "./options";

@@ -1,0 +1,356 @@
+/** A model in a worker of its own, and what one can ask of it. One thing at a time: what comes meanwhile waits its turn. */
+import { EngineClient, type WorkerPort } from "../engine/client";
+import { engineError } from "../engine/errors";
+import type { Card, Device, EngineError, EngineEvent, LoadedModel, LoadProgress, TextScore } from "../engine/protocol";
+import { shortened } from "../engine/turns";
+import type { Message } from "./chat";
+import { type Generation, Run } from "./generation";
+import { badInput, ModelError } from "./modelError";
+import { engineOptions, stopTexts, type TextOptions } from "./options";
+import { startWorker } from "./startWorker";
+
+/** A text, in which special tokens are ordinary text; or parts by turns: one in which they count, and one in which they do not. */
+export type Prompt = string | readonly string[];
+
+/** What happens to a model, for a page that shows it. Times are in milliseconds since the engine began the run. */
+export type ModelEvent =
+  | Extract<EngineEvent, { type: "progress" | "ready" | "tokens" | "done" | "interrupted" | "recovered" | "stored" }>
+  /** The run waits for `ahead` others. */
+  | { type: "queued"; run: number; ahead: number }
+  | { type: "begun"; run: number; prompt_tokens: number; left_out: number }
+  /** The run cannot be done; the model is as it was. */
+  | { type: "refused"; run: number; error: EngineError }
+  /** The model is lost, and everything that was asked of it. */
+  | { type: "failed"; error: EngineError };
+
+export type LoadOptions = {
+  /** Where to run; "auto" where nothing is said. */
+  device?: Device | undefined;
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
+  onEvent?: ((event: ModelEvent) => void) | undefined;
+  /** Ends the loading; what has been downloaded stays for the next time. */
+  signal?: AbortSignal | undefined;
+  /** Another way to start the package's worker.js, where a bundler or a policy asks for it. */
+  worker?: (() => Worker) | undefined;
+};
+
+export type AskOptions = { signal?: AbortSignal | undefined };
+
+/** What is said to be the prompt of a run, the same with ever fewer messages, and how many each leaves out. */
+type Prompts = { prompts: string[][]; left_out: number[] };
+
+type Answer = Extract<EngineEvent, { call: number }>;
+type Question = { resolve: (answer: Answer) => void; reject: (error: unknown) => void };
+
+const USE_GENERATE = "Use generate(): this model continues texts.";
+
+/**
+ * Download a model, or take it from this device, and get an engine ready for it.
+ *
+ * Rejects with a `ModelError`, or with the signal's reason.
+ */
+export async function loadModel(model_url: string | URL, options: LoadOptions = {}): Promise<Model> {
+  return await Model.load(model_url, options, options.worker ?? startWorker);
+}
+
+export class Model {
+  readonly #client: EngineClient;
+  readonly #options: LoadOptions;
+  #info: LoadedModel | null = null;
+  /** What the model was lost to. */
+  #lost: ModelError | null = null;
+  #runs = 0;
+  #run: Run | null = null;
+  /** What the run's prompts leave out. */
+  #left_out: readonly number[] = [];
+  /** Runs and questions that are not over, in their order. */
+  readonly #unfinished = new Set<object>();
+  #queue: Promise<void> = Promise.resolve();
+  readonly #questions = new Map<number, Question>();
+  #loading: { resolve: (model: Model) => void; reject: (error: unknown) => void } | null = null;
+
+  private constructor(options: LoadOptions, start: () => WorkerPort) {
+    this.#options = options;
+    this.#client = new EngineClient(start, event => this.#hear(event));
+  }
+
+  /** `start`: the unit tests pass a double of the worker. @internal */
+  static async load(model_url: string | URL, options: LoadOptions, start: () => WorkerPort): Promise<Model> {
+    const { signal, device = "auto" } = options;
+    signal?.throwIfAborted();
+    const model = new Model(options, start);
+    const onAbort = () => {
+      model.#loading?.reject(signal?.reason);
+      model.dispose();
+    };
+    signal?.addEventListener("abort", onAbort);
+    try {
+      return await new Promise((resolve, reject) => {
+        model.#loading = { resolve, reject };
+        model.#client.load(absolute(model_url), device);
+      });
+    } finally {
+      model.#loading = null;
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** The file, where it runs and why there, and whether it stays on this device. */
+  get info(): LoadedModel {
+    if (this.#info === null) throw new Error("the model is not loaded");
+    return this.#info;
+  }
+
+  /** What the file says of its model: hyperparameters, provenance, chat template. */
+  get card(): Card {
+    return this.info.card;
+  }
+
+  /** Continue a text. */
+  generate(prompt: Prompt, options: TextOptions = {}): Generation {
+    const parts = typeof prompt === "string" ? ["", prompt] : [...prompt];
+    return this.#begin(() => Promise.resolve({ prompts: [parts], left_out: [0] }), options);
+  }
+
+  /**
+   * Write the next message of a conversation, by the model's own template. Where the context has no room for all, the oldest
+   * turns are left out, and the result says how many messages that are.
+   */
+  chat(messages: readonly Message[], options: TextOptions = {}): Generation {
+    return this.#begin(() => this.#chatPrompts(messages), options);
+  }
+
+  /** How surprised the model is by each token of a text, as a document of its own. */
+  async score(text: string, options: AskOptions = {}): Promise<TextScore> {
+    const answer = await this.#ask(() => this.#client.score(text), options);
+    return answer.type === "scored" ? answer.score : unexpected(answer);
+  }
+
+  /** The ids of a text; special tokens in it are ordinary text. */
+  async tokenize(text: string, options: AskOptions = {}): Promise<Uint32Array> {
+    const answer = await this.#ask(() => this.#client.encode(text), options);
+    return answer.type === "encoded" ? answer.ids : unexpected(answer);
+  }
+
+  /** The text of ids, with U+FFFD for bytes that are no text. */
+  async detokenize(ids: Iterable<number>, options: AskOptions = {}): Promise<string> {
+    const answer = await this.#ask(() => this.#client.decode(Uint32Array.from(ids)), options);
+    return answer.type === "decoded" ? answer.text : unexpected(answer);
+  }
+
+  /** The logits after each of these ids, one row of vocab_size an id. */
+  async logits(ids: Iterable<number>, options: AskOptions = {}): Promise<Float32Array> {
+    const answer = await this.#ask(() => this.#client.logits(Uint32Array.from(ids)), options);
+    return answer.type === "logits" ? answer.logits : unexpected(answer);
+  }
+
+  /** Delete the model's file from this device; what runs goes on. */
+  forget(): void {
+    this.#client.forget();
+  }
+
+  /** Give everything back: the worker, its memory, the graphics device's. */
+  dispose(): void {
+    this.#lose(badInput("The model was disposed of.", "Load it again."));
+  }
+
+  async #chatPrompts(messages: readonly Message[]): Promise<Prompts> {
+    const { card } = this;
+    if (card.chat_template === null) throw badInput("This model has no chat template.", USE_GENERATE);
+    // Whoever does not chat does not load the template language.
+    const { chatPrompt } = await import("./chat");
+    const read = shortened(messages);
+    try {
+      const prompts = read.map(each => chatPrompt(card, each));
+      return { prompts, left_out: read.map(each => messages.length - each.length) };
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      throw badInput(`The model's chat template cannot be used: ${reason}`, "Look at the messages' roles and order.");
+    }
+  }
+
+  #begin(prepare: () => Promise<Prompts>, options: TextOptions): Generation {
+    const { signal } = options;
+    const engine_options = engineOptions(options);
+    const onAbort = () => run.abort(signal?.reason);
+    let free: () => void = () => undefined;
+    this.#runs += 1;
+    const run = new Run(this.#runs, stopTexts(options), is_cut => {
+      this.#unfinished.delete(run);
+      signal?.removeEventListener("abort", onAbort);
+      if (is_cut && this.#run === run) this.#client.stop(run.run);
+      if (this.#run === run) this.#run = null;
+      free();
+    });
+    if (this.#lost !== null || signal?.aborted === true) {
+      run.fail(this.#lost ?? signal?.reason);
+      return run;
+    }
+    signal?.addEventListener("abort", onAbort);
+    const ahead = this.#unfinished.size;
+    this.#unfinished.add(run);
+    if (ahead > 0) this.#tell({ type: "queued", run: run.run, ahead });
+    this.#enqueue(async () => {
+      const over = new Promise<void>(resolve => {
+        free = resolve;
+      });
+      if (run.state === "over") return;
+      run.begin();
+      try {
+        const { prompts, left_out } = await prepare();
+        if (this.#isOver(run)) return;
+        const [prompt = [], ...shorter] = prompts;
+        this.#run = run;
+        this.#left_out = left_out;
+        this.#client.generate(run.run, prompt, engine_options, shorter);
+      } catch (thrown) {
+        this.#refuse(run, thrown instanceof ModelError ? thrown : partIsMissing(thrown));
+      }
+      await over;
+    });
+    return run;
+  }
+
+  #isOver(run: Run): boolean {
+    return run.state === "over";
+  }
+
+  #ask(post: () => number, { signal }: AskOptions): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost !== null || signal?.aborted === true) {
+        reject(this.#lost ?? signal?.reason);
+        return;
+      }
+      const asked = {};
+      const onAbort = () => reject(signal?.reason);
+      const over = () => {
+        this.#unfinished.delete(asked);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      signal?.addEventListener("abort", onAbort);
+      this.#unfinished.add(asked);
+      this.#enqueue(async () => {
+        try {
+          if (this.#lost !== null) throw this.#lost;
+          if (signal?.aborted === true) return;
+          const call = post();
+          resolve(
+            await new Promise<Answer>((answer, fail) => this.#questions.set(call, { resolve: answer, reject: fail })),
+          );
+        } catch (thrown) {
+          reject(thrown);
+        } finally {
+          over();
+        }
+      });
+    });
+  }
+
+  /** Do this when all that came before is over. */
+  #enqueue(job: () => Promise<void>): void {
+    this.#queue = this.#queue.then(job);
+  }
+
+  #tell(event: ModelEvent): void {
+    this.#options.onEvent?.(event);
+  }
+
+  #hear(event: EngineEvent): void {
+    switch (event.type) {
+      case "progress":
+        this.#options.onProgress?.(event.progress);
+        this.#tell(event);
+        return;
+      case "ready":
+        this.#info = event.model;
+        this.#tell(event);
+        this.#loading?.resolve(this);
+        return;
+      case "recovered":
+        this.#info = event.model;
+        this.#tell(event);
+        return;
+      case "stored":
+        this.#info = { ...this.info, storage: event.storage };
+        this.#tell(event);
+        return;
+      case "interrupted":
+        this.#tell(event);
+        return;
+      case "begun": {
+        const { run, prompt, prompt_tokens } = event;
+        if (this.#run?.run !== run) return;
+        const left_out = this.#left_out[prompt] ?? 0;
+        this.#run.begun(prompt_tokens, left_out);
+        this.#tell({ type: "begun", run, prompt_tokens, left_out });
+        return;
+      }
+      case "tokens":
+        // The reader of the text may end it here; who watches hears of these tokens first.
+        this.#tell(event);
+        if (this.#run?.run === event.run) this.#run.add(event.text, event.ids, event.prefilled, event.elapsed_ms);
+        return;
+      case "done":
+        this.#tell(event);
+        if (this.#run?.run === event.run) this.#run.done(event.ending, event.elapsed_ms);
+        return;
+      case "logits":
+      case "scored":
+      case "encoded":
+      case "decoded":
+        this.#questions.get(event.call)?.resolve(event);
+        this.#questions.delete(event.call);
+        return;
+      case "failed":
+        this.#fail(event.run, new ModelError(event.error));
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** A refused input leaves the engine as it was; every other failure ends it. */
+  #fail(run: number | null, error: ModelError): void {
+    if (error.kind !== "bad-input" || this.#info === null) {
+      this.#lose(error);
+      this.#tell({ type: "failed", error });
+    } else if (run === null) {
+      for (const { reject } of this.#questions.values()) reject(error);
+      this.#questions.clear();
+    } else if (this.#run?.run === run) {
+      this.#refuse(this.#run, error);
+    }
+  }
+
+  #refuse(run: Run, error: ModelError): void {
+    if (this.#isOver(run)) return;
+    run.fail(error);
+    this.#tell({ type: "refused", run: run.run, error });
+  }
+
+  #lose(error: ModelError): void {
+    if (this.#lost !== null) return;
+    this.#lost = error;
+    this.#client.dispose();
+    this.#loading?.reject(error);
+    for (const { reject } of this.#questions.values()) reject(error);
+    this.#questions.clear();
+    for (const each of [...this.#unfinished]) if (each instanceof Run) each.fail(error);
+  }
+}
+
+/** As a page's own links are taken; in a worker, as its script's address is. */
+function absolute(url: string | URL): string {
+  return new URL(url, typeof document === "undefined" ? globalThis.location?.href : document.baseURI).href;
+}
+
+function partIsMissing(cause: unknown): ModelError {
+  const message = `A part of the package could not be loaded: ${String(cause)}`;
+  return new ModelError(engineError("download", message, "Check the connection and try again."));
+}
+
+function unexpected(answer: Answer): never {
+  throw new ModelError(
+    engineError("crashed", `The engine answered another question: ${answer.type}`, "Load it again."),
+  );
+}
