@@ -136,6 +136,8 @@ def e2e(chosen: Chosen) -> bool:
                 "E2E_SMOLLM2": str(real) if chosen.slow and real.is_file() else "",
                 "E2E_LARGE": str(large) if chosen.slow else "",
                 "E2E_CHROMIUM": tools.chromium() or "",
+                "E2E_NPM": str(paths.NPM),
+                "E2E_EMBEDDING": str(paths.ROOT / "docs" / "EMBEDDING.md"),
             }
             if not _run([python, "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT):
                 return False

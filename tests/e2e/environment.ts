@@ -56,3 +56,13 @@ export function realModel(): string | null {
 export function largeModel(): string | null {
   return process.env["E2E_LARGE"] ? path("E2E_LARGE", "the file that tests/e2e/large_model.py wrote") : null;
 }
+
+/** E2E_NPM: the package's folder, as build/npm/pocketlm. */
+export function npmPackage(): string {
+  return path("E2E_NPM", "the package's folder, as build/npm/pocketlm");
+}
+
+/** E2E_EMBEDDING: docs/EMBEDDING.md. */
+export function embeddingDoc(): string {
+  return path("E2E_EMBEDDING", "docs/EMBEDDING.md");
+}
