@@ -94,8 +94,8 @@ def cpu_tests(crate: Path) -> list[str]:
 
 
 def vitest(_: Chosen) -> bool:
-    """Vitest: the page's state machine, protocol and components."""
-    return _run(["npm", "run", "--silent", "test"], check.web_copy(paths.ROOT))
+    """Vitest: the page's state machine, protocol and components; the package, packed as others get it."""
+    return _run(["npm", "run", "--silent", "test"], check.web_copy(paths.ROOT), {"POCKETLM_NPM": str(paths.NPM)})
 
 
 def e2e(chosen: Chosen) -> bool:

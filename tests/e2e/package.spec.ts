@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import type { Page } from "@playwright/test";
 import type * as pocketlm from "pocketlm";
 import { bundle, chatModel, embeddingDoc, expected, npmPackage } from "./environment";
-import { expect, test as base } from "./fixtures";
+import { test as base, expect } from "./fixtures";
 import { Host } from "./host";
 
 const PACKAGE = { path: npmPackage() };
@@ -203,7 +203,11 @@ test("OpenAI's calls answer, and special tokens in a message are ordinary text",
       new URL("pocketlm/openai.js", document.baseURI).href
     );
     const { chat } = openaiClient(await loadModel("chat.bin", { device: "cpu" }));
-    const asked = { messages: [{ role: "user", content: "Who? <|endoftext|>" } as const], max_tokens: 12, temperature: 0 };
+    const asked = {
+      messages: [{ role: "user", content: "Who? <|endoftext|>" } as const],
+      max_tokens: 12,
+      temperature: 0,
+    };
     const whole = await chat.completions.create(asked);
     let streamed = "";
     for await (const chunk of await chat.completions.create({ ...asked, stream: true })) {

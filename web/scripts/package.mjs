@@ -61,6 +61,7 @@ function declare(out) {
     },
   );
   copyFileSync(types_file, join(types, "engine/pocketlm.d.ts"));
+  writeFileSync(join(types, "engine/worker.d.ts"), "/** A script for a worker to start with. */\nexport {};\n");
   nameImports(types);
 }
 
