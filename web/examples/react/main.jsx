@@ -12,7 +12,11 @@ function Writer() {
     setText(prompt);
     const begun = model.generate(prompt, { maxTokens: 200 });
     setGeneration(begun);
-    for await (const piece of begun) setText(before => before + piece.text);
+    try {
+      for await (const piece of begun) setText(before => before + piece.text);
+    } catch (failure) {
+      setText(before => `${before}\n${failure.message}`);
+    }
     setGeneration(null);
   }
 
