@@ -1,5 +1,5 @@
 """export: one flat model.bin, with a golden answer that every engine checks itself against; and the same model written
-for transformers and for llama.cpp.
+for transformers, llama.cpp and llama2.c; and its model card.
 """
 
 from __future__ import annotations
@@ -59,6 +59,39 @@ def gguf_stage(settings: Settings) -> Stage:
         output="model.gguf",
         needs=(tools.TORCH, tools.IMPORT),
         libraries=(*tools.libraries("numpy"), *tools.libraries("gguf", extra="import")),
+    )
+
+
+def llama2c_stage(settings: Settings) -> Stage:
+    """The stage `export_llama2c` of one preset: no other stage takes what it makes."""
+    return _for_others(
+        settings,
+        name="export_llama2c",
+        doc="Write model.bin as a checkpoint of llama2.c, with its tokenizer.json.",
+        output="llama2c/",
+        needs=(tools.TORCH,),
+        libraries=tools.libraries("numpy"),
+    )
+
+
+def card_stage(settings: Settings) -> Stage:
+    """The stage `card` of one preset: no other stage takes what it makes."""
+    evaluated = settings.trains and not settings.imports
+    words = ("model", "evaluation") if evaluated else ("model",)
+    evaluation = {"evaluation": Output("evaluate", "evaluation.json")} if evaluated else {}
+    return Stage(
+        name="card",
+        doc="Write the model card: README.md in Hugging Face's form, and card.json.",
+        run=step("card", *words),
+        outputs=("README.md", "card.json"),
+        inputs={"model": Output("export", "model.bin"), **evaluation},
+        sources=(python_sources("training.card"),),
+        params={"preset": settings.preset, **settings.section("data")},
+        tools=tools.libraries("numpy"),
+        needs=(tools.TORCH,),
+        scope=settings.preset,
+        links={"README.md": "README.md", "card.json": "card.json"},
+        pythonpath=("{snapshot}",),
     )
 
 

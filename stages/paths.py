@@ -20,6 +20,7 @@ TOOLS_BIN = TOOLS / "bin"  # wasm-pack, wasm-bindgen
 NODE_DIR = TOOLS / "node"  # package.json, package-lock.json and node_modules, as `npm ci` made them
 NODE_MODULES = NODE_DIR / "node_modules"
 BENCH_ENGINE_NODE = TOOLS / "bench-engine-node"  # the engines that ours is measured beside
+LLAMA_CPP = TOOLS / "llama-cpp"  # a llama.cpp that others built, for the tests
 WASM_TARGET_STAMP = TOOLS / "wasm-target.json"  # which toolchain compiles to wasm, and how it came here
 
 CARGO_TARGET = BUILD / "run" / "cargo"  # of the CLI and the Rust tests, so that wgpu is compiled once
@@ -32,7 +33,7 @@ CLI = BUILD / "bin" / "pocketlm"
 
 DEFAULT_PRESET = "shakespeare"
 TEST_PRESET = "tiny"  # what `doit test` builds
-NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "npm", "shared", "tools")  # folders of build/ that are not a preset's
+NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "logs", "npm", "shared", "tools")  # folders of build/ that are not a preset's
 
 
 def preset_dir(preset: str) -> Path:

@@ -2,7 +2,7 @@
 to doit.
 
                                   ┌─► sample, report, evaluate
-corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► export_hf, export_gguf
+corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► export_hf, export_gguf, export_llama2c, card (of evaluate too)
              ▲                                    ├─► web          cli
            wheel        wasm ─► npm ─► page ──────┤
                                                   │
@@ -43,10 +43,13 @@ SETUPS: tuple[Setup, ...] = (
     tools.REMOTE,
     tools.HUB,
     tools.IMPORT,
+    tools.TENSORBOARD,
+    tools.WANDB,
     tools.CARGO,
     wasm_target.WASM_TARGET,
     tools.WASM_TOOLS,
     tools.NODE_PACKAGES,
+    tools.LLAMA_CPP,
     tools.BROWSER,
     tools.VULKAN,
 )
@@ -83,8 +86,8 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
     bundle = (exported, crates.wasm_stage(), web.npm_stage(), web.page_stage())
     chain = (*model, *bundle)
     page = (provenance.stage(chosen, chain), web.stage(chosen))
-    aside = (crates.cli_stage(), export.hf_stage(chosen), export.gguf_stage(chosen))
-    return (*model, *looked_at, *bundle, *page, *aside)
+    others = (export.hf_stage(chosen), export.gguf_stage(chosen), export.llama2c_stage(chosen))
+    return (*model, *looked_at, *bundle, *page, crates.cli_stage(), *others, export.card_stage(chosen))
 
 
 def variant(words: Mapping[str, str]) -> tuple[Stage, ...]:

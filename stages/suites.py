@@ -149,7 +149,7 @@ def e2e(chosen: Chosen) -> bool:
 NEEDED_BY_GPU_TESTS = (tools.VULKAN, tools.BROWSER)
 SUITES: dict[str, tuple[Callable[[Chosen], bool], tuple[Setup, ...]]] = {
     "check": (checks, ()),
-    "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.VULKAN, tools.BROWSER)),
+    "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.LLAMA_CPP, tools.VULKAN, tools.BROWSER)),
     "cargo": (cargo, (tools.CARGO, tools.VULKAN)),
     "vitest": (vitest, (tools.NODE_PACKAGES,)),
     "e2e": (e2e, (tools.TORCH, tools.NODE_PACKAGES, tools.BROWSER)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,14 @@ PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for da
 REMOTE = _lock_setup("remote", "aiohttp and s3fs in .venv, by locks/remote.txt: for what lies at https:// or s3://.")
 
 HUB = _lock_setup("hub", "huggingface-hub in .venv, by locks/hub.txt: for what lies at hf://.")
+
+TENSORBOARD = _lock_setup(
+    "tensorboard", 'tensorboard in .venv, by locks/tensorboard.txt: for train.loggers=["tensorboard"].'
+)
+
+WANDB = _lock_setup("wandb", 'wandb in .venv, by locks/wandb.txt: for train.loggers=["wandb"].')
+
+LOGGERS = {"tensorboard": TENSORBOARD, "wandb": WANDB}  # by their names in train.loggers
 
 # What opens a URL, by its scheme; of others fsspec says which package it needs.
 URL_SETUPS = {"http": REMOTE, "https": REMOTE, "s3": REMOTE, "hf": HUB}
@@ -310,33 +319,43 @@ NODE_PACKAGES = Setup(
 )
 
 
-ENGINES_LOCK = paths.ROOT / "tests" / "bench" / "engine" / "node"
+def _node_setup(name: str, doc: str, lock: Path, folder: Path, runs: bool = True) -> Setup:
+    """The packages that a folder's package-lock.json names, in another folder; nothing where they cannot run."""
+    stamp = folder / "installed"
+
+    def is_ready() -> bool:
+        return not runs or (stamp.is_file() and stamp.read_bytes() == (lock / "package-lock.json").read_bytes())
+
+    def install(run: Runner) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in ("package.json", "package-lock.json"):
+            shutil.copyfile(lock / each, folder / each)
+        # Not `ci`: it wants every platform's optional package in the lock. No script: one would compile llama.cpp.
+        install_with(
+            run,
+            ["npm", "install", "--ignore-scripts", "--omit=optional", "--no-save", "--no-audit", "--no-fund"],
+            cwd=folder,
+            advice=f"Is the npm registry within reach? {NODE_ADVICE}",
+        )
+        shutil.copyfile(lock / "package-lock.json", stamp)
+
+    return Setup(name, doc, is_ready, install)
 
 
-def _engines_ready() -> bool:
-    stamp = paths.BENCH_ENGINE_NODE / "installed"
-    return stamp.is_file() and stamp.read_bytes() == (ENGINES_LOCK / "package-lock.json").read_bytes()
-
-
-def _install_engines(run: Runner) -> None:
-    paths.BENCH_ENGINE_NODE.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(ENGINES_LOCK / name, paths.BENCH_ENGINE_NODE / name)
-    # Not `ci`: it wants every platform's optional package in the lock. No script: one would compile llama.cpp.
-    install_with(
-        run,
-        ["npm", "install", "--ignore-scripts", "--omit=optional", "--no-save", "--no-audit", "--no-fund"],
-        cwd=paths.BENCH_ENGINE_NODE,
-        advice=f"Is the npm registry within reach? {NODE_ADVICE}",
-    )
-    shutil.copyfile(ENGINES_LOCK / "package-lock.json", paths.BENCH_ENGINE_NODE / "installed")
-
-
-BENCH_ENGINE_PACKAGES = Setup(
+BENCH_ENGINE_PACKAGES = _node_setup(
     "bench-engine-node",
     "Engines that others wrote (llama.cpp, wllama, transformers.js) in build/tools/bench-engine-node.",
-    _engines_ready,
-    _install_engines,
+    paths.ROOT / "tests" / "bench" / "engine" / "node",
+    paths.BENCH_ENGINE_NODE,
+)
+
+LLAMA_CPP_RUNS = sys.platform == "linux" and platform.machine() == "x86_64"  # what its lock has a program for
+LLAMA_CPP = _node_setup(
+    "llama-cpp",
+    "A llama.cpp that others built, for the tests, in build/tools/llama-cpp.",
+    paths.ROOT / "tests" / "interop" / "node",
+    paths.LLAMA_CPP,
+    runs=LLAMA_CPP_RUNS,
 )
 
 

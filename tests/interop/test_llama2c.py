@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from tests.interop import models
-from training import import_model, reference
+from tests.parity import models as models_of_parity
+from training import export_imported, export_llama2c, import_model, imported, reference
 from training.config.import_ import Import
 from training.interop import llama2c
 from training.interop.families import BadModel
@@ -90,6 +92,41 @@ def test_the_logits_are_those_of_transformers(tmp_path: Path, version: int, tied
     assert bool((got.argmax(-1) == expected.argmax(-1)).all())
     assert float((got - expected).abs().max()) <= 1e-4 * float(expected.std())
     assert found.origin["format"] == f"llama2.c version {version}"
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_is_written_is_what_llama2c_writes(tmp_path: Path, tied: bool) -> None:
+    """A checkpoint comes back byte for byte: imported, exported as model.bin, and written as it came."""
+    write(tmp_path / "model.bin", made(tied), 0)
+    whole = (tmp_path / "model.bin").read_bytes()
+    imported.write(tmp_path, import_model.load(Import("file:model.bin"), tmp_path))
+    export = {"golden_prompt": "the quick brown fox", "dtype": "f32"}
+    export_imported.build({"params": {"export": export, "sample": {}}}, tmp_path, tmp_path / "ours.bin")
+    export_llama2c.main(argparse.Namespace(model=tmp_path / "ours.bin", out=tmp_path / "out"))
+    assert (tmp_path / "out" / "llama2c" / "model.bin").read_bytes() == whole
+    again = import_model.load(Import("file:model.bin"), tmp_path / "out" / "llama2c")
+    assert again.tokenizer.to_bytes() == models.tokenizer().to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "architecture", "message"),
+    [
+        ({}, "qwen3", "family 'qwen3', which llama2.c does not know; to export it, train one with model.family=llama"),
+        ({"rope_theta": 5000.0}, "llama", "model.rope_theta=5000.0 cannot be written for llama2.c, where it is 10000"),
+        ({"norm_eps": 1e-6}, "llama", "model.norm_eps=1e-06 cannot be written"),
+        ({"d_head": 8}, "llama", "model.d_head=8 cannot be written for llama2.c, where it is 16 always"),
+    ],
+)
+def test_what_its_file_has_no_place_for_is_refused(
+    tmp_path: Path, changes: dict[str, Any], architecture: str, message: str
+) -> None:
+    sizes = models_of_parity.config(**changes)
+    flat = models.tokenizer().to_bytes()
+    models_of_parity.write_random_model(tmp_path / "model.bin", sizes, 1, tokenizer=flat, architecture=architecture)
+    with pytest.raises(ValueError) as raised:
+        export_llama2c.main(argparse.Namespace(model=tmp_path / "model.bin", out=tmp_path / "out"))
+    assert message in str(raised.value)
+    assert not list((tmp_path / "out").glob("*"))
 
 
 @pytest.mark.parametrize("version", [0, 1, 2])

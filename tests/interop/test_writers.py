@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
+from gguf import GGUFReader
 from pocketlm_tokenizer import SPLITS, Tokenizer
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.interop import models
 from tests.parity import models as models_of_parity
-from training import export_gguf, export_hf, export_imported, import_model, imported, reference
+from training import command, export_gguf, export_hf, export_imported, import_model, imported, reference
 from training.config.import_ import Import
 from training.format.file import ModelFile, read_model, write_model
 from training.imported import Imported
@@ -42,9 +44,9 @@ def model_bin(
     return read_model(folder / "model.bin")
 
 
-def written(command: object, folder: Path) -> None:
+def written(step: object, folder: Path) -> None:
     arguments = argparse.Namespace(model=folder / "model.bin", out=folder / "out")
-    command.main(arguments)  # type: ignore[attr-defined]
+    step.main(arguments)  # type: ignore[attr-defined]
 
 
 def assert_same(found: Imported, model: ModelFile) -> None:
@@ -70,6 +72,46 @@ def test_a_folder_comes_back_bit_for_bit(tmp_path: Path, architecture: str, kind
     model = model_bin(tmp_path, architecture, kind, tied=kind == Kind.F16, **ENDS[architecture])
     written(export_hf, tmp_path)
     assert_same(hf.read((tmp_path / "out" / "hf").as_uri()), model)
+
+
+@pytest.mark.parametrize("architecture", models.CLASSES)
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q8_0, Kind.Q4_0])
+def test_a_gguf_file_of_others_goes_through_without_loss(tmp_path: Path, architecture: str, kind: Kind) -> None:
+    """GGUF, ours, GGUF: every tensor's bytes and type, and all that the file said of shape, vocabulary and template."""
+    model_bin(tmp_path, architecture, kind, **ENDS[architecture])
+    written(export_gguf, tmp_path)
+    theirs, ours = (GGUFReader(path) for path in (tmp_path / "theirs.gguf", tmp_path / "out" / "model.gguf"))
+    assert {each.name: (each.tensor_type, each.data.tobytes()) for each in ours.tensors} == {
+        each.name: (each.tensor_type, each.data.tobytes()) for each in theirs.tensors
+    }
+    for name, field in theirs.fields.items():
+        if not name.startswith("GGUF."):
+            assert ours.fields[name].contents() == field.contents(), name
+
+
+@pytest.mark.parametrize("architecture", models.CLASSES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_folder_of_others_goes_through_without_loss(tmp_path: Path, architecture: str, dtype: torch.dtype) -> None:
+    """Hugging Face, ours, Hugging Face: every matrix bit for bit, or, of bf16 and of gains in f16, its value in f32."""
+    models.write_folder(tmp_path / "theirs", models.model(architecture, tied=dtype != torch.float16), dtype)
+    (tmp_path / "imported").mkdir()
+    imported.write(tmp_path / "imported", import_model.load(Import("file:theirs"), tmp_path))
+    params = {"params": {"sample": {}, "export": {"golden_prompt": "the quick brown fox", "dtype": "f32"}}}
+    export_imported.build(params, tmp_path / "imported", tmp_path / "model.bin")
+    written(export_hf, tmp_path)
+    theirs, ours = (load_file(tmp_path / name / "model.safetensors") for name in ("theirs", "out/hf"))
+    assert theirs.keys() - {"lm_head.weight"} == ours.keys() - {"lm_head.weight"}
+    for name, tensor in ours.items():
+        kept = dtype == torch.float16 and tensor.dim() == 2
+        assert tensor.dtype == (torch.float16 if kept else torch.float32)
+        assert torch.equal(tensor, theirs[name].to(tensor.dtype)), name
+    configs = [command.read_json(tmp_path / name / "config.json") for name in ("theirs", "out/hf")]
+    for name in ("hidden_size", "num_key_value_heads", "head_dim", "rope_parameters", "rms_norm_eps", "vocab_size"):
+        assert configs[0][name] == configs[1][name], name
+    tokenizers = [
+        Tokenizer.from_hf_json((tmp_path / each / "tokenizer.json").read_text()) for each in ("theirs", "out/hf")
+    ]
+    assert tokenizers[0].to_bytes() == tokenizers[1].to_bytes()
 
 
 @pytest.mark.parametrize("architecture", models.CLASSES)
@@ -123,7 +165,7 @@ def test_a_vocabulary_comes_back(split: str) -> None:
 
 def test_rows_of_blocks_are_interleaved_as_llama_cpp_does(tmp_path: Path) -> None:
     """Against the obvious loop, on the values."""
-    from gguf import GGUFReader, quants
+    from gguf import quants
 
     model = model_bin(tmp_path, "llama", Kind.Q8_0)
     written(export_gguf, tmp_path)
@@ -145,11 +187,11 @@ def test_more_endings_than_gguf_has_names_for_are_refused(tmp_path: Path) -> Non
         written(export_gguf, tmp_path)
 
 
-@pytest.mark.parametrize(("command", "program"), [(export_hf, "transformers"), (export_gguf, "llama.cpp")])
-def test_a_family_that_others_lack_is_refused_by_name(tmp_path: Path, command: object, program: str) -> None:
+@pytest.mark.parametrize(("step", "program"), [(export_hf, "transformers"), (export_gguf, "llama.cpp")])
+def test_a_family_that_others_lack_is_refused_by_name(tmp_path: Path, step: object, program: str) -> None:
     sizes = models_of_parity.config(logit_cap=15.0, tie_embeddings=False)
     flat = models.tokenizer().to_bytes()
     models_of_parity.write_random_model(tmp_path / "model.bin", sizes, 1, tokenizer=flat, architecture="fast")
     with pytest.raises(ValueError, match=f"family 'fast', which {program} does not know.*model.family=llama or"):
-        written(command, tmp_path)
+        written(step, tmp_path)
     assert not list((tmp_path / "out").glob("*"))

@@ -30,6 +30,8 @@ MAGIC = 0x616B3432  # "ak42"
 FIELDS = struct.Struct("<7i")  # dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, max_seq_len
 HEADER_NBYTES = 256  # of versions 1 and 2
 ENDS_ALL = 1  # run.c begins a text with this token and ends it there
+ROPE = "rope"
+CONSTANTS = {"rope_theta": 10000.0, "norm_eps": 1e-5}  # of llama2.c; the file has no place for them
 EMBEDDING, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
 ATTENTION_NORM, MLP_NORM = "input_layernorm", "post_attention_layernorm"
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
@@ -54,7 +56,7 @@ def read(path: Path) -> Imported:
         config |= {"bos_token_id": ENDS_ALL, "eos_token_id": ENDS_ALL}
     shapes = {spec.name: spec.shape for spec in expected_tensors(config)}
     tensors: dict[str, Stored] = {}
-    for name in _order(version, config):
+    for name in order(version, config):
         shape = shapes.get(name, (config["ctx_len"], config["d_head"] // 2))  # else a table of RoPE
         in_groups = version == 2 and len(shape) > 1
         size = int(np.prod(shape))
@@ -112,8 +114,7 @@ def _config(values: tuple[int, ...], tied: bool) -> dict[str, Any]:
         "d_ff": hidden,
         "vocab_size": vocab_size,
         "ctx_len": ctx_len,
-        "rope_theta": 10000.0,
-        "norm_eps": 1e-5,
+        **CONSTANTS,
         "tie_embeddings": tied,
         "bos_token_id": None,
         "eos_token_id": None,
@@ -121,8 +122,8 @@ def _config(values: tuple[int, ...], tied: bool) -> dict[str, Any]:
     }
 
 
-def _order(version: int, config: dict[str, Any]) -> Iterator[str]:
-    """The names of the tensors as they follow each other; "rope" is a table that version 0 carries along."""
+def order(version: int, config: dict[str, Any]) -> Iterator[str]:
+    """The names of the tensors as they follow each other; ROPE is a table that version 0 carries along."""
     layers = range(config["n_layer"])
 
     def each(*parts: str) -> Iterator[str]:
@@ -132,7 +133,7 @@ def _order(version: int, config: dict[str, Any]) -> Iterator[str]:
         yield EMBEDDING
         yield from each(ATTENTION_NORM, *ATTENTION, MLP_NORM, *MLP)
         yield NORM
-        yield from ("rope", "rope")
+        yield from (ROPE, ROPE)
     else:
         yield from each(ATTENTION_NORM, MLP_NORM)
         yield NORM
