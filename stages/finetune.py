@@ -35,7 +35,7 @@ def stage(settings: Settings) -> Stage:
     return dataclasses.replace(
         plain,
         doc="Train the imported model further (PyTorch); resumes where an interrupted run stopped.",
-        run=(*step("finetune", "shards", "imported"), "--resume", "{partial}"),
+        run=(*step("finetune", "shards", "imported"), *train.KEEPS),
         inputs={"shards": plain.inputs["shards"], "imported": IMPORTED, "wheel": plain.inputs["wheel"]},
         sources=(python_sources("training.finetune", unkeyed=train.SHOWN_ONLY),),
         params=settings.section("train"),

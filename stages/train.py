@@ -30,7 +30,11 @@ PINNED_ISA = {
 RESUMES_OVER = (("params", "train.steps"), *(("tools", name) for name in ("torch", "numpy", "safetensors")))
 
 # The display and the texts shown on the way are run beside the training, and what it makes is the same without them.
-SHOWN_ONLY = ("training/progress.py", "training/sample.py", "training/config/sample.py")
+SHOWN_ONLY = ("training/progress.py", "training/loggers.py", "training/sample.py", "training/config/sample.py")
+
+# Where train.loggers write: a folder for each training. What is made there is no result, and nothing deletes it.
+LOGS = "{build}/logs"
+KEEPS = ("--resume", "{partial}", "--logs", LOGS)
 
 
 def torch_tools() -> tuple[Tool, ...]:
@@ -61,7 +65,7 @@ def stage(settings: Settings) -> Stage:
     return Stage(
         name="train",
         doc="Train the model (PyTorch); resumes where an interrupted run stopped.",
-        run=(*step("train", "shards", "tokenizer"), "--resume", "{partial}"),
+        run=(*step("train", "shards", "tokenizer"), *KEEPS),
         outputs=("model.safetensors", "metrics.jsonl", "summary.json", "timings.json"),
         volatile=("timings.json",),
         metrics={
@@ -73,7 +77,7 @@ def stage(settings: Settings) -> Stage:
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train", unkeyed=SHOWN_ONLY),),
         params=settings.section("model", "train"),
-        runtime=settings.told("train.checkpoint_seconds", "train.processes", "sample"),
+        runtime=settings.told("train.checkpoint_seconds", "train.loggers", "train.processes", "sample"),
         profile=settings.profile,
         profile_in_key=True,
         reproducible=settings.profile == "repro",  # several threads add in an order of their own
@@ -84,7 +88,8 @@ def stage(settings: Settings) -> Stage:
             "GOMP_SPINCOUNT": SHORT_SPIN,
             **(PINNED_ISA if settings.profile == "repro" else {}),
         },
-        needs=(tools.TORCH,),
+        needs=(tools.TORCH, *(tools.LOGGERS[name] for name in settings.values["train.loggers"])),
+        reads=(LOGS,),
         scope=settings.preset,
         links={"metrics.jsonl": "metrics.jsonl"},
         pythonpath=("{snapshot}", "{in.wheel}"),

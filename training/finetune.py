@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import command, imported, train
+from training import command, imported, inputs, train
 from training.config.model import Model
 from training.config.sample import Sample
 from training.config.section import read
@@ -45,12 +45,12 @@ def weights_of(model: Imported) -> dict[str, Tensor]:
     return {name: torch.from_numpy(stored.values()) for name, stored in model.tensors.items()}
 
 
-def start_of(model: Imported, settings: Sample, chats: bool) -> train.Start:
+def start_of(model: Imported, settings: Sample, chats: bool) -> inputs.Start:
     """The imported model as the training takes it."""
     digest = hashlib.sha256(json.dumps([model.architecture, model.config], sort_keys=True).encode())
     for name in sorted(model.tensors):
         digest.update(model.tensors[name].data.data)
-    return train.Start(
+    return inputs.Start(
         vocab_size=model.config["vocab_size"],
         weights=lambda: weights_of(model),
         sha256=digest.hexdigest(),
@@ -59,14 +59,14 @@ def start_of(model: Imported, settings: Sample, chats: bool) -> train.Start:
     )
 
 
-def load(params: dict[str, Any], shards_dir: Path, imported_dir: Path) -> train.Inputs:
+def load(params: dict[str, Any], shards_dir: Path, imported_dir: Path) -> inputs.Inputs:
     """What the run is made from. Raises ValueError where its parts do not fit."""
     model = imported.read(imported_dir)
-    inputs = train.load(params, shards_dir, imported_dir, shape_of(model))
-    start = start_of(model, read(params, Sample), inputs.text.masked)
+    made = inputs.load(params, shards_dir, imported_dir, shape_of(model))
+    start = start_of(model, read(params, Sample), made.text.masked)
     # Read once more when they are wanted, so that they are not held beside the model that is trained.
     start = dataclasses.replace(start, weights=lambda: weights_of(imported.read(imported_dir)))
-    return dataclasses.replace(inputs, start=start)
+    return dataclasses.replace(made, start=start)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -75,6 +75,6 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = train.parser("finetune", "Train an imported model further.")
+    arguments = inputs.parser("finetune", "Train an imported model further.")
     arguments.add_argument("--imported", type=Path, required=True, metavar="DIR", help="what import_model wrote")
     sys.exit(command.run(main, arguments))

@@ -77,6 +77,12 @@ class Kept:
         self._copy_metrics(self.folder, place, state["metrics_nbytes"])
         checkpoint.write(place, model, optimizers, state, kept=1)
 
+    def last_good(self) -> str:
+        """Where the run last stood well, for the message of its failure."""
+        if found := checkpoint.found(self.folder):
+            return f"the last good checkpoint is of step {found[0][0]}: {found[0][1]}"
+        return "there is no checkpoint before it"
+
     def finish(self) -> None:
         """The run is at its end: set aside what it needs no longer."""
         shutil.rmtree(self.done, ignore_errors=True)

@@ -7,8 +7,10 @@ trial.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -72,9 +74,25 @@ def check_memory(n_parameters: int, n_trained: int, device: torch.device) -> Non
         )
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether PyTorch or Python found no memory; on the CPU PyTorch has no class for it."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+@contextlib.contextmanager
+def memory_named() -> Iterator[None]:
+    """Raises ValueError that says what to do where PyTorch or Python find no memory in what is done here."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On the CPU PyTorch has no class for it.
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise ValueError("out of memory; make train.batch_size, the context or the model smaller") from error
+        raise
+
+
+def hint(profile: str) -> None:
+    """A word where the C library would give memory back to the system after every step."""
+    if platform.system() == "Linux" and "GLIBC_TUNABLES" not in os.environ and profile == "fast":
+        say(
+            "GLIBC_TUNABLES is not set: on a CPU glibc's allocator may halve the speed; "
+            "set glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296 "
+        )
 
 
 def thread_counts(device: torch.device) -> list[int]:

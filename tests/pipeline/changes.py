@@ -69,6 +69,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "train.lora_rank": ("2", FROM_TRAIN),
     "train.lora_alpha": ("8.0", FROM_TRAIN),
     "train.checkpoint_seconds": ("5", ""),
+    "train.loggers": ("tensorboard", ""),
     "train.processes": ("2", ""),
     "train.seed": ("2", FROM_TRAIN),
     "train.device": ("auto", FROM_TRAIN),
@@ -80,12 +81,14 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "sample.seed": ("2", "sample"),
     "export.dtype": ("f16", "export"),
     "export.golden_prompt": ("ARIEL:", "export"),
+    "export.license": ("mit", "export"),
 }
 ONE_VALUE = {"tokenizer.split"}  # any other value is refused
 
 # Every module of `training`: the stages that use it.
 MODULES: dict[str, str] = {
     "__init__": "corpus tokenizer shards train sample report export",
+    "card": "",
     "chat": "",
     "chat_shards": "",
     "checkpoint": "train",
@@ -121,6 +124,7 @@ MODULES: dict[str, str] = {
     "export_gguf": "",
     "export_hf": "",
     "export_imported": "",
+    "export_llama2c": "",
     "finetune": "",
     "format/__init__": "export",
     "format/dtypes": "export",
@@ -130,6 +134,7 @@ MODULES: dict[str, str] = {
     "format/header": "export",
     "import_model": "",
     "imported": "",
+    "inputs": "train",
     "interop/__init__": "",
     "interop/families": "",
     "interop/gguf": "",
@@ -138,8 +143,10 @@ MODULES: dict[str, str] = {
     "interop/hf": "",
     "interop/hf_writer": "",
     "interop/llama2c": "",
+    "interop/llama2c_writer": "",
     "interop/rope": "",
     "journal": "train report",
+    "loggers": "",
     "lora": "train",
     "model/__init__": "train sample export",
     "model/blocks": "train sample export",
@@ -153,17 +160,21 @@ MODULES: dict[str, str] = {
     "optim/schedule": "train",
     "params": "",
     "plot": "report",
+    "prepare": "train",
     "progress": "",
     "reference": "",
     "report": "report",
+    "results": "train",
     "resume": "train",
     "sample": "sample",
     "scoring": "train export",
     "shards": "shards",
     "speed": "train",
+    "state": "train",
     "tokenizer": "tokenizer",
     "tokenizer_file": "tokenizer shards train sample export",
     "train": "train",
+    "watch": "train",
 }
 
 

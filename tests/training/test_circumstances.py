@@ -244,7 +244,7 @@ def test_out_of_memory_is_said(
     monkeypatch.setattr(command, "StopRequest", lambda: None)
     given = ["--params", str(write_params(tmp_path / "params.json")), "--out", str(tmp_path)]
     parser = command.parser("train", "")
-    for name in ("--shards", "--tokenizer", "--resume"):
+    for name in ("--shards", "--tokenizer", "--resume", "--logs"):
         parser.add_argument(name)
     assert command.run(training_run.main, parser, given) == 1
     assert "training.train: out of memory; make train.batch_size" in capsys.readouterr().err

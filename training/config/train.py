@@ -11,7 +11,7 @@ class Train(Section, frozen=True):
     """The training run."""
 
     NAME: ClassVar[str] = "train"
-    RUNTIME: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "processes"})
+    RUNTIME: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "loggers", "processes"})
 
     steps: Count  # optimizer steps
     batch_size: Count  # sequences a forward pass
@@ -40,6 +40,7 @@ class Train(Section, frozen=True):
     lora_rank: CountOrNone = 0  # of the low-rank change of an imported model's matrices; 0: all weights are trained
     lora_alpha: NotNegative = 32.0  # that change is scaled by lora_alpha / lora_rank
     checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step
+    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where its curves go beside metrics.jsonl
     processes: Count = 1  # that torchrun starts on this machine, one a GPU; grad_accum is a multiple of it
 
     def __post_init__(self) -> None:

@@ -1,0 +1,67 @@
+"""The outputs of a training run: weights, metrics, summary and timings, which appear whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from training import command, lora
+from training.journal import NAME as METRICS
+from training.resume import Kept
+from training.scoring import Score
+from training.speed import Threads
+from training.state import Training, count
+
+
+def save(training: Training, score: Score, kept: Kept, threads: Threads, out: Path) -> None:
+    """Write the outputs: weights, metrics, summary and timings."""
+    inputs, way, seconds = training.inputs, training.way, training.elapsed_s
+    assert way is not None
+    lora.merge(training.model)
+    tokens_seen = training.step * training.tokens_a_step
+    summary: dict[str, Any] = {
+        "steps": training.step,
+        "tokens_seen": tokens_seen,
+        "parameters": count(training.model),
+        "val_bpb": score.bpb,
+        "val_tokens": score.n_tokens,
+        "val_bytes": score.n_bytes,
+        "val_ctx_len": inputs.model.ctx_len,
+        "val_overlap": inputs.train.eval_overlap,
+        "train_tokens": inputs.text.n_tokens,
+        "train_bytes": inputs.text.text_nbytes,
+        "vocab_size": inputs.text.vocab_size,
+        "tokenizer_sha256": inputs.text.tokenizer_sha256,
+        "data_sha256": inputs.data_sha256(),
+        "profile": "repro" if inputs.repro else "fast",
+        "device": training.device.type,
+        "precision": way.precision,
+        "compile": way.compile,
+        "torch": torch.__version__.partition("+")[0],
+        "numpy": np.__version__,
+        "settings": {"model": inputs.model.decisive(), "train": inputs.train.decisive()},
+    }
+    timings = {
+        "threads": threads.threads,
+        "trial": training.trial,
+        "train_s": round(seconds, 1),
+        "tokens_a_second": round(tokens_seen / seconds),
+    }
+    with command.publishing(out) as temporary:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()}
+        try:
+            save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        except SafetensorError as error:  # it has lost the number by which `command.run` would know a full disk
+            raise OSError(f"{out / 'model.safetensors'} cannot be written: {error}") from error
+        shutil.copyfile(kept.metrics, temporary / METRICS)
+        command.write_json(temporary / "summary.json", summary)
+        command.write_json(temporary / "timings.json", timings)
+    kept.finish()
+    took = "" if inputs.repro else f" in {seconds:.0f} s"
+    command.say(f"{score.bpb:.3f} bits/byte on {score.n_bytes:,} held-out bytes after {tokens_seen:,} tokens{took}")
