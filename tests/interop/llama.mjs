@@ -19,7 +19,7 @@ const { getLlama } = await import(pathToFileURL(entry).href);
 const llama = await getLlama({ gpu: false, build: "never", maxThreads: 1, logLevel: "error" });
 const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
 const context = await model.createContext({
-  contextSize: ids.length,
+  contextSize: ids.length + 8, // a context that gets full is shifted
   batchSize: ids.length,
   sequences: 1,
   threads: 1,
