@@ -77,7 +77,7 @@ def stage(settings: Settings) -> Stage:
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train", unkeyed=SHOWN_ONLY),),
         params=settings.section("model", "train"),
-        runtime=settings.told("train.checkpoint_seconds", "train.loggers", "train.processes", "sample"),
+        runtime=settings.told("train.checkpoint_seconds", "train.loggers", "train.processes", "train.shard", "sample"),
         profile=settings.profile,
         profile_in_key=True,
         reproducible=settings.profile == "repro",  # several threads add in an order of their own

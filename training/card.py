@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -158,11 +159,12 @@ def _sizes(card: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _usage(card: Mapping[str, Any]) -> Iterator[str]:
-    prompt = json.dumps(card["prompts"][0] if card["prompts"] else "Once upon a time", ensure_ascii=False)
+    prompt = card["prompts"][0] if card["prompts"] else "Once upon a time"
+    typed, literal = shlex.quote(prompt.strip()), json.dumps(prompt, ensure_ascii=False)
     word = "chat" if card["has_chat_template"] else "generate"
-    yield from ("## How to run it", "", "```sh", f"pocketlm {word} model.bin --prompt {prompt}")
+    yield from ("## How to run it", "", "```sh", f"pocketlm {word} model.bin --prompt {typed}")
     if card["family"] in SHARED:
-        yield f"llama-cli -m model.gguf -p {prompt}  # what `doit export_gguf` wrote"
+        yield f"llama-cli -m model.gguf -p {typed}  # what `doit export_gguf` wrote"
     yield from ("```", "")
     if card["family"] in SHARED:
         yield from (
@@ -171,7 +173,7 @@ def _usage(card: Mapping[str, Any]) -> Iterator[str]:
             "",
             'tokenizer = AutoTokenizer.from_pretrained("hf")',
             'model = AutoModelForCausalLM.from_pretrained("hf")',
-            f'ids = tokenizer({prompt}, return_tensors="pt").input_ids',
+            f'ids = tokenizer({literal}, return_tensors="pt").input_ids',
             "print(tokenizer.decode(model.generate(ids, max_new_tokens=100, do_sample=True)[0]))",
             "```",
             "",

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from training.command import say, sync
+from training.pieces import piece_of, whole
 
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{16})\.safetensors")
@@ -36,10 +37,7 @@ def write(
 
     Raises ValueError where an optimizer's state holds what is neither a tensor nor a plain value.
     """
-    tensors = {f"model.{name}": _stored(tensor) for name, tensor in _trained(model).items()}
-    packed = [
-        _packed(optimizer.state_dict(), f"optimizer.{index}", tensors) for index, optimizer in enumerate(optimizers)
-    ]
+    tensors, packed = gathered(model, optimizers)
     metadata = {
         _STATE: json.dumps(state, sort_keys=True, allow_nan=False),
         _OPTIMIZERS: json.dumps(packed),
@@ -66,6 +64,15 @@ def write(
     for _, old in found(directory)[kept:]:
         old.unlink(missing_ok=True)
     return final
+
+
+def gathered(model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[dict[str, Tensor], list[Any]]:
+    """What a checkpoint holds of a model and its optimizers: tensors by name, and the optimizers' states as JSON. Where
+    tensors are in pieces all processes must do this, whichever of them writes.
+    """
+    tensors = {f"model.{name}": _stored(tensor) for name, tensor in _trained(model).items()}
+    states = enumerate(optimizer.state_dict() for optimizer in optimizers)
+    return tensors, [_packed(state, f"optimizer.{index}", tensors) for index, state in states]
 
 
 def read_latest(
@@ -105,10 +112,11 @@ def read_latest(
         if flaw:
             say(f"{path.name}: not a checkpoint of this run ({flaw}); passed over")
             continue
-        saved = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        trained = _trained(model)
+        saved = {name: piece_of(tensors[f"model.{name}"], weight) for name, weight in trained.items()}
         model.load_state_dict(saved, strict=False)  # `_misfit` has compared; what is not trained stands there already
-        for optimizer, saved in zip(optimizers, states, strict=True):
-            _restore(optimizer, saved)
+        for optimizer, its_own in zip(optimizers, states, strict=True):
+            _restore(optimizer, its_own)
         return state
     return None
 
@@ -126,7 +134,7 @@ def _trained(model: nn.Module) -> dict[str, Tensor]:
 
 def _stored(tensor: Tensor) -> Tensor:
     """As safetensors takes it: on the CPU, in one piece, and sharing no memory."""
-    return tensor.detach().cpu().contiguous().clone()
+    return whole(tensor.detach()).cpu().contiguous().clone()
 
 
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
@@ -211,7 +219,8 @@ def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
         if values is not None:
             loaded = optimizer.state[parameter]
             for key, value in values.items():
-                loaded[key] = _exact(loaded[key], value)
+                exact = _exact(loaded[key], value)
+                loaded[key] = piece_of(exact, parameter) if isinstance(exact, Tensor) else exact
 
 
 def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:

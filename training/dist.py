@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from training.speed import thread_counts
 
@@ -41,10 +42,10 @@ class World:
         return range(self.rank, count, self.size)
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Replace all gradients by their sums over the processes: the same bits in each."""
-        if self.size == 1:
-            return
+        """Replace all gradients by their sums over the processes: the same bits in each. Pieces are sums already."""
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        if self.size == 1 or any(isinstance(gradient, DTensor) for gradient in gradients):
+            return
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
         for gradient, summed in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from training import command, dist, lora, speed
+from training import command, dist, lora, pieces, speed
 from training.data.batches import order_of
 from training.inputs import Inputs
 from training.journal import Journal
@@ -46,6 +46,8 @@ def build(inputs: Inputs) -> Training:
     if train.lora_rank:
         lora.add(model, train.lora_rank, train.lora_alpha, train.seed)
     model.to(device)
+    if train.shard and world.size > 1:
+        pieces.cut(model, device, world.size)
     return Training(
         inputs,
         device,

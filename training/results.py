@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from training import command, lora
 from training.journal import NAME as METRICS
+from training.pieces import whole
 from training.resume import Kept
 from training.scoring import Score
 from training.speed import Threads
@@ -20,10 +21,13 @@ from training.state import Training, count
 
 
 def save(training: Training, score: Score, kept: Kept, threads: Threads, out: Path) -> None:
-    """Write the outputs: weights, metrics, summary and timings."""
+    """Write the outputs: weights, metrics, summary and timings; in the process that leads."""
     inputs, way, seconds = training.inputs, training.way, training.elapsed_s
-    assert way is not None
     lora.merge(training.model)
+    weights = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in training.model.state_dict().items()}
+    if not training.world.leads:
+        return
+    assert way is not None
     tokens_seen = training.step * training.tokens_a_step
     summary: dict[str, Any] = {
         "steps": training.step,
@@ -54,7 +58,6 @@ def save(training: Training, score: Score, kept: Kept, threads: Threads, out: Pa
         "tokens_a_second": round(tokens_seen / seconds),
     }
     with command.publishing(out) as temporary:
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()}
         try:
             save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         except SafetensorError as error:  # it has lost the number by which `command.run` would know a full disk

@@ -27,7 +27,9 @@ from training.optim.schedule import decay_start, shared_steps
 class Kept:
     """The folders of one run. What other runs keep is read, and never deleted."""
 
-    def __init__(self, partial: Path, run: str, train: Train) -> None:
+    def __init__(self, partial: Path, run: str, train: Train, writes: bool = True) -> None:
+        """writes: not so in a process that has to save with the one that leads, for its pieces of the tensors."""
+        self.writes = writes
         self.partial, self.run, self.train = partial, run[:16], train
         self.folder = partial / f"{self.run}-{train.steps}"
         self.done = partial / "done" / self.folder.name
@@ -69,10 +71,16 @@ class Kept:
 
     def save(self, model: nn.Module, optimizers: Sequence[Optimizer], state: dict[str, Any]) -> None:
         """Write a checkpoint to go on from after an interruption."""
-        checkpoint.write(self.folder, model, optimizers, state)
+        if self.writes:
+            checkpoint.write(self.folder, model, optimizers, state)
+        else:
+            checkpoint.gathered(model, optimizers)
 
     def save_for_extension(self, model: nn.Module, optimizers: Sequence[Optimizer], state: dict[str, Any]) -> None:
         """Write the checkpoint that a longer run goes on from."""
+        if not self.writes:
+            checkpoint.gathered(model, optimizers)
+            return
         place = self.folder / "extend"
         self._copy_metrics(self.folder, place, state["metrics_nbytes"])
         checkpoint.write(place, model, optimizers, state, kept=1)

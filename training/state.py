@@ -46,6 +46,15 @@ class Training:
         return self.forwards[way]
 
     @property
+    def in_pieces(self) -> bool:
+        """Whether each process holds a piece of every weight: then all of them evaluate and save together."""
+        return self.inputs.train.shard and self.world.size > 1
+
+    def agreed(self, due: bool) -> bool:
+        """Whether something is due: of processes that do it together, by any one's clock."""
+        return bool(self.world.largest(int(due), self.device)) if self.in_pieces else due
+
+    @property
     def tokens_a_step(self) -> int:
         """Tokens that an optimizer step reads."""
         train = self.inputs.train

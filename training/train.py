@@ -31,6 +31,7 @@ from training.config.train import Train
 from training.inputs import Inputs, load, parser
 from training.optim.groups import set_lr
 from training.optim.schedule import lr_at
+from training.pieces import whole
 from training.prepare import build, choose_way, resume
 from training.results import save
 from training.resume import Kept
@@ -58,7 +59,7 @@ def train_step(training: Training, way: Way) -> Tensor:
         total += loss.detach()
     world.sum_gradients(training.model)
     largest = train.grad_clip or float("inf")
-    training.grad_norm = torch.nn.utils.clip_grad_norm_(training.model.parameters(), largest)  # (), before the cut
+    training.grad_norm = whole(torch.nn.utils.clip_grad_norm_(training.model.parameters(), largest))  # (), uncut
     set_lr(training.optimizers, lr_at(training.step, train))
     for optimizer in training.optimizers:
         optimizer.step()
@@ -72,16 +73,17 @@ def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: c
 
     Raises Diverged, a ValueError, where the loss runs away, Interrupted after a signal.
     """
-    train, leads = training.inputs.train, training.world.leads
+    train, world = training.inputs.train, training.world
+    joins = world.leads or training.in_pieces  # whether this process has a part in evaluations and checkpoints
     assert training.way is not None
     training.started = saved = time.monotonic()
     while True:
-        stop.signum = training.world.largest(stop.signum, training.device)
+        stop.signum = world.largest(stop.signum, training.device)
         stop.check()
-        if leads and training.step == kept.extend_at:
+        if joins and training.step == kept.extend_at:
             kept.save_for_extension(training.model, training.optimizers, training.state(watch.metrics))
         last = training.step == train.steps
-        if leads and (training.step % train.eval_every == 0 or last):
+        if joins and (training.step % train.eval_every == 0 or last):
             score = watch.evaluate(training, last, stop)
             if last:
                 return score
@@ -94,7 +96,7 @@ def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: c
         threads.step_took(time.monotonic() - began)
 
         watch.stepped(training)
-        if leads and time.monotonic() - saved >= train.checkpoint_seconds:
+        if joins and training.agreed(time.monotonic() - saved >= train.checkpoint_seconds):
             kept.save(training.model, training.optimizers, training.state(watch.metrics))
             saved = time.monotonic()
 
@@ -104,14 +106,14 @@ def run(inputs: Inputs, partial: Path, out: Path, stop: command.StopRequest, log
     a signal.
     """
     training = build(inputs)
-    kept = Kept(partial, inputs.digest(), inputs.train)
+    kept = Kept(partial, inputs.digest(), inputs.train, writes=training.world.leads)
     metrics = resume(training, kept)
     threads = choose_way(training, train_step, stop)
     with Watch(training, metrics, logs and logs / kept.folder.name) as watch:
         try:
             score = loop(training, kept, watch, threads, stop)
         except command.Interrupted:
-            if training.world.leads:
+            if training.world.leads or training.in_pieces:
                 kept.save(training.model, training.optimizers, training.state(metrics))
             raise
         except Diverged as diverged:

@@ -7,6 +7,7 @@ what train.loggers names (training/loggers.py).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,6 +91,11 @@ def settings_of(inputs: Inputs) -> dict[str, Any]:
     return {"model": inputs.model.values(), "train": inputs.train.decisive(), "vocab_size": inputs.vocab_size}
 
 
+def pauses(training: Training, stop: command.StopRequest) -> Callable[[], None]:
+    """What is called in the middle of an evaluation. Processes that hold pieces stop together, between two steps."""
+    return (lambda: None) if training.in_pieces else stop.check
+
+
 def validate(training: Training, max_tokens: int, stop: command.StopRequest) -> Score:
     """The score on the held-out text, or on about max_tokens of it."""
     inputs = training.inputs
@@ -101,7 +107,7 @@ def validate(training: Training, max_tokens: int, stop: command.StopRequest) -> 
         inputs.train.eval_overlap,
         training.device,
         max_tokens,
-        between=stop.check,
+        between=pauses(training, stop),
     )
 
 
@@ -120,6 +126,6 @@ def sample_text(training: Training, stop: command.StopRequest) -> str:
         inputs.model.ctx_len,
         inputs.start.stop_ids if inputs.start else {inputs.text.separator_id},
         training.device,
-        between=stop.check,
+        between=pauses(training, stop),
     )
     return f"{prompt}\n{written}" if inputs.text.masked else prompt + written

@@ -158,7 +158,7 @@ def run_params(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_parameter_file_from_a_preset() -> None:
     made: dict[str, Any] = json.loads(run_params("tiny", "train.steps=5", "profile=repro").stdout)
     assert (made["params"]["preset"], made["params"]["train"]["steps"], made["profile"]) == ("tiny", 5, "repro")
-    assert made["runtime"]["train"] == {"checkpoint_seconds": 1.0, "loggers": [], "processes": 1}
+    assert made["runtime"]["train"] == {"checkpoint_seconds": 1.0, "loggers": [], "processes": 1, "shard": False}
     for words, message in (
         (("tini",), "did you mean tiny?"),
         (("tiny", "train.steps"), "train.steps is not of the form NAME=VALUE"),

@@ -76,6 +76,31 @@ def test_another_number_of_processes_goes_on(tiny: Path, tmp_path: Path, counts:
     assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
+def test_pieces_learn_what_one_process_does(tiny: Path, tmp_path: Path) -> None:
+    """FSDP2, stopped in the middle, gone on with in one process that has whole weights, and the other way round."""
+    whole = write_params(tmp_path / "whole.json", **SETTINGS)
+    command("train", *arguments(tiny, tmp_path / "whole", whole))
+    cut = {"train__processes": "2", "train__shard": "true"}
+    for number, given in enumerate((cut, {"train__processes": "1", "train__shard": "true"})):
+        out = tmp_path / str(number)
+        first = write_params(tmp_path / "first.json", train__checkpoint_seconds="0", **given, **SETTINGS)
+        with start("train", *arguments(tiny, out, first)) as child:
+            deadline = time.monotonic() + 240
+            while not any(int(path.name[5:13]) >= 3 for path in (out / "kept").glob("*/step-*")):
+                assert child.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            child.send_signal(signal.SIGTERM)
+            said = child.communicate(timeout=120)[1]
+        assert child.returncode == 143, said
+        other = write_params(tmp_path / "then.json", **(SETTINGS if given is cut else {**cut, **SETTINGS}))
+        assert "resumed at step" in command("train", *arguments(tiny, out, other))
+        assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+        for name, tensor in load_file(tmp_path / "whole" / "model.safetensors").items():
+            torch.testing.assert_close(
+                load_file(out / "model.safetensors")[name], tensor, rtol=1e-2, atol=1e-3, msg=f"{given} {name}"
+            )
+
+
 def test_batches_are_shared_out() -> None:
     with pytest.raises(ValueError, match=r"train\.grad_accum=3 batches of a step cannot be shared by 2 processes"):
         World(0, 2).share(3)

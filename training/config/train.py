@@ -11,7 +11,7 @@ class Train(Section, frozen=True):
     """The training run."""
 
     NAME: ClassVar[str] = "train"
-    RUNTIME: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "loggers", "processes"})
+    RUNTIME: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "loggers", "processes", "shard"})
 
     steps: Count  # optimizer steps
     batch_size: Count  # sequences a forward pass
@@ -41,9 +41,15 @@ class Train(Section, frozen=True):
     lora_alpha: NotNegative = 32.0  # that change is scaled by lora_alpha / lora_rank
     checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where its curves go beside metrics.jsonl
+    shard: bool = False  # cut weights, gradients and moments into pieces, one a process (FSDP2)
     processes: Count = 1  # that torchrun starts on this machine, one a GPU; grad_accum is a multiple of it
 
     def __post_init__(self) -> None:
+        check(
+            not self.shard or (self.optimizer == "adamw" and not self.lora_rank),
+            "train.shard=true: Muon and low-rank adapters want whole matrices; "
+            "set train.optimizer=adamw and train.lora_rank=0",
+        )
         check(
             not self.embedding_lr or self.lr > 0,
             f"train.embedding_lr={self.embedding_lr:g} is a share of train.lr, which is 0; set train.lr",
