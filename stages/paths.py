@@ -33,7 +33,8 @@ CLI = BUILD / "bin" / "pocketlm"
 
 DEFAULT_PRESET = "shakespeare"
 TEST_PRESET = "tiny"  # what `doit test` builds
-NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "logs", "npm", "shared", "tools")  # folders of build/ that are not a preset's
+# Folders of build/ that are not a preset's.
+NO_PRESETS = (*OWN_FOLDERS, EXPERIMENTS, "bin", "logs", "npm", "shared", "tools")
 
 
 def preset_dir(preset: str) -> Path:
