@@ -78,7 +78,7 @@ def test_a_folder_comes_back_bit_for_bit(tmp_path: Path, architecture: str, kind
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16, Kind.Q8_0, Kind.Q4_0])
 def test_a_gguf_file_of_others_goes_through_without_loss(tmp_path: Path, architecture: str, kind: Kind) -> None:
     """GGUF, ours, GGUF: every tensor's bytes and type, and all that the file said of shape, vocabulary and template."""
-    model_bin(tmp_path, architecture, kind, **ENDS[architecture])
+    model_bin(tmp_path, architecture, kind, dtype=kind.name.lower(), **ENDS[architecture])
     written(export_gguf, tmp_path)
     theirs, ours = (GGUFReader(path) for path in (tmp_path / "theirs.gguf", tmp_path / "out" / "model.gguf"))
     assert {each.name: (each.tensor_type, each.data.tobytes()) for each in ours.tensors} == {
@@ -86,7 +86,12 @@ def test_a_gguf_file_of_others_goes_through_without_loss(tmp_path: Path, archite
     }
     for name, field in theirs.fields.items():
         if not name.startswith("GGUF."):
-            assert ours.fields[name].contents() == field.contents(), name
+            found, expected = ours.fields[name].contents(), field.contents()
+            if name in ("tokenizer.ggml.tokens", "tokenizer.ggml.token_type"):  # the embedding has rows beyond them
+                rest = {"tokens": "[PAD", "token_type": str(gguf_vocabulary.UNUSED)}[name.rpartition(".")[2]]
+                assert all(str(each).startswith(rest) for each in found[len(expected) :]), name
+                found = found[: len(expected)]
+            assert found == expected, name
 
 
 @pytest.mark.parametrize("architecture", models.CLASSES)
