@@ -94,7 +94,7 @@ for (const [about, to] of [
     site.changes.push({ file: /\.wasm$/, to });
     await page.goto(site.address());
     await expect(page.getByRole("alert")).toContainText("The engine could not be started");
-    await expect(page.getByRole("alert")).toContainText("check that the page's assets are all on the server");
+    await expect(page.getByRole("alert")).toContainText("check that the .wasm file beside worker.js is on the server");
     site.changes = [];
     await page.getByRole("button", { name: "Load again" }).click();
     await expect(reader.generate).toBeEnabled();
