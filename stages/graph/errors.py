@@ -18,6 +18,11 @@ class LockHeld(GraphError):
 class StageFailed(GraphError):
     """A stage's command failed, or what it left cannot be published: exit status 1."""
 
+    def __init__(self, text: str, how: str = "what it made was refused") -> None:
+        """`how`: in a few words, how the command failed."""
+        super().__init__(text)
+        self.how = how
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal ended this run: exit status 128 + signum.

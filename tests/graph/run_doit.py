@@ -28,6 +28,8 @@ COMMANDS = {
     "history": "results:History",
     "use": "results:Use",
     "blame": "results:Blame",
+    "log": "attempt:Log",
+    "shell": "attempt:Shell",
 }
 CONFIG = {"COMMAND": {name: f"stages.graph.front.{place}" for name, place in COMMANDS.items()}}
 

@@ -42,7 +42,7 @@ def test_command_help_has_no_option_without_a_meaning(chain: Project, words: tup
         assert option not in result.out
 
 
-COMMANDS = ["list", "graph", "why", "info", "inspect", "verify", "clean", "gc", "push", "pull"]
+COMMANDS = ["list", "graph", "why", "info", "inspect", "verify", "clean", "gc", "push", "pull", "log", "shell"]
 EXPERIMENTS = ["exp", "diff", "history", "use", "blame"]
 
 

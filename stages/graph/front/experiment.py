@@ -121,7 +121,9 @@ class ExpRun(_Part):
             print_rows(self.outstream, rows, columns_of(rows))
         self.outstream.write("\n")
         for choice in failed:
-            self.outstream.write(f"{choice.state:<11}{words_text(choice.words)}: {last_line(choice.message)}\n")
+            more = f" (`doit log {choice.evidence}`, `doit shell {choice.evidence}`)" if choice.evidence else ""
+            said = f"{words_text(choice.words)}: {last_line(choice.message)}"
+            self.outstream.write(f"{choice.state:<11}{said}{more}\n")
         built = sum(1 for choice in done if run.experiments.stage in choice.built)
         parts = [f"{built} built", f"{len(done) - built} there before"] + [f"{len(failed)} failed"] * bool(failed)
         self.outstream.write(f"{len(run.choices)} choices: {', '.join(parts)}\n")

@@ -15,11 +15,11 @@ import time
 from typing import Any
 
 from ..decide.key import Components, partial_name
-from ..decide.look import Input, State
+from ..decide.look import Input, Look, State
 from ..declare.names import LOG
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
 from ..errors import GraphError, StageFailed
-from ..keep import links, store, texts
+from ..keep import attempts, links, store, texts
 from ..keep.receipt import VERSION as RECEIPT_VERSION
 from ..read import environment
 from ..read.expand import Expansion
@@ -32,32 +32,44 @@ SAVE_EVERY_S = 2.0  # a kill loses the digests of at most so many seconds; the e
 BUILT, FROM_STORE, HELD = "built", "from the store", "held"
 
 
-def bring_up_to_date(session: Session, stage: Stage) -> str:
+def bring_up_to_date(
+    session: Session, stage: Stage, look: Look | None = None, *, label: str = "", apart: bool = False
+) -> str:
     """Make the stage's link name the result of the current key; returns BUILT, FROM_STORE or HELD.
+
+    look: where the stage belongs to another plan than the session's. label: what the report calls it. apart: what a
+    failure leaves moves out of the way of the same stage's next command (keep/attempts.py).
 
     Raises StageFailed if the command fails, GraphError where an input or a source is missing, OSError for a full
     disk and the like.
     """
-    if session.look.held(stage) is not None and (state := session.look.state(stage)).held:
+    look = look or session.look
+    if look.held(stage) is not None and (state := look.state(stage)).held:
         if state.fresh:
             return HELD
         what = state.reasons[0].text()
         raise StageFailed(f"it is held at a damaged result ({what}); `doit use --today {stage.name}` lets it go")
-    seen = session.look.seen(stage)
-    session.look.invalidate()
+    seen = look.seen(stage)
+    look.invalidate()
     try:
-        return _Build(session, stage).run(seen)
+        with session.place(stage.name) as number:
+            return _Build(session, look, stage, number, label or stage.name, apart).run(seen)
     finally:
-        session.look.invalidate()
-        session.look.cache.save(SAVE_EVERY_S)
+        look.invalidate()
+        look.cache.save(SAVE_EVERY_S)
 
 
 class _Build:
     """One stage being brought up to date."""
 
-    def __init__(self, session: Session, stage: Stage) -> None:
-        self.session, self.look, self.stage, self.store = session, session.look, stage, session.look.store
-        self.folder = f"{session.plan.build}/run/{stage.name}"
+    def __init__(
+        self, session: Session, look: Look, stage: Stage, number: int = 1, label: str = "", apart: bool = False
+    ) -> None:
+        """number: from 1, of the commands of this stage that run now."""
+        self.session, self.look, self.stage, self.store = session, look, stage, look.store
+        self.label, self.apart = label, apart
+        self.name = attempts.folder_name(stage.name, number)
+        self.folder = f"{look.plan.build}/run/{self.name}"
         self.snapshot = f"{self.folder}/src"
         self.log = f"{self.folder}/log.txt"
         self.inputs: dict[str, Input] = {}
@@ -69,6 +81,7 @@ class _Build:
         sources = snapshot.take(self.stage.sources, seen, self.look.new_view, self.snapshot, self.look.cache)
         state = self._evaluate(sources)
         if self._reuse(state):
+            attempts.forget(self.look.plan.build, self.folder, self.stage.name, str(state.key), log=True)
             return FROM_STORE
         installed = [ensure(self.session, setup, self.stage.background) for setup in self.stage.needs]
         if any(installed) or state.missing_tools:
@@ -127,25 +140,16 @@ class _Build:
 
     def _execute(self, state: State, sources: Expansion) -> None:
         """Run the command in a temporary folder and publish what it made."""
-        session, look, stage = self.session, self.look, self.stage
+        look, stage = self.look, self.stage
         assert state.key is not None and state.components is not None
-        out = self.store.new_folder(stage.name)
+        out = self.store.new_folder(self.name)
         partial = self._partial(state.components)
+        values = self._placeholders(out, partial)
+        argv = [expand_placeholders(word, values) for word in stage.run]
+        attempt = self._attempt(state.key, values)
         try:
-            values = self._placeholders(out, partial)
-            argv = [expand_placeholders(word, values) for word in stage.run]
-            _write_fresh(values["params"], json.dumps(self._parameters(), indent=1, sort_keys=True) + "\n")
-            _write_fresh(self.log, f"$ {' '.join(argv)}\n")
-            if stage.resumable:
-                os.makedirs(partial, exist_ok=True)
-            started = time.time()
-            ended = self._command(argv, values)
-            if session.stopping:
-                raise StageFailed(f"stage {stage.name} was stopped")
-            if ended.status != 0:
-                advice = disk.advice_after(ended.tail, look.plan.build)
-                text = failure_text(stage.name, argv, ended, self.log)
-                raise StageFailed(f"{text}\n  {advice}" if advice else text)
+            with self.session.alone(partial) if stage.resumable else contextlib.nullcontext():
+                ended = self._run(argv, values, attempt)
             self._check_unmoved(state, sources)
             audit.check(look, stage, self.folder)
             outputs = self.store.seal(out, stage.outputs)
@@ -158,7 +162,7 @@ class _Build:
                 "outputs": outputs,
                 "run": {
                     "argv": argv,
-                    "started": int(started),
+                    "started": int(attempt.started),
                     "duration_s": round(ended.seconds, 3),
                     "host": _host(),
                     "inputs": self._origins(),
@@ -167,12 +171,69 @@ class _Build:
             }
             texts.keep(look.plan.build, sources, self.snapshot)
             self.store.publish(out, state.key, receipt)
+        except StageFailed as error:
+            self._keep_evidence(attempt, out, error)
+            raise
         finally:
             if os.path.exists(out):
                 store.remove_tree(out)
+        attempts.ended(self.folder, attempt, attempts.BUILT)
+        attempts.forget(look.plan.build, self.folder, stage.name, state.key, log=False)
         self._link(state.key)
         self._share(state.key)
         self._drop_partial(partial)
+
+    def _run(self, argv: list[str], values: dict[str, str], attempt: attempts.Attempt) -> Ended:
+        """Run the command to its end. Raises StageFailed unless it ended well."""
+        stage = self.stage
+        _write_fresh(values["params"], json.dumps(self._parameters(), indent=1, sort_keys=True) + "\n")
+        _write_fresh(self.log, f"$ {' '.join(argv)}\n")
+        attempts.save(self.folder, attempt)
+        if stage.resumable:
+            os.makedirs(values["partial"], exist_ok=True)
+        ended = self._command(argv, values)
+        if self.session.stopping:
+            raise StageFailed(f"stage {stage.name} was stopped")
+        if ended.status != 0:
+            kept = f"{self._evidence(attempt)}/{LOG}"
+            advice = disk.advice_after(ended.tail, self.look.plan.build)
+            text = failure_text(stage.name, argv, ended, kept)
+            raise StageFailed(f"{text}\n  {advice}" if advice else text, how_ended(ended))
+        return ended
+
+    def _attempt(self, key: str, values: dict[str, str]) -> attempts.Attempt:
+        stage = self.stage
+        return attempts.Attempt(
+            stage=stage.name,
+            key=key,
+            run=list(stage.run),
+            cwd=stage.cwd,
+            env=list(stage.env),
+            set_env=dict(stage.set_env),
+            pythonpath=list(stage.pythonpath),
+            values={name: value for name, value in values.items() if name not in ("out", "params", "snapshot")},
+            started=time.time(),
+        )
+
+    def _evidence(self, attempt: attempts.Attempt) -> str:
+        """The folder in which what a failure leaves will lie."""
+        if not self.apart:
+            return self.folder
+        return f"{self.look.plan.build}/run/{attempts.apart_name(self.stage.name, attempt.key)}"
+
+    def _keep_evidence(self, attempt: attempts.Attempt, out: str, error: StageFailed) -> None:
+        """Move what a failed command made to its snapshot, and both out of the way where asked."""
+        if self.session.stopping:
+            attempts.ended(self.folder, attempt, attempts.STOPPED)
+            return
+        attempts.ended(self.folder, attempt, attempts.FAILED, error.how)
+        with contextlib.suppress(OSError):  # the failure itself is what must be said
+            kept = f"{self.folder}/{attempts.OUT}"
+            store.remove_tree(kept)
+            shutil.move(out, kept)
+            if (apart := self._evidence(attempt)) != self.folder:
+                store.remove_tree(apart)
+                os.rename(self.folder, apart)
 
     def _partial(self, components: Components) -> str:
         return f"{self.look.plan.build}/partial/{partial_name(self.stage, components)}"
@@ -208,7 +269,7 @@ class _Build:
 
         def on_line(line: str, newest: str) -> None:
             if report is not None:
-                report.line(stage.name, line, newest)
+                report.line(self.label, line, newest)
 
         terminal = report is not None and report.terminal
         cwd = expand_placeholders(stage.cwd, values)
@@ -256,19 +317,22 @@ class _Build:
 
 def failure_text(stage: str, argv: list[str], ended: Ended, log: str) -> str:
     """The report of a failed command: stage, command, last lines, log."""
-    how = f"ended with status {ended.status}"
-    if ended.status == 127:
-        how = "could not be started"
-    elif ended.status > 128:
-        import signal
+    lines, command = ended.last_lines(), " ".join(argv)
+    said = f"stage {stage} {how_ended(ended)} after {ended.seconds:.1f} s"
+    return f"{said}\n  command: {command}\n  last lines:\n{lines}  log: {log}"
 
-        with_name = {number.value: number.name for number in signal.Signals}
-        how = f"was ended by {with_name.get(ended.status - 128, 'signal')}" + (
-            " (out of memory?)" if ended.status == 137 else ""
-        )
-    lines = ended.last_lines()
-    command = " ".join(argv)
-    return f"stage {stage} {how} after {ended.seconds:.1f} s\n  command: {command}\n  last lines:\n{lines}  log: {log}"
+
+def how_ended(ended: Ended) -> str:
+    """How a command failed, in words."""
+    if ended.status == 127:
+        return "could not be started"
+    if ended.status <= 128:
+        return f"ended with status {ended.status}"
+    import signal
+
+    names = {number.value: number.name for number in signal.Signals}
+    memory = " (out of memory?)" if ended.status == 137 else ""
+    return f"was ended by {names.get(ended.status - 128, 'signal')}{memory}"
 
 
 def _write_fresh(path: str, text: str) -> None:

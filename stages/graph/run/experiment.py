@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..decide.look import Look
@@ -19,7 +19,7 @@ from ..declare.experiments import Experiments, Words, words_text
 from ..declare.names import EXPERIMENTS
 from ..declare.plan import Plan
 from ..errors import GraphError
-from ..keep import links, names
+from ..keep import attempts, links, names
 from . import build, disk
 from .session import Session
 
@@ -35,6 +35,7 @@ class Choice:
     plan: Plan | None = None  # None where the words are not valid
     state: str = WAITING
     message: str = ""  # why it failed
+    evidence: str = ""  # what `doit log` and `doit shell` call its failed command
     key: str | None = None  # of its result
     built: list[str] = field(default_factory=list)  # the stages whose command ran
 
@@ -145,6 +146,9 @@ class ExperimentRun:
                 if state.key is not None:
                     self._broken[name, state.key] = failure
                 choice.state, choice.message = FAILED, failure
+                apart = attempts.apart_name(name, state.key or "")
+                if os.path.isdir(f"{plan.build}/run/{apart}"):
+                    choice.evidence = apart
                 return
 
     def _stage(self, look: Look, name: str) -> tuple[str, str | None]:
@@ -154,7 +158,7 @@ class ExperimentRun:
             report.started(name, usual_s(look, stage))
         failure = None
         try:
-            outcome = build.bring_up_to_date(self.session, stage)
+            outcome = build.bring_up_to_date(self.session, stage, apart=True)
         except (GraphError, OSError) as error:
             outcome, failure = "failed", disk.described(error, look.plan.build)
         if report is not None:
@@ -173,18 +177,8 @@ class ExperimentRun:
             self.base.store.remove(key)
 
 
-def count(choices: Sequence[Choice], test: Callable[[Choice], bool]) -> int:
-    """How many choices are so."""
-    return sum(1 for choice in choices if test(choice))
-
-
 def last_line(message: str) -> str:
     """What a failure says, in one line: the last one that a command printed, else the first of the message."""
     lines = message.splitlines()
     printed = [line.strip() for line in lines if line.startswith("    ")]
     return (printed or lines or [""])[-1 if printed else 0]
-
-
-def log_path(plan: Plan, stage: str) -> str:
-    """Where the newest log of a stage lies."""
-    return os.path.relpath(f"{plan.build}/run/{stage}/log.txt", plan.root)

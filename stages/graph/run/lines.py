@@ -53,6 +53,10 @@ class Lines:
             lines.pop()
         return lines
 
+    def unfinished(self) -> list[str]:
+        """What is not final yet, as it is now."""
+        return [*self._held, last] if (last := _shown(self._open)) else list(self._held)
+
     def last(self) -> str:
         """The newest line that is not empty, finished or not; "" if there is none."""
         return _shown(self._open).strip() or next((line.strip() for line in reversed(self._held) if line.strip()), "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..decide.look import Look
@@ -33,6 +35,8 @@ class Session:
         self._remote_url = remote
         self._guard = threading.Lock()  # of what is made on first use, by whichever thread comes first
         self._processes: Processes | None = None
+        self._places: dict[str, set[int]] = {}
+        self._alone: dict[str, threading.Lock] = {}
         self._remote: list[Remote | None] = []
 
     @property
@@ -57,6 +61,27 @@ class Session:
     def turn_to(self, look: Look) -> None:
         """Go on with another plan of the same build folder."""
         self.look, self.plan = look, look.plan
+
+    @contextlib.contextmanager
+    def place(self, stage: str) -> Iterator[int]:
+        """Hold one of the run folders of a stage: the lowest number that is free, from 1."""
+        with self._guard:
+            taken = self._places.setdefault(stage, set())
+            number = next(each for each in itertools.count(1) if each not in taken)
+            taken.add(number)
+        try:
+            yield number
+        finally:
+            with self._guard:
+                taken.discard(number)
+
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Let one thread at a time in."""
+        with self._guard:
+            lock = self._alone.setdefault(what, threading.Lock())
+        with lock:
+            yield
 
     def hurry(self) -> None:
         """A signal came again: the commands that are being stopped get no more time."""
