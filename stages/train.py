@@ -74,6 +74,7 @@ def stage(settings: Settings) -> Stage:
             "tokens_seen": "summary.json:tokens_seen",
             "train_s": "timings.json:train_s",
         },
+        curves={name: f"metrics.jsonl:step,{name}" for name in ("train_bpb", "val_bpb")},
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train", unkeyed=SHOWN_ONLY),),
         params=settings.section("model", "train"),

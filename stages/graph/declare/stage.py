@@ -100,6 +100,9 @@ class Stage:
     # Outside the key: numbers that people compare results by, as name -> "OUTPUT:PATH", where OUTPUT is JSON and PATH
     # leads to a number in it, such as {"test_bpb": "evaluation.json:splits.test.bpb"}.
     metrics: Mapping[str, str] = field(default_factory=dict)
+    # Outside the key: series that people lay over one another, as name -> "OUTPUT:X,Y", where OUTPUT has a JSON object
+    # a line and X and Y lead to numbers in it, such as {"loss": "metrics.jsonl:step,loss"}.
+    curves: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Output] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     external: Mapping[str, Sequence[os.PathLike[str] | str]] = field(default_factory=dict)  # other files, by content
@@ -148,6 +151,14 @@ class Stage:
             if output not in self.outputs or output.endswith("/") or not colon or not path:
                 raise ValueError(
                     f"stage {self.name}: metric {name} is {where!r}; write OUTPUT:PATH, where OUTPUT is a file among "
+                    f"{list(self.outputs)}"
+                )
+        for name, where in self.curves.items():
+            output, _, axes = where.partition(":")
+            x, _, y = axes.partition(",")
+            if output not in self.outputs or output.endswith("/") or not x or not y or "," in y:
+                raise ValueError(
+                    f"stage {self.name}: curve {name} is {where!r}; write OUTPUT:X,Y, where OUTPUT is a file among "
                     f"{list(self.outputs)}"
                 )
         for name, path in self.links.items():

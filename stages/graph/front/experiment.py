@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from doit import doit_cmd
@@ -15,7 +16,9 @@ from .text import columns
 if TYPE_CHECKING:
     from ..keep.receipt import Receipt
     from ..manage.results import Results
+    from ..manage.rows import Row
 
+MOST_COLUMNS = 100  # of a chart as text
 MOST_PARAMS = 8  # columns of parameters in a table for people
 
 
@@ -135,11 +138,13 @@ class ExpShow(_Part):
 
     name = "exp show"
     doc_purpose = "a table of the kept results: parameters that differ, metrics, time, size, age"
-    doc_usage = "[STAGE] [--sort COL] [--filter EXPR] [--all] [--json | --csv | --md]"
+    doc_usage = "[STAGE] [--sort COL] [--filter EXPR] [--all] [--json | --csv | --md | --chart Y:X [--svg FILE]]"
     doc_description = (
         "Kept are those that are named or pinned (a * behind the key), and the one of the chosen preset; --all: every "
         "result in the store. EXPR: COLUMN<VALUE, or <= > >= == !=, joined by `and`, in seconds and bytes; columns are "
-        "those of the table, and every other parameter. Metrics of what was made from a result are STAGE.NAME."
+        "those of the table, and every other parameter. Metrics of what was made from a result are STAGE.NAME. "
+        "--chart Y:X draws a column against another one, --chart NAME a curve that the stage declares, one for each "
+        "result, laid over one another."
     )
     cmd_options = (
         option("sort", "sort", "by a column; -COL: the largest first", metavar="COL"),
@@ -148,6 +153,8 @@ class ExpShow(_Part):
         option("json", "json", "for programs"),
         option("csv", "csv", "for spreadsheets, in full precision"),
         option("md", "md", "for Markdown"),
+        option("chart", "chart", "a chart of them, as text: a column against another, or a curve", metavar="Y:X"),
+        option("svg", "svg", "write that chart as a picture instead", metavar="FILE"),
     )
 
     def parse_execute(self, in_args: list[str]) -> int:
@@ -155,15 +162,26 @@ class ExpShow(_Part):
         return super().parse_execute(with_condition(in_args))
 
     def _execute(
-        self, sort: str, condition: str, every: bool, json: bool, csv: bool, md: bool, pos_args: Any = None
+        self,
+        sort: str,
+        condition: str,
+        every: bool,
+        json: bool,
+        csv: bool,
+        md: bool,
+        chart: str,
+        svg: str,
+        pos_args: Any = None,
     ) -> int:
         from ..keep.links import linked_key
         from ..manage import rows as tables
         from ..manage.results import Results
         from ..show import results_text as show
 
-        if len(pos_args or ()) > 1 or json + csv + md > 1:
-            raise UsageError("exp show takes one stage, and one of --json, --csv and --md")
+        if len(pos_args or ()) > 1 or json + csv + md + bool(chart) > 1:
+            raise UsageError("exp show takes one stage, and one of --json, --csv, --md and --chart")
+        if svg and not chart:
+            raise UsageError("--svg FILE writes a chart: say which with --chart Y:X or --chart CURVE")
         graph = self.graph()
         stage = pos_args[0] if pos_args else self.experiments().stage
         results = Results(graph.look)
@@ -177,6 +195,8 @@ class ExpShow(_Part):
         rows = tables.rows_of(results, kept)
         rows = tables.select(rows, condition) if condition else rows
         rows = tables.sort(rows, sort) if sort else rows
+        if chart:
+            return self._chart(results, stage, rows, chart, svg)
         columns = show.columns_of(rows, None if csv else MOST_PARAMS)
         if json:
             self.outstream.write(json_text(show.as_json(rows)) + "\n")
@@ -190,6 +210,31 @@ class ExpShow(_Part):
             said = f"{len(rows)} results of {stage}" + (f"; {more} more in the store (--all)" if more else "")
             said += f"; {hidden} more parameters differ (--filter some away, or --csv, --json)" if hidden else ""
             self.outstream.write(("\n" if rows else "") + said + "\n")
+        return 0
+
+    def _chart(self, results: Results, stage: str, rows: Sequence[Row], what: str, svg: str) -> int:
+        """Print a chart, or write it."""
+        from shutil import get_terminal_size
+
+        from ..manage.charts import chart_of
+
+        graph = self.graph()
+        noise = graph.experiments.noise if graph.experiments is not None else ()
+        drawn = chart_of(results, graph.plan.stages.get(stage), rows, what, noise)
+        if svg:
+            from ..show.chart_svg import as_svg
+
+            with open(svg, "w", encoding="utf-8") as file:
+                file.write(as_svg(drawn))
+            self.outstream.write(f"{drawn.title}: {svg}\n")
+        else:
+            from ..show.chart_text import as_text
+            from ..show.terminal import shows_unicode
+
+            columns = min(MOST_COLUMNS, get_terminal_size((MOST_COLUMNS, 24)).columns)
+            self.outstream.write(as_text(drawn, columns, not shows_unicode(self.outstream)))
+        for note in drawn.notes:
+            self.outstream.write(f"{note}\n")
         return 0
 
 

@@ -192,13 +192,14 @@ def read_metrics(stage: Stage, receipt: Receipt, entry: str) -> dict[str, float]
                     files[output] = json.load(file)
             except (OSError, ValueError):
                 files[output] = None
-        value = _at(files[output], path)
+        value = value_at(files[output], path)
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[name] = value
     return found
 
 
-def _at(tree: Any, path: str) -> Any:
+def value_at(tree: Any, path: str) -> Any:
+    """What a path such as `a.b` leads to in JSON; None where it leads nowhere."""
     for part in path.split("."):
         if not isinstance(tree, Mapping) or part not in tree:
             return None

@@ -86,7 +86,7 @@ def metric_names(rows: Sequence[Row]) -> list[str]:
 def sort(rows: Sequence[Row], column: str) -> list[Row]:
     """By a column, the smallest first; with a "-" before it, the largest. Rows without a value come last."""
     name = column.removeprefix("-")
-    _check_column(rows, name)
+    check_column(rows, name)
     there = [row for row in rows if row.value(name) is not None]
     there.sort(key=lambda row: _order(row.value(name)), reverse=column.startswith("-"))
     return there + [row for row in rows if row.value(name) is None]
@@ -104,7 +104,7 @@ def select(rows: Sequence[Row], expression: str) -> list[Row]:
                 f"{term.strip()!r} is no condition; write COLUMN<VALUE (or <= > >= == !=), joined by `and`"
             )
         name, operator, text = found.groups()
-        _check_column(rows, name)
+        check_column(rows, name)
         rows = [row for row in rows if _fits(row.value(name), operator, text)]
     return list(rows)
 
@@ -121,7 +121,8 @@ def _fits(value: Any, operator: str, text: str) -> bool:
     return OPERATORS[operator](as_text, text.strip("\"'"))
 
 
-def _check_column(rows: Sequence[Row], name: str) -> None:
+def check_column(rows: Sequence[Row], name: str) -> None:
+    """Raises UsageError for a name that is no column of any row."""
     known = {"key", "name", "kept", "started", "took", "size", "age"}
     for row in rows:
         known.update(row.params, row.metrics)
