@@ -78,6 +78,7 @@ def stage(settings: Settings) -> Stage:
         inputs={"shards": Output("shards", "shards/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.train", unkeyed=SHOWN_ONLY),),
         params=settings.section("model", "train"),
+        resources={"cores": 1, "gpu": 0 if settings.values["train.device"] == "cpu" else 1},
         runtime=settings.told("train.checkpoint_seconds", "train.loggers", "train.processes", "train.shard", "sample"),
         profile=settings.profile,
         profile_in_key=True,

@@ -115,6 +115,9 @@ class Stage:
     set_env: Mapping[str, str] = field(default_factory=dict)
     pythonpath: Sequence[str] = ()
     needs: Sequence[Setup] = ()
+    # Outside the key: how much of the machine the command takes while it runs, such as {"cores": 2, "gpu": 1,
+    # "memory_gb": 8}; other names are the project's own (Graph(resources=...)). See run/slots.py.
+    resources: Mapping[str, float] = field(default_factory=dict)
     scope: str = "shared"  # links live in build/<scope>/
     links: Mapping[str, str] = field(default_factory=dict)  # build/<scope>/NAME -> .current/<stage>/PATH
     profile: str = "fast"
@@ -168,6 +171,9 @@ class Stage:
                 raise ValueError(
                     f"stage {self.name}: link {name} -> {path} is not among its outputs {list(self.outputs)}"
                 )
+        for name, amount in self.resources.items():
+            if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount >= 0:
+                raise ValueError(f"stage {self.name}: resource {name} is {amount!r}; give a number, 0 or more")
         if both := self.params.keys() & self.runtime.keys():
             raise ValueError(f"stage {self.name}: {', '.join(sorted(both))} is in params and in runtime")
         if self.resumes_over and not self.resumable:

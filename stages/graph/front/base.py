@@ -142,7 +142,9 @@ class Command(DoitCmdBase):
 
     def _options_first(self, words: Sequence[str]) -> list[str]:
         """The words with the options, and the values of those that take one, before the names: doit wants it so."""
-        valued = {f"--{option['long']}" for option in self.cmd_options if option["type"] is not bool}
+        options_with_value = [option for option in self.cmd_options if option["type"] is not bool]
+        valued = {f"--{option['long']}" for option in options_with_value}
+        valued |= {f"-{option['short']}" for option in options_with_value if option["short"]}
         options, names, rest = [], [], iter(words)
         for word in rest:
             if word.startswith("-"):

@@ -41,9 +41,10 @@ class ExpRun(_Part):
 
     name = "exp run"
     doc_purpose = "build every combination of the values given, or a sample of them"
-    doc_usage = "NAME=VALUE,VALUE ... [STAGE ...] [--random N] [--name NAME] [--smoke]"
+    doc_usage = "NAME=VALUE,VALUE ... [STAGE ...] [-n N] [--random N] [--name NAME] [--smoke]"
     doc_description = (
-        "One result for each combination, one after another; what they share is built once, and what the store has is "
+        "One result for each combination, one after another, or with -n several at the same time, as far as the "
+        "`resources` that their stages take allow; what they share is built once, and what the store has is "
         "not built again: after Ctrl-C or a kill, the same words go on. A failure does not stop the others. A comma in "
         "brackets, in double quotes or behind a backslash parts nothing; put such a word in single quotes. STAGE: also "
         "build this of each. The results are pinned, and the links of no preset change. Exit status 1 where any failed."
@@ -57,7 +58,12 @@ class ExpRun(_Part):
         {**option("seed", "seed", "of --random; 0 where it is left out", metavar="N"), "type": int, "default": 0},
         option("label", "name", "call the results NAME-1, NAME-2, ...", metavar="NAME"),
         option("smoke", "smoke", "first make a short run of each, so that what cannot work fails at once"),
-        option("dryrun", "dry-run", "only say which there are, and which have a result", short="n"),
+        option("dryrun", "dry-run", "only say which there are, and which have a result"),
+        {
+            **option("at_once", "process", "so many at a time, as their resources allow", metavar="N", short="n"),
+            "type": int,
+            "default": 1,
+        },
     )
     _axes: dict[str, list[str]]
 
@@ -72,7 +78,9 @@ class ExpRun(_Part):
             del words[name]
         return super().parse_execute(in_args)
 
-    def _execute(self, random: int, seed: int, label: str, smoke: bool, dryrun: bool, pos_args: Any = None) -> int:
+    def _execute(
+        self, random: int, seed: int, label: str, smoke: bool, dryrun: bool, at_once: int, pos_args: Any = None
+    ) -> int:
         from ..keep.names import check_name
         from ..run.experiment import NOT_VALID, ExperimentRun
         from .run import catching_signals, report_for
@@ -80,6 +88,8 @@ class ExpRun(_Part):
         graph, experiments = self.graph(), self.experiments()
         if random < 0:
             raise UsageError(f"--random takes a number above 0, not {random}")
+        if at_once < 1:
+            raise UsageError(f"-n takes a number above 0, not {at_once}")
         if label:
             check_name(label)
         if smoke and not experiments.smoke:
@@ -96,7 +106,7 @@ class ExpRun(_Part):
             status = 0
             try:
                 with catching_signals(graph, report):
-                    run.run(label, smoke)
+                    run.run(label, smoke, at_once)
             except Interrupted as stopped:
                 status = 128 + stopped.signum
             report.close()

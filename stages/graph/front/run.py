@@ -87,6 +87,10 @@ class Run(Command, cmd_run.Run):
         try:
             with locked(graph):
                 graph.session.always = always
+                if num_process > 1 and (takers := sum(1 for each in graph.plan.stages.values() if each.resources)):
+                    # A stage that waits for its slots must not keep another from running: more threads than commands.
+                    graph.session.slots.limit(num_process)
+                    options["num_process"] = num_process + min(takers, 2 * num_process)
                 report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
                 graph.session.report = report
                 with catching_signals(graph, report):

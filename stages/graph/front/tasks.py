@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Signature
 from typing import Any
 
@@ -21,6 +21,8 @@ from ..errors import GraphError
 from ..keep.receipt import Receipt
 from ..keep.setting import read_setting
 from ..run.session import Session
+
+FOUND = ("cores", "memory_gb", "gpu")  # resources that the machine tells (run/slots.py)
 
 
 class Graph:
@@ -38,21 +40,30 @@ class Graph:
         store: str | None = None,
         remote: Callable[[], str | None] = lambda: None,
         experiments: Experiments | None = None,
+        resources: Mapping[str, float] | None = None,
     ) -> None:
         """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
         used instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
         first stage is built; the variable goes before it. `experiments`: what `doit exp` needs to know.
+        `resources`: how much there is of what stages take, such as {"licenses": 2}; cores, memory_gb and gpu are found.
 
         Raises ValueError for stages or inputs that do not fit together, UsageError for a store that is neither off, a
         folder nor a URL.
         """
-        if taken := [stage.name for stage in stages if stage.scope == EXPERIMENTS]:
+        if taken := [stage.name for stage in stages if stage.scope.partition(".")[0] == EXPERIMENTS]:
             raise ValueError(f"stage {taken[0]}: build/{EXPERIMENTS}/ is for the results of `doit exp run`")
+        for stage in stages:
+            for name in stage.resources:
+                if name not in FOUND and name not in (resources or {}):
+                    raise ValueError(
+                        f"stage {stage.name} takes {name}: there are {', '.join(FOUND)}, and what Graph(resources=...) "
+                        "names"
+                    )
         setting = read_setting(store)
         self.plan = Plan(stages, setups, root=root, build=build, path=path)
         self.look = Look(self.plan, setting)
         self.experiments = experiments
-        self.session = Session(self.look, (lambda: setting.remote) if setting.given else remote, grace_s)
+        self.session = Session(self.look, (lambda: setting.remote) if setting.given else remote, grace_s, resources)
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         """The doit tasks: one a stage, in graph order, and `setup:NAME` for each setup."""

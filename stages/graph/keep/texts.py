@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable
 
 from ..read.expand import UNKEYED, Expansion
@@ -34,7 +35,7 @@ def keep(build: str, sources: Expansion, snapshot: str) -> None:
             with open(path, "rb") as opened:
                 data = opened.read()
             if b"\0" not in data:
-                temporary = f"{folder}/.{os.getpid()}.tmp"
+                temporary = f"{folder}/.{os.getpid()}-{threading.get_ident()}.tmp"
                 with open(temporary, "wb") as out:
                     out.write(data)
                 os.replace(temporary, f"{folder}/{file}")

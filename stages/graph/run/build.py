@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ..decide.key import Components, partial_name
@@ -91,7 +92,10 @@ class _Build:
                 raise StageFailed(f"not found on PATH: {', '.join(state.missing_tools)}")
             if self._reuse(state):
                 return FROM_STORE
-        self._execute(state, sources)
+        assert state.components is not None
+        partial = self._partial(state.components)
+        with self.session.alone(partial) if self.stage.resumable else contextlib.nullcontext():
+            self._execute(state, sources, partial)
         return BUILT
 
     def _inputs(self) -> dict[str, Input]:
@@ -129,8 +133,12 @@ class _Build:
             where, receipt = found
             if where is self.store or self.store.import_from(receipt["key"], where):
                 self._link(receipt["key"])
-                if state.components is not None:  # a kill may have come after a result was published
-                    self._drop_partial(self._partial(state.components))
+                if state.components is not None and self.stage.resumable:
+                    partial = self._partial(state.components)
+                    lock = self.session.alone(partial)
+                    if lock.acquire(blocking=False):  # else another length of it runs there now
+                        self._drop_partial(partial)  # a kill may have come after a result was published
+                        lock.release()
                 return True
         remote = None if self.session.always else self.session.remote
         if remote is None or state.key is None or remote.fetch(state.key, self.store) is None:
@@ -138,18 +146,17 @@ class _Build:
         self._link(state.key)
         return True
 
-    def _execute(self, state: State, sources: Expansion) -> None:
+    def _execute(self, state: State, sources: Expansion, partial: str) -> None:
         """Run the command in a temporary folder and publish what it made."""
         look, stage = self.look, self.stage
-        assert state.key is not None and state.components is not None
+        assert state.key is not None
         out = self.store.new_folder(self.name)
-        partial = self._partial(state.components)
         values = self._placeholders(out, partial)
         argv = [expand_placeholders(word, values) for word in stage.run]
         attempt = self._attempt(state.key, values)
         try:
-            with self.session.alone(partial) if stage.resumable else contextlib.nullcontext():
-                ended = self._run(argv, values, attempt)
+            with self.session.slots.hold(stage.resources, self._waits) as variables:
+                ended = self._run(argv, values, attempt, variables)
             self._check_unmoved(state, sources)
             audit.check(look, stage, self.folder)
             outputs = self.store.seal(out, stage.outputs)
@@ -183,7 +190,13 @@ class _Build:
         self._share(state.key)
         self._drop_partial(partial)
 
-    def _run(self, argv: list[str], values: dict[str, str], attempt: attempts.Attempt) -> Ended:
+    def _waits(self, what: str) -> None:
+        if self.session.report is not None:
+            self.session.report.line(self.label, "", f"waits for {what}")
+
+    def _run(
+        self, argv: list[str], values: dict[str, str], attempt: attempts.Attempt, variables: Mapping[str, str]
+    ) -> Ended:
         """Run the command to its end. Raises StageFailed unless it ended well."""
         stage = self.stage
         _write_fresh(values["params"], json.dumps(self._parameters(), indent=1, sort_keys=True) + "\n")
@@ -191,7 +204,7 @@ class _Build:
         attempts.save(self.folder, attempt)
         if stage.resumable:
             os.makedirs(values["partial"], exist_ok=True)
-        ended = self._command(argv, values)
+        ended = self._command(argv, values, variables)
         if self.session.stopping:
             raise StageFailed(f"stage {stage.name} was stopped")
         if ended.status != 0:
@@ -259,11 +272,12 @@ class _Build:
         if not done and self.session.report is not None:
             self.session.report.note(f"{self.stage.name}: could not be copied to {shared.path}")
 
-    def _command(self, argv: list[str], values: dict[str, str]) -> Ended:
+    def _command(self, argv: list[str], values: dict[str, str], variables: Mapping[str, str]) -> Ended:
         session, look, stage = self.session, self.look, self.stage
         set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
         pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
         env = environment.child_environment(stage.env, set_env, look.plan.path, pythonpath)
+        env.update(variables)
         env.update(audit.prepare(look, stage, self.folder, values, env))
         report = session.report
 

@@ -1,15 +1,19 @@
-"""Experiments: choices of parameters in, one result each out, built one after another under one lock.
+"""Experiments: choices of parameters in, one result each out, built under one lock, several at a time where asked.
 
 Each choice is a plan of its own, linked in the scope EXPERIMENTS, so no preset's links move. What several choices share
 is built once, since its key is the same; what is in the store is not built again, so a run that was killed goes on when
 it is started again. A failed choice does not stop the others. Results are pinned as soon as they are there.
+
+Several at a time: each thread takes the next choice and links its stages in a scope of its own, EXPERIMENTS.2 and so
+on, which goes at the end. A result that two choices need is made by the one that comes first; the other waits for it.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..decide.look import Look
@@ -20,6 +24,7 @@ from ..declare.names import EXPERIMENTS
 from ..declare.plan import Plan
 from ..errors import GraphError
 from ..keep import attempts, links, names
+from ..keep.store import remove_tree
 from . import build, disk
 from .session import Session
 
@@ -56,6 +61,8 @@ class ExperimentRun:
         self.stages = (experiments.stage, *also)
         self.choices = [self._choice(number, words) for number, words in enumerate(choices, 1)]
         self._broken: dict[tuple[str, str], str] = {}  # (stage, key) -> how it failed
+        self._guard = threading.Lock()  # of names and pins
+        self._labelled = False  # several at a time: reports say which choice a stage belongs to
         self._tried: dict[str, str] = {}  # key of a result of a short run -> stage
 
     def _choice(self, number: int, words: Words) -> Choice:
@@ -74,34 +81,71 @@ class ExperimentRun:
                 raise ValueError(f"there is no stage {name} in this choice")
         return plan
 
-    def run(self, name: str = "", smoke: bool = False) -> None:
+    def run(self, name: str = "", smoke: bool = False, at_once: int = 1) -> None:
         """Build every choice; first, where asked, a short run of each that has no result yet.
 
-        name: results are called NAME-1, NAME-2, ... by their place among the choices.
+        name: results are called NAME-1, NAME-2, ... by their place among the choices. at_once: how many at a time.
         """
+        self._labelled = at_once > 1
+        self.session.slots.limit(at_once)
         try:
             if smoke:
-                for choice in self._waiting():
-                    if not self.has_result(choice):
-                        self._try(choice)
-            for choice in self._waiting():
-                self._headline(choice, "")
-                self._build(choice, choice.plan, choice.built)
-                if choice.failed:
-                    continue
-                choice.state = DONE
-                choice.key = links.linked_key(self.base.plan.build, EXPERIMENTS, self.experiments.stage)
-                assert choice.key is not None
-                for stage in self.stages:
-                    names.pin(self.base.plan.build, str(links.linked_key(self.base.plan.build, EXPERIMENTS, stage)))
-                if name:
-                    names.give_name(self.base.plan.build, f"{name}-{choice.number}", choice.key)
+                self._each(at_once, self._try)
+            self._each(at_once, lambda choice, scope: self._finish(choice, scope, name))
         finally:
-            self.session.turn_to(self.base)
+            self._forget_scopes()
             self._forget_tried()
 
-    def _waiting(self) -> Iterator[Choice]:
-        return (choice for choice in self.choices if choice.state == WAITING)
+    def _each(self, at_once: int, work: Callable[[Choice, str], None]) -> None:
+        """Do something with each choice that has no result yet and did not fail, given the scope of its links."""
+        waiting = iter([choice for choice in self.choices if choice.state == WAITING])
+        if at_once == 1:
+            for choice in waiting:
+                work(choice, EXPERIMENTS)
+            return
+        defects: list[BaseException] = []
+
+        def take(scope: str) -> None:
+            try:
+                while not defects and not self.session.stopping:
+                    with self._guard:
+                        choice = next(waiting, None)
+                    if choice is None:
+                        return
+                    work(choice, scope)
+            except BaseException as error:
+                defects.append(error)
+
+        threads = [threading.Thread(target=take, args=(scope,)) for scope in scopes(at_once)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:  # Ctrl-C comes to this thread
+            self.session.stop_all()
+            for thread in threads:
+                thread.join()
+            raise
+        if defects:
+            raise defects[0]
+
+    def _finish(self, choice: Choice, scope: str, name: str) -> None:
+        """Build a choice, pin its results and name the one that is compared."""
+        assert choice.plan is not None
+        self._headline(choice, "")
+        self._build(choice, choice.plan, scope, choice.built)
+        if choice.failed:
+            return
+        build_folder = self.base.plan.build
+        with self._guard:
+            for stage in self.stages:
+                names.pin(build_folder, str(links.linked_key(build_folder, scope, stage)))
+            choice.key = links.linked_key(build_folder, scope, self.experiments.stage)
+            assert choice.key is not None
+            if name:
+                names.give_name(build_folder, f"{name}-{choice.number}", choice.key)
+        choice.state = DONE
 
     def _headline(self, choice: Choice, what: str) -> None:
         if self.session.report is not None:
@@ -112,8 +156,10 @@ class ExperimentRun:
         found = explain(self.base.beside(choice.plan), [self.experiments.stage])[-1]
         return found.state in (FRESH, FROM_STORE)
 
-    def _try(self, choice: Choice) -> None:
-        """A short run of a choice. Its result is removed at the end, unless it was there before."""
+    def _try(self, choice: Choice, scope: str) -> None:
+        """A short run of a choice that has no result yet. Its own is removed at the end, unless it was there before."""
+        if self.has_result(choice):
+            return
         words = {**choice.words, **self.experiments.smoke}
         self._headline(choice, ", short")
         built: list[str] = []
@@ -122,48 +168,55 @@ class ExperimentRun:
         except (ValueError, GraphError) as error:
             choice.state, choice.message = NOT_VALID, f"as a short run: {error}"
             return
-        self._build(choice, plan, built)
+        self._build(choice, plan, scope, built)
         for stage in self.stages:
-            key = links.linked_key(plan.build, EXPERIMENTS, stage)
+            key = links.linked_key(plan.build, scope, stage)
             if stage in built and key is not None:
                 self._tried[key] = stage
 
-    def _build(self, choice: Choice, plan: Plan | None, built: list[str]) -> None:
+    def _build(self, choice: Choice, plan: Plan, scope: str, built: list[str]) -> None:
         """Bring all stages of a plan up to date; a failure is noted in the choice."""
-        assert plan is not None
-        look = self.base.beside(plan)
-        self.session.turn_to(look)
+        look = self.base.beside(plan if scope == EXPERIMENTS else _linked_in(plan, scope))
         for name in plan.chain(self.stages):
-            state = look.state(plan.stages[name])
+            state = look.state(look.plan.stages[name])
             if state.fresh:
                 continue
-            failure = self._broken.get((name, state.key or ""))
-            if failure is None:
-                outcome, failure = self._stage(look, name)
-                if outcome == build.BUILT:
-                    built.append(name)
+            made = name, state.key or ""
+            with self.session.alone(f"{name} {made[1]}"):
+                failure = self._broken.get(made)
+                if failure is None:
+                    outcome, failure = self._stage(look, name, choice)
+                    if outcome == build.BUILT:
+                        built.append(name)
+                if failure is not None and state.key is not None:
+                    self._broken[made] = failure
             if failure is not None:
-                if state.key is not None:
-                    self._broken[name, state.key] = failure
                 choice.state, choice.message = FAILED, failure
-                apart = attempts.apart_name(name, state.key or "")
+                apart = attempts.apart_name(*made)
                 if os.path.isdir(f"{plan.build}/run/{apart}"):
                     choice.evidence = apart
                 return
 
-    def _stage(self, look: Look, name: str) -> tuple[str, str | None]:
+    def _stage(self, look: Look, name: str, choice: Choice) -> tuple[str, str | None]:
         """(outcome, how it failed) of one stage."""
         stage, report, started = look.plan.stages[name], self.session.report, time.monotonic()
+        label = f"{name} {choice.number}" if self._labelled else name
         if report is not None:
-            report.started(name, usual_s(look, stage))
+            report.started(label, usual_s(look, stage))
         failure = None
         try:
-            outcome = build.bring_up_to_date(self.session, stage, apart=True)
+            outcome = build.bring_up_to_date(self.session, stage, look, label=label, apart=True)
         except (GraphError, OSError) as error:
             outcome, failure = "failed", disk.described(error, look.plan.build)
         if report is not None:
-            report.ended(name, outcome, time.monotonic() - started)
+            report.ended(label, outcome, time.monotonic() - started)
         return outcome, failure
+
+    def _forget_scopes(self) -> None:
+        """Remove the links of all threads but the first; those of a run that was killed too."""
+        for folder in os.listdir(self.base.plan.build):
+            if folder.startswith(f"{EXPERIMENTS}."):
+                remove_tree(f"{self.base.plan.build}/{folder}")
 
     def _forget_tried(self) -> None:
         """Remove the results of short runs that nothing else uses."""
@@ -175,6 +228,17 @@ class ExperimentRun:
             if links.linked_key(self.base.plan.build, EXPERIMENTS, stage) == key:
                 links.unlink(self.base.plan.build, EXPERIMENTS, stage, {})
             self.base.store.remove(key)
+
+
+def scopes(at_once: int) -> list[str]:
+    """Where each thread links its stages."""
+    return [EXPERIMENTS, *(f"{EXPERIMENTS}.{number}" for number in range(2, at_once + 1))]
+
+
+def _linked_in(plan: Plan, scope: str) -> Plan:
+    """The same plan, its links in another scope."""
+    stages = [replace(stage, scope=scope) for stage in plan.stages.values()]
+    return Plan(stages, list(plan.setups.values()), root=plan.root, build=plan.build, path=plan.path)
 
 
 def last_line(message: str) -> str:

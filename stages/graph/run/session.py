@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..decide.look import Look
@@ -15,14 +15,21 @@ if TYPE_CHECKING:
     from ..keep.remote import Remote
     from ..show.report import Report
     from .process import Processes
+    from .slots import Slots
 
 
 class Session:
     """What the stages of one run share."""
 
-    def __init__(self, look: Look, remote: Callable[[], str | None], grace_s: float) -> None:
+    def __init__(
+        self,
+        look: Look,
+        remote: Callable[[], str | None],
+        grace_s: float,
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
         """`remote`: asked for the URL of the remote store when the first stage is built. `grace_s`: time between
-        SIGTERM and SIGKILL.
+        SIGTERM and SIGKILL. `resources`: how much there is of what stages take, where the machine does not tell.
         """
         self.look = look
         self.plan = look.plan
@@ -32,6 +39,8 @@ class Session:
         self.always = False  # `-a`: run, whatever the store has
         self.report: Report | None = None
         self.setup_guards: dict[str, threading.Lock] = {}  # Setup.exclusive -> held while one is installed
+        self._resources = dict(resources or {})
+        self._slots: Slots | None = None
         self._remote_url = remote
         self._guard = threading.Lock()  # of what is made on first use, by whichever thread comes first
         self._processes: Processes | None = None
@@ -58,9 +67,18 @@ class Session:
                 self._remote.append(self.remote_at(url) if url else None)
             return self._remote[0]
 
-    def turn_to(self, look: Look) -> None:
-        """Go on with another plan of the same build folder."""
-        self.look, self.plan = look, look.plan
+    @property
+    def slots(self) -> Slots:
+        """What the commands of this run share of the machine."""
+        from . import slots  # only what really runs pays for it
+
+        with self._guard:
+            if self._slots is None:
+                own = self._resources
+                count = own.get(slots.GPU)
+                gpus = slots.gpus() if count is None else [str(number) for number in range(int(count))]
+                self._slots = slots.Slots({**slots.machine(), **own}, gpus, lambda: self.stopping)
+            return self._slots
 
     @contextlib.contextmanager
     def place(self, stage: str) -> Iterator[int]:
@@ -75,13 +93,10 @@ class Session:
             with self._guard:
                 taken.discard(number)
 
-    @contextlib.contextmanager
-    def alone(self, what: str) -> Iterator[None]:
-        """Let one thread at a time in."""
+    def alone(self, what: str) -> threading.Lock:
+        """The lock that lets one thread at a time in."""
         with self._guard:
-            lock = self._alone.setdefault(what, threading.Lock())
-        with lock:
-            yield
+            return self._alone.setdefault(what, threading.Lock())
 
     def hurry(self) -> None:
         """A signal came again: the commands that are being stopped get no more time."""
