@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from stages.graph import Output
+from stages.graph import Output, files
+from stages.graph.decide.times import expected_times
 from stages.graph.show.live import CTRL_C, LiveReport
 from tests.graph.project import Project, wait_until
 from tests.graph.terminal import HIDE, SHOW, Terminal
@@ -79,10 +80,46 @@ def test_more_stages_than_rows(make_report: Callable[..., LiveReport]) -> None:
     report = make_report()
     for name in "abcdefghij":
         report.started(f"stage-{name}")
-    lines = region(report, 200, rows=8)
+    lines = region(report, 200, rows=9)
     assert len(lines) == 7 and [line.split()[1] for line in lines[:5]] == [f"stage-{name}" for name in "abcde"]
     assert lines[5] == "  also running: stage-f, stage-g, stage-h, stage-i, stage-j"
     assert lines[6].startswith("  to come: stage-k, stage-l")
+
+
+def test_the_time_left(project: Project, make_report: Callable[..., LiveReport]) -> None:
+    report = make_report(names="abc")
+    inputs = {"a": {}, "b": {"x": Output("stage-a", "o.txt")}, "c": {}}
+    for name in "abc":
+        project.stage(f"stage-{name}", "true", inputs=inputs[name])
+    plan = project.graph().plan
+    usual = {"stage-a": 60.0, "stage-b": 30.0, "stage-c": 20.0}
+    report.foretell(lambda: usual, plan, 1)
+    report.started("stage-a", 60.0)
+    report._running["stage-a"].since -= 50
+    assert region(report, 100)[-1] == "  about 1 m 00 s left"
+    report._at_once = 2
+    assert region(report, 100)[-1] == "  about 40 s left"  # a and b wait for each other
+    usual["stage-c"] = None  # type: ignore[assignment]
+    report._at_once = 1
+    assert region(report, 100)[-1] == "  about 40 s left, and what stage-c takes"
+    report.ended("stage-a", "built", 60.0)
+    report.started("stage-b", 30.0)
+    del usual["stage-c"]
+    assert region(report, 100)[-1] == "  to come: stage-c"  # one that has its own clock is left
+
+
+def test_what_is_expected_to_run(project: Project) -> None:
+    project.write("a.txt", "a\n")
+    project.stage("one", "sleep 0.2; cat a.txt > {out}/o.txt", sources=(files("a.txt"),))
+    project.stage("two", "cat {in.one} > {out}/o.txt", inputs={"one": Output("one", "o.txt")})
+    project.stage("other", "echo > {out}/o.txt")
+    assert expected_times(project.graph().look, ["two"]) == {"one": None, "two": None}
+    project.doit()
+    assert expected_times(project.graph().look, []) == {}
+    project.write("a.txt", "b\n")
+    found = expected_times(project.graph().look, [])
+    assert list(found) == ["one", "two"] and 0.2 <= (found["one"] or 0) < 100
+    assert list(expected_times(project.graph().look, ["other"], always=True)) == ["other"]
 
 
 def test_only_the_lines_of_what_is_done_are_left(project: Project) -> None:

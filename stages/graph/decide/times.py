@@ -1,11 +1,15 @@
-"""How long a stage usually takes, by its receipts. Shown to people; no key depends on it."""
+"""How long stages usually take, by their receipts, and so what is left of a run. Shown to people; no key depends on
+it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from ..declare.plan import Plan
 from ..declare.stage import Stage
 from .look import Look
+from .why import MAY_RUN, WILL_RUN, explain
 
 
 def usual_s(look: Look, stage: Stage) -> float | None:
@@ -27,3 +31,20 @@ def usual_times(look: Look, stages: Iterable[Stage]) -> dict[str, float | None]:
     return {
         name: None if receipt is None else float(receipt["run"]["duration_s"]) for name, receipt in receipts.items()
     }
+
+
+def expected_times(look: Look, names: Collection[str], always: bool = False) -> dict[str, float | None]:
+    """The usual seconds of each stage whose command a run of these stages would start, as far as that is known."""
+    wanted = [each.stage for each in explain(look, names) if always or each.state in (WILL_RUN, MAY_RUN)]
+    return usual_times(look, [look.plan.stages[name] for name in wanted])
+
+
+def time_left_s(plan: Plan, left: Mapping[str, float], at_once: int = 1) -> float:
+    """How long stages with so many seconds left take together: their sum, shared by those that run at once, and no less
+    than the longest chain of stages that wait for one another.
+    """
+    chains: dict[str, float] = {}
+    for name in plan.order:
+        before = (chains[output.stage] for output in plan.stages[name].inputs.values())
+        chains[name] = left.get(name, 0.0) + max(before, default=0.0)
+    return max(max(chains.values(), default=0.0), sum(left.values()) / at_once)

@@ -93,6 +93,8 @@ class Run(Command, cmd_run.Run):
                     options["num_process"] = num_process + min(takers, 2 * num_process)
                 report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
                 graph.session.report = report
+                if report is not None and report.terminal:
+                    self._foretell(graph, report, num_process, always)
                 with catching_signals(graph, report):
                     result = super()._execute(outfile, reporter=report or reporter, **options)
                 if report is not None:
@@ -103,6 +105,17 @@ class Run(Command, cmd_run.Run):
             raise
         except Interrupted as stopped:
             return 128 + stopped.signum
+
+    def _foretell(self, graph: Graph, report: Any, num_process: int, always: bool) -> None:
+        """Let a live report show the time left."""
+
+        def expected() -> Mapping[str, float | None]:
+            from ..decide.times import expected_times  # only what really runs pays for it
+
+            return expected_times(graph.look, names, always)
+
+        names = [name for name in self.sel_tasks or graph.plan.stages if name in graph.plan.stages]
+        report.foretell(expected, graph.plan, max(1, num_process))
 
 
 def note_held(graph: Graph, report: Report) -> None:

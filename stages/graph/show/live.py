@@ -4,6 +4,7 @@
     ⠹ engine                     41.0 s                   Compiling wgpu v29.0.0
     ⠹ tokenizer  ━━━━━━━━━━────  12.3 s of about 15.0 s   merges 3100/4096
       to come: shards, train, export, web
+      about 6 m 10 s left
 
 Commands get a terminal of their own, so the newest line of cargo's or tqdm's progress bar is shown beside its stage.
 All of their output is in the log. rich is imported when the first stage starts: a run in which everything is fresh
@@ -13,7 +14,7 @@ does not load it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
     from rich.text import Text
+
+    from ..declare.plan import Plan
 
 COLOURS = {
     "fresh": "2",
@@ -65,6 +68,10 @@ class LiveReport(Report):
         self._running: dict[str, _Running] = {}
         self._to_come: list[str] = []
         self._usual_s: float | None = None  # of the task that is ending
+        self._foretold: Callable[[], Mapping[str, float | None]] | None = None
+        self._expected: Mapping[str, float | None] = {}
+        self._plan: Plan | None = None
+        self._at_once = 1
         self._closed = False
         self._live: Live | None = None
         self._console: Console | None = None
@@ -80,8 +87,16 @@ class LiveReport(Report):
         self._places = {name: place for place, name in enumerate(tasks)}
         self._to_come = [name for name in tasks if name in wanted and tasks[name].actions]
 
+    def foretell(self, expected: Callable[[], Mapping[str, float | None]], plan: Plan, at_once: int) -> None:
+        """Show the time left. expected: the usual seconds of what will run, asked when the first stage starts."""
+        self._foretold, self._plan, self._at_once = expected, plan, at_once
+
     def started(self, name: str, usual_s: float | None = None) -> None:
         """Show it in the live region."""
+        with self._guard:
+            ask, self._foretold = self._foretold, None
+        if ask is not None:
+            self._expected = ask()
         with self._guard:
             self._running[name] = _Running(usual_s)
             self._drop(name)
@@ -140,7 +155,7 @@ class LiveReport(Report):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The live region."""
         running = sorted(self._running.items(), key=lambda item: self._places.get(item[0], -1))
-        room = max(1, console.size.height - 3)  # two lines below the rows, and one for the cursor
+        room = max(1, console.size.height - 4)  # three lines below the rows, and one for the cursor
         width = options.max_width - CTRL_C
         for line in (*self._rows(running[:room], width), *self._below([name for name, _ in running[room:]])):
             yield self._fit(line, width)
@@ -177,6 +192,27 @@ class LiveReport(Report):
         for label, names in (("also running", hidden), ("to come", self._to_come)):
             if names:
                 yield Text(f"  {label}: {', '.join(names)}", style="dim", no_wrap=True)
+        if left := self._time_left():
+            yield Text(f"  {left}", style="dim", no_wrap=True)
+
+    def _time_left(self) -> str:
+        """What is left of the run, where more than one stage is; "" where nothing is known."""
+        left: dict[str, float] = {}
+        unknown = []
+        for name, usual_s in self._expected.items():
+            running = self._running.get(name)
+            if running is None and name not in self._to_come:
+                continue
+            if usual_s is None:
+                unknown.append(name)
+            left[name] = max(0.0, (usual_s or 0.0) - (time.monotonic() - running.since if running else 0.0))
+        if self._plan is None or len(left) < 2 or not any(left.values()):
+            return ""
+        from ..decide.times import time_left_s  # only what really runs pays for it
+
+        seconds = round(time_left_s(self._plan, left, self._at_once))
+        text = f"about {duration(seconds) if seconds >= 60 else f'{seconds} s'} left"
+        return f"{text}, and what {', '.join(unknown)} takes" if unknown else text
 
     def _fit(self, line: Text, width: int) -> Text:
         """The line, shortened to so many columns."""
