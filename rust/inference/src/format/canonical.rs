@@ -1,45 +1,69 @@
-//! A validator of canonical JSON (`training/FORMAT.md` §1) over the raw bytes.
+//! A reader of canonical JSON (`training/FORMAT.md` §1).
 //!
 //! It accepts exactly: ASCII, no white space, keys strictly increasing by code point, `\uXXXX` only where Python's `json.dumps` writes
-//! it, integers without sign of zero. It recurses at most [`MAX_DEPTH`] deep and allocates only the keys of one object a level, so
-//! that hostile bytes cost no more than their own length. The spelling of floats is left to the JSON parser.
+//! it, integers without sign of zero, numbers that f64 can hold. It recurses at most [`MAX_DEPTH`] deep, and a value takes at most some
+//! fifty times the memory of its text.
 
 use alloc::format;
 use alloc::string::String;
-use core::ops::Range;
+use alloc::vec::Vec;
 
 use crate::error::FormatError;
 
 /// Nesting that is still read; the deepest that a header needs is 3, and `provenance` is free in form.
 const MAX_DEPTH: usize = 32;
 
-/// Check that `json` is one canonical object and return where the value of its key `provenance` lies.
+/// A value of the header.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// As it is spelt; a finite f64, whatever else it may be.
+    Number(&'a str),
+    String(String),
+    Array(Vec<Value<'a>>),
+    /// By increasing key.
+    Object(Vec<(String, Value<'a>)>),
+}
+
+/// The header's object.
+#[derive(Debug, PartialEq)]
+pub(super) struct Canonical<'a> {
+    pub value: Value<'a>,
+    /// How long the text of its key `provenance` is.
+    pub provenance_nbytes: usize,
+}
+
+/// Read one canonical object.
 ///
 /// # Errors
 /// [`FormatError::BadHeader`] with the offset of the first byte that is wrong.
-pub(super) fn check(json: &[u8]) -> Result<Option<Range<usize>>, FormatError> {
-    let mut validator = Validator {
+pub(super) fn read(json: &[u8]) -> Result<Canonical<'_>, FormatError> {
+    let mut reader = Reader {
         json,
         at: 0,
-        provenance: None,
+        provenance_nbytes: 0,
     };
-    if validator.peek() != Some(b'{') {
-        return Err(validator.bad("a JSON object"));
+    if reader.peek() != Some(b'{') {
+        return Err(reader.bad("a JSON object"));
     }
-    validator.value(0)?;
-    if validator.at < json.len() {
-        return Err(validator.bad("the end of the header"));
+    let value = reader.value(0)?;
+    if reader.at < json.len() {
+        return Err(reader.bad("the end of the header"));
     }
-    Ok(validator.provenance)
+    Ok(Canonical {
+        value,
+        provenance_nbytes: reader.provenance_nbytes,
+    })
 }
 
-struct Validator<'a> {
+struct Reader<'a> {
     json: &'a [u8],
     at: usize,
-    provenance: Option<Range<usize>>,
+    provenance_nbytes: usize,
 }
 
-impl Validator<'_> {
+impl<'a> Reader<'a> {
     fn peek(&self) -> Option<u8> {
         self.json.get(self.at).copied()
     }
@@ -65,63 +89,70 @@ impl Validator<'_> {
         Ok(())
     }
 
-    fn value(&mut self, depth: usize) -> Result<(), FormatError> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, FormatError> {
         if depth > MAX_DEPTH {
             return Err(self.bad("nesting of at most 32"));
         }
         match self.peek() {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
-            Some(b'"') => self.string().map(drop),
-            Some(b't') => self.expect("true"),
-            Some(b'f') => self.expect("false"),
-            Some(b'n') => self.expect("null"),
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'"') => self.string().map(Value::String),
+            Some(b't') => self.expect("true").map(|()| Value::Bool(true)),
+            Some(b'f') => self.expect("false").map(|()| Value::Bool(false)),
+            Some(b'n') => self.expect("null").map(|()| Value::Null),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
             _ => Err(self.bad("a value")),
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), FormatError> {
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, FormatError> {
         self.expect("{")?;
+        let mut fields: Vec<(String, Value<'a>)> = Vec::new();
         if self.peek() == Some(b'}') {
-            return self.expect("}");
+            self.at += 1;
+            return Ok(Value::Object(fields));
         }
-        let mut previous: Option<String> = None;
         loop {
             let key_at = self.at;
             let key = self.string()?;
-            if previous.as_ref().is_some_and(|previous| *previous >= key) {
+            if fields.last().is_some_and(|(previous, _)| *previous >= key) {
                 self.at = key_at;
                 return Err(self.bad("keys in increasing order, each once"));
             }
             self.expect(":")?;
             let start = self.at;
-            self.value(depth + 1)?;
+            let value = self.value(depth + 1)?;
             if depth == 0 && key == "provenance" {
-                self.provenance = Some(start..self.at);
+                self.provenance_nbytes = self.at - start;
             }
-            previous = Some(key);
+            fields.push((key, value));
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b'}') => return self.expect("}"),
+                Some(b'}') => break,
                 _ => return Err(self.bad("',' or '}'")),
             }
         }
+        self.at += 1;
+        Ok(Value::Object(fields))
     }
 
-    fn array(&mut self, depth: usize) -> Result<(), FormatError> {
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, FormatError> {
         self.expect("[")?;
+        let mut values = Vec::new();
         if self.peek() == Some(b']') {
-            return self.expect("]");
+            self.at += 1;
+            return Ok(Value::Array(values));
         }
         loop {
-            self.value(depth + 1)?;
+            values.push(self.value(depth + 1)?);
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b']') => return self.expect("]"),
+                Some(b']') => break,
                 _ => return Err(self.bad("',' or ']'")),
             }
         }
+        self.at += 1;
+        Ok(Value::Array(values))
     }
 
     /// A string, decoded, for keys are ordered by their characters and not by their escapes.
@@ -197,8 +228,8 @@ impl Validator<'_> {
         Ok(unit)
     }
 
-    /// A number of JSON's grammar; an integer is not "-0".
-    fn number(&mut self) -> Result<(), FormatError> {
+    /// A number of JSON's grammar; an integer is not "-0", and no number is beyond f64.
+    fn number(&mut self) -> Result<&'a str, FormatError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -208,11 +239,9 @@ impl Validator<'_> {
         } else {
             self.digits()?;
         }
-        let mut integer = true;
         if self.peek() == Some(b'.') {
             self.at += 1;
             self.digits()?;
-            integer = false;
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
             self.at += 1;
@@ -220,13 +249,17 @@ impl Validator<'_> {
                 self.at += 1;
             }
             self.digits()?;
-            integer = false;
         }
-        if integer && &self.json[start..self.at] == b"-0" {
-            self.at = start;
-            return Err(self.bad("0 without a sign"));
-        }
-        Ok(())
+        let spelt = core::str::from_utf8(&self.json[start..self.at]).unwrap_or_default();
+        let wanted = if spelt == "-0" {
+            "0 without a sign"
+        } else if spelt.parse().is_ok_and(f64::is_finite) {
+            return Ok(spelt);
+        } else {
+            "a number within f64"
+        };
+        self.at = start;
+        Err(self.bad(wanted))
     }
 
     fn digits(&mut self) -> Result<(), FormatError> {
@@ -244,7 +277,22 @@ impl Validator<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{Value, read};
+
+    /// The twin's value.
+    fn as_serde(value: &Value<'_>) -> serde_json::Value {
+        match value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(spelt) => serde_json::from_str(spelt).unwrap(),
+            Value::String(text) => text.as_str().into(),
+            Value::Array(values) => values.iter().map(as_serde).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(key, value)| (key.clone(), as_serde(value)))
+                .collect(),
+        }
+    }
 
     #[test]
     fn accepts_what_python_writes() {
@@ -255,10 +303,13 @@ mod tests {
             // U+FFFF stands before U+1F600 by code point, after it by UTF-16.
             r#"{"\uffff":1,"\ud83d\ude00":2}"#,
         ] {
-            assert_eq!(check(json.as_bytes()), Ok(None), "{json}");
+            let read = read(json.as_bytes()).unwrap();
+            let twin: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(as_serde(&read.value), twin, "{json}");
+            assert_eq!(read.provenance_nbytes, 0, "{json}");
         }
         let json = br#"{"a":1,"provenance":{"x":2}}"#;
-        assert_eq!(&json[check(json).unwrap().unwrap()], br#"{"x":2}"#);
+        assert_eq!(read(json).unwrap().provenance_nbytes, br#"{"x":2}"#.len());
     }
 
     #[test]
@@ -286,6 +337,8 @@ mod tests {
             "{\"a\":NaN}",
             "{\"a\":Infinity}",
             "{\"a\":-}",
+            "{\"a\":1e400}",
+            "{\"a\":-1e400}",
             "{\"a\":tru}",
             "{\"é\":1}",
             "{\"a\":\"\u{1}\"}",
@@ -305,7 +358,7 @@ mod tests {
             r#"{"a":[1,]}"#,
             r#"{"a":[1 ]}"#,
         ] {
-            let error = check(json.as_bytes()).expect_err(json);
+            let error = read(json.as_bytes()).expect_err(json);
             assert_eq!(error.name(), "BadHeader", "{json}");
         }
     }
@@ -313,6 +366,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_not_a_stack_overflow() {
         let deep = alloc::format!("{{\"a\":{}", "[".repeat(1_000_000));
-        assert_eq!(check(deep.as_bytes()).unwrap_err().name(), "BadHeader");
+        assert_eq!(read(deep.as_bytes()).unwrap_err().name(), "BadHeader");
     }
 }

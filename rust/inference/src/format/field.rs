@@ -3,35 +3,37 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::str::FromStr;
 
-use serde_json::{Map, Value};
-
+use super::canonical::Value;
 use crate::error::FormatError;
 
 /// A value and the path to it, for errors.
 pub(super) struct Field<'a> {
     pub path: String,
-    pub value: &'a Value,
+    pub value: &'a Value<'a>,
 }
 
 /// An object whose keys were checked.
 pub(super) struct Object<'a> {
     path: String,
-    map: &'a Map<String, Value>,
+    fields: &'a [(String, Value<'a>)],
 }
 
 impl<'a> Object<'a> {
     /// The field of a key that [`Field::object`] asked for.
     pub fn get(&self, key: &str) -> Field<'a> {
-        Field {
-            path: join(&self.path, key),
-            value: &self.map[key],
-        }
+        self.get_optional(key)
+            .expect("the keys that are read are those that were asked for")
     }
 
     /// The field of a key that may be absent.
     pub fn get_optional(&self, key: &str) -> Option<Field<'a>> {
-        self.map.contains_key(key).then(|| self.get(key))
+        let (_, value) = self.fields.iter().find(|(known, _)| known == key)?;
+        Some(Field {
+            path: join(&self.path, key),
+            value,
+        })
     }
 }
 
@@ -43,11 +45,11 @@ impl<'a> Field<'a> {
 
     /// An object with all of `keys`, any of `optional`, and no other.
     pub fn object_with(&self, keys: &[&str], optional: &[&str]) -> Result<Object<'a>, FormatError> {
-        let map = self
-            .value
-            .as_object()
-            .ok_or_else(|| self.bad("an object"))?;
-        if let Some(missing) = keys.iter().find(|key| !map.contains_key(**key)) {
+        let Value::Object(fields) = self.value else {
+            return Err(self.bad("an object"));
+        };
+        let is_missing = |key: &&&str| fields.iter().all(|(known, _)| known != **key);
+        if let Some(missing) = keys.iter().find(is_missing) {
             let (expected, got) = ("a value".into(), "nothing: the key is missing".into());
             return Err(FormatError::BadHeader {
                 path: join(&self.path, missing),
@@ -55,9 +57,9 @@ impl<'a> Field<'a> {
                 got,
             });
         }
-        if let Some(unknown) = map
-            .keys()
-            .find(|key| !keys.iter().chain(optional).any(|known| known == key))
+        let mut known = fields.iter().map(|(key, _)| key);
+        if let Some(unknown) =
+            known.find(|key| !keys.iter().chain(optional).any(|known| known == key))
         {
             let mut known = [keys, optional].concat();
             known.sort_unstable();
@@ -73,12 +75,14 @@ impl<'a> Field<'a> {
         }
         Ok(Object {
             path: self.path.clone(),
-            map,
+            fields,
         })
     }
 
     pub fn array(&self) -> Result<impl Iterator<Item = Field<'a>>, FormatError> {
-        let values = self.value.as_array().ok_or_else(|| self.bad("an array"))?;
+        let Value::Array(values) = self.value else {
+            return Err(self.bad("an array"));
+        };
         let elements = values.iter().enumerate();
         Ok(elements.map(|(index, value)| Field {
             path: format!("{}[{index}]", self.path),
@@ -87,22 +91,21 @@ impl<'a> Field<'a> {
     }
 
     pub fn string(&self) -> Result<String, FormatError> {
-        self.value
-            .as_str()
-            .map(ToOwned::to_owned)
-            .ok_or_else(|| self.bad("a string"))
+        match self.value {
+            Value::String(text) => Ok(text.to_owned()),
+            _ => Err(self.bad("a string")),
+        }
     }
 
     pub fn bool(&self) -> Result<bool, FormatError> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.bad("true or false"))
+        match self.value {
+            Value::Bool(value) => Ok(*value),
+            _ => Err(self.bad("true or false")),
+        }
     }
 
     pub fn u64(&self) -> Result<u64, FormatError> {
-        self.value
-            .as_u64()
-            .ok_or_else(|| self.bad("an integer ≥ 0"))
+        self.number().ok_or_else(|| self.bad("an integer ≥ 0"))
     }
 
     pub fn u32(&self) -> Result<u32, FormatError> {
@@ -112,14 +115,22 @@ impl<'a> Field<'a> {
     }
 
     pub fn f64(&self) -> Result<f64, FormatError> {
-        self.value.as_f64().ok_or_else(|| self.bad("a number"))
+        self.number().ok_or_else(|| self.bad("a number"))
+    }
+
+    /// A number of this type; none where the field is another one, or no number.
+    fn number<T: FromStr>(&self) -> Option<T> {
+        match self.value {
+            Value::Number(spelt) => spelt.parse().ok(),
+            _ => None,
+        }
     }
 
     pub fn bad(&self, expected: &str) -> FormatError {
         let got = match self.value {
             Value::Null => "null".into(),
             Value::Bool(value) => value.to_string(),
-            Value::Number(value) => value.to_string(),
+            Value::Number(spelt) => shown(spelt),
             Value::String(value) => format!("\"{}\"", shown(value)),
             Value::Array(values) => format!("an array of {}", values.len()),
             Value::Object(_) => "an object".into(),

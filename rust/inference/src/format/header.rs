@@ -1,18 +1,16 @@
 //! The JSON header as typed values (`training/FORMAT.md` §2); every refusal names the path to the field.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::Value;
-
 use super::architecture::Architecture;
-use super::canonical;
+use super::canonical::{self, Canonical, Value};
 use super::config::Config;
 use super::field::{Field, Object, at_most, shown};
 use crate::error::FormatError;
 
-/// JSON as values takes up to 80 times the memory of its text. The longest honest header, of 1024 layers, has 2 MB of tensors.
+/// The longest honest header, of 1024 layers, has 2 MB of tensors.
 const MAX_HEADER_BYTES: u64 = 4 << 20;
 /// The free-form provenance is at most this long.
 const MAX_PROVENANCE_BYTES: u64 = 1 << 20;
@@ -85,15 +83,11 @@ impl Header {
     /// [`FormatError::BadHeader`]: not JSON, not canonical, keys missing, unknown or of another type; [`FormatError::Unsupported`] for
     /// an architecture that is not in the table.
     pub fn parse(json: &[u8]) -> Result<Self, FormatError> {
-        let provenance = canonical::check(json)?;
-        let provenance_bytes = provenance.map_or(0, |range| range.len() as u64);
-        at_most("provenance", MAX_PROVENANCE_BYTES, provenance_bytes)?;
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| FormatError::BadHeader {
-                path: format!("column {}", error.column()),
-                expected: "JSON".into(),
-                got: error.to_string(),
-            })?;
+        let Canonical {
+            value,
+            provenance_nbytes,
+        } = canonical::read(json)?;
+        at_most("provenance", MAX_PROVENANCE_BYTES, provenance_nbytes as u64)?;
         let root = Field {
             path: String::new(),
             value: &value,
@@ -109,7 +103,7 @@ impl Header {
         ])?;
         let architecture = architecture(&root.get("architecture"))?;
         let provenance_field = root.get("provenance");
-        if !provenance_field.value.is_object() {
+        if !matches!(provenance_field.value, Value::Object(_)) {
             return Err(provenance_field.bad("an object"));
         }
         let golden = root.get("golden").object(&["ids", "logits"])?;
