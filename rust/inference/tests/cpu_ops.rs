@@ -1,6 +1,7 @@
 //! Each CPU operation against a naive f64 twin, on random shapes: 1, odd, and not a multiple of any block.
 //!
-//! Tolerance: 1e-5 of the largest expected value, or of 1; sums here have at most 100 terms of size 1, and f32 has 24 bits.
+//! Tolerance: 1e-5 of the largest expected value, or of 1; sums here have at most 100 terms of size 1, and f32 has 24 bits. Where
+//! activations are rounded to 16 bits, 3e-4: a gate times its input has the errors of both.
 
 mod model_writer;
 
@@ -80,6 +81,16 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 fn assert_close(op: &str, got: &[f32], expected: &[f64]) {
+    assert_within(1e-5, op, got, expected);
+}
+
+/// What products with weights of this dtype are held to.
+fn tolerance(isa: Isa, dtype: Dtype) -> f64 {
+    let in_integers = isa == Isa::PORTABLE && dtype.block() > 1;
+    if in_integers { 3e-4 } else { 1e-5 }
+}
+
+fn assert_within(tolerance: f64, op: &str, got: &[f32], expected: &[f64]) {
     assert_eq!(got.len(), expected.len(), "{op}");
     let largest = expected
         .iter()
@@ -87,7 +98,7 @@ fn assert_close(op: &str, got: &[f32], expected: &[f64]) {
     for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
         let difference = (f64::from(*got) - expected).abs();
         assert!(
-            difference <= 1e-5 * largest,
+            difference <= tolerance * largest,
             "{op}[{index}]: expected {expected}, got {got}, largest {largest}"
         );
     }
@@ -224,7 +235,7 @@ proptest! {
             values.chunks(heads.d_head).enumerate()
                 .flat_map(|(i, head)| rotate(head, position + i * heads.d_head / width, theta)).collect()
         };
-        assert_close("q", &q, &rotated(project(&x, &wq, 0), q_width));
+        assert_within(tolerance(isa, dtype), "q", &q, &rotated(project(&x, &wq, 0), q_width));
         // The cache is (G, S, D): only the rows of these tokens change.
         let in_cache = |rows: &[f64]| {
             let mut cache = vec![7.0; kv_width * heads.ctx_len];
@@ -234,8 +245,8 @@ proptest! {
             }
             cache
         };
-        assert_close("k", &k_cache, &in_cache(&rotated(project(&x, &wk, 1), kv_width)));
-        assert_close("v", &v_cache, &in_cache(&project(&x, &wv, 2)));
+        assert_within(tolerance(isa, dtype), "k", &k_cache, &in_cache(&rotated(project(&x, &wk, 1), kv_width)));
+        assert_within(tolerance(isa, dtype), "v", &v_cache, &in_cache(&project(&x, &wv, 2)));
     }
 
     #[test]
@@ -291,7 +302,7 @@ proptest! {
         ops::matmul_residual(isa, &x, w.weights(), width, &mut vec![0.0; tokens * width], &mut got);
         let added = matmul(&wide(&x), &w.f64(), k);
         let expected: Vec<f64> = wide(&residual).iter().zip(added).map(|(a, b)| a + b).collect();
-        assert_close("matmul_residual", &got, &expected);
+        assert_within(tolerance(isa, dtype), "matmul_residual", &got, &expected);
     }
 
     #[test]
@@ -305,7 +316,7 @@ proptest! {
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-2);
         let (gate, up) = (matmul(&x, &gate.f64(), width), matmul(&x, &up.f64(), width));
         let expected: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
-        assert_close("norm_gate_up_silu", &hidden, &expected);
+        assert_within(tolerance(isa, dtype), "norm_gate_up_silu", &hidden, &expected);
     }
 
     #[test]
@@ -316,7 +327,7 @@ proptest! {
         ops::norm_up_relu2(isa, &x, Norm { weight: &gain, eps: 1e-2 }, up.weights(), &mut normed, &mut hidden);
         let up = matmul(&rms_norm(&wide(&x), &wide(&gain), 1e-2), &up.f64(), width);
         let expected: Vec<f64> = up.iter().map(|up| if *up > 0.0 { up * up } else { 0.0 }).collect();
-        assert_close("norm_up_relu2", &hidden, &expected);
+        assert_within(tolerance(isa, dtype), "norm_up_relu2", &hidden, &expected);
     }
 
     #[test]
@@ -329,7 +340,7 @@ proptest! {
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
         let capped = |logit: f64| cap.map_or(logit, |cap| f64::from(cap) * (logit / f64::from(cap)).tanh());
         let expected: Vec<f64> = matmul(&x, &w.f64(), width).into_iter().map(capped).collect();
-        assert_close("norm_logits", &logits, &expected);
+        assert_within(tolerance(isa, dtype), "norm_logits", &logits, &expected);
     }
 }
 
@@ -399,7 +410,7 @@ fn matmul_residual_of_long_prompts_and_wide_rows() {
                 let mut got = residual.clone();
                 let products = &mut vec![0.0; tokens * width];
                 ops::matmul_residual(isa, &x, w.weights(), width, products, &mut got);
-                assert_close("matmul_residual", &got, &expected);
+                assert_within(tolerance(isa, dtype), "matmul_residual", &got, &expected);
             }
         }
     }

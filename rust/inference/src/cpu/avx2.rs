@@ -5,7 +5,7 @@
 use core::arch::x86_64::*;
 
 use super::columns::Columns;
-use super::tiles::{self, Rows, Sums, TOKENS, Tiling, Vector, tile};
+use super::tiles::{self, Rows, Sums, Tiling, Vector, tile};
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 
@@ -89,19 +89,6 @@ impl Vector for __m256 {
     }
 }
 
-/// The chunks of x (T, K) that are read in tiles, each with the index of its first token, and the tokens that are read one by one.
-fn parts(x: &[f32], k: usize) -> (impl Iterator<Item = (usize, &[f32])>, usize) {
-    let tokens = x.len() / k;
-    let rest = tokens % TOKENS;
-    let tiled = if rest < TOKENS_OF_A_TILE {
-        tokens - rest
-    } else {
-        tokens
-    };
-    let chunks = x[..tiled * k].chunks(TOKENS * k).enumerate();
-    (chunks.map(|(index, x)| (index * TOKENS, x)), tiled)
-}
-
 /// Products of f32 or f16.
 ///
 /// # Safety
@@ -126,7 +113,7 @@ unsafe fn plain<W: Weight>(
             *widened = weight.widen();
         }
     };
-    let (chunks, tiled) = parts(x, k);
+    let (chunks, tiled) = tiles::parts(x, k, TOKENS_OF_A_TILE);
     for (t, x) in chunks {
         // SAFETY: the caller's promise.
         unsafe { tiles::matmul(tiling, x, k, widen, t, out) };
@@ -173,7 +160,7 @@ unsafe fn blocks<Q: Quant>(
             }
         }
     };
-    let (chunks, tiled) = parts(x, k);
+    let (chunks, tiled) = tiles::parts(x, k, TOKENS_OF_A_TILE);
     for (t, x) in chunks {
         // SAFETY: the caller's promise.
         unsafe { tiles::matmul(tiling, x, k, widen_part, t, out) };

@@ -10,12 +10,13 @@ mod avx512;
 mod columns;
 mod engine;
 mod exp;
+mod integers;
 mod isa;
+mod lanes;
 mod matmul;
 pub mod ops;
 mod portable;
 mod sample;
-#[cfg(target_arch = "x86_64")]
 mod tiles;
 
 pub use engine::CpuEngine;

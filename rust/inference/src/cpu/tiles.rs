@@ -11,7 +11,8 @@ use core::mem::MaybeUninit;
 
 use super::columns::Columns;
 
-/// Rows of a tile: with the tokens' vectors of a step, their sums fill the registers of AVX2 (12 of 16) and of AVX-512 (24 of 32).
+/// Rows of a tile: with the tokens' vectors of a step, their sums fill the registers of AVX2 and of SIMD128 (12 of 16) and of AVX-512
+/// (24 of 32).
 pub(super) const ROWS: usize = 6;
 /// Tokens that share a reading of the weights.
 pub(super) const TOKENS: usize = 64;
@@ -84,6 +85,20 @@ pub(super) unsafe fn matmul(
             }
         }
     }
+}
+
+/// The chunks of x (T, K) that are read in tiles, each with the index of its first token, and how many tokens these are: the others
+/// are fewer than `least`, and are read one by one.
+pub(super) fn parts(
+    x: &[f32],
+    k: usize,
+    least: usize,
+) -> (impl Iterator<Item = (usize, &[f32])>, usize) {
+    let tokens = x.len() / k;
+    let rest = tokens % TOKENS;
+    let tiled = if rest < least { tokens - rest } else { tokens };
+    let chunks = x[..tiled * k].chunks(TOKENS * k).enumerate();
+    (chunks.map(|(index, x)| (index * TOKENS, x)), tiled)
 }
 
 /// The columns `first … first + depth` of x (T, K), tile by tile of (depth, tokens); lanes without a token are 0.
