@@ -5,7 +5,7 @@
 use core::arch::x86_64::*;
 
 use super::columns::Columns;
-use super::tiles::{self, Rows, Sums, Tiling, Vector, tile};
+use super::tiles::{self, ROWS as ROWS_OF_A_TILE, Rows, Sums, Tiling, Vector, tile};
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Quant, Weight, Weights};
 
@@ -22,6 +22,7 @@ type Widened = [__m256; BLOCK / LANES];
 
 /// Tiles of 16 tokens.
 pub(super) const TILING: Tiling = Tiling {
+    rows: ROWS_OF_A_TILE,
     lanes: LANES,
     tokens: 2 * LANES,
     tile: products,
@@ -55,8 +56,8 @@ fn products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
     // SAFETY: this function is compiled for AVX2 with FMA, and so is what is inlined here.
     unsafe {
         match tokens {
-            LANES => tile::<__m256, 1>(activations, rows, sums),
-            _ => tile::<__m256, 2>(activations, rows, sums),
+            LANES => tile::<__m256, ROWS_OF_A_TILE, 1>(activations, rows, sums),
+            _ => tile::<__m256, ROWS_OF_A_TILE, 2>(activations, rows, sums),
         }
     }
 }

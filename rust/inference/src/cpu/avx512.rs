@@ -2,9 +2,10 @@
 
 use core::arch::x86_64::*;
 
-use super::tiles::{Rows, Sums, Tiling, Vector, tile};
+use super::tiles::{ROWS as ROWS_OF_A_TILE, Rows, Sums, Tiling, Vector, tile};
 
 pub(super) const TILING: Tiling = Tiling {
+    rows: ROWS_OF_A_TILE,
     lanes: 16,
     tokens: 64,
     tile: products,
@@ -15,10 +16,10 @@ fn products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
     // SAFETY: this function is compiled for AVX-512, and so is what is inlined here.
     unsafe {
         match tokens {
-            16 => tile::<__m512, 1>(activations, rows, sums),
-            32 => tile::<__m512, 2>(activations, rows, sums),
-            48 => tile::<__m512, 3>(activations, rows, sums),
-            _ => tile::<__m512, 4>(activations, rows, sums),
+            16 => tile::<__m512, ROWS_OF_A_TILE, 1>(activations, rows, sums),
+            32 => tile::<__m512, ROWS_OF_A_TILE, 2>(activations, rows, sums),
+            48 => tile::<__m512, ROWS_OF_A_TILE, 3>(activations, rows, sums),
+            _ => tile::<__m512, ROWS_OF_A_TILE, 4>(activations, rows, sums),
         }
     }
 }

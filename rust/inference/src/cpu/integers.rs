@@ -1,5 +1,5 @@
-//! Products of the block formats in integers: activations are rounded to 16 bits a block, so that eight of them are multiplied by
-//! eight quants and added in pairs by one instruction, where floats take eight.
+//! Products of one token with a block format, in integers: activations are rounded to 16 bits a block, so that eight of them are
+//! multiplied by eight quants and added in pairs by one instruction, where floats take eight.
 //!
 //! A block's largest activation becomes ±32,767: rounding moves a product by some 2e-5 of its spread at most, a hundredth of what
 //! rounding to 8 bits does, as llama.cpp has it. The quants are exact, and so are their sums in 32 bits.
@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 use super::columns::Columns;
 use super::lanes::{Floats, LANES, WORDS, Words};
 use crate::format::BLOCK;
-use crate::weights::{Blocks, Q4_0, Q8_0, Quant, Weight};
+use crate::weights::{Blocks, Q4_0, Q8_0, Quant};
 
 /// A block format whose quants are multiplied as integers.
 pub(super) trait Packed: Quant {
@@ -54,47 +54,20 @@ impl Packed for Q4_0 {
     }
 }
 
-/// Tokens that share a reading of the weights.
-const TOKENS: usize = 64;
-/// Blocks of activations that are held at once: 96 KiB of words, and 24 blocks of each of 64 tokens.
-const HELD: usize = 1536;
-/// The most blocks of a row that are widened at once for several tokens.
-const DEPTH: usize = HELD / TOKENS;
-/// Rows and tokens of a tile, and rows that are multiplied together when one token is read.
-const TILE_ROWS: usize = 2;
-const TILE_TOKENS: usize = 2;
+/// Rows that are multiplied together.
 const ROWS: usize = 4;
+/// Blocks of activations that are held at once: 16,384 columns, 32 KiB of words.
+const HELD: usize = 512;
 
-/// The activations of one token, or the quants of one row, as words: one element a block.
+/// One token's activations as integers: `scale · word` is the activation.
 #[derive(Clone, Copy)]
-struct Row<'a> {
-    words: &'a [[i16; BLOCK]],
-    scales: &'a [f32],
-}
-
-/// Activations as integers: `scale · word` is the activation.
 struct Rounded<'a> {
-    /// (T, blocks)
+    /// (blocks)
     words: &'a [[i16; BLOCK]],
-    /// (T, blocks)
+    /// (blocks)
     scales: &'a [f32],
-    /// (T, blocks), −OFFSET · the sum of a block's activations.
+    /// (blocks), −OFFSET · the sum of a block's activations.
     offsets: &'a [f32],
-    blocks: usize,
-}
-
-impl Rounded<'_> {
-    fn row(&self, t: usize) -> Row<'_> {
-        let part = t * self.blocks..(t + 1) * self.blocks;
-        Row {
-            words: &self.words[part.clone()],
-            scales: &self.scales[part],
-        }
-    }
-
-    fn offsets(&self, t: usize) -> &[f32] {
-        &self.offsets[t * self.blocks..(t + 1) * self.blocks]
-    }
 }
 
 /// Room for [`Rounded`].
@@ -105,35 +78,23 @@ struct Room {
 }
 
 impl Room {
-    /// The columns `first …` of x (T, K), `blocks` blocks of each row.
-    fn round<Q: Packed>(
-        &mut self,
-        x: &[f32],
-        k: usize,
-        first: usize,
-        blocks: usize,
-    ) -> Rounded<'_> {
-        let n = x.len() / k * blocks;
-        let (words, scales) = (&mut self.words[..n], &mut self.scales[..n]);
-        let offsets = &mut self.offsets[..n];
-        let mut index = 0;
-        for x in x.chunks_exact(k) {
-            for x in x[first..][..blocks * BLOCK].as_chunks::<BLOCK>().0 {
-                let (rounded, scale) = round(x);
-                words[index].write(core::array::from_fn(|word| rounded[Q::place(word)]));
-                scales[index].write(scale);
-                let sum: f32 = if Q::OFFSET == 0.0 { 0.0 } else { sum(&rounded) };
-                offsets[index].write(-Q::OFFSET * scale * sum);
-                index += 1;
-            }
+    /// Round the blocks of `x`, at most [`HELD`].
+    fn round<Q: Packed>(&mut self, x: &[[f32; BLOCK]]) -> Rounded<'_> {
+        let (words, scales) = (&mut self.words[..x.len()], &mut self.scales[..x.len()]);
+        let offsets = &mut self.offsets[..x.len()];
+        for (i, x) in x.iter().enumerate() {
+            let (rounded, scale) = round(x);
+            words[i].write(core::array::from_fn(|word| rounded[Q::place(word)]));
+            scales[i].write(scale);
+            let sum: f32 = if Q::OFFSET == 0.0 { 0.0 } else { sum(&rounded) };
+            offsets[i].write(-Q::OFFSET * scale * sum);
         }
-        // SAFETY: the loop wrote `index == n` elements of each, one for each block of each token.
+        // SAFETY: the loop wrote every element of each, one for each block.
         unsafe {
             Rounded {
                 words: &*(&raw const *words as *const [[i16; BLOCK]]),
                 scales: &*(&raw const *scales as *const [f32]),
                 offsets: &*(&raw const *offsets as *const [f32]),
-                blocks,
             }
         }
     }
@@ -166,65 +127,36 @@ fn sum(words: &[i16; BLOCK]) -> f32 {
     words.iter().map(|word| i32::from(*word)).sum::<i32>() as f32
 }
 
-/// `out = x · wᵀ`. x: (T, K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`]; out: (T, N), written.
-#[inline(never)]
-pub(super) fn matmul<Q: Packed>(x: &[f32], w: Blocks<'_, Q>, k: usize, out: &mut Columns<'_>) {
+/// `out = x · wᵀ` for the token `t`. x: (K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`].
+pub(super) fn one_token<Q: Packed>(x: &[f32], w: Blocks<'_, Q>, t: usize, out: &mut Columns<'_>) {
     let mut room = Room {
         words: [MaybeUninit::uninit(); HELD],
         scales: [MaybeUninit::uninit(); HELD],
         offsets: [MaybeUninit::uninit(); HELD],
     };
-    let per_row = k / BLOCK;
-    for (chunk, x) in x.chunks(TOKENS * k).enumerate() {
-        let t = chunk * TOKENS;
-        // One token's activations are held in a part that is as long as they are, or nearly.
-        let most = if x.len() == k { HELD } else { DEPTH };
-        let parts = per_row.div_ceil(most);
-        let depth = per_row.div_ceil(parts).next_multiple_of(LANES).min(most);
-        for first in (0..per_row).step_by(depth) {
-            let blocks = depth.min(per_row - first);
-            let x = room.round::<Q>(x, k, first * BLOCK, blocks);
-            let part = |n: usize| w.part(n * per_row + first, blocks);
-            if x.words.len() == blocks {
-                one_token(&x, part, first == 0, t, out);
+    let per_row = x.len() / BLOCK;
+    for (part, x) in x.as_chunks::<BLOCK>().0.chunks(HELD).enumerate() {
+        let x = room.round::<Q>(x);
+        let row = |n: usize| w.part(n * per_row + part * HELD, x.words.len());
+        let mut put = |n: usize, value: f32| {
+            if part == 0 {
+                out.set(t, n, value);
             } else {
-                many_tokens(&x, part, first == 0, t, out);
+                out.add(t, n, value);
+            }
+        };
+        let n_rows = w.scales.len() / per_row;
+        let in_groups = n_rows - n_rows % ROWS;
+        for n in (0..in_groups).step_by(ROWS) {
+            let values = dots::<ROWS, Q>(core::array::from_fn(|r| row(n + r)), x);
+            for (r, value) in values.into_iter().enumerate() {
+                put(n + r, value);
             }
         }
-    }
-}
-
-/// The products of one token with every row, each block widened in registers.
-#[inline(always)]
-fn one_token<'a, Q: Packed + 'a>(
-    x: &Rounded<'_>,
-    part: impl Fn(usize) -> Blocks<'a, Q>,
-    is_first: bool,
-    t: usize,
-    out: &mut Columns<'_>,
-) {
-    let (row, offsets) = (x.row(0), x.offsets(0));
-    let mut n = 0;
-    while n + ROWS <= out.len() {
-        let rows = core::array::from_fn(|r| part(n + r));
-        let values = dots::<ROWS, Q>(rows, row, offsets);
-        for (r, value) in values.into_iter().enumerate() {
-            put(out, is_first, t, n + r, value);
+        for n in in_groups..n_rows {
+            let [value] = dots::<1, Q>([row(n)], x);
+            put(n, value);
         }
-        n += ROWS;
-    }
-    for n in n..out.len() {
-        let [value] = dots::<1, Q>([part(n)], row, offsets);
-        put(out, is_first, t, n, value);
-    }
-}
-
-#[inline(always)]
-fn put(out: &mut Columns<'_>, is_first: bool, t: usize, n: usize, value: f32) {
-    if is_first {
-        out.set(t, n, value);
-    } else {
-        out.add(t, n, value);
     }
 }
 
@@ -244,18 +176,14 @@ fn products(a: [Words; WORDS], b: [Words; WORDS]) -> Floats {
     p.add(q).add(r.add(s)).floats()
 }
 
-/// Dot products of R rows with one token's activations.
-#[inline(always)]
-fn dots<const R: usize, Q: Packed>(
-    rows: [Blocks<'_, Q>; R],
-    x: Row<'_>,
-    offsets: &[f32],
-) -> [f32; R] {
+/// Dot products of R rows with a token's activations. Not inlined: in a large function V8 keeps the sums in memory.
+#[inline(never)]
+fn dots<const R: usize, Q: Packed>(rows: [Blocks<'_, Q>; R], x: Rounded<'_>) -> [f32; R] {
     let blocks = x.words.len();
     let mut sums = [Floats::splat(0.0); R];
     for first in (0..blocks).step_by(LANES) {
         let x_scales = Floats::load(&four(x.scales, first));
-        let offsets = Floats::load(&four(offsets, first));
+        let offsets = Floats::load(&four(x.offsets, first));
         let mut scales = [[0.0; LANES]; R];
         for ((scales, sum), row) in scales.iter_mut().zip(&mut sums).zip(&rows) {
             let own = Floats::of_halves(&four(row.scales, first));
@@ -273,89 +201,4 @@ fn dots<const R: usize, Q: Packed>(
         }
     }
     sums.map(Floats::sum)
-}
-
-/// The products of several tokens with every row; a few rows are widened once for all tokens.
-#[inline(always)]
-fn many_tokens<'a, Q: Packed + 'a>(
-    x: &Rounded<'_>,
-    part: impl Fn(usize) -> Blocks<'a, Q>,
-    is_first: bool,
-    t: usize,
-    out: &mut Columns<'_>,
-) {
-    let (blocks, tokens) = (x.blocks, x.words.len() / x.blocks);
-    let mut words = [[[0; BLOCK]; DEPTH]; TILE_ROWS];
-    let mut scales = [[0.0; DEPTH]; TILE_ROWS];
-    for n in (0..out.len()).step_by(TILE_ROWS) {
-        let in_group = TILE_ROWS.min(out.len() - n);
-        for r in 0..in_group {
-            let row = part(n + r);
-            for (words, quants) in words[r].iter_mut().zip(row.quants) {
-                Words::store_all(Q::words(quants), words);
-            }
-            for (scale, bits) in scales[r].iter_mut().zip(row.scales) {
-                *scale = bits.widen();
-            }
-        }
-        let rows: [Row<'_>; TILE_ROWS] = core::array::from_fn(|r| Row {
-            words: &words[r][..blocks],
-            scales: &scales[r][..blocks],
-        });
-        let mut put_all = |token: usize, values: &[f32]| {
-            for (r, value) in values[..in_group].iter().enumerate() {
-                put(out, is_first, t + token, n + r, *value);
-            }
-        };
-        let mut token = 0;
-        while token + TILE_TOKENS <= tokens {
-            let tile: [_; TILE_TOKENS] = tile::<TILE_TOKENS, Q>(
-                rows,
-                core::array::from_fn(|i| x.row(token + i)),
-                core::array::from_fn(|i| x.offsets(token + i)),
-            );
-            for (i, values) in tile.iter().enumerate() {
-                put_all(token + i, values);
-            }
-            token += TILE_TOKENS;
-        }
-        for token in token..tokens {
-            let [values] = tile::<1, Q>(rows, [x.row(token)], [x.offsets(token)]);
-            put_all(token, &values);
-        }
-    }
-}
-
-/// Dot products of T tokens' activations with widened rows.
-#[inline(always)]
-fn tile<const T: usize, Q: Packed>(
-    rows: [Row<'_>; TILE_ROWS],
-    xs: [Row<'_>; T],
-    offsets: [&[f32]; T],
-) -> [[f32; TILE_ROWS]; T] {
-    let blocks = rows[0].words.len();
-    let mut sums = [[Floats::splat(0.0); TILE_ROWS]; T];
-    for block in 0..blocks {
-        let weights = rows.map(|row| Words::load_all(&row.words[block]));
-        for (sums, x) in sums.iter_mut().zip(&xs) {
-            let words = Words::load_all(&x.words[block]);
-            let scale = Floats::splat(x.scales[block]);
-            for ((sum, weights), row) in sums.iter_mut().zip(weights).zip(&rows) {
-                let scale = Floats::splat(row.scales[block]).mul(scale);
-                *sum = products(words, weights).multiply_add(scale, *sum);
-            }
-        }
-    }
-    if Q::OFFSET != 0.0 {
-        for first in (0..blocks).step_by(LANES) {
-            for (sums, offsets) in sums.iter_mut().zip(offsets) {
-                let offsets = Floats::load(&four(offsets, first));
-                for (sum, row) in sums.iter_mut().zip(&rows) {
-                    let scales = Floats::load(&four(row.scales, first));
-                    *sum = scales.multiply_add(offsets, *sum);
-                }
-            }
-        }
-    }
-    sums.map(|sums| sums.map(Floats::sum))
 }

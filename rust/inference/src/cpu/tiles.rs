@@ -1,7 +1,7 @@
 //! Products of many tokens: a few rows of weights are widened once for up to [`TOKENS`] tokens, whose activations lie packed in
 //! the order in which a tile reads them.
 //!
-//! A tile is [`ROWS`] rows × some vectors of tokens. Its sums stay in registers; a step takes the tokens' activations at one place of
+//! A tile is some rows × some vectors of tokens. Its sums stay in registers; a step takes the tokens' activations at one place of
 //! the rows, one token a lane, and multiplies them by one weight of each row, spread over all lanes. So no sum is ever added up
 //! across lanes, and a value's order of summation depends on nothing but the length of a row. What is multiplied lies in the first
 //! two caches: the packed activations take 192 KiB, the widened rows 18.
@@ -11,8 +11,7 @@ use core::mem::MaybeUninit;
 
 use super::columns::Columns;
 
-/// Rows of a tile: with the tokens' vectors of a step, their sums fill the registers of AVX2 and of SIMD128 (12 of 16) and of AVX-512
-/// (24 of 32).
+/// The most rows of a tile: with the tokens' vectors of a step, their sums fill the registers of AVX2 (12 of 16) and of AVX-512 (24 of 32).
 pub(super) const ROWS: usize = 6;
 /// Tokens that share a reading of the weights.
 pub(super) const TOKENS: usize = 64;
@@ -27,12 +26,14 @@ pub(super) type Sums = [[f32; TOKENS]; ROWS];
 /// How some instructions compute a tile.
 #[derive(Clone, Copy)]
 pub(super) struct Tiling {
+    /// Rows of a tile.
+    pub rows: usize,
     /// Tokens of a vector.
     pub lanes: usize,
     /// The most tokens of a tile.
     pub tokens: usize,
     /// `(activations, tokens, rows, sums)`: activations (depth, tokens), where tokens is a multiple of `lanes`; rows' first `depth`
-    /// columns are read, sums' first `tokens` written.
+    /// columns are read, sums' first `tokens` written, of the tile's rows.
     pub tile: unsafe fn(&[f32], usize, &Rows, &mut Sums),
 }
 
@@ -62,8 +63,8 @@ pub(super) unsafe fn matmul(
     for first in (0..k).step_by(depth) {
         let depth = depth.min(k - first);
         let packed = pack(tiling, x, k, first, depth, &mut packed);
-        for n in (0..n_rows).step_by(ROWS) {
-            let in_group = ROWS.min(n_rows - n);
+        for n in (0..n_rows).step_by(tiling.rows) {
+            let in_group = tiling.rows.min(n_rows - n);
             for (r, row) in rows[..in_group].iter_mut().enumerate() {
                 widen(n + r, first, &mut row[..depth]);
             }
@@ -151,23 +152,23 @@ pub(super) trait Vector: Copy {
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
 }
 
-/// [`Tiling::tile`] with tiles of VECTORS vectors. activations: (depth, VECTORS · LANES).
+/// [`Tiling::tile`] with tiles of R rows and VECTORS vectors. activations: (depth, VECTORS · LANES).
 ///
 /// # Safety
 /// As [`Vector`]'s.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const VECTORS: usize>(
+pub(super) unsafe fn tile<V: Vector, const R: usize, const VECTORS: usize>(
     activations: &[f32],
     rows: &Rows,
     out: &mut Sums,
 ) {
     let step = VECTORS * V::LANES;
     let depth = activations.len() / step;
-    assert!(depth <= DEPTH && step <= TOKENS);
+    assert!(depth <= DEPTH && step <= TOKENS && R <= ROWS);
     // SAFETY: the processor has the instructions; i is below the depth, so that the vectors of step i lie within the activations and
     // weight i within each row; a row of `out` has room for all vectors.
     unsafe {
-        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+        let mut sums = [[V::splat(0.0); VECTORS]; R];
         for i in 0..depth {
             let mut xs = [V::splat(0.0); VECTORS];
             for (v, x) in xs.iter_mut().enumerate() {

@@ -3,17 +3,29 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::text;
 use crate::format::{Config, Dtype};
 
 /// A kernel's grid of workgroups.
 pub(super) type Grid = [u32; 3];
 
-/// A file of `shaders/`. The parts of a kernel's text are joined where it is compiled: the binary holds each once.
+/// A file of `shaders/`, as short as it can be. The parts of a kernel's text are joined where it is compiled: the binary holds each
+/// once.
 macro_rules! shader {
-    ($name:literal) => {
-        include_str!(concat!("../../../../shaders/", $name, ".wgsl"))
-    };
+    ($name:literal) => {{
+        const TEXT: &str = include_str!(concat!("../../../../shaders/", $name, ".wgsl"));
+        const N: usize = TEXT.len();
+        const SHORT: [u8; text::len::<N>(TEXT)] = text::squeeze::<N, _>(TEXT);
+        match core::str::from_utf8(&SHORT) {
+            Ok(short) => short,
+            Err(_) => panic!("a shader that is not UTF-8"),
+        }
+    }};
 }
+
+const COMMON: &str = shader!("common");
+const MATVEC: &str = shader!("matvec");
+const MATMUL: &str = shader!("matmul");
 
 /// A kernel of `shaders/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +42,12 @@ pub struct Kernel {
 impl Kernel {
     /// The whole WGSL text.
     pub fn text(&self) -> String {
-        [shader!("common"), self.products, self.own].concat()
+        [COMMON, self.products, self.own].concat()
     }
 
     /// The kernel for many tokens, by tiles (`shaders/matmul.wgsl`), where it multiplies by weights.
     pub fn tiled(self) -> Option<Self> {
-        let products = shader!("matmul");
+        let products = MATMUL;
         (!self.products.is_empty()).then_some(Self { products, ..self })
     }
 }
@@ -61,7 +73,7 @@ pub(super) const EMBED: Kernel = Kernel {
 };
 pub(super) const NORM_QKV_ROPE: Kernel = Kernel {
     name: "norm_qkv_rope",
-    products: shader!("matvec"),
+    products: MATVEC,
     own: shader!("norm_qkv_rope"),
     bindings: &[Uniform, Read, Read, Read, Read, Write, Write, Write, Read],
 };
@@ -79,25 +91,25 @@ pub(super) const ATTENTION: Kernel = Kernel {
 };
 pub(super) const MATMUL_RESIDUAL: Kernel = Kernel {
     name: "matmul_residual",
-    products: shader!("matvec"),
+    products: MATVEC,
     own: shader!("matmul_residual"),
     bindings: &[Uniform, Read, Read, Write],
 };
 pub(super) const NORM_GATE_UP_SILU: Kernel = Kernel {
     name: "norm_gate_up_silu",
-    products: shader!("matvec"),
+    products: MATVEC,
     own: shader!("norm_gate_up_silu"),
     bindings: &[Uniform, Read, Read, Read, Read, Write],
 };
 pub(super) const NORM_UP_RELU2: Kernel = Kernel {
     name: "norm_up_relu2",
-    products: shader!("matvec"),
+    products: MATVEC,
     own: shader!("norm_up_relu2"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const NORM_LOGITS: Kernel = Kernel {
     name: "norm_logits",
-    products: shader!("matvec"),
+    products: MATVEC,
     own: shader!("norm_logits"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };

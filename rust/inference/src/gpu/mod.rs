@@ -27,6 +27,7 @@ mod matrices;
 mod pipelines;
 mod plan;
 mod step;
+mod text;
 mod tuning;
 
 pub use adapter::{Adapter, request};

@@ -85,13 +85,6 @@ impl Words {
         })
     }
 
-    #[inline(always)]
-    pub fn store_all(all: [Self; WORDS], words: &mut [i16; BLOCK]) {
-        for (words, stored) in words.as_chunks_mut().0.iter_mut().zip(all) {
-            *words = stored.0;
-        }
-    }
-
     /// The products of neighbours, added in pairs.
     #[inline(always)]
     pub fn dot(self, other: Self) -> Integers {

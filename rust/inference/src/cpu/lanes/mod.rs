@@ -20,11 +20,11 @@ mod sse2;
     target_arch = "x86_64",
     all(target_arch = "wasm32", target_feature = "simd128")
 )))]
-pub(super) use arrays::{Floats, Integers, Words};
+pub(super) use arrays::{Floats, Words};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub(super) use simd128::{Floats, Integers, Words};
+pub(super) use simd128::{Floats, Words};
 #[cfg(target_arch = "x86_64")]
-pub(super) use sse2::{Floats, Integers, Words};
+pub(super) use sse2::{Floats, Words};
 
 use super::tiles::Vector;
 use crate::format::BLOCK;
@@ -99,7 +99,13 @@ mod tests {
             assert_eq!(floats(native[0].mul(native[1])), plain[0].mul(plain[1]).0);
             assert_eq!(floats(native[0].add(native[1])), plain[0].add(plain[1]).0);
             assert_eq!(native[0].sum(), plain[0].sum());
-            assert_eq!(floats(super::Floats::splat(a[0])), [a[0]; 4]);
+            assert_eq!(
+                floats(super::Floats::splat(a[0])),
+                arrays::Floats::splat(a[0]).0
+            );
+            let mut stored = [0.0; 4];
+            plain[0].store(&mut stored);
+            assert_eq!(floats(native[0]), stored);
             let fused = floats(native[0].multiply_add(native[1], native[2]));
             for (fused, plain) in fused
                 .iter()
@@ -148,9 +154,6 @@ mod tests {
                     let plain = plain[i].dot(plain_x[i]).add(plain[0].dot(plain_x[0]));
                     assert_eq!(floats(native.floats()), plain.floats().0);
                 }
-                let mut stored = [0; 32];
-                super::Words::store_all(native, &mut stored);
-                assert_eq!(stored.as_chunks::<8>().0, plain.map(|words| words.0));
             }
         }
     }

@@ -100,14 +100,6 @@ impl Words {
     }
 
     #[inline(always)]
-    pub fn store_all(all: [Self; WORDS], words: &mut [i16; BLOCK]) {
-        for (words, stored) in words.as_chunks_mut::<8>().0.iter_mut().zip(all) {
-            // SAFETY: the part has the 16 bytes that are written, and the store asks for no alignment.
-            unsafe { v128_store(words.as_mut_ptr().cast(), stored.0) }
-        }
-    }
-
-    #[inline(always)]
     pub fn dot(self, other: Self) -> Integers {
         Integers(i32x4_dot_i16x8(self.0, other.0))
     }

@@ -113,13 +113,6 @@ impl Words {
     }
 
     #[inline(always)]
-    pub fn store_all(all: [Self; WORDS], words: &mut [i16; BLOCK]) {
-        for (words, stored) in words.as_chunks_mut::<8>().0.iter_mut().zip(all) {
-            sse2!(_mm_storeu_si128(words.as_mut_ptr().cast(), stored.0));
-        }
-    }
-
-    #[inline(always)]
     pub fn dot(self, other: Self) -> Integers {
         Integers(sse2!(_mm_madd_epi16(self.0, other.0)))
     }
