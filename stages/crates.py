@@ -24,6 +24,8 @@ REMAP = (
 )
 # Every browser with WebGPU has SIMD. As in .cargo/config.toml, which is for cargo's own commands.
 SIMD128 = "-Ctarget-feature=+simd128"
+# What newer browsers have: a product added without being rounded between, so that prompts are read faster by a sixth.
+RELAXED_SIMD = f"{SIMD128},+relaxed-simd"
 
 
 def crate_sources(*patterns: str) -> Files:
@@ -77,8 +79,17 @@ def cli_stage() -> Stage:
     )
 
 
+def _wasm_pack(flags: str, out: str) -> str:
+    """The command that compiles the package with these flags into a folder below the stage's."""
+    return (
+        f'(export CARGO_ENCODED_RUSTFLAGS="$(printf \'%s\\037{flags}\' "$CARGO_ENCODED_RUSTFLAGS")"; '
+        "wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack "
+        f'--out-name pocketlm --out-dir "{{out}}/{out}" -- --locked)'
+    )
+
+
 def wasm_stage() -> Stage:
-    """The stage `wasm`: the engine and the tokenizer as one wasm module with its JavaScript and TypeScript."""
+    """The stage `wasm`: engine and tokenizer as two wasm modules, one of them with relaxed SIMD, and one script for both."""
     return Stage(
         name="wasm",
         doc="Compile engine and tokenizer to WebAssembly (wasm-pack, wasm-opt).",
@@ -86,19 +97,25 @@ def wasm_stage() -> Stage:
             "sh",
             "-c",
             f"{EMPTY_MEMBERS}{REMAP}"
-            f'CARGO_ENCODED_RUSTFLAGS="$(printf \'%s\\037{SIMD128}\' "$CARGO_ENCODED_RUSTFLAGS")"; '
             'tools="{root}/build/tools"; '
             # What is pinned goes first: its version is in the key, and the system's wasm-opt is another one.
             'PATH="$tools/bin:$tools/node/node_modules/.bin:$(cat "$tools/wasm-path")$PATH"; '
-            "wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack "
-            '--out-name pocketlm --out-dir "{out}/pkg" -- --locked && '
-            'rm -f "{out}/pkg/.gitignore"',
+            f"{_wasm_pack(SIMD128, 'pkg')} && "
+            f'CARGO_TARGET_DIR="$CARGO_TARGET_DIR-relaxed" && {_wasm_pack(RELAXED_SIMD, "relaxed")} && '
+            'node rust/inference-web/two-modules.mjs "{out}/pkg" "{out}/relaxed" && '
+            'rm -rf "{out}/relaxed" "{out}/pkg/.gitignore"',
         ),
         outputs=("pkg/",),
         sources=(
-            crate_sources("rust/tokenizer/src", "rust/inference/src", "rust/inference-web/src", "shaders/*.wgsl"),
+            crate_sources(
+                "rust/tokenizer/src",
+                "rust/inference/src",
+                "rust/inference-web/src",
+                "rust/inference-web/*.mjs",
+                "shaders/*.wgsl",
+            ),
         ),
-        tools=(wasm_target.RUSTC, tools.CARGO_CONFIG, *tools.WASM_TOOL_VERSIONS),
+        tools=(wasm_target.RUSTC, tools.CARGO_CONFIG, tools.NODE, *tools.WASM_TOOL_VERSIONS),
         env=(wasm_target.FORCE,),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wasm"},
         background=True,

@@ -62,8 +62,20 @@ function top1(logits: Float32Array, row: number, vocab_size: number): number {
   return values.reduce((best, value, index) => (value > (values[best] ?? value) ? index : best), 0);
 }
 
-for (const device of ["cpu", "gpu"] as const) {
-  test(`${device}: logits and greedy tokens are torch's`, async ({ site, page }) => {
+const MODULES = [
+  { device: "cpu", about: "cpu with relaxed SIMD", module: /pocketlm_relaxed_bg[^/]*\.wasm$/, script: "" },
+  {
+    device: "cpu",
+    about: "cpu without relaxed SIMD",
+    module: /pocketlm_bg[^/]*\.wasm$/,
+    script: "WebAssembly.validate = () => false;",
+  },
+  { device: "gpu", about: "gpu", module: /\.wasm$/, script: "" },
+] as const;
+
+for (const { device, about, module, script } of MODULES) {
+  test(`${about}: logits and greedy tokens are torch's`, async ({ site, page }) => {
+    site.inject(script);
     const { ids, logits, tolerance, greedy } = expected();
     const started = page.waitForEvent("worker");
     await page.goto(site.address("?device=cpu"));
@@ -71,6 +83,9 @@ for (const device of ["cpu", "gpu"] as const) {
     const n_greedy = greedy.ids.length;
     const answer = await ask(page, { worker_url, device, ids, prompt: greedy.prompt, n_greedy });
     expect(answer.backend).toBe(device === "gpu" ? "webgpu" : "cpu");
+    const modules = site.requests.filter(path => path.endsWith(".wasm"));
+    expect(modules.length).toBeGreaterThan(0);
+    for (const path of modules) expect(path).toMatch(module);
 
     const want = floats(logits);
     const got = floats(answer.logits);
@@ -83,7 +98,7 @@ for (const device of ["cpu", "gpu"] as const) {
     const max_difference = Math.abs((want[worst] ?? 0) - (got[worst] ?? Number.NaN));
     const where = `position ${Math.floor(worst / vocab_size)}, token ${worst % vocab_size}`;
     report(
-      `${device}: max |Δlogit| ${max_difference.toExponential(2)} at ${where}, tolerance ${tolerance.toExponential(2)}`,
+      `${about}: max |Δlogit| ${max_difference.toExponential(2)} at ${where}, tolerance ${tolerance.toExponential(2)}`,
     );
     expect(max_difference, `${where}: torch ${want[worst]}, browser ${got[worst]}`).toBeLessThanOrEqual(tolerance);
     const top1_differs = ids.flatMap((_, row) =>
@@ -95,7 +110,7 @@ for (const device of ["cpu", "gpu"] as const) {
     const first = greedy.ids.findIndex((id, index) => id !== answer.greedy[index]);
     if (first !== -1) {
       const margin = greedy.margins[first] ?? Number.POSITIVE_INFINITY;
-      report(`${device}: greedy token ${first} differs, f64 margin ${margin}`);
+      report(`${about}: greedy token ${first} differs, f64 margin ${margin}`);
       expect(margin, `greedy token ${first} differs`).toBeLessThan(2 * max_difference);
     }
   });
