@@ -89,7 +89,7 @@ def _wasm_pack(flags: str, out: str) -> str:
 
 
 def wasm_stage() -> Stage:
-    """The stage `wasm`: engine and tokenizer as two wasm modules, one of them with relaxed SIMD, and one script for both."""
+    """The stage `wasm`: engine and tokenizer as two modules, one with relaxed SIMD, and one script for both."""
     return Stage(
         name="wasm",
         doc="Compile engine and tokenizer to WebAssembly (wasm-pack, wasm-opt).",
@@ -115,7 +115,7 @@ def wasm_stage() -> Stage:
                 "shaders/*.wgsl",
             ),
         ),
-        tools=(wasm_target.RUSTC, tools.CARGO_CONFIG, tools.NODE, *tools.WASM_TOOL_VERSIONS),
+        tools=(wasm_target.RUSTC, tools.CARGO_CONFIG, *tools.WASM_TOOL_VERSIONS),
         env=(wasm_target.FORCE,),
         set_env={"CARGO_TARGET_DIR": "{build}/run/cargo-wasm"},
         background=True,

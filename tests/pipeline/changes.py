@@ -251,7 +251,8 @@ CHANGES = (
     Change("a comment in a manifest", "Cargo.toml", "", "# Nothing.\n", "wheel wasm cli", real=True),
     Change("another crate's manifest", "rust/cli/Cargo.toml", "", "# Nothing.\n", "wheel wasm cli"),
     Change("a compiler's flag", ".cargo/config.toml", "+simd128", "-simd128", f"{FROM_WHEEL} {FROM_WASM} cli"),
-    Change("a shader", "shaders/embed.wgsl", "Look up", "Find", f"{FROM_WASM} cli", real=True),
+    Change("a shader", "shaders/embed.wgsl", "thread.x;", "thread.x + 0u;", f"{FROM_WASM} cli", real=True),
+    Change("a comment in a shader", "shaders/embed.wgsl", "Look up", "Find", "wasm cli", real=True),
     # ── The page ──
     Change("a component", "web/src/components/Header.tsx", "A small language", "A little language", "page", real=True),
     Change("a comment in a component", "web/src/App.tsx", "", "// Nothing.\n", "page", real=True),

@@ -19,8 +19,12 @@ import sys
 from pathlib import Path
 
 CODE = (".py", ".pyi")
-# What compilers drop; the lines stay where they are. A shader's comments are part of the wasm: it is taken as text.
-COMMENTS = {".rs": rb" *//[^\n]*", ".ts": rb"//[^\n]*\n?", ".tsx": rb"//[^\n]*\n?", ".toml": rb"#[^\n]*\n?"}
+# What compilers drop; the lines stay where they are.
+COMMENTS = {
+    **dict.fromkeys((".rs", ".wgsl"), rb" *//[^\n]*"),
+    **dict.fromkeys((".ts", ".tsx"), rb"//[^\n]*\n?"),
+    ".toml": rb"#[^\n]*\n?",
+}
 
 
 def make(stage: str, params: str, snapshot: str, out: str, root: str, *words: str) -> None:

@@ -62,12 +62,12 @@ def test_the_flag_of_the_stage_is_that_of_the_project() -> None:
     assert own["target"]["wasm32-unknown-unknown"]["rustflags"] == [crates.SIMD128]
 
 
-def flags_given(stage: Stage, tmp_path: Path) -> list[str]:
-    """The compiler flags of a stage's command, which runs on programs that only print them."""
+def flags_given(stage: Stage, tmp_path: Path, works: str = "false") -> list[str]:
+    """The compiler flags of a stage's command, which runs on programs that only print them, and work or not."""
     write(tmp_path / "build/tools/wasm-path", "")
     for name in ("cargo", "wasm-pack", "python"):
         program = write(
-            tmp_path / "bin" / name, "#!/bin/sh\nprintf '%s' \"$CARGO_ENCODED_RUSTFLAGS\" > flags\nexit 1\n"
+            tmp_path / "bin" / name, f"#!/bin/sh\nprintf '%s' \"$CARGO_ENCODED_RUSTFLAGS\" > flags\n{works}\n"
         )
         program.chmod(0o755)
     write(tmp_path / "rust/a/Cargo.toml", "")
@@ -84,6 +84,7 @@ def test_the_flags_of_each_stage(tmp_path: Path) -> None:
     remap = ["--remap-path-prefix=/home/a b/.cargo=/cargo", f"--remap-path-prefix={tmp_path}=/pocketlm"]
     assert flags_given(crates.wheel_stage(), tmp_path) == remap
     assert flags_given(crates.wasm_stage(), tmp_path) == [*remap, crates.SIMD128]
+    assert flags_given(crates.wasm_stage(), tmp_path, "true") == [*remap, crates.RELAXED_SIMD]
     assert flags_given(crates.cli_stage(), tmp_path) == []
 
 
