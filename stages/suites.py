@@ -21,7 +21,7 @@ from stages.graph.run.setup import ensure
 from stages.project import GRAPH
 
 MOST_WORKERS = 4  # of pytest: each holds a torch of its own
-RANDOM_BUNDLES = 2  # tests/e2e/random_bundle.py has as many shapes
+RANDOM_BUNDLES = 3  # tests/e2e/random_bundle.py has as many shapes
 PARITY_ALONE = ["parity.spec.ts"]
 
 
