@@ -227,11 +227,57 @@ fn the_step_lies_in_memory_as_the_shaders_read_it() {
     assert_eq!(declared, expected);
 }
 
+/// A file of `shaders/` as people read it.
+fn file(name: &str) -> String {
+    let path = format!("{}/../../shaders/{name}.wgsl", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("a shader")
+}
+
+const USES_THE_LOOP: &str = "Uses: matvec.wgsl or matmul.wgsl.";
+
+#[test]
+fn a_text_is_its_files_without_comments_and_blanks() {
+    for kernel in KERNELS {
+        let own = file(kernel.name);
+        let uses_the_loop = own.contains(USES_THE_LOOP);
+        let texts = [
+            (Some(kernel), "matvec"),
+            (kernel.tiled().filter(|_| uses_the_loop), "matmul"),
+        ];
+        for (kernel, products) in texts {
+            let Some(kernel) = kernel else { continue };
+            let products = if uses_the_loop {
+                file(products)
+            } else {
+                String::new()
+            };
+            let files = [file("common"), products, own.clone()].concat();
+            let text = kernel.text();
+            assert_eq!(
+                text.lines().count(),
+                files.lines().count(),
+                "{}",
+                kernel.name
+            );
+            for (line, read) in text.lines().zip(files.lines()) {
+                let code = read.split("//").next().unwrap_or_default();
+                assert_eq!(
+                    line.replace(' ', ""),
+                    code.replace(' ', ""),
+                    "{}",
+                    kernel.name
+                );
+            }
+            assert!(text.len() < files.len() * 3 / 4, "{}", kernel.name);
+        }
+    }
+}
+
 #[test]
 fn the_header_of_a_shader_says_whether_it_uses_the_matrix_loop() {
     for kernel in KERNELS {
         assert_eq!(
-            kernel.text().contains("Uses: matvec.wgsl or matmul.wgsl."),
+            file(kernel.name).contains(USES_THE_LOOP),
             kernel.text().contains("fn products") && kernel.tiled().is_some(),
             "{}",
             kernel.name
