@@ -20,7 +20,7 @@ import pytest
 from stages import paths
 from tests.pipeline.conftest import REAL_WORDS, Copy, finished, linked, outputs
 
-COMPILED = ("wheel", "wasm", "page")
+COMPILED = ("wheel", "wasm", "npm", "page")
 BETWEEN = "the run itself"  # no command was running
 
 
@@ -130,7 +130,8 @@ def test_five_kills(tmp_path: Path) -> None:
     """Real training; what is compiled comes from the build around us."""
     copy, build = Copy(tmp_path / "pocketlm"), tmp_path / "build"
     copy.with_tools()
-    compiled = [(paths.BUILD / "shared" / ".current" / stage).resolve() for stage in COMPILED]
+    compiled = [path.resolve() for stage in COMPILED for path in paths.BUILD.glob(f"*/.current/{stage}")]
+    assert len(compiled) == len(COMPILED)
     for result in compiled:
         shutil.copytree(result, build / "store" / result.name)
     copy.doit(*REAL_WORDS, build=build)

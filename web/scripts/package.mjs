@@ -26,6 +26,8 @@ async function bundle(out) {
       worker: join(source, "engine/worker.ts"),
     },
     platform: "browser",
+    // No comments that say where a module lay: the same sources give the same bytes in every checkout.
+    experimental: { attachDebugInfo: "none" },
     resolve: { alias: { "pocketlm-wasm": join(package_folder, "pocketlm.js") } },
     onLog: (level, log) => {
       if (level === "warn") throw new Error(log.message);

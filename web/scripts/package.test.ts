@@ -44,6 +44,14 @@ async function complaints(change: (copy: string) => void = () => undefined): Pro
   );
 }
 
+test("no file says where it was built", () => {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(name => /\.(js|ts|json)$/.test(name));
+  expect(files.length).toBeGreaterThan(15);
+  expect(
+    files.filter(name => /\.\.\/\.\.|node_modules|\/store\//.test(readFileSync(join(folder, name), "utf8"))),
+  ).toEqual([]);
+});
+
 test("publint and attw find nothing wrong", { timeout: TIMEOUT_MS }, async () => {
   expect(await complaints()).toBe("");
 });
