@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def test_wrong_words(project: Project, words: tuple[str, ...], status: int, mess
     assert result.status == status and message in result.err
 
 
+@pytest.fixture
+def started(project: Project) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts a build whose stage `one` waits for a file, and waits until it runs. Ended with the test, however that
+    ends.
+    """
+    builds: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        go = project.root / "go"
+        project.stage("one", f"echo first; until [ -e {go} ]; do sleep 0.05; done; echo > {{out}}/o.txt; echo second")
+        builds.append(project.start())
+        wait_until(lambda: is_running(f"{project.build}/run/one"))
+        return builds[-1]
+
+    yield start
+    for build in builds:
+        if build.poll() is None:
+            build.terminate()
+            build.communicate()
+
+
 def follower(project: Project, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(RUN_DOIT), "log", "-f", *words],
@@ -105,33 +127,27 @@ def follower(project: Project, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_log_follows_until_the_command_ends(project: Project) -> None:
-    go = project.root / "go"
-    project.stage("one", f"echo first; until [ -e {go} ]; do sleep 0.05; done; echo last > {{out}}/o.txt; echo second")
-    build = project.start()
-    wait_until(lambda: is_running(f"{project.build}/run/one"))
+def test_log_follows_until_the_command_ends(project: Project, started: Callable[[], subprocess.Popen[str]]) -> None:
+    build = started()
     followed = follower(project, "one")
     assert followed.stdout is not None
     assert [followed.stdout.readline() for _ in range(2)][1] == "first\n"
     assert "runs now" in project.doit("log", "one").err
-    go.touch()
+    (project.root / "go").touch()
     out, err = followed.communicate(timeout=60)
     assert out == "second\n" and "ended well" in err and followed.returncode == 0
     assert project.finish(build).status == 0
 
 
-def test_ctrl_c_ends_following_alone(project: Project) -> None:
-    go = project.root / "go"
-    project.stage("one", f"echo first; until [ -e {go} ]; do sleep 0.05; done; echo last > {{out}}/o.txt")
-    build = project.start()
-    wait_until(lambda: is_running(f"{project.build}/run/one"))
+def test_ctrl_c_ends_following_alone(project: Project, started: Callable[[], subprocess.Popen[str]]) -> None:
+    build = started()
     followed = follower(project, "one")
     assert followed.stdout is not None
     assert [followed.stdout.readline() for _ in range(2)][1] == "first\n"
     followed.send_signal(signal.SIGINT)
     _, err = followed.communicate(timeout=60)
     assert followed.returncode == 128 + signal.SIGINT and "Traceback" not in err
-    go.touch()
+    (project.root / "go").touch()
     assert project.finish(build).status == 0
 
 

@@ -74,6 +74,7 @@ class _Build:
         self.snapshot = f"{self.folder}/src"
         self.log = f"{self.folder}/log.txt"
         self.inputs: dict[str, Input] = {}
+        self.full = False  # the command failed for want of room: what it made must go
 
     def run(self, seen: tuple[Expansion, View] | None) -> str:
         """`seen`: the sources as an earlier look has found them."""
@@ -210,6 +211,7 @@ class _Build:
         if ended.status != 0:
             kept = f"{self._evidence(attempt)}/{LOG}"
             advice = disk.advice_after(ended.tail, self.look.plan.build)
+            self.full = advice is not None
             text = failure_text(stage.name, argv, ended, kept)
             raise StageFailed(f"{text}\n  {advice}" if advice else text, how_ended(ended))
         return ended
@@ -243,7 +245,8 @@ class _Build:
         with contextlib.suppress(OSError):  # the failure itself is what must be said
             kept = f"{self.folder}/{attempts.OUT}"
             store.remove_tree(kept)
-            shutil.move(out, kept)
+            if not self.full:
+                shutil.move(out, kept)
             if (apart := self._evidence(attempt)) != self.folder:
                 store.remove_tree(apart)
                 os.rename(self.folder, apart)
