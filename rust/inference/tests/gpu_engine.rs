@@ -117,6 +117,18 @@ fn a_batch_of_tokens_equals_the_same_tokens_one_by_one_and_the_cpu() {
 
             let mut cpu = Engine::cpu(model.clone()).unwrap();
             block_on(cpu.prefill(&prompt)).unwrap();
+            if shape.dtype.block() > 1 {
+                // The CPU rounds single tokens' activations to multiply blocks in integers: its logits are near, but an id that is drawn
+                // close to an edge may be another.
+                for id in &batch {
+                    block_on(cpu.prefill(&[*id])).unwrap();
+                }
+                let expected = block_on(cpu.last_logits()).unwrap();
+                let got = block_on(gpu.last_logits()).unwrap();
+                let allowed = tolerance(&expected);
+                assert_close("after the same tokens", &got, &expected, allowed);
+                continue;
+            }
             let expected = block_on(cpu.decode(&sampling, n)).unwrap();
             assert_eq!(
                 batch, expected,
