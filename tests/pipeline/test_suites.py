@@ -55,7 +55,8 @@ def test_pytest_has_the_browser_that_test_doctor_asks_for() -> None:
 
 
 def test_without_a_gpu_neither_driver_nor_browser_is_installed() -> None:
-    assert suites.needs(["pytest", "cargo"], Chosen(gpu=False)) == [tools.TORCH, tools.TEST_PYTHON, tools.CARGO]
+    without = [tools.TORCH, tools.TEST_PYTHON, tools.LLAMA_CPP, tools.CARGO]
+    assert suites.needs(["pytest", "cargo"], Chosen(gpu=False)) == without
 
 
 def test_without_a_gpu_every_suite_but_e2e_runs(monkeypatch: pytest.MonkeyPatch) -> None:
