@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,9 +30,11 @@ KERNELS = (
     "norm_up_relu2",
     "norm_logits",
     "adjust_logits",
+    "survey_logits",
     "sample",
 )
 USES_PRODUCTS = "Uses: matvec.wgsl or matmul.wgsl."
+USES_KEYS = "Uses: keys.wgsl."
 LAVAPIPE = Path("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json")
 INSTALL = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1"
 
@@ -51,9 +54,9 @@ def device():
 
 
 def source(kernel: str, products: str = "matvec") -> str:
-    """The kernel's whole text: common.wgsl, the loop `products` (matvec, matmul) where it uses one, and its own."""
+    """The kernel's whole text: common.wgsl, what it uses (`products`: matvec or matmul), and its own."""
     own = (SHADERS / f"{kernel}.wgsl").read_text()
-    parts = ["common", products] if USES_PRODUCTS in own else ["common"]
+    parts = ["common"] + [products] * (USES_PRODUCTS in own) + ["keys"] * (USES_KEYS in own)
     return "".join((SHADERS / f"{part}.wgsl").read_text() for part in parts) + own
 
 
@@ -63,6 +66,16 @@ def pipeline(kernel: str, products: str, constants: tuple[tuple[str, float], ...
     module = device().create_shader_module(code=source(kernel, products), label=kernel)
     compute = {"module": module, "entry_point": kernel, "constants": dict(constants)}
     return device().create_compute_pipeline(layout="auto", compute=compute, label=kernel)
+
+
+class Dispatch(NamedTuple):
+    """A kernel, and which of the arrays stand at its bindings 0, 1, …"""
+
+    kernel: str
+    constants: Mapping[str, float]
+    grid: tuple[int, int, int]
+    bound: Sequence[int]
+    products: str = "matvec"
 
 
 def run(
@@ -78,23 +91,33 @@ def run(
 
     Returns every array's contents afterwards, with the shape and dtype it came with.
     """
+    return run_in_turn([Dispatch(kernel, constants, grid, range(len(arrays)), products)], arrays, uniform, times)
+
+
+def run_in_turn(
+    dispatches: Sequence[Dispatch], arrays: Sequence[np.ndarray], uniform: bool = False, times: int = 1
+) -> list[np.ndarray]:
+    """Dispatch the kernels one after another, all of it `times` times; the first array is a uniform too where `uniform`."""
     import wgpu
 
     gpu = device()
     storage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC
-    step = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_SRC
+    step = storage | wgpu.BufferUsage.UNIFORM
     buffers = [
         gpu.create_buffer_with_data(data=np.ascontiguousarray(array), usage=step if uniform and i == 0 else storage)
         for i, array in enumerate(arrays)
     ]
-    compiled = pipeline(kernel, products, tuple(sorted((name, float(value)) for name, value in constants.items())))
-    entries = [{"binding": i, "resource": {"buffer": buffer}} for i, buffer in enumerate(buffers)]
-    group = gpu.create_bind_group(layout=compiled.get_bind_group_layout(0), entries=entries)
+    recorded = []
+    for kernel, constants, grid, bound, products in dispatches:
+        compiled = pipeline(kernel, products, tuple(sorted((name, float(value)) for name, value in constants.items())))
+        entries = [{"binding": i, "resource": {"buffer": buffers[place]}} for i, place in enumerate(bound)]
+        group = gpu.create_bind_group(layout=compiled.get_bind_group_layout(0), entries=entries)
+        recorded.append((compiled, group, grid))
     encoder = gpu.create_command_encoder()
     compute = encoder.begin_compute_pass()
-    compute.set_pipeline(compiled)
-    compute.set_bind_group(0, group)
-    for _ in range(times):
+    for compiled, group, grid in recorded * times:
+        compute.set_pipeline(compiled)
+        compute.set_bind_group(0, group)
         compute.dispatch_workgroups(*grid)
     compute.end()
     gpu.queue.submit([encoder.finish()])

@@ -115,6 +115,18 @@ def adjust_logits(
     return torch.tensor(adjusted, dtype=torch.float64)
 
 
+def survey_logits(logits: Tensor, temperature: float, n_spans: int) -> tuple[list[int | None], Tensor]:
+    """logits: (V), f32. Returns each span's likeliest id, and its mass relative to that id's: (n_spans)."""
+    size = -(-len(logits) // n_spans)
+    likeliest: list[int | None] = [None] * n_spans
+    masses = torch.zeros(n_spans, dtype=torch.float64)
+    for span, own in enumerate(logits.double().split(size)):
+        likeliest[span] = span * size + int(own.argmax())
+        if temperature > 0 and own.max().isfinite():
+            masses[span] = ((own - own.max()) / temperature).exp().sum()
+    return likeliest, masses
+
+
 def sample(
     logits: Tensor, temperature: float, top_k: int, top_p: float, seed: int, position: int, min_p: float = 0.0
 ) -> tuple[int, Tensor]:

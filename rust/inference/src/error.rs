@@ -217,6 +217,14 @@ pub enum EngineError {
         /// The driver's words.
         reason: String,
     },
+    /// The device cannot say how long a kernel took.
+    #[error(
+        "no profile: the adapter {adapter} has no timestamp queries (feature `timestamp-query`)"
+    )]
+    NoTimestamps {
+        /// The adapter's name.
+        adapter: String,
+    },
     /// The GPU device went away.
     #[error("the GPU device was lost: {reason}")]
     DeviceLost {
@@ -343,6 +351,7 @@ impl EngineError {
             | Self::ContextFull { .. }
             | Self::NoLogits
             | Self::NotWhole { .. }
+            | Self::NoTimestamps { .. }
             | Self::EmptyPrompt
             | Self::BadRewind { .. }
             | Self::BadSampling { .. }
@@ -384,6 +393,9 @@ impl EngineError {
             Self::NoAdapter { .. } | Self::Gpu { .. } => "Use the CPU backend instead.",
             Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => {
                 "Use the CPU backend; if that fails too, export the model again."
+            }
+            Self::NoTimestamps { .. } => {
+                "Measure whole tokens instead, or profile on another adapter or with a newer driver."
             }
             Self::DeviceLost { .. } => {
                 "Load the model again; if it happens again, use the CPU backend."

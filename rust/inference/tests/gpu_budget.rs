@@ -6,7 +6,7 @@
 
 mod gpu_support;
 
-use gpu_support::{SHAPES, gpu_engine, model};
+use gpu_support::{SHAPES, Shape, gpu_engine, model};
 use pocketlm_inference::Sampling;
 use pocketlm_inference::gpu::{Counts, GpuEngine};
 use pocketlm_inference::limits::RING;
@@ -108,6 +108,20 @@ fn penalties_are_one_dispatch_more() {
             }
         );
     }
+}
+
+#[test]
+fn a_large_vocabulary_is_surveyed_in_one_dispatch_more() {
+    let shape = Shape {
+        vocab_size: 1 << 15,
+        ..SHAPES[1]
+    };
+    let mut gpu = gpu_engine(&model(shape, 1));
+    block_on(gpu.prefill(&[0])).unwrap();
+    let token = counted(&mut gpu, |gpu| {
+        drop(block_on(gpu.decode(&sampling(), 1)).unwrap())
+    });
+    assert_eq!(token.dispatches, 5 * shape.n_layer + 4);
 }
 
 #[test]

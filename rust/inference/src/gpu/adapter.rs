@@ -38,8 +38,9 @@ impl Adapter {
     }
 }
 
-/// Ask for the fastest adapter and a device with WebGPU's default limits, no optional feature, and buffers as large as `model`
-/// needs where that is more than the defaults have.
+/// Ask for the fastest adapter and a device with WebGPU's default limits, and buffers as large as `model` needs where that is more
+/// than the defaults have. No kernel needs an optional feature; timestamps are asked for where they are to be had, to
+/// [profile](super::GpuEngine::profile).
 ///
 /// # Errors
 /// [`EngineError::NoAdapter`] with the reason: there is none, or its buffers are too small for the model.
@@ -72,6 +73,7 @@ pub async fn request(instance: &wgpu::Instance, model: &Model) -> Result<Adapter
     limits.max_buffer_size = limits.max_buffer_size.max(needed);
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("pocketlm"),
+        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
         required_limits: limits,
         ..Default::default()
     };

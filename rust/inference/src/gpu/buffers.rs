@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::context::Context;
 use super::filling::Filling;
+use super::kernels::SPANS;
 use super::matrices::{self, Dtypes};
 use super::step::Step;
 use crate::adjustments::{Adjustment, Penalties};
@@ -51,6 +52,10 @@ pub(super) struct Buffers {
     pub attended: wgpu::Buffer,
     pub hidden: wgpu::Buffer,
     pub logits: wgpu::Buffer,
+    /// (SPANS), what `survey_logits` found in each span of ids.
+    pub spans: wgpu::Buffer,
+    /// (V), keys among which the threshold of sampling lies.
+    pub members: wgpu::Buffer,
     /// Of penalties and biases: room for every token of the vocabulary.
     pub adjustments: wgpu::Buffer,
     /// Where ids or logits are copied to be mapped.
@@ -82,6 +87,8 @@ struct Sizes {
     hidden: u64,
     logits: u64,
     adjustments: u64,
+    /// Spans and members together.
+    survey: u64,
     readback: u64,
 }
 
@@ -140,6 +147,7 @@ impl Sizes {
             logits,
             adjustments: (size_of::<Penalties>() as u64)
                 + vocab_size * size_of::<Adjustment>() as u64,
+            survey: u64::from(SPANS) * 16 + vocab_size * 4,
             readback: logits.max(u64::from(RING) * 4),
         }
     }
@@ -181,6 +189,7 @@ impl Sizes {
             + self.hidden
             + self.logits
             + self.adjustments
+            + self.survey
             + self.readback;
         embeddings + u64::from(config.n_layer) * layer + self.gain + self.rope + activations
     }
@@ -272,6 +281,8 @@ impl Buffers {
             attended: scratch("attended", sizes.attended),
             hidden: scratch("hidden", sizes.hidden),
             logits: copied_from("logits", sizes.logits),
+            spans: scratch("spans", u64::from(SPANS) * 16),
+            members: scratch("members", u64::from(config.vocab_size) * 4),
             adjustments: filled("adjustments", sizes.adjustments),
             readback: context.create_buffer(
                 "readback",

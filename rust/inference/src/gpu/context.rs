@@ -44,25 +44,77 @@ pub(super) struct Context {
     counts: Cell<Counts>,
 }
 
-/// One compute pass being recorded.
+/// What a dispatch is to be told of in a profile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    /// The kernel's.
+    pub name: &'static str,
+    /// Bytes of weights, cache and logits that it reads, each counted once.
+    pub bytes: u64,
+}
+
+/// Dispatches being recorded.
 pub(super) struct Pass<'a> {
-    pass: wgpu::ComputePass<'a>,
+    recorder: Recorder<'a>,
     dispatches: u32,
+}
+
+enum Recorder<'a> {
+    /// All in one compute pass.
+    Together(wgpu::ComputePass<'a>),
+    /// Each in a pass of its own, between two timestamps.
+    Timed {
+        encoder: &'a mut wgpu::CommandEncoder,
+        queries: &'a wgpu::QuerySet,
+        works: &'a mut Vec<Work>,
+    },
 }
 
 impl Pass<'_> {
     /// Record one kernel.
     pub fn dispatch(
         &mut self,
+        work: Work,
         pipeline: &wgpu::ComputePipeline,
         group: &wgpu::BindGroup,
         [x, y, z]: Grid,
     ) {
-        self.pass.set_pipeline(pipeline);
-        self.pass.set_bind_group(0, group, &[]);
-        self.pass.dispatch_workgroups(x, y, z);
+        let record = |pass: &mut wgpu::ComputePass<'_>| {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, group, &[]);
+            pass.dispatch_workgroups(x, y, z);
+        };
+        match &mut self.recorder {
+            Recorder::Together(pass) => record(pass),
+            Recorder::Timed {
+                encoder,
+                queries,
+                works,
+            } => {
+                let first = 2 * works.len() as u32;
+                let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
+                    query_set: queries,
+                    beginning_of_pass_write_index: Some(first),
+                    end_of_pass_write_index: Some(first + 1),
+                });
+                record(
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label: None,
+                        timestamp_writes,
+                    }),
+                );
+                works.push(work);
+            }
+        }
         self.dispatches += 1;
     }
+}
+
+/// Where timestamps are written and read back.
+pub(super) struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readback: wgpu::Buffer,
 }
 
 impl Context {
@@ -281,7 +333,9 @@ impl Context {
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = Pass {
-            pass: encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+            recorder: Recorder::Together(
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
+            ),
             dispatches: 0,
         };
         record(&mut pass);
@@ -296,6 +350,68 @@ impl Context {
             counts.passes += 1;
             counts.submits += 1;
         });
+    }
+
+    /// Room for the timestamps of so many dispatches.
+    pub fn timer(&self, dispatches: u32) -> Result<Timer, EngineError> {
+        let feature = wgpu::Features::TIMESTAMP_QUERY;
+        if !self.device.features().contains(feature) {
+            let adapter = self.adapter_info().name;
+            return Err(EngineError::NoTimestamps { adapter });
+        }
+        use wgpu::BufferUsages as Usage;
+        let count = 2 * dispatches;
+        let bytes = u64::from(count) * 8;
+        let resolving = Usage::QUERY_RESOLVE | Usage::COPY_SRC;
+        self.count(|counts| counts.creations += 1);
+        Ok(Timer {
+            queries: self.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("profile"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            }),
+            resolved: self.create_buffer("timestamps", bytes, resolving),
+            readback: self.create_buffer("profile", bytes, Usage::MAP_READ | Usage::COPY_DST),
+        })
+    }
+
+    /// Record dispatches, each in a pass of its own, run them, and return each one's time in nanoseconds.
+    pub async fn timed(
+        &self,
+        timer: &Timer,
+        record: impl FnOnce(&mut Pass<'_>),
+    ) -> Result<Vec<(Work, f64)>, EngineError> {
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut works = Vec::new();
+        record(&mut Pass {
+            recorder: Recorder::Timed {
+                encoder: &mut encoder,
+                queries: &timer.queries,
+                works: &mut works,
+            },
+            dispatches: 0,
+        });
+        let count = works.len() as u32;
+        let bytes = u64::from(count) * 16;
+        encoder.resolve_query_set(&timer.queries, 0..2 * count, &timer.resolved, 0);
+        encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.readback, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        self.count(|counts| {
+            counts.dispatches += count;
+            counts.passes += count;
+            counts.submits += 1;
+        });
+        let period = f64::from(self.queue.get_timestamp_period());
+        let times = |bytes: &[u8]| -> Vec<f64> {
+            let ticks: &[[u64; 2]] = bytemuck::cast_slice(bytes);
+            // A clock that is set while a kernel runs may go back.
+            let took = |[begin, end]: &[u64; 2]| end.saturating_sub(*begin) as f64 * period;
+            ticks.iter().map(took).collect()
+        };
+        let times = self.read(&timer.readback, bytes, times).await?;
+        Ok(works.into_iter().zip(times).collect())
     }
 
     /// Copy a buffer into one that can be mapped, outside any pass.

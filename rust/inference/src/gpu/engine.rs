@@ -46,12 +46,12 @@ impl Phase {
 
 /// A model on a GPU.
 pub struct GpuEngine {
-    model: Arc<Model>,
-    context: Context,
-    buffers: Buffers,
-    plan: Plan,
+    pub(super) model: Arc<Model>,
+    pub(super) context: Context,
+    pub(super) buffers: Buffers,
+    pub(super) plan: Plan,
     /// It has logits where row 0 of the buffer is that of the last position.
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
 }
 
 impl GpuEngine {
@@ -103,7 +103,7 @@ impl GpuEngine {
             Pipelines::compile(&context, config, &Dtypes::of(&model), compiling).await?;
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
         let buffers = Buffers::new(&context, &model, source, uploading).await?;
-        let plan = Plan::new(&context, pipelines, &buffers);
+        let plan = Plan::new(&context, config, pipelines, &buffers);
         let mut engine = Self {
             cursor: Cursor::new(model.config()),
             model,
@@ -250,22 +250,28 @@ impl GpuEngine {
         while ids.len() < n as usize {
             let batch = RING.min(n - ids.len() as u32);
             self.submit_decode(sampling, batch)?;
-            let bytes = u64::from(batch) * 4;
-            let take = |bytes: &[u8]| ids.extend_from_slice(bytemuck::cast_slice(bytes));
-            self.context
-                .read(&self.buffers.readback, bytes, take)
-                .await?;
-            let taken = &ids[ids.len() - batch as usize..];
-            if let Some(place) = taken.iter().position(|id| id & BAD_LOGIT != 0) {
-                // The tokens before it stand in the cache; those after it are of no use, and neither are the logits.
-                self.cursor.advance(&taken[..place], false);
-                return Err(EngineError::BadLogits {
-                    index: (taken[place] & !BAD_LOGIT) as usize,
-                });
-            }
-            self.cursor.advance(taken, true);
+            ids.extend(self.take_sampled(batch).await?);
         }
         Ok(ids)
+    }
+
+    /// Wait for the ids of the last `n` sampled tokens, which are copied to be read.
+    pub(super) async fn take_sampled(&mut self, n: u32) -> Result<Vec<u32>, EngineError> {
+        let take = |bytes: &[u8]| bytemuck::cast_slice::<u8, u32>(bytes).to_vec();
+        let bytes = u64::from(n) * 4;
+        let taken = self
+            .context
+            .read(&self.buffers.readback, bytes, take)
+            .await?;
+        if let Some(place) = taken.iter().position(|id| id & BAD_LOGIT != 0) {
+            // The tokens before it stand in the cache; those after it are of no use, and neither are the logits.
+            self.cursor.advance(&taken[..place], false);
+            return Err(EngineError::BadLogits {
+                index: (taken[place] & !BAD_LOGIT) as usize,
+            });
+        }
+        self.cursor.advance(&taken, true);
+        Ok(taken)
     }
 
     /// Submit one chunk of given tokens: `logits_rows` of the last ones' logits, and those copied to be read where `copy_bytes` is.
@@ -275,29 +281,56 @@ impl GpuEngine {
         logits_rows: u32,
         copy_bytes: Option<u64>,
     ) -> Result<(), EngineError> {
-        self.context.check("run")?;
         let n_tokens = ids.len() as u32;
-        let step = Step {
-            position: self.position(),
-            n_tokens,
-            ..Step::default()
-        };
-        self.context
-            .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
-        self.context
-            .write(&self.buffers.ids, 0, bytemuck::cast_slice(ids));
+        let step = self.write_chunk(ids)?;
         let copy = copy_bytes.map(|bytes| (&self.buffers.logits, &self.buffers.readback, bytes));
         let config = self.model.config();
-        self.context.submit(
-            |pass| self.plan.forward(pass, config, n_tokens, logits_rows),
-            copy,
-        );
+        let forward = |pass: &mut Pass<'_>| {
+            self.plan
+                .forward(pass, config, step.position, n_tokens, logits_rows)
+        };
+        self.context.submit(forward, copy);
         self.cursor.advance(ids, logits_rows > 0);
         Ok(())
     }
 
     /// Submit `n` times sample and forward, and the copy of the ids.
     fn submit_decode(&mut self, sampling: &Sampling, n: u32) -> Result<(), EngineError> {
+        let config = self.model.config();
+        let is_adjusted = self.write_sampling(sampling)?;
+        let position = self.position();
+        let record = |pass: &mut Pass<'_>| {
+            for i in 0..n {
+                self.plan.sample(pass, is_adjusted);
+                self.plan.forward(pass, config, position + i, 1, 1);
+            }
+        };
+        self.context.submit(
+            record,
+            Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)),
+        );
+        // They are those of a token that the host has not read yet.
+        self.cursor.advance(&[], false);
+        Ok(())
+    }
+
+    /// Tell the kernels of given tokens, before they are submitted.
+    pub(super) fn write_chunk(&self, ids: &[u32]) -> Result<Step, EngineError> {
+        self.context.check("run")?;
+        let step = Step {
+            position: self.position(),
+            n_tokens: ids.len() as u32,
+            ..Step::default()
+        };
+        self.context
+            .write(&self.buffers.step, 0, bytemuck::bytes_of(&step));
+        self.context
+            .write(&self.buffers.ids, 0, bytemuck::cast_slice(ids));
+        Ok(step)
+    }
+
+    /// Tell them how to sample. Returns whether logits are adjusted before.
+    pub(super) fn write_sampling(&self, sampling: &Sampling) -> Result<bool, EngineError> {
         self.context.check("run")?;
         // `sample` counts up to the position of the token it samples; there are logits, so at least one position is in use.
         let step = Step {
@@ -322,18 +355,6 @@ impl GpuEngine {
             self.context
                 .write(buffer, size_of::<Penalties>() as u64, list);
         }
-        let record = |pass: &mut Pass<'_>| {
-            for _ in 0..n {
-                self.plan.sample(pass, adjustments.is_some());
-                self.plan.forward(pass, config, 1, 1);
-            }
-        };
-        self.context.submit(
-            record,
-            Some((&self.buffers.ring, &self.buffers.readback, u64::from(n) * 4)),
-        );
-        // They are those of a token that the host has not read yet.
-        self.cursor.advance(&[], false);
-        Ok(())
+        Ok(adjustments.is_some())
     }
 }

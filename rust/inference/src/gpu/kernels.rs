@@ -26,29 +26,52 @@ macro_rules! shader {
 const COMMON: &str = shader!("common");
 const MATVEC: &str = shader!("matvec");
 const MATMUL: &str = shader!("matmul");
+const KEYS: &str = shader!("keys");
 
 /// A kernel of `shaders/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
     /// Name of the file, the entry point and the CPU twin.
     pub name: &'static str,
-    /// The text between `common.wgsl` and the kernel's own: the loop of a kernel that multiplies by weights.
-    products: &'static str,
+    part: Part,
     own: &'static str,
     /// What stands at bindings 0, 1, …
     pub bindings: &'static [Binding],
 }
 
+/// The text between `common.wgsl` and a kernel's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Nothing,
+    /// The loop of a kernel that multiplies by weights.
+    Matvec,
+    /// The same for many tokens, by tiles.
+    Matmul,
+    /// The order of logits, of the kernels that sample.
+    Keys,
+}
+
+impl Part {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Matvec => MATVEC,
+            Self::Matmul => MATMUL,
+            Self::Keys => KEYS,
+        }
+    }
+}
+
 impl Kernel {
     /// The whole WGSL text.
     pub fn text(&self) -> String {
-        [COMMON, self.products, self.own].concat()
+        [COMMON, self.part.text(), self.own].concat()
     }
 
     /// The kernel for many tokens, by tiles (`shaders/matmul.wgsl`), where it multiplies by weights.
     pub fn tiled(self) -> Option<Self> {
-        let products = MATMUL;
-        (!self.products.is_empty()).then_some(Self { products, ..self })
+        let part = Part::Matmul;
+        (self.part == Part::Matvec).then_some(Self { part, ..self })
     }
 }
 
@@ -67,67 +90,76 @@ use Binding::{Read, Uniform, Write};
 
 pub(super) const EMBED: Kernel = Kernel {
     name: "embed",
-    products: "",
+    part: Part::Nothing,
     own: shader!("embed"),
     bindings: &[Read, Read, Write],
 };
 pub(super) const NORM_QKV_ROPE: Kernel = Kernel {
     name: "norm_qkv_rope",
-    products: MATVEC,
+    part: Part::Matvec,
     own: shader!("norm_qkv_rope"),
     bindings: &[Uniform, Read, Read, Read, Read, Write, Write, Write, Read],
 };
 pub(super) const QK_NORM_ROPE: Kernel = Kernel {
     name: "qk_norm_rope",
-    products: "",
+    part: Part::Nothing,
     own: shader!("qk_norm_rope"),
     bindings: &[Uniform, Read, Read, Write, Write],
 };
 pub(super) const ATTENTION: Kernel = Kernel {
     name: "attention",
-    products: "",
+    part: Part::Nothing,
     own: shader!("attention"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const MATMUL_RESIDUAL: Kernel = Kernel {
     name: "matmul_residual",
-    products: MATVEC,
+    part: Part::Matvec,
     own: shader!("matmul_residual"),
     bindings: &[Uniform, Read, Read, Write],
 };
 pub(super) const NORM_GATE_UP_SILU: Kernel = Kernel {
     name: "norm_gate_up_silu",
-    products: MATVEC,
+    part: Part::Matvec,
     own: shader!("norm_gate_up_silu"),
     bindings: &[Uniform, Read, Read, Read, Read, Write],
 };
 pub(super) const NORM_UP_RELU2: Kernel = Kernel {
     name: "norm_up_relu2",
-    products: MATVEC,
+    part: Part::Matvec,
     own: shader!("norm_up_relu2"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const NORM_LOGITS: Kernel = Kernel {
     name: "norm_logits",
-    products: MATVEC,
+    part: Part::Matvec,
     own: shader!("norm_logits"),
     bindings: &[Uniform, Read, Read, Read, Write],
 };
 pub(super) const ADJUST_LOGITS: Kernel = Kernel {
     name: "adjust_logits",
-    products: "",
+    part: Part::Nothing,
     own: shader!("adjust_logits"),
     bindings: &[Uniform, Read, Write, Write],
 };
+pub(super) const SURVEY_LOGITS: Kernel = Kernel {
+    name: "survey_logits",
+    part: Part::Keys,
+    own: shader!("survey_logits"),
+    bindings: &[Uniform, Read, Write],
+};
 pub(super) const SAMPLE: Kernel = Kernel {
     name: "sample",
-    products: "",
+    part: Part::Keys,
     own: shader!("sample"),
-    bindings: &[Write, Read, Write, Write],
+    bindings: &[Write, Read, Write, Write, Read, Write],
 };
 
+/// Spans of ids that `survey_logits` looks at: a workgroup each.
+pub const SPANS: u32 = 256;
+
 /// All kernels, in the order data passes through them; tests compile each.
-pub const KERNELS: [Kernel; 10] = [
+pub const KERNELS: [Kernel; 11] = [
     EMBED,
     NORM_QKV_ROPE,
     QK_NORM_ROPE,
@@ -137,6 +169,7 @@ pub const KERNELS: [Kernel; 10] = [
     NORM_UP_RELU2,
     NORM_LOGITS,
     ADJUST_LOGITS,
+    SURVEY_LOGITS,
     SAMPLE,
 ];
 

@@ -13,7 +13,7 @@
 //! | `plan.rs` | the bind groups, and the order of the dispatches |
 //! | `engine.rs` | [`GpuEngine`]: what is submitted for a prompt and for new tokens |
 //!
-//! A token is 5 dispatches a layer and 3 more, in one compute pass and one submission; [`GpuEngine::decode`] puts up to
+//! A token is 5 dispatches a layer and 3 more (4 with a large vocabulary), in one compute pass and one submission; [`GpuEngine::decode`] puts up to
 //! [`RING`](crate::limits::RING) tokens into one submission: `sample` leaves the id where `embed` finds it and advances the step, both on the GPU, and
 //! the ids come back together. Nothing is created per token but WebGPU's single-use command encoder, one a submission.
 
@@ -34,7 +34,7 @@ pub use adapter::{Adapter, request};
 pub use buffers::largest_binding;
 pub use context::Counts;
 pub use engine::{GpuEngine, Phase};
-pub use kernels::{Binding, Constants, KERNELS, Kernel, constants};
+pub use kernels::{Binding, Constants, KERNELS, Kernel, SPANS, constants};
 pub use matrices::Dtypes;
 pub use step::Step;
 pub use tuning::{Split, Tiling, Tuning};

@@ -1,9 +1,9 @@
 //! The compiled kernels, and the grids that they are dispatched over.
 
-use super::context::Context;
+use super::context::{Context, Pass, Work};
 use super::kernels::{
     ADJUST_LOGITS, ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU,
-    NORM_LOGITS, NORM_QKV_ROPE, NORM_UP_RELU2, QK_NORM_ROPE, SAMPLE, constants,
+    NORM_LOGITS, NORM_QKV_ROPE, NORM_UP_RELU2, QK_NORM_ROPE, SAMPLE, SURVEY_LOGITS, constants,
 };
 use super::matrices::Dtypes;
 use super::tuning::{Split, Tiling, Tuning};
@@ -67,18 +67,29 @@ pub(super) struct Pipelines {
     pub norm_logits: Compiled<Matvec>,
     /// Runs only where penalties or biases are asked for.
     pub adjust_logits: Compiled,
+    /// Where the vocabulary is large.
+    pub survey_logits: Option<Compiled>,
     pub sample: Compiled,
 }
 
 /// A compiled kernel and the layout of its bind groups.
 pub(super) struct Compiled<P = wgpu::ComputePipeline> {
+    pub name: &'static str,
     pub pipeline: P,
     pub layout: wgpu::BindGroupLayout,
 }
 
+impl Compiled {
+    /// Record it over a grid; `bytes` as in [`Work`].
+    pub fn dispatch(&self, pass: &mut Pass<'_>, group: &wgpu::BindGroup, grid: Grid, bytes: u64) {
+        let name = self.name;
+        pass.dispatch(Work { name, bytes }, &self.pipeline, group, grid);
+    }
+}
+
 impl Pipelines {
     /// Kernels to compile at the most; `progress` is called before each and at the end.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 
     /// Compile everything once.
     ///
@@ -138,24 +149,41 @@ impl Pipelines {
             &[("LOGIT_CAP", config.logit_cap.unwrap_or(0.0))],
         )
         .await?;
-        let mut plain = async |kernel: Kernel, threads: Option<u32>| {
+        let mut plain = async |kernel: Kernel, own: &[(&'static str, u32)]| {
             step();
             let mut constants = constants(config, dtypes.embedding);
-            constants.extend(threads.map(|threads| ("THREADS", f64::from(threads))));
+            constants.extend(own.iter().map(|(name, value)| (*name, f64::from(*value))));
             let layout = context.create_bind_group_layout(kernel);
             let pipeline = context.create_pipeline(kernel, &layout, &constants).await?;
-            Ok::<_, EngineError>(Compiled { pipeline, layout })
+            let name = kernel.name;
+            Ok::<_, EngineError>(Compiled {
+                name,
+                pipeline,
+                layout,
+            })
         };
         let attention_threads = tuning.attention_threads();
-        let embed = plain(EMBED, None).await?;
+        let embed = plain(EMBED, &[]).await?;
+        let in_attention = [("THREADS", attention_threads)];
         let qk_norm_rope = if config.architecture.has_qk_norm() {
-            Some(plain(QK_NORM_ROPE, Some(attention_threads)).await?)
+            Some(plain(QK_NORM_ROPE, &in_attention).await?)
         } else {
             None
         };
-        let attention = plain(ATTENTION, Some(attention_threads)).await?;
-        let adjust_logits = plain(ADJUST_LOGITS, None).await?;
-        let sample = plain(SAMPLE, Some(tuning.sample_threads())).await?;
+        let attention = plain(ATTENTION, &in_attention).await?;
+        let adjust_logits = plain(ADJUST_LOGITS, &[]).await?;
+        let is_surveyed = tuning.is_worth_surveying(config.vocab_size);
+        let survey_logits = if is_surveyed {
+            let threads = tuning.survey_threads();
+            Some(plain(SURVEY_LOGITS, &[("THREADS", threads)]).await?)
+        } else {
+            None
+        };
+        let in_sample = [
+            ("THREADS", tuning.sample_threads()),
+            ("SURVEYED", u32::from(is_surveyed)),
+        ];
+        let sample = plain(SAMPLE, &in_sample).await?;
         progress(1.0);
         Ok(Self {
             embed,
@@ -168,6 +196,7 @@ impl Pipelines {
             down,
             norm_logits,
             adjust_logits,
+            survey_logits,
             sample,
         })
     }
@@ -211,7 +240,11 @@ impl Pipelines {
             split,
             tiling,
         };
-        Ok(Compiled { pipeline, layout })
+        Ok(Compiled {
+            name: kernel.name,
+            pipeline,
+            layout,
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::buffers::Buffers;
-use super::context::{Context, Pass};
+use super::context::{Context, Pass, Work};
+use super::kernels::SPANS;
 use super::pipelines::{
     Compiled, Matvec, Pipelines, attention_grid, embed_grid, qk_norm_rope_grid,
 };
@@ -20,19 +21,40 @@ struct Layer {
     down: wgpu::BindGroup,
 }
 
+/// Bytes that the kernels read, for a profile.
+struct Bytes {
+    embedding_row: u64,
+    qkv: u64,
+    /// Keys and values of one position.
+    cached: u64,
+    out: u64,
+    feed_forward: u64,
+    down: u64,
+    output: u64,
+    logits: u64,
+}
+
 /// Pipelines with their bind groups.
 pub(super) struct Plan {
     pipelines: Pipelines,
+    bytes: Bytes,
     embed: wgpu::BindGroup,
     layers: Vec<Layer>,
     norm_logits: wgpu::BindGroup,
     adjust_logits: wgpu::BindGroup,
+    /// Where the vocabulary is large.
+    survey_logits: Option<wgpu::BindGroup>,
     sample: wgpu::BindGroup,
 }
 
 impl Plan {
     /// Make every bind group. The order of buffers is that of the bindings in each kernel's file.
-    pub fn new(context: &Context, pipelines: Pipelines, buffers: &Buffers) -> Self {
+    pub fn new(
+        context: &Context,
+        config: &Config,
+        pipelines: Pipelines,
+        buffers: &Buffers,
+    ) -> Self {
         let Buffers {
             step,
             ids,
@@ -44,6 +66,8 @@ impl Plan {
             hidden,
             logits,
             adjustments,
+            spans,
+            members,
             rope,
             ..
         } = buffers;
@@ -96,7 +120,20 @@ impl Plan {
             })
             .collect();
         let w_output = buffers.w_output.as_ref().unwrap_or(embedding);
+        let vocab_size = u64::from(config.vocab_size);
+        let first = &buffers.layers[0];
+        let bytes = Bytes {
+            embedding_row: embedding.size() / vocab_size,
+            qkv: first.w_qkv.size(),
+            cached: (first.k_cache.size() + first.v_cache.size()) / u64::from(config.ctx_len),
+            out: first.w_out.size(),
+            feed_forward: first.w_up.size() + first.w_gate.as_ref().map_or(0, |gate| gate.size()),
+            down: first.w_down.size(),
+            output: w_output.size(),
+            logits: vocab_size * 4,
+        };
         Self {
+            bytes,
             embed: context.create_bind_group(&p.embed.layout, &[ids, embedding, x]),
             layers,
             norm_logits: context.create_bind_group(
@@ -105,43 +142,92 @@ impl Plan {
             ),
             adjust_logits: context
                 .create_bind_group(&p.adjust_logits.layout, &[step, ids, adjustments, logits]),
-            sample: context.create_bind_group(&p.sample.layout, &[step, logits, ids, ring]),
+            survey_logits: p
+                .survey_logits
+                .as_ref()
+                .map(|kernel| context.create_bind_group(&kernel.layout, &[step, logits, spans])),
+            sample: context
+                .create_bind_group(&p.sample.layout, &[step, logits, ids, ring, spans, members]),
             pipelines,
         }
     }
 
-    /// Record embedding, all layers, and the logits of the last `logits_rows` tokens: none, one or all.
-    pub fn forward(&self, pass: &mut Pass<'_>, config: &Config, tokens: u32, logits_rows: u32) {
-        let p = &self.pipelines;
-        pass.dispatch(&p.embed.pipeline, &self.embed, embed_grid(config, tokens));
+    /// Dispatches of a sampled token and of its way through the model, at the most.
+    pub fn dispatches(&self) -> u32 {
+        7 * self.layers.len() as u32 + 5
+    }
+
+    /// Record embedding, all layers, and the logits of the last `logits_rows` tokens: none, one or all. The tokens' first stands at
+    /// `position`.
+    pub fn forward(
+        &self,
+        pass: &mut Pass<'_>,
+        config: &Config,
+        position: u32,
+        tokens: u32,
+        logits_rows: u32,
+    ) {
+        let (p, bytes) = (&self.pipelines, &self.bytes);
+        let grid = embed_grid(config, tokens);
+        p.embed.dispatch(
+            pass,
+            &self.embed,
+            grid,
+            u64::from(tokens) * bytes.embedding_row,
+        );
         for layer in &self.layers {
-            matvec(pass, &p.norm_qkv_rope, &layer.norm_qkv_rope, tokens);
+            matvec(
+                pass,
+                &p.norm_qkv_rope,
+                &layer.norm_qkv_rope,
+                tokens,
+                bytes.qkv,
+            );
             if let Some((kernel, group)) = p.qk_norm_rope.as_ref().zip(layer.qk_norm_rope.as_ref())
             {
-                pass.dispatch(&kernel.pipeline, group, qk_norm_rope_grid(config, tokens));
+                kernel.dispatch(pass, group, qk_norm_rope_grid(config, tokens), 0);
             }
             let grid = attention_grid(config, tokens, p.attention_threads);
-            pass.dispatch(&p.attention.pipeline, &layer.attention, grid);
-            matvec(pass, &p.attention_out, &layer.attention_out, tokens);
-            matvec(pass, &p.feed_forward, &layer.feed_forward, tokens);
-            matvec(pass, &p.down, &layer.down, tokens);
+            let seen = u64::from(position + tokens) * bytes.cached;
+            p.attention.dispatch(pass, &layer.attention, grid, seen);
+            matvec(
+                pass,
+                &p.attention_out,
+                &layer.attention_out,
+                tokens,
+                bytes.out,
+            );
+            let (kernel, group) = (&p.feed_forward, &layer.feed_forward);
+            matvec(pass, kernel, group, tokens, bytes.feed_forward);
+            matvec(pass, &p.down, &layer.down, tokens, bytes.down);
         }
         if logits_rows > 0 {
-            matvec(pass, &p.norm_logits, &self.norm_logits, logits_rows);
+            let (kernel, group) = (&p.norm_logits, &self.norm_logits);
+            matvec(pass, kernel, group, logits_rows, bytes.output);
         }
     }
 
     /// Record the sampling of one token from row 0 of the logits, which are adjusted before where `is_adjusted`.
     pub fn sample(&self, pass: &mut Pass<'_>, is_adjusted: bool) {
+        let (p, one, logits) = (&self.pipelines, [1, 1, 1], self.bytes.logits);
         if is_adjusted {
-            let kernel = &self.pipelines.adjust_logits;
-            pass.dispatch(&kernel.pipeline, &self.adjust_logits, [1, 1, 1]);
+            p.adjust_logits.dispatch(pass, &self.adjust_logits, one, 0);
         }
-        pass.dispatch(&self.pipelines.sample.pipeline, &self.sample, [1, 1, 1]);
+        if let Some((kernel, group)) = p.survey_logits.as_ref().zip(self.survey_logits.as_ref()) {
+            kernel.dispatch(pass, group, [SPANS, 1, 1], logits);
+        }
+        p.sample.dispatch(pass, &self.sample, one, logits);
     }
 }
 
-fn matvec(pass: &mut Pass<'_>, compiled: &Compiled<Matvec>, group: &wgpu::BindGroup, tokens: u32) {
+fn matvec(
+    pass: &mut Pass<'_>,
+    compiled: &Compiled<Matvec>,
+    group: &wgpu::BindGroup,
+    tokens: u32,
+    bytes: u64,
+) {
     let (pipeline, grid) = compiled.pipeline.for_tokens(tokens);
-    pass.dispatch(pipeline, group, grid);
+    let name = compiled.name;
+    pass.dispatch(Work { name, bytes }, pipeline, group, grid);
 }

@@ -100,4 +100,17 @@ impl Tuning {
     pub fn sample_threads(self) -> u32 {
         if self.is_cpu { 16 } else { 256 }
     }
+
+    /// Whether a vocabulary is large enough for `survey_logits` to run before `sample`.
+    ///
+    /// With 16k tokens llvmpipe takes 0.15 ms more for it where the likeliest token is taken, and 0.3 ms of 1.9 to 2.7 where top-k or
+    /// top-p are asked for.
+    pub fn is_worth_surveying(self, vocab_size: u32) -> bool {
+        vocab_size >= 1 << 15
+    }
+
+    /// Threads a workgroup of `survey_logits`, at most 64.
+    pub fn survey_threads(self) -> u32 {
+        if self.is_cpu { 16 } else { 64 }
+    }
 }
