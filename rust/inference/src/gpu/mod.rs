@@ -12,6 +12,7 @@
 //! | `buffers.rs` | weights, cache and activations in GPU memory |
 //! | `plan.rs` | the bind groups, and the order of the dispatches |
 //! | `engine.rs` | [`GpuEngine`]: what is submitted for a prompt and for new tokens |
+//! | `profile.rs` | how long each kernel takes |
 //!
 //! A token is 5 dispatches a layer and 3 more (4 with a large vocabulary), in one compute pass and one submission; [`GpuEngine::decode`] puts up to
 //! [`RING`](crate::limits::RING) tokens into one submission: `sample` leaves the id where `embed` finds it and advances the step, both on the GPU, and
@@ -26,6 +27,7 @@ mod kernels;
 mod matrices;
 mod pipelines;
 mod plan;
+mod profile;
 mod step;
 mod text;
 mod tuning;
@@ -36,5 +38,6 @@ pub use context::Counts;
 pub use engine::{GpuEngine, Phase};
 pub use kernels::{Binding, Constants, KERNELS, Kernel, SPANS, constants};
 pub use matrices::Dtypes;
+pub use profile::KernelTime;
 pub use step::Step;
 pub use tuning::{Split, Tiling, Tuning};
