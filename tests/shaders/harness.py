@@ -25,6 +25,8 @@ KERNELS = (
     "norm_qkv_rope",
     "qk_norm_rope",
     "attention",
+    "attention_tiled",
+    "attention_reduce",
     "matmul_residual",
     "norm_gate_up_silu",
     "norm_up_relu2",
@@ -34,7 +36,7 @@ KERNELS = (
     "sample",
 )
 USES_PRODUCTS = "Uses: matvec.wgsl or matmul.wgsl."
-USES_KEYS = "Uses: keys.wgsl."
+USES = {part: f"Uses: {part}.wgsl." for part in ("splits", "keys")}
 LAVAPIPE = Path("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json")
 INSTALL = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1"
 
@@ -56,7 +58,7 @@ def device():
 def source(kernel: str, products: str = "matvec") -> str:
     """The kernel's whole text: common.wgsl, what it uses (`products`: matvec or matmul), and its own."""
     own = (SHADERS / f"{kernel}.wgsl").read_text()
-    parts = ["common"] + [products] * (USES_PRODUCTS in own) + ["keys"] * (USES_KEYS in own)
+    parts = ["common"] + [products] * (USES_PRODUCTS in own) + [part for part, words in USES.items() if words in own]
     return "".join((SHADERS / f"{part}.wgsl").read_text() for part in parts) + own
 
 
@@ -97,7 +99,7 @@ def run(
 def run_in_turn(
     dispatches: Sequence[Dispatch], arrays: Sequence[np.ndarray], uniform: bool = False, times: int = 1
 ) -> list[np.ndarray]:
-    """Dispatch the kernels one after another, all of it `times` times; the first array is a uniform too where `uniform`."""
+    """Dispatch the kernels one after another, `times` times; the first array is a uniform too where `uniform`."""
     import wgpu
 
     gpu = device()

@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from tests.shaders import oracles
-from tests.shaders.harness import assert_close, padded, products_grid, quantised, run, step, weights
+from tests.shaders.harness import (
+    Dispatch,
+    assert_close,
+    padded,
+    products_grid,
+    quantised,
+    run,
+    run_in_turn,
+    step,
+    weights,
+)
 
 EPS = 1e-5
 # (d_model, n_head, n_kv_head, d_head, d_ff, vocab_size): GQA groups of 1, 2 and 4; odd widths; d_head 2 to 320.
@@ -173,24 +183,68 @@ def test_qk_norm_rope(shape: tuple[int, ...], tokens: int, threads: int) -> None
     assert_close("qk_norm_rope k", got_k[..., :d_head], full)
 
 
-@pytest.mark.parametrize("threads", [16, 64])
-@pytest.mark.parametrize(("position", "tokens"), [(0, 1), (0, 5), (6, 3), (63, 2), (511, 1), (512, 3), (1100, 2)])
+# THREADS and LANES of attention.wgsl, or ROWS of attention_tiled.wgsl, with the workgroups wanted (1 does not split);
+# then the position and the tokens, of which the engine takes 8 and more in tiles.
+ATTENTION = [
+    (variant, case)
+    for variants, cases in [
+        (
+            [{"THREADS": 16, "LANES": 1}, {"THREADS": 64, "LANES": 8}],
+            [(0, 1), (0, 5), (6, 3), (511, 1), (512, 3), (1100, 2)],
+        ),
+        ([{"ROWS": 4}, {"ROWS": 8}], [(0, 9), (0, 40), (75, 70), (600, 33)]),
+    ]
+    for variant in ({**variant, "WORKGROUPS": workgroups} for variant in variants for workgroups in (1, 300))
+    for case in cases
+]
+
+
+@pytest.mark.parametrize(
+    ("variant", "case"),
+    ATTENTION,
+    ids=lambda value: "-".join(map(str, value.values() if isinstance(value, dict) else value)),
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_attention(shape: tuple[int, ...], position: int, tokens: int, threads: int) -> None:
+def test_attention(shape: tuple[int, ...], variant: dict[str, int], case: tuple[int, int]) -> None:
     _, n_head, n_kv_head, d_head, _, _ = shape
-    ctx_len = position + tokens + 3
+    position, tokens = case
+    is_tiled = "ROWS" in variant
+    ctx_len, width = position + tokens + 3, -(-d_head // 4)
     q, k, v = (
         normal(*s, seed=i) for i, s in enumerate([(tokens, n_head, d_head), *[(n_kv_head, ctx_len, d_head)] * 2])
     )
     k *= 2  # peaked enough that the running maximum changes between tiles
     k[:, position + tokens :] = 1e9  # what lies in the future must not be seen
+    tile = 4 * variant["ROWS"] if is_tiled else 1
+    blocks = -(-width // (16 if is_tiled else variant["THREADS"]))
+    n_tiles = -(-tokens // tile)
+    splits = count_splits(position + tokens, max(variant["WORKGROUPS"] // (n_head * n_tiles), 1))
+    overrides = {
+        **constants(shape, ctx_len),
+        "LEAST_SPLIT": LEAST_SPLIT,
+        "TILE_TOKENS": tile,
+        "WORKGROUPS": variant["WORKGROUPS"],
+    }
+    grid = (n_head, n_tiles, splits * blocks)
+    name = "attention_tiled" if is_tiled else "attention"
     out = padded(torch.zeros(tokens, n_head * d_head))
-    arrays = [step(position, tokens), padded(q), padded(k), padded(v), out]
-    grid = (n_head, tokens, -(-d_head // (4 * threads)))
-    got = run("attention", {**constants(shape, ctx_len), "THREADS": threads}, arrays, grid, uniform=True)[-1]
+    partials = np.full((splits, tokens, n_head, width + 1, 4), np.nan, np.float32)
+    arrays = [step(position, tokens), padded(q), padded(k), padded(v), out, partials]
+    dispatches = [Dispatch(name, {**overrides, **variant}, grid, range(6))]
+    if splits > 1:
+        dispatches.append(Dispatch("attention_reduce", overrides, (n_head, tokens, 1), (0, 5, 4)))
+    got = run_in_turn(dispatches, arrays, uniform=True)[4]
     want = oracles.attention(q.double(), k.double(), v.double(), position)
     # A score's error becomes its weight's relative error, and scores reach 10: 2e-5 where other kernels have 1e-5.
-    assert_close("attention", got[:, : n_head * d_head], want, atol=2e-5)
+    assert_close(name, got[:, : n_head * d_head], want, atol=2e-5)
+
+
+LEAST_SPLIT = 7
+
+
+def count_splits(seen: int, most: int) -> int:
+    """Of so many positions, as splits.wgsl does it."""
+    return -(-seen // max(-(-seen // most), LEAST_SPLIT))
 
 
 @each_case

@@ -84,7 +84,8 @@ def test_same_token_as_the_oracle(
 @pytest.mark.parametrize("vocab_size", [300, 20_011])
 @pytest.mark.parametrize("spread", [0.0, 0.3, 12.0])
 @pytest.mark.parametrize(("temperature", "top_k", "top_p"), [
-    (1.0, 40, 1.0), (1.0, 0, 0.9), (0.7, 50, 0.95), (0.05, 40, 0.9), (2.0, 5000, 0.999), (1.0, 0, 0.9999), (1.0, 0, 0.01),
+    (1.0, 40, 1.0), (1.0, 0, 0.9), (0.7, 50, 0.95), (0.05, 40, 0.9), (2.0, 5000, 0.999), (1.0, 0, 0.9999),
+    (1.0, 0, 0.01),
 ])  # fmt: skip
 def test_a_survey_changes_no_token(
     vocab_size: int, spread: float, temperature: float, top_k: int, top_p: float
@@ -93,7 +94,9 @@ def test_a_survey_changes_no_token(
     logits = spread / 2 * random_logits(vocab_size)
     logits[vocab_size // 3 :: 97] = logits[7]
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    with_survey, without = (sample(logits, 64, is_surveyed=is_surveyed, seed=3, **options)[0] for is_surveyed in (True, False))
+    with_survey, without = (
+        sample(logits, 64, is_surveyed=is_surveyed, seed=3, **options)[0] for is_surveyed in (True, False)
+    )
     assert (with_survey != without).sum() <= 1, "one may lie within rounding of an edge"
 
 
@@ -151,7 +154,9 @@ def test_min_p_keeps_what_is_so_many_times_as_likely(min_p: float, kept: set[int
 @pytest.mark.parametrize(("top_k", "top_p", "kept"), [(3, 1.0, {0, 1, 2}), (0, 0.25, {0, 1, 2, 3}), (2, 0.9, {0, 1})])
 @pytest.mark.parametrize("is_surveyed", [False, True])
 def test_ties_go_to_the_lowest_ids(top_k: int, top_p: float, kept: set[int], is_surveyed: bool) -> None:
-    ring, _, _ = sample(torch.zeros(16), times=256, is_surveyed=is_surveyed, top_k=top_k, temperature=1.0, top_p=top_p, seed=1)
+    ring, _, _ = sample(
+        torch.zeros(16), times=256, is_surveyed=is_surveyed, top_k=top_k, temperature=1.0, top_p=top_p, seed=1
+    )
     assert set(ring.tolist()) == kept
 
 
@@ -173,7 +178,9 @@ def test_negative_and_extreme_logits(is_surveyed: bool) -> None:
 @pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("is_surveyed", [False, True])
-def test_nan_and_infinity_are_flagged_with_their_index(index: int, temperature: float, bad: float, is_surveyed: bool) -> None:
+def test_nan_and_infinity_are_flagged_with_their_index(
+    index: int, temperature: float, bad: float, is_surveyed: bool
+) -> None:
     logits = random_logits(1000)
     logits[index] = bad
     ring, ids, _ = sample(logits, is_surveyed=is_surveyed, temperature=temperature, top_p=0.9)
@@ -229,7 +236,9 @@ def test_a_forbidden_token_is_never_drawn_however_hot(is_surveyed: bool) -> None
         torch.from_numpy(logits), times=256, is_surveyed=is_surveyed, temperature=1e30, top_k=100, seed=1
     )
     assert set(ring.tolist()) == {7, 290}
-    assert sample(torch.from_numpy(logits), is_surveyed=is_surveyed)[0].tolist() == [int(torch.from_numpy(logits).argmax())]
+    assert sample(torch.from_numpy(logits), is_surveyed=is_surveyed)[0].tolist() == [
+        int(torch.from_numpy(logits).argmax())
+    ]
 
 
 def test_adjusting_leaves_nan_and_infinity_to_be_flagged() -> None:

@@ -6,8 +6,9 @@ mod gpu_support;
 
 use std::sync::Arc;
 
-use gpu_support::{Random, SHAPES, assert_close, gpu_engine, model};
+use gpu_support::{Random, SHAPES, assert_close, forced_engine, gpu_engine, model};
 use pocketlm_inference::engine::tolerance;
+use pocketlm_inference::gpu::Forced;
 use pocketlm_inference::{Engine, EngineError, Generator, Sampling};
 use pollster::block_on;
 
@@ -68,6 +69,65 @@ fn logits_are_those_of_the_cpu_backend() {
             tolerance(&expected),
         );
         assert_eq!(gpu.position(), shape.ctx_len);
+    }
+}
+
+/// As for a model that repays the compilation, and as on an adapter that wants many workgroups.
+const FORCED: [Forced; 3] = [
+    Forced {
+        tiles: Some(true),
+        splits: None,
+        survey: Some(true),
+    },
+    Forced {
+        tiles: Some(false),
+        splits: Some((100, 5)),
+        survey: None,
+    },
+    Forced {
+        tiles: Some(true),
+        splits: Some((60, 7)),
+        survey: Some(true),
+    },
+];
+
+#[test]
+fn tiles_and_splits_give_the_logits_of_the_cpu_backend() {
+    for shape in SHAPES {
+        let model = model(shape, 7);
+        let ids = Random(1).ids(shape.ctx_len as usize, shape.vocab_size);
+        let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
+        for forced in FORCED {
+            let mut gpu = forced_engine(&model, forced);
+            // Whole chunks, a few tokens, and one by one at the end of the cache.
+            let mut got = Vec::new();
+            let (most, few) = ids.split_at(ids.len().saturating_sub(8));
+            for part in [most, &few[..few.len() / 2]] {
+                got.extend(block_on(gpu.logits(part)).unwrap());
+            }
+            for id in &few[few.len() / 2..] {
+                got.extend(block_on(gpu.logits(&[*id])).unwrap());
+            }
+            let op = format!("logits {forced:?} {shape:?}");
+            assert_close(&op, &got, &expected, tolerance(&expected));
+        }
+    }
+}
+
+#[test]
+fn tiles_splits_and_a_survey_give_the_tokens_of_the_cpu_backend() {
+    for (shape, sampling) in [(SHAPES[2], 2), (SHAPES[7], 4), (SHAPES[8], 3)] {
+        let (model, sampling) = (model(shape, 9), &samplings()[sampling]);
+        let prompt = Random(3).ids(20, shape.vocab_size);
+        let mut cpu = Engine::cpu(model.clone()).unwrap();
+        block_on(cpu.prefill(&prompt)).unwrap();
+        let expected = block_on(cpu.decode(sampling, 30)).unwrap();
+        for forced in FORCED {
+            let mut gpu = forced_engine(&model, forced);
+            block_on(gpu.prefill(&prompt)).unwrap();
+            let got = block_on(gpu.decode(sampling, 30)).unwrap();
+            assert_eq!(got, expected, "{forced:?} {shape:?}");
+        }
     }
 }
 

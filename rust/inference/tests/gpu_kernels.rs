@@ -14,7 +14,7 @@ use pocketlm_inference::Config;
 use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::{Architecture, Dtype};
-use pocketlm_inference::gpu::{SPANS, Step, constants};
+use pocketlm_inference::gpu::{SPANS, Splitting, Step, TILED_FROM, constants};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::sampling::Sampling;
 use pocketlm_inference::weights::{Qkv, Weights};
@@ -208,7 +208,7 @@ fn qk_norm_rope() {
             &padded(&k, d),
         ];
         let mut constants = constants(config, Dtype::F32);
-        let threads = f64::from(gpu.tuning.attention_threads());
+        let threads = f64::from(gpu.tuning.threads());
         constants.push(("THREADS", threads));
         let grid = [config.n_head + config.n_kv_head, tokens as u32, 1];
         let got = gpu.run("qk_norm_rope", &constants, &contents, grid);
@@ -239,29 +239,60 @@ fn attention() {
             &mut scores,
             &mut expected,
         );
-        let out = padded(&vec![0.0; q.len()], config.q_width());
-        let contents = [
-            &step(tokens)[..],
-            &padded(&q, d),
-            &padded(&k, d),
-            &padded(&v, d),
-            &out,
-        ];
-        let mut constants = constants(config, Dtype::F32);
-        let threads = gpu.tuning.attention_threads();
-        constants.push(("THREADS", f64::from(threads)));
-        let grid = [
-            config.n_head,
-            tokens as u32,
-            d.div_ceil(4).div_ceil(threads),
-        ];
-        let got = gpu.run("attention", &constants, &contents, grid);
-        assert_close(
-            "attention",
-            &unpadded(&got[4], config.q_width()),
-            &expected,
-            TOLERANCE,
-        );
+        // Neither split nor tiled; both; as on a GPU.
+        for (forced, rows, is_tiled) in [(1, 4, false), (1, 4, true), (40, 4, true), (300, 8, true)]
+        {
+            let (width, tokens) = (d.div_ceil(4), tokens as u32);
+            let is_tiled = is_tiled && tokens >= TILED_FROM;
+            let splitting = Splitting {
+                workgroups: forced,
+                least: 3,
+                tile_tokens: if is_tiled { 4 * rows } else { 1 },
+            };
+            let splits = splitting.count(config.n_head, POSITION as u32, tokens);
+            assert!(forced == 1 || is_tiled || splits > 1 || config.n_head * tokens > 20);
+            let threads = gpu.tuning.attention_threads(width);
+            let with = |own: &[(&'static str, u32)]| {
+                let splits = [
+                    ("WORKGROUPS", splitting.workgroups),
+                    ("LEAST_SPLIT", splitting.least),
+                    ("TILE_TOKENS", splitting.tile_tokens),
+                ];
+                let mut constants = constants(config, Dtype::F32);
+                let own = own.iter().chain(&splits);
+                constants.extend(own.map(|(name, value)| (*name, f64::from(*value))));
+                constants
+            };
+            let (name, own, grid) = if is_tiled {
+                let grid = [tokens.div_ceil(4 * rows), splits * width.div_ceil(16)];
+                ("attention_tiled", with(&[("ROWS", rows)]), grid)
+            } else {
+                let grid = [tokens, splits * width.div_ceil(threads)];
+                ("attention", with(&[("THREADS", threads)]), grid)
+            };
+            let out = padded(&vec![0.0; q.len()], config.q_width());
+            let partials = vec![0; (splits * tokens * config.n_head * (width + 1)) as usize * 16];
+            let (step, q, k, v) = (
+                step(tokens as usize),
+                padded(&q, d),
+                padded(&k, d),
+                padded(&v, d),
+            );
+            let contents = [&step[..], &q, &k, &v, &out, &partials];
+            let mut got = gpu.run(name, &own, &contents, [config.n_head, grid[0], grid[1]]);
+            if splits > 1 {
+                let contents = [&step[..], &got[5], &out];
+                let grid = [config.n_head, tokens, 1];
+                let own = with(&[("THREADS", gpu.tuning.threads())]);
+                got[4] = gpu.run("attention_reduce", &own, &contents, grid).remove(2);
+            }
+            assert_close(
+                &format!("{name}, {splits} splits"),
+                &unpadded(&got[4], config.q_width()),
+                &expected,
+                TOLERANCE,
+            );
+        }
     });
 }
 
@@ -521,7 +552,7 @@ fn a_survey_finds_the_token_that_the_cpu_samples_in_a_large_vocabulary() {
                 constants
             };
             let spans = vec![0; SPANS as usize * 16];
-            let survey = with(&[("THREADS", gpu.tuning.survey_threads())]);
+            let survey = with(&[("THREADS", gpu.tuning.threads())]);
             let contents = [step, row, &spans[..]];
             let spans = gpu.run("survey_logits", &survey, &contents, [SPANS, 1, 1]);
             let own = [("THREADS", gpu.tuning.sample_threads()), ("SURVEYED", 1)];

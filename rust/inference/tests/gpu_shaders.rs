@@ -7,7 +7,9 @@ use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use pocketlm_inference::format::{Architecture, Config, Dtype};
-use pocketlm_inference::gpu::{Binding, KERNELS, Kernel, Split, Step, Tuning, constants};
+use pocketlm_inference::gpu::{
+    Binding, KERNELS, Kernel, Split, Splitting, Step, Tuning, constants,
+};
 
 /// `unpack2x16float` is core WGSL; naga has a capability for it because old OpenGL lacks it. Nothing else: no f16, no subgroups.
 const CAPABILITIES: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
@@ -58,13 +60,23 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
                 .map(|(name, value)| (name.into(), value))
                 .collect();
             if kernel.text().contains("override THREADS") {
-                for threads in [8, 16, 64] {
+                for (threads, lanes) in [(8, 1), (16, 1), (40, 1), (64, 8)] {
                     let mut variant = base.clone();
                     variant.insert("THREADS".into(), f64::from(threads));
+                    if kernel.text().contains("override LANES") {
+                        variant.insert("LANES".into(), f64::from(lanes));
+                    }
                     all.push(variant);
                 }
             }
-            if !kernel.text().contains("override WORKGROUP") {
+            if kernel.name == "attention_tiled" {
+                for rows in devices.map(|device| Tuning::new(device).attention_rows()) {
+                    let mut variant = base.clone();
+                    variant.insert("ROWS".into(), f64::from(rows));
+                    all.push(variant);
+                }
+            }
+            if !kernel.text().contains("override WORKGROUP:") {
                 all.push(base);
                 continue;
             }
@@ -143,6 +155,45 @@ fn splits_divide_and_fit_the_shared_arrays() {
             let Split { workgroup, lanes } = Tuning::new(device).split(pairs);
             assert!(lanes.is_power_of_two() && workgroup.is_multiple_of(lanes) && workgroup <= 64);
         }
+    }
+}
+
+#[test]
+fn attention_fits_the_shared_arrays() {
+    for device in [wgpu::DeviceType::Cpu, wgpu::DeviceType::IntegratedGpu] {
+        let tuning = Tuning::new(device);
+        for width in 1..=256 {
+            let (threads, lanes) = (tuning.attention_threads(width), tuning.key_lanes(width));
+            assert!(threads <= 64 && threads.is_multiple_of(lanes) && lanes.is_power_of_two());
+            assert!(lanes <= 8 && lanes <= width);
+        }
+        assert!(tuning.attention_rows() <= 8);
+    }
+}
+
+#[test]
+fn splits_fill_the_adapter_and_no_more() {
+    let splitting = Splitting {
+        workgroups: 256,
+        least: 64,
+        tile_tokens: 32,
+    };
+    for (position, tokens, splits) in [
+        (0, 1, 1),
+        (63, 1, 1),
+        (64, 1, 2),
+        (2000, 1, 32),
+        (8191, 1, 42),
+        (2000, 7, 6),
+        (2000, 64, 21),
+        (2000, 2000, 1),
+    ] {
+        assert_eq!(
+            splitting.count(6, position, tokens),
+            splits,
+            "{position} {tokens}"
+        );
+        assert!(splits == 1 || splits * tokens * 6 <= splitting.rows());
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Buffers {
     pub x: wgpu::Buffer,
     pub q: wgpu::Buffer,
     pub attended: wgpu::Buffer,
+    /// Of attention's splits.
+    pub partials: wgpu::Buffer,
     pub hidden: wgpu::Buffer,
     pub logits: wgpu::Buffer,
     /// (SPANS), what `survey_logits` found in each span of ids.
@@ -84,6 +86,7 @@ struct Sizes {
     x: u64,
     q: u64,
     attended: u64,
+    partials: u64,
     hidden: u64,
     logits: u64,
     adjustments: u64,
@@ -98,7 +101,8 @@ fn row_bytes(n: u32) -> u64 {
 }
 
 impl Sizes {
-    fn new(config: &Config, dtypes: &Dtypes) -> Self {
+    /// `partial_rows`: splits · tokens · heads of attention, at the most.
+    fn new(config: &Config, dtypes: &Dtypes, partial_rows: u32) -> Self {
         let rows = |rows: u32, width: u32, dtype: Dtype| {
             u64::from(rows) * matrices::row_bytes(width, dtype)
         };
@@ -143,6 +147,7 @@ impl Sizes {
             x: chunk * row_bytes(config.d_model),
             q: chunk * n_head * head,
             attended: chunk * row_bytes(config.q_width()),
+            partials: u64::from(partial_rows.max(1)) * (head + 16),
             hidden: chunk * row_bytes(config.d_ff),
             logits,
             adjustments: (size_of::<Penalties>() as u64)
@@ -186,6 +191,7 @@ impl Sizes {
         let activations = self.x
             + self.q
             + self.attended
+            + self.partials
             + self.hidden
             + self.logits
             + self.adjustments
@@ -197,7 +203,7 @@ impl Sizes {
 
 /// The largest single buffer that a model needs, in bytes: what the device's limits must allow.
 pub fn largest_binding(config: &Config, dtypes: &Dtypes) -> u64 {
-    Sizes::new(config, dtypes)
+    Sizes::new(config, dtypes, 0)
         .named()
         .into_iter()
         .map(|(_, size)| size)
@@ -215,11 +221,12 @@ impl Buffers {
         context: &Context,
         model: &Model,
         source: Option<&dyn ReadAt>,
+        partial_rows: u32,
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let config = model.config();
         let dtypes = Dtypes::of(model);
-        let sizes = Sizes::new(config, &dtypes);
+        let sizes = Sizes::new(config, &dtypes, partial_rows);
         let limit = context.largest_binding();
         if let Some((name, size)) = sizes.named().into_iter().find(|(_, size)| *size > limit) {
             let reason = alloc::format!(
@@ -279,6 +286,7 @@ impl Buffers {
             x: scratch("x", sizes.x),
             q: scratch("q", sizes.q),
             attended: scratch("attended", sizes.attended),
+            partials: scratch("partials", sizes.partials),
             hidden: scratch("hidden", sizes.hidden),
             logits: copied_from("logits", sizes.logits),
             spans: scratch("spans", u64::from(SPANS) * 16),

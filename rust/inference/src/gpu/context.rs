@@ -61,7 +61,7 @@ pub(super) struct Pass<'a> {
 
 enum Recorder<'a> {
     /// All in one compute pass.
-    Together(wgpu::ComputePass<'a>),
+    Together(Box<wgpu::ComputePass<'a>>),
     /// Each in a pass of its own, between two timestamps.
     Timed {
         encoder: &'a mut wgpu::CommandEncoder,
@@ -333,9 +333,9 @@ impl Context {
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = Pass {
-            recorder: Recorder::Together(
+            recorder: Recorder::Together(Box::new(
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()),
-            ),
+            )),
             dispatches: 0,
         };
         record(&mut pass);

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use super::buffers::Buffers;
 use super::context::{Context, Counts, Pass};
 use super::matrices::Dtypes;
-use super::pipelines::{Pipelines, TILED_FROM};
+use super::pipelines::Pipelines;
 use super::plan::Plan;
 use super::step::Step;
+use super::tuning::{Forced, TILED_FROM, Tuning};
 use crate::adjustments::{Adjustments, Penalties};
 use crate::cursor::Cursor;
 use crate::error::EngineError;
@@ -68,7 +69,7 @@ impl GpuEngine {
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        Self::with(model, None, device, queue, progress).await
+        Self::with(model, None, Forced::default(), device, queue, progress).await
     }
 
     /// As [`new`](Self::new), of a model that was [opened](Model::open): its weights go from `source` to the device, and never lie in
@@ -83,12 +84,27 @@ impl GpuEngine {
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        Self::with(model, Some(source), device, queue, progress).await
+        let forced = Forced::default();
+        Self::with(model, Some(source), forced, device, queue, progress).await
+    }
+
+    /// As [`new`](Self::new), with the kernels cut and chosen as is `forced`, whatever the adapter: for tests.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub async fn forced(
+        model: Arc<Model>,
+        forced: Forced,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Result<Self, EngineError> {
+        Self::with(model, None, forced, device, queue, |_, _| {}).await
     }
 
     async fn with(
         model: Arc<Model>,
         source: Option<&dyn ReadAt>,
+        forced: Forced,
         device: wgpu::Device,
         queue: wgpu::Queue,
         mut progress: impl FnMut(Phase, f32),
@@ -98,11 +114,13 @@ impl GpuEngine {
         }
         let context = Context::new(device, queue);
         let config = model.config();
+        let tuning = Tuning::forced(context.device_type(), forced);
+        let dtypes = Dtypes::of(&model);
         let compiling = |fraction| progress(Phase::Compile, fraction);
-        let pipelines =
-            Pipelines::compile(&context, config, &Dtypes::of(&model), compiling).await?;
+        let pipelines = Pipelines::compile(&context, config, &dtypes, tuning, compiling).await?;
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
-        let buffers = Buffers::new(&context, &model, source, uploading).await?;
+        let rows = pipelines.attention.partial_rows();
+        let buffers = Buffers::new(&context, &model, source, rows, uploading).await?;
         let plan = Plan::new(&context, config, pipelines, &buffers);
         let mut engine = Self {
             cursor: Cursor::new(model.config()),

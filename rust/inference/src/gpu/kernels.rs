@@ -26,6 +26,7 @@ macro_rules! shader {
 const COMMON: &str = shader!("common");
 const MATVEC: &str = shader!("matvec");
 const MATMUL: &str = shader!("matmul");
+const SPLITS: &str = shader!("splits");
 const KEYS: &str = shader!("keys");
 
 /// A kernel of `shaders/`.
@@ -47,6 +48,8 @@ enum Part {
     Matvec,
     /// The same for many tokens, by tiles.
     Matmul,
+    /// How attention is split over the cache.
+    Splits,
     /// The order of logits, of the kernels that sample.
     Keys,
 }
@@ -57,6 +60,7 @@ impl Part {
             Self::Nothing => "",
             Self::Matvec => MATVEC,
             Self::Matmul => MATMUL,
+            Self::Splits => SPLITS,
             Self::Keys => KEYS,
         }
     }
@@ -108,9 +112,21 @@ pub(super) const QK_NORM_ROPE: Kernel = Kernel {
 };
 pub(super) const ATTENTION: Kernel = Kernel {
     name: "attention",
-    part: Part::Nothing,
+    part: Part::Splits,
     own: shader!("attention"),
-    bindings: &[Uniform, Read, Read, Read, Write],
+    bindings: &[Uniform, Read, Read, Read, Write, Write],
+};
+pub(super) const ATTENTION_TILED: Kernel = Kernel {
+    name: "attention_tiled",
+    part: Part::Splits,
+    own: shader!("attention_tiled"),
+    bindings: ATTENTION.bindings,
+};
+pub(super) const ATTENTION_REDUCE: Kernel = Kernel {
+    name: "attention_reduce",
+    part: Part::Splits,
+    own: shader!("attention_reduce"),
+    bindings: &[Uniform, Read, Write],
 };
 pub(super) const MATMUL_RESIDUAL: Kernel = Kernel {
     name: "matmul_residual",
@@ -159,11 +175,13 @@ pub(super) const SAMPLE: Kernel = Kernel {
 pub const SPANS: u32 = 256;
 
 /// All kernels, in the order data passes through them; tests compile each.
-pub const KERNELS: [Kernel; 11] = [
+pub const KERNELS: [Kernel; 13] = [
     EMBED,
     NORM_QKV_ROPE,
     QK_NORM_ROPE,
     ATTENTION,
+    ATTENTION_TILED,
+    ATTENTION_REDUCE,
     MATMUL_RESIDUAL,
     NORM_GATE_UP_SILU,
     NORM_UP_RELU2,

@@ -40,4 +40,4 @@ pub use kernels::{Binding, Constants, KERNELS, Kernel, SPANS, constants};
 pub use matrices::Dtypes;
 pub use profile::KernelTime;
 pub use step::Step;
-pub use tuning::{Split, Tiling, Tuning};
+pub use tuning::{Forced, Split, Splitting, TILED_FROM, Tiling, Tuning};

@@ -2,25 +2,26 @@
 
 use super::context::{Context, Pass, Work};
 use super::kernels::{
-    ADJUST_LOGITS, ATTENTION, Constants, EMBED, Grid, Kernel, MATMUL_RESIDUAL, NORM_GATE_UP_SILU,
-    NORM_LOGITS, NORM_QKV_ROPE, NORM_UP_RELU2, QK_NORM_ROPE, SAMPLE, SURVEY_LOGITS, constants,
+    ADJUST_LOGITS, ATTENTION, ATTENTION_REDUCE, ATTENTION_TILED, Constants, EMBED, Grid, Kernel,
+    MATMUL_RESIDUAL, NORM_GATE_UP_SILU, NORM_LOGITS, NORM_QKV_ROPE, NORM_UP_RELU2, QK_NORM_ROPE,
+    SAMPLE, SURVEY_LOGITS, constants,
 };
 use super::matrices::Dtypes;
-use super::tuning::{Split, Tiling, Tuning};
+use super::tuning::{Split, Splitting, TILED_FROM, Tiling, Tuning};
 use crate::error::EngineError;
 use crate::format::Config;
 
 /// Threads a workgroup of `embed`.
 const EMBED_THREADS: u32 = 64;
 
+/// vec4s of the head's width that a workgroup of `attention_tiled` sums.
+const TILED_VALUES: u32 = 16;
+
 /// The most workgroups in one dimension of a grid under WebGPU's default limits.
 const MAX_GRID: u32 = 65_535;
 
 /// Tokens that share one reading of the weights in `matvec.wgsl`'s pipelines for a few.
 const TILE: u32 = 4;
-
-/// From so many tokens on `matmul.wgsl` takes over. Below, most of its tile would be empty.
-pub(super) const TILED_FROM: u32 = 8;
 
 /// A kernel that multiplies by weights, compiled for one token, for a few and for many.
 pub(super) struct Matvec {
@@ -55,9 +56,7 @@ pub(super) struct Pipelines {
     pub norm_qkv_rope: Compiled<Matvec>,
     /// Where the architecture normalises queries and keys.
     pub qk_norm_rope: Option<Compiled>,
-    pub attention: Compiled,
-    /// Threads a workgroup of `attention`.
-    pub attention_threads: u32,
+    pub attention: Attention,
     /// The output projection of attention.
     pub attention_out: Compiled<Matvec>,
     /// `norm_gate_up_silu`, or `norm_up_relu2` where the architecture has no gate.
@@ -87,9 +86,49 @@ impl Compiled {
     }
 }
 
+/// Attention for a few tokens and for many, and how both are split.
+pub(super) struct Attention {
+    pub few: Compiled,
+    /// Where it is worth its compilation.
+    pub many: Option<Compiled>,
+    /// Where splits are possible.
+    pub reduce: Option<Compiled>,
+    splitting: Splitting,
+    /// Threads a workgroup for a few.
+    threads: u32,
+}
+
+impl Attention {
+    /// Splits · tokens · heads, at the most.
+    pub fn partial_rows(&self) -> u32 {
+        self.splitting.rows()
+    }
+
+    /// The kernel and the grid for tokens that begin at `position`, and the grid of `reduce` where it must follow.
+    pub fn for_tokens(
+        &self,
+        config: &Config,
+        position: u32,
+        tokens: u32,
+    ) -> (&Compiled, Grid, Option<Grid>) {
+        let splits = self.splitting.count(config.n_head, position, tokens);
+        let (kernel, tile, block) = match &self.many {
+            Some(many) if tokens >= TILED_FROM => (many, self.splitting.tile_tokens, TILED_VALUES),
+            _ => (&self.few, 1, self.threads),
+        };
+        let blocks = config.d_head.div_ceil(4).div_ceil(block);
+        let grid = [config.n_head, tokens.div_ceil(tile), splits * blocks];
+        (
+            kernel,
+            grid,
+            (splits > 1).then_some([config.n_head, tokens, 1]),
+        )
+    }
+}
+
 impl Pipelines {
     /// Kernels to compile at the most; `progress` is called before each and at the end.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 13;
 
     /// Compile everything once.
     ///
@@ -99,9 +138,9 @@ impl Pipelines {
         context: &Context,
         config: &Config,
         dtypes: &Dtypes,
+        tuning: Tuning,
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
-        let tuning = Tuning::new(context.device_type());
         let is_tiled = tuning.is_worth_tiling(layer_weights(config));
         let mut done = 0;
         let mut step = || {
@@ -162,20 +201,44 @@ impl Pipelines {
                 layout,
             })
         };
-        let attention_threads = tuning.attention_threads();
+        let threads = ("THREADS", tuning.threads());
         let embed = plain(EMBED, &[]).await?;
-        let in_attention = [("THREADS", attention_threads)];
         let qk_norm_rope = if config.architecture.has_qk_norm() {
-            Some(plain(QK_NORM_ROPE, &in_attention).await?)
+            Some(plain(QK_NORM_ROPE, &[threads]).await?)
         } else {
             None
         };
-        let attention = plain(ATTENTION, &in_attention).await?;
+        let width = config.d_head.div_ceil(4);
+        let splitting = tuning.splitting(is_tiled);
+        let splits = [
+            ("WORKGROUPS", splitting.workgroups),
+            ("LEAST_SPLIT", splitting.least),
+            ("TILE_TOKENS", splitting.tile_tokens),
+        ];
+        let of_few = [
+            ("THREADS", tuning.attention_threads(width)),
+            ("LANES", tuning.key_lanes(width)),
+        ];
+        let of_many = [("ROWS", tuning.attention_rows())];
+        let attention = Attention {
+            few: plain(ATTENTION, &[&splits[..], &of_few].concat()).await?,
+            many: if is_tiled {
+                Some(plain(ATTENTION_TILED, &[&splits[..], &of_many].concat()).await?)
+            } else {
+                None
+            },
+            reduce: if splitting.workgroups > 1 {
+                Some(plain(ATTENTION_REDUCE, &[&splits[..], &[threads]].concat()).await?)
+            } else {
+                None
+            },
+            splitting,
+            threads: of_few[0].1,
+        };
         let adjust_logits = plain(ADJUST_LOGITS, &[]).await?;
         let is_surveyed = tuning.is_worth_surveying(config.vocab_size);
         let survey_logits = if is_surveyed {
-            let threads = tuning.survey_threads();
-            Some(plain(SURVEY_LOGITS, &[("THREADS", threads)]).await?)
+            Some(plain(SURVEY_LOGITS, &[threads]).await?)
         } else {
             None
         };
@@ -190,7 +253,6 @@ impl Pipelines {
             norm_qkv_rope,
             qk_norm_rope,
             attention,
-            attention_threads,
             attention_out,
             feed_forward,
             down,
@@ -273,13 +335,4 @@ pub(super) fn embed_grid(config: &Config, tokens: u32) -> Grid {
 /// `qk_norm_rope`'s grid.
 pub(super) fn qk_norm_rope_grid(config: &Config, tokens: u32) -> Grid {
     [config.n_head + config.n_kv_head, tokens, 1]
-}
-
-/// `attention`'s grid.
-pub(super) fn attention_grid(config: &Config, tokens: u32, threads: u32) -> Grid {
-    [
-        config.n_head,
-        tokens,
-        config.d_head.div_ceil(4).div_ceil(threads),
-    ]
 }

@@ -5,9 +5,7 @@ use alloc::vec::Vec;
 use super::buffers::Buffers;
 use super::context::{Context, Pass, Work};
 use super::kernels::SPANS;
-use super::pipelines::{
-    Compiled, Matvec, Pipelines, attention_grid, embed_grid, qk_norm_rope_grid,
-};
+use super::pipelines::{Compiled, Matvec, Pipelines, embed_grid, qk_norm_rope_grid};
 use crate::format::Config;
 
 /// The dispatches of a layer: five, and one more where queries and keys are normalised.
@@ -15,6 +13,7 @@ struct Layer {
     norm_qkv_rope: wgpu::BindGroup,
     /// Where the architecture normalises queries and keys.
     qk_norm_rope: Option<wgpu::BindGroup>,
+    /// Of `attention` and of `attention_tiled`.
     attention: wgpu::BindGroup,
     attention_out: wgpu::BindGroup,
     feed_forward: wgpu::BindGroup,
@@ -40,6 +39,8 @@ pub(super) struct Plan {
     bytes: Bytes,
     embed: wgpu::BindGroup,
     layers: Vec<Layer>,
+    /// Where attention may be split.
+    attention_reduce: Option<wgpu::BindGroup>,
     norm_logits: wgpu::BindGroup,
     adjust_logits: wgpu::BindGroup,
     /// Where the vocabulary is large.
@@ -63,6 +64,7 @@ impl Plan {
             x,
             q,
             attended,
+            partials,
             hidden,
             logits,
             adjustments,
@@ -98,8 +100,10 @@ impl Plan {
                             context.create_bind_group(&kernel.layout, &[step, gains, rope, q, k])
                         },
                     ),
-                    attention: context
-                        .create_bind_group(&p.attention.layout, &[step, q, k, v, attended]),
+                    attention: context.create_bind_group(
+                        &p.attention.few.layout,
+                        &[step, q, k, v, attended, partials],
+                    ),
                     attention_out: context.create_bind_group(
                         &p.attention_out.layout,
                         &[step, attended, &layer.w_out, x],
@@ -136,6 +140,9 @@ impl Plan {
             bytes,
             embed: context.create_bind_group(&p.embed.layout, &[ids, embedding, x]),
             layers,
+            attention_reduce: p.attention.reduce.as_ref().map(|kernel| {
+                context.create_bind_group(&kernel.layout, &[step, partials, attended])
+            }),
             norm_logits: context.create_bind_group(
                 &p.norm_logits.layout,
                 &[step, x, &buffers.output_gain, w_output, logits],
@@ -154,7 +161,7 @@ impl Plan {
 
     /// Dispatches of a sampled token and of its way through the model, at the most.
     pub fn dispatches(&self) -> u32 {
-        7 * self.layers.len() as u32 + 5
+        8 * self.layers.len() as u32 + 5
     }
 
     /// Record embedding, all layers, and the logits of the last `logits_rows` tokens: none, one or all. The tokens' first stands at
@@ -187,9 +194,15 @@ impl Plan {
             {
                 kernel.dispatch(pass, group, qk_norm_rope_grid(config, tokens), 0);
             }
-            let grid = attention_grid(config, tokens, p.attention_threads);
+            let (kernel, grid, reduce_grid) = p.attention.for_tokens(config, position, tokens);
             let seen = u64::from(position + tokens) * bytes.cached;
-            p.attention.dispatch(pass, &layer.attention, grid, seen);
+            kernel.dispatch(pass, &layer.attention, grid, seen);
+            let reduce = p.attention.reduce.as_ref();
+            if let Some(((kernel, group), grid)) =
+                reduce.zip(self.attention_reduce.as_ref()).zip(reduce_grid)
+            {
+                kernel.dispatch(pass, group, grid, 0);
+            }
             matvec(
                 pass,
                 &p.attention_out,

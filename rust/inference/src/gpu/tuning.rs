@@ -40,13 +40,64 @@ impl Tiling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     is_cpu: bool,
+    forced: Forced,
+}
+
+/// What is done whatever is thought best on the adapter, for tests; `None` leaves it to [`Tuning`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forced {
+    /// Tiles for many tokens, in matrix products and in attention.
+    pub tiles: Option<bool>,
+    /// The workgroups that attention is split into, and the least positions of a split.
+    pub splits: Option<(u32, u32)>,
+    /// A survey of the logits before sampling.
+    pub survey: Option<bool>,
+}
+
+/// How attention is split over the cache; the same as `shaders/splits.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Splitting {
+    /// Workgroups wanted at least; 1 never splits.
+    pub workgroups: u32,
+    /// Positions of a split, but of the last.
+    pub least: u32,
+    /// Tokens a workgroup from [`TILED_FROM`] tokens on.
+    pub tile_tokens: u32,
+}
+
+/// From so many tokens on tiles take over. Below, most of one would be empty.
+pub const TILED_FROM: u32 = 8;
+
+impl Splitting {
+    /// Splits of the cache for tokens that begin at `position`.
+    pub fn count(self, n_head: u32, position: u32, tokens: u32) -> u32 {
+        let tile = if tokens >= TILED_FROM {
+            self.tile_tokens
+        } else {
+            1
+        };
+        let most = (self.workgroups / (n_head * tokens.div_ceil(tile))).max(1);
+        let seen = position + tokens;
+        seen.div_ceil(seen.div_ceil(most).max(self.least))
+    }
+
+    /// Splits · tokens · heads, at the most.
+    pub fn rows(self) -> u32 {
+        self.workgroups * self.tile_tokens
+    }
 }
 
 impl Tuning {
     /// For this kind of adapter.
     pub fn new(device_type: wgpu::DeviceType) -> Self {
+        Self::forced(device_type, Forced::default())
+    }
+
+    /// For this kind of adapter, but for what is forced.
+    pub fn forced(device_type: wgpu::DeviceType, forced: Forced) -> Self {
         Self {
             is_cpu: device_type == wgpu::DeviceType::Cpu,
+            forced,
         }
     }
 
@@ -75,7 +126,8 @@ impl Tuning {
     ///
     /// SwiftShader takes 0.7 s of CPU time a kernel, llvmpipe 0.4; a chunk of 64 tokens saves some 0.05 s for each million weights.
     pub fn is_worth_tiling(self, weights: u64) -> bool {
-        !self.is_cpu || weights >= 1 << 23
+        let is_worth_it = !self.is_cpu || weights >= 1 << 23;
+        self.forced.tiles.unwrap_or(is_worth_it)
     }
 
     /// The matrix loop for many tokens.
@@ -91,9 +143,49 @@ impl Tuning {
         }
     }
 
-    /// Threads a workgroup of `attention`, at most 64.
-    pub fn attention_threads(self) -> u32 {
-        if self.is_cpu { 16 } else { 64 }
+    /// Threads a workgroup of `attention` for heads of `width` vec4s, at most 64: enough for all of them on a CPU adapter, where a second
+    /// workgroup would compute the scores again.
+    pub fn attention_threads(self, width: u32) -> u32 {
+        if self.is_cpu {
+            width.next_multiple_of(8).clamp(16, 64)
+        } else {
+            64
+        }
+    }
+
+    /// Threads of `attention` that read a key of `width` vec4s side by side.
+    ///
+    /// A GPU reads whole cache lines where 8 neighbours read 16 bytes each.
+    pub fn key_lanes(self, width: u32) -> u32 {
+        match width {
+            _ if self.is_cpu => 1,
+            0..8 => 1 << width.ilog2(),
+            _ => 8,
+        }
+    }
+
+    /// Threads over the queries of `attention_tiled`, and over its keys; it takes 4 of each a thread.
+    pub fn attention_rows(self) -> u32 {
+        if self.is_cpu { 4 } else { 8 }
+    }
+
+    /// How attention is split, with or without tiles.
+    ///
+    /// A CPU adapter has few cores, which the heads of one token keep busy. What fills a GPU was not measured: 256 workgroups are two
+    /// for each core of a large one.
+    pub fn splitting(self, is_tiled: bool) -> Splitting {
+        let default = if self.is_cpu { (1, 64) } else { (256, 64) };
+        let (workgroups, least) = self.forced.splits.unwrap_or(default);
+        let tile_tokens = if is_tiled {
+            4 * self.attention_rows()
+        } else {
+            1
+        };
+        Splitting {
+            workgroups,
+            least,
+            tile_tokens,
+        }
     }
 
     /// Threads of `sample`'s one workgroup, 8 to 256.
@@ -106,11 +198,11 @@ impl Tuning {
     /// With 16k tokens llvmpipe takes 0.15 ms more for it where the likeliest token is taken, and 0.3 ms of 1.9 to 2.7 where top-k or
     /// top-p are asked for.
     pub fn is_worth_surveying(self, vocab_size: u32) -> bool {
-        vocab_size >= 1 << 15
+        self.forced.survey.unwrap_or(vocab_size >= 1 << 15)
     }
 
-    /// Threads a workgroup of `survey_logits`, at most 64.
-    pub fn survey_threads(self) -> u32 {
+    /// Threads a workgroup of the small kernels.
+    pub fn threads(self) -> u32 {
         if self.is_cpu { 16 } else { 64 }
     }
 }

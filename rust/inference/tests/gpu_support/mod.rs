@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use pocketlm_inference::format::{Architecture, Dtype};
-use pocketlm_inference::gpu::{self, Adapter, GpuEngine};
+use pocketlm_inference::gpu::{self, Adapter, Forced, GpuEngine};
 use pocketlm_inference::{Engine, Model};
 use serde_json::json;
 
@@ -149,6 +149,13 @@ pub fn adapter(model: &Model) -> Adapter {
 pub fn gpu_engine(model: &Arc<Model>) -> GpuEngine {
     let Adapter { device, queue, .. } = adapter(model);
     pollster::block_on(GpuEngine::new(model.clone(), device, queue, |_, _| {}))
+        .expect("a GPU engine")
+}
+
+/// A GPU engine whose kernels are chosen as on another adapter, or for a larger model.
+pub fn forced_engine(model: &Arc<Model>, forced: Forced) -> GpuEngine {
+    let Adapter { device, queue, .. } = adapter(model);
+    pollster::block_on(GpuEngine::forced(model.clone(), forced, device, queue))
         .expect("a GPU engine")
 }
 
