@@ -297,12 +297,11 @@ fn a_text_is_its_files_without_comments_and_blanks() {
         ];
         for (kernel, products) in texts {
             let Some(kernel) = kernel else { continue };
-            let products = if uses_the_loop {
-                file(products)
-            } else {
-                String::new()
-            };
-            let files = [file("common"), products, own.clone()].concat();
+            let used = ["splits", "keys"].into_iter();
+            let used = used.filter(|part| own.contains(&format!("Uses: {part}.wgsl.")));
+            let parts = used.chain(uses_the_loop.then_some(products));
+            let parts: String = parts.map(file).collect();
+            let files = [file("common"), parts, own.clone()].concat();
             let text = kernel.text();
             assert_eq!(
                 text.lines().count(),
