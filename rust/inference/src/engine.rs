@@ -84,6 +84,32 @@ impl Engine {
             .map(|engine| Self::Gpu(Box::new(engine)))
     }
 
+    /// An engine of the same weights, which are held once, with a cache of its own that is empty. Both may run by turns; on a GPU they
+    /// share the device, and lose it together.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`]; the GPU's errors.
+    pub async fn another(&self) -> Result<Self, EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.another().map(Self::Cpu),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.another().await.map(|new| Self::Gpu(Box::new(new))),
+        }
+    }
+
+    /// As [`another`](Self::another), with a copy of this one's cache: it stands where this one does, and from here on neither changes
+    /// the other.
+    ///
+    /// # Errors
+    /// As [`another`](Self::another).
+    pub async fn fork(&self) -> Result<Self, EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.fork().map(Self::Cpu),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.fork().await.map(|new| Self::Gpu(Box::new(new))),
+        }
+    }
+
     /// "cpu" or "gpu".
     pub fn backend(&self) -> &'static str {
         match self {

@@ -331,3 +331,40 @@ fn the_generator_gives_the_same_text_on_both_backends_over_several_windows() {
         expected
     );
 }
+
+/// Sessions on one device: forks and a new one, by turns, beside an engine for each; no weight is written again.
+#[test]
+fn sessions_share_a_device_and_diverge() {
+    let mut shapes = SHAPES.into_iter();
+    let shape = shapes.find(|shape| shape.ctx_len > 20).unwrap();
+    let model = model(shape, 7);
+    let prompt = Random(2).ids(9, shape.vocab_size);
+    let mut trunk = gpu_engine(&model);
+    block_on(trunk.prefill(&prompt)).unwrap();
+    let mut fork = block_on(trunk.fork()).unwrap();
+    let mut fresh = block_on(trunk.another()).unwrap();
+    assert_eq!((fork.position(), fresh.position()), (9, 0));
+    assert_eq!(block_on(fresh.last_logits()), Err(EngineError::NoLogits));
+    block_on(fresh.prefill(&prompt[3..])).unwrap();
+    let [greedy, hot, .., penalised] = samplings();
+    let cases = [
+        (&mut trunk, greedy, &prompt[..]),
+        (&mut fork, penalised, &prompt[..]),
+        (&mut fresh, hot, &prompt[3..]),
+    ];
+    let mut said = Vec::new();
+    for (engine, sampling, prompt) in cases {
+        let mut ids = block_on(engine.decode(&sampling, 4)).unwrap();
+        said.push((sampling, prompt, Vec::new()));
+        said.last_mut().unwrap().2.append(&mut ids);
+    }
+    for (engine, (sampling, prompt, said)) in [&mut trunk, &mut fork, &mut fresh]
+        .into_iter()
+        .zip(&mut said)
+    {
+        said.extend(block_on(engine.decode(sampling, 5)).unwrap());
+        let mut alone = gpu_engine(&model);
+        block_on(alone.prefill(prompt)).unwrap();
+        assert_eq!(block_on(alone.decode(sampling, 9)).unwrap(), *said);
+    }
+}

@@ -89,6 +89,39 @@ impl CpuEngine {
         })
     }
 
+    /// An engine of the same weights with an empty cache; what it takes is the cache and the activations.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`].
+    pub fn another(&self) -> Result<Self, EngineError> {
+        Self::new(self.model.clone(), self.isa)
+    }
+
+    /// An engine of the same weights that stands where this one does; from here on neither knows of the other.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`].
+    pub fn fork(&self) -> Result<Self, EngineError> {
+        let mut fork = self.another()?;
+        // Only positions in use are copied: the rest stays untouched zeros, which take no memory yet.
+        let used = self.cursor.position() as usize * self.heads.d_head;
+        let of_a_head = self.heads.ctx_len * self.heads.d_head;
+        for (to, from) in [
+            (&mut fork.k_cache, &self.k_cache),
+            (&mut fork.v_cache, &self.v_cache),
+        ] {
+            for (to, from) in to
+                .chunks_exact_mut(of_a_head)
+                .zip(from.chunks_exact(of_a_head))
+            {
+                to[..used].copy_from_slice(&from[..used]);
+            }
+        }
+        fork.logits.copy_from_slice(&self.logits);
+        fork.cursor = self.cursor.clone();
+        Ok(fork)
+    }
+
     /// The model that runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model

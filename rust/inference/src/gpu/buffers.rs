@@ -18,6 +18,7 @@ use crate::rope::RopeTable;
 const LOGITS_BYTES: u64 = 16 << 20;
 
 /// The weights and the cache of one layer.
+#[derive(Clone)]
 pub(super) struct Layer {
     pub input_gain: wgpu::Buffer,
     /// q's rows, k's, v's: one binding instead of three keeps `norm_qkv_rope` within 8 storage buffers.
@@ -36,7 +37,8 @@ pub(super) struct Layer {
     pub w_down: wgpu::Buffer,
 }
 
-/// All buffers of a model. Shapes are stated in the kernels' files.
+/// All buffers of a model. Shapes are stated in the kernels' files. A clone is the same buffers.
+#[derive(Clone)]
 pub(super) struct Buffers {
     pub step: wgpu::Buffer,
     pub ids: wgpu::Buffer,
@@ -257,6 +259,10 @@ impl Buffers {
         let copied_from = |label: &str, size| {
             context.create_buffer(label, size, Usage::STORAGE | Usage::COPY_SRC)
         };
+        let copied = |label: &str, size| {
+            let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+            context.create_buffer(label, size, usage)
+        };
         let has_gate = config.architecture.has_gate();
         let layers = (0..config.n_layer)
             .map(|_| Layer {
@@ -264,8 +270,8 @@ impl Buffers {
                 w_qkv: filled("w_qkv", sizes.w_qkv),
                 qkv_bias: (sizes.qkv_bias > 0).then(|| filled("qkv_bias", sizes.qkv_bias)),
                 qk_gains: (sizes.qk_gains > 0).then(|| filled("qk_gains", sizes.qk_gains)),
-                k_cache: scratch("k_cache", sizes.cache),
-                v_cache: scratch("v_cache", sizes.cache),
+                k_cache: copied("k_cache", sizes.cache),
+                v_cache: copied("v_cache", sizes.cache),
                 w_out: filled("o_proj", sizes.w_out),
                 post_attention_gain: filled("post_attention_layernorm", sizes.gain),
                 w_gate: has_gate.then(|| filled("gate_proj", sizes.w_gate)),
@@ -288,7 +294,7 @@ impl Buffers {
             attended: scratch("attended", sizes.attended),
             partials: scratch("partials", sizes.partials),
             hidden: scratch("hidden", sizes.hidden),
-            logits: copied_from("logits", sizes.logits),
+            logits: copied("logits", sizes.logits),
             spans: scratch("spans", u64::from(SPANS) * 16),
             members: scratch("members", u64::from(config.vocab_size) * 4),
             adjustments: filled("adjustments", sizes.adjustments),
@@ -300,6 +306,56 @@ impl Buffers {
             chunk: sizes.chunk as u32,
             logits_rows: sizes.logits_rows as u32,
         }
+    }
+
+    /// The same weights with a cache and activations of their own.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`].
+    pub async fn another(&self, context: &Context) -> Result<Self, EngineError> {
+        let mut new = self.clone();
+        let needed_bytes = new.written().map(|buffer| buffer.size()).sum();
+        let what = "another session on the GPU";
+        context
+            .allocating(what, needed_bytes, |context| {
+                new.written()
+                    .for_each(|buffer| *buffer = context.create_like(buffer));
+                new
+            })
+            .await
+    }
+
+    /// What a session writes: all but the weights and the table.
+    fn written(&mut self) -> impl Iterator<Item = &mut wgpu::Buffer> {
+        let caches = self
+            .layers
+            .iter_mut()
+            .flat_map(|layer| [&mut layer.k_cache, &mut layer.v_cache]);
+        let others = [
+            &mut self.step,
+            &mut self.ids,
+            &mut self.ring,
+            &mut self.x,
+            &mut self.q,
+            &mut self.attended,
+            &mut self.partials,
+            &mut self.hidden,
+            &mut self.logits,
+            &mut self.spans,
+            &mut self.members,
+            &mut self.adjustments,
+            &mut self.readback,
+        ];
+        caches.chain(others)
+    }
+
+    /// What a session knows of the tokens before, in a fixed order.
+    pub fn remembered(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        let caches = self
+            .layers
+            .iter()
+            .flat_map(|layer| [&layer.k_cache, &layer.v_cache]);
+        caches.chain([&self.logits])
     }
 
     async fn fill(

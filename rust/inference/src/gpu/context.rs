@@ -35,7 +35,8 @@ enum Failure {
     Refused(String),
 }
 
-/// A device and its queue.
+/// A device and its queue. A clone is the same device, with counts of its own.
+#[derive(Clone)]
 pub(super) struct Context {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -216,6 +217,11 @@ impl Context {
             mapped_at_creation: false,
         };
         self.device.create_buffer(&descriptor)
+    }
+
+    /// A buffer of the size and for the uses of another.
+    pub fn create_like(&self, buffer: &wgpu::Buffer) -> wgpu::Buffer {
+        self.create_buffer("another session's", buffer.size(), buffer.usage())
     }
 
     pub fn create_bind_group_layout(&self, kernel: Kernel) -> wgpu::BindGroupLayout {
@@ -420,6 +426,21 @@ impl Context {
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, 0, destination, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        self.count(|counts| counts.submits += 1);
+    }
+
+    /// Copy whole buffers, each of the first into the second of its size.
+    pub fn copy_whole<'b>(
+        &self,
+        pairs: impl Iterator<Item = (&'b wgpu::Buffer, &'b wgpu::Buffer)>,
+    ) {
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (source, destination) in pairs {
+            encoder.copy_buffer_to_buffer(source, 0, destination, 0, source.size());
+        }
         self.queue.submit([encoder.finish()]);
         self.count(|counts| counts.submits += 1);
     }

@@ -121,7 +121,7 @@ impl GpuEngine {
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
         let rows = pipelines.attention.partial_rows();
         let buffers = Buffers::new(&context, &model, source, rows, uploading).await?;
-        let plan = Plan::new(&context, config, pipelines, &buffers);
+        let plan = Plan::new(&context, config, Arc::new(pipelines), &buffers);
         let mut engine = Self {
             cursor: Cursor::new(model.config()),
             model,
@@ -133,6 +133,35 @@ impl GpuEngine {
         engine.warm_up().await?;
         progress(Phase::WarmUp, 1.0);
         Ok(engine)
+    }
+
+    /// An engine of the same weights and kernels with an empty cache; what it takes is the cache and the activations.
+    ///
+    /// # Errors
+    /// [`EngineError::OutOfMemory`], [`EngineError::DeviceLost`].
+    pub async fn another(&self) -> Result<Self, EngineError> {
+        let context = self.context.clone();
+        let buffers = self.buffers.another(&context).await?;
+        Ok(Self {
+            plan: self.plan.over(&context, self.config(), &buffers),
+            cursor: Cursor::new(self.config()),
+            model: self.model.clone(),
+            context,
+            buffers,
+        })
+    }
+
+    /// An engine of the same weights that stands where this one does; from here on neither knows of the other.
+    ///
+    /// # Errors
+    /// As [`another`](Self::another).
+    pub async fn fork(&self) -> Result<Self, EngineError> {
+        let mut fork = self.another().await?;
+        let pairs = self.buffers.remembered().zip(fork.buffers.remembered());
+        fork.context.copy_whole(pairs);
+        fork.cursor = self.cursor.clone();
+        fork.context.check("copy")?;
+        Ok(fork)
     }
 
     /// Run every pipeline once: drivers compile at the first use. What it leaves in the cache is overwritten before it is read.

@@ -1,5 +1,6 @@
 //! The bind groups of a loaded model, and the order in which its kernels run.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::buffers::Buffers;
@@ -35,7 +36,8 @@ struct Bytes {
 
 /// Pipelines with their bind groups.
 pub(super) struct Plan {
-    pipelines: Pipelines,
+    /// Those of all sessions on the device.
+    pipelines: Arc<Pipelines>,
     bytes: Bytes,
     embed: wgpu::BindGroup,
     layers: Vec<Layer>,
@@ -53,7 +55,7 @@ impl Plan {
     pub fn new(
         context: &Context,
         config: &Config,
-        pipelines: Pipelines,
+        pipelines: Arc<Pipelines>,
         buffers: &Buffers,
     ) -> Self {
         let Buffers {
@@ -157,6 +159,11 @@ impl Plan {
                 .create_bind_group(&p.sample.layout, &[step, logits, ids, ring, spans, members]),
             pipelines,
         }
+    }
+
+    /// The same kernels over other buffers.
+    pub fn over(&self, context: &Context, config: &Config, buffers: &Buffers) -> Self {
+        Self::new(context, config, self.pipelines.clone(), buffers)
     }
 
     /// Dispatches of a sampled token and of its way through the model, at the most.
