@@ -112,16 +112,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             };
             let kept = engine.position();
             let stopped = || is_stopped.load(Ordering::SeqCst);
-            let outcome = sampling::show(&mut generator, engine, &tokenizer, stopped).await?;
+            let guesses = options.sampling.guesses;
+            let outcome =
+                sampling::show(&mut generator, engine, &tokenizer, guesses, stopped).await?;
             last = Some(generator);
             sampling::print("\n")?;
             if options.prompt.is_some() || options.figures {
                 report(&format!(
-                    "{} prompt tokens, {kept} of them in the cache, first token after {:.1} ms; {} tokens in {:.3} s on {}",
+                    "{} prompt tokens, {kept} of them in the cache, first token after {:.1} ms; {} tokens in {:.3} s{} on {}",
                     ids.len(),
                     outcome.first_token_s.unwrap_or(outcome.seconds) * 1e3,
                     outcome.tokens,
                     outcome.seconds,
+                    outcome.passes(guesses),
                     opened.describe(),
                 ));
             }

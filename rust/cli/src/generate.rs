@@ -38,13 +38,21 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let chosen = options.sampling.at(options.temperature);
         let engine = &mut opened.engine;
         let mut generator = Generator::start(engine, &prompt, chosen, options.max_tokens)?;
-        let outcome = sampling::show(&mut generator, engine, &tokenizer, || false).await?;
+        let outcome = sampling::show(
+            &mut generator,
+            engine,
+            &tokenizer,
+            options.sampling.guesses,
+            || false,
+        )
+        .await?;
         let (produced, seconds) = (outcome.tokens, outcome.seconds);
         report(&format!(
-            "{} prompt tokens, first token after {:.1} ms; {produced} tokens in {seconds:.3} s, {:.0} tokens/s on {}; {}",
+            "{} prompt tokens, first token after {:.1} ms; {produced} tokens in {seconds:.3} s, {:.0} tokens/s{} on {}; {}",
             prompt.len(),
             outcome.first_token_s.unwrap_or(seconds) * 1e3,
             produced as f64 / seconds,
+            outcome.passes(options.sampling.guesses),
             opened.describe(),
             match outcome.finish {
                 Some(FinishReason::Eos) => "the text ended",

@@ -24,6 +24,7 @@ mod generate;
 mod inspect;
 mod logits;
 mod model;
+mod pace;
 mod sampling;
 mod template;
 mod turns;

@@ -8,6 +8,8 @@ use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::{Engine, EngineError, Generator, Sampling};
 use pocketlm_tokenizer::{DecodeStream, Tokenizer};
 
+use crate::pace::Pace;
+
 #[derive(Args)]
 pub struct Options {
     /// Sample among the K likeliest tokens; 0 for all
@@ -34,6 +36,10 @@ pub struct Options {
     /// The same seed gives the same text
     #[arg(long, default_value_t = 0)]
     seed: u32,
+    /// Guess up to N tokens from what the text has said before, and read them in one pass, while that is faster; on the CPU. The text is
+    /// the same but for rounding
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub guesses: u32,
 }
 
 impl Options {
@@ -118,13 +124,26 @@ fn checked(text: &str, with: impl Fn(f32) -> Sampling) -> Result<f32, String> {
 pub struct Outcome {
     pub text: String,
     pub tokens: usize,
+    /// How many times guesses were read.
+    passes: u32,
     pub first_token_s: Option<f64>,
     pub seconds: f64,
     /// `None` where it was stopped.
     pub finish: Option<FinishReason>,
 }
 
-/// Run a generation to its end, or until `is_stopped` says so, and write its text on stdout as it comes.
+impl Outcome {
+    /// How many passes of guesses there were, where guessing was asked for.
+    pub fn passes(&self, guesses: u32) -> String {
+        if guesses == 0 {
+            return String::new();
+        }
+        format!(", {} passes of guesses", self.passes)
+    }
+}
+
+/// Run a generation to its end, or until `is_stopped` says so, and write its text on stdout as it comes; up to `guesses` tokens are guessed
+/// at once.
 ///
 /// # Errors
 /// Those of [`Generator::step`], and of stdout.
@@ -132,25 +151,32 @@ pub async fn show(
     generator: &mut Generator,
     engine: &mut Engine,
     tokenizer: &Tokenizer,
+    guesses: u32,
     is_stopped: impl Fn() -> bool,
 ) -> anyhow::Result<Outcome> {
     let mut stream = DecodeStream::new(tokenizer);
+    let mut pace = Pace::new(guesses);
     let started = Instant::now();
     let mut outcome = Outcome {
         text: String::new(),
         tokens: 0,
+        passes: 0,
         first_token_s: None,
         seconds: 0.0,
         finish: None,
     };
     while outcome.finish.is_none() && !is_stopped() {
+        pace.set(generator);
+        let step_started = Instant::now();
         let step = generator.step(engine).await?;
+        pace.learn(&step, step_started.elapsed().as_secs_f64());
         if !step.ids.is_empty() {
             outcome
                 .first_token_s
                 .get_or_insert_with(|| started.elapsed().as_secs_f64());
         }
         outcome.tokens += step.ids.len();
+        outcome.passes += u32::from(step.guessed > 0);
         let mut text = String::new();
         for id in step.ids {
             text += &stream.push(id)?;

@@ -138,9 +138,10 @@ impl Engine {
         u32::try_from(self.session.count(&prompt)).unwrap_or(u32::MAX)
     }
 
-    /// Read one chunk of the prompt, or generate up to `batch` tokens.
-    pub async fn step(&mut self, batch: u32) -> Result<Step, JsValue> {
-        let brought = self.session.step(batch).await?;
+    /// Read one chunk of the prompt, up to `layers` layers of it (all unless told), or generate up to `batch` tokens.
+    pub async fn step(&mut self, batch: u32, layers: Option<u32>) -> Result<Step, JsValue> {
+        let layers = layers.unwrap_or(u32::MAX);
+        let brought = self.session.step(batch, layers).await?;
         let step: Step = Object::new().unchecked_into();
         step.set_text(&brought.text);
         step.set_ids(brought.ids);

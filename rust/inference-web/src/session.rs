@@ -110,15 +110,17 @@ impl Session {
         prompt_ids(&self.tokenizer, self.model().config(), prompt).len()
     }
 
-    /// Read one chunk of the prompt, or generate up to `batch` tokens.
+    /// Read one chunk of the prompt, up to `layers` layers of it, or generate up to `batch` tokens. A step that brings neither has computed
+    /// a part of a chunk.
     ///
     /// # Errors
     /// Those of [`Generator::step`]; kind "bad-input" where no run was started.
-    pub async fn step(&mut self, batch: u32) -> Result<TextStep, Failure> {
+    pub async fn step(&mut self, batch: u32, layers: u32) -> Result<TextStep, Failure> {
         let Some(run) = self.run.as_mut() else {
             return Err(EngineError::NoLogits.into());
         };
         run.generator.set_batch(batch);
+        run.generator.set_layers(layers);
         let step = run.generator.step(&mut self.engine).await?;
         let mut text = run.text.push(&self.tokenizer.decode(&step.ids)?);
         if step.done.is_some() {

@@ -44,7 +44,7 @@ export interface GenerateOptions {
   max_tokens: number;
 }
 
-/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text. */
+/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text; neither, where a part of a chunk was computed. */
 export interface Step {
   text: string;
   ids: Uint32Array;

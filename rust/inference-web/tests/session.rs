@@ -37,7 +37,7 @@ fn run(
         .expect("a prompt that fits");
     let (mut text, mut ids, mut prefilled) = (String::new(), Vec::new(), 0);
     loop {
-        let step = block_on(session.step(batch)).expect("a step");
+        let step = block_on(session.step(batch, u32::MAX)).expect("a step");
         assert!(
             step.ids.len() <= batch as usize,
             "{} tokens in a batch of {batch}",
@@ -79,6 +79,29 @@ fn the_batch_does_not_change_the_text() {
     assert_ne!(run(&mut session, "To be", other, 50, 5).0, text);
 }
 
+/// A prompt may be left after any step of it: what was read until then is all that was.
+#[test]
+fn a_prompt_is_read_in_steps_of_some_layers() {
+    let mut whole = session();
+    let (text, ids, prefilled) = run(&mut whole, "To be", hot(), 20, 4);
+    let mut session = session();
+    session
+        .start(&["", "To be"], hot(), 20, &[])
+        .expect("a prompt");
+    let (mut read, mut said, mut written) = (0, String::new(), Vec::new());
+    loop {
+        let step = block_on(session.step(4, 1)).expect("a step");
+        assert!(step.prefilled == 0 || step.ids.is_empty());
+        read += step.prefilled;
+        said += &step.text;
+        written.extend(step.ids);
+        if step.done.is_some() {
+            break;
+        }
+    }
+    assert_eq!((said, written, read), (text, ids, prefilled));
+}
+
 /// Cut at every token: within characters, within the context and past its end.
 #[test]
 fn a_run_goes_on_where_a_lost_engine_left_it() {
@@ -91,7 +114,7 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
         let mut whole = String::new();
         let mut written = Vec::new();
         while written.len() < cut {
-            let step = block_on(before.step(1)).expect("a step");
+            let step = block_on(before.step(1, u32::MAX)).expect("a step");
             whole += &step.text;
             written.extend(step.ids);
         }
@@ -99,11 +122,11 @@ fn a_run_goes_on_where_a_lost_engine_left_it() {
         after
             .start(&["", "To be"], hot(), 40, &written)
             .expect("known ids");
-        let mut step = block_on(after.step(8)).expect("a step");
+        let mut step = block_on(after.step(8, u32::MAX)).expect("a step");
         while step.done.is_none() {
             whole += &step.text;
             written.extend(&step.ids);
-            step = block_on(after.step(8)).expect("a step");
+            step = block_on(after.step(8, u32::MAX)).expect("a step");
         }
         whole += &step.text;
         written.extend(&step.ids);
@@ -123,7 +146,9 @@ fn special_tokens_count_where_a_template_wrote_them_and_nowhere_else() {
     assert!(as_text > 1);
     let mut prefilled = |parts: &[&str]| {
         session.start(parts, hot(), 1, &[]).expect("a prompt");
-        block_on(session.step(1)).expect("a step").prefilled
+        block_on(session.step(1, u32::MAX))
+            .expect("a step")
+            .prefilled
     };
     assert_eq!(prefilled(&["<|endoftext|>"]), 1);
     assert_eq!(prefilled(&["", "<|endoftext|>"]), as_text);
@@ -153,7 +178,9 @@ fn an_empty_prompt_begins_a_document_where_the_model_can() {
 fn a_step_without_a_run_is_refused() {
     let mut session = session();
     assert_eq!(
-        block_on(session.step(1)).expect_err("no run").kind,
+        block_on(session.step(1, u32::MAX))
+            .expect_err("no run")
+            .kind,
         "bad-input"
     );
     session
@@ -161,7 +188,7 @@ fn a_step_without_a_run_is_refused() {
         .expect("a prompt that fits");
     block_on(session.logits(&[1, 2])).expect("logits");
     assert_eq!(
-        block_on(session.step(1))
+        block_on(session.step(1, u32::MAX))
             .expect_err("logits ended the run")
             .kind,
         "bad-input"

@@ -161,6 +161,22 @@ impl Engine {
         }
     }
 
+    /// Read one chunk as [`prefill`](Self::prefill) does, at most `layers` layers of it a call; returns whether it is read now. See
+    /// [`CpuEngine::prefill_part`]; a GPU reads the whole chunk at once.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    ///
+    /// # Panics
+    /// Where there are more ids than [`PREFILL_CHUNK`](Self::PREFILL_CHUNK), or none.
+    pub async fn prefill_part(&mut self, ids: &[u32], layers: u32) -> Result<bool, EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.prefill_part(ids, layers),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.prefill(ids).await.map(|()| true),
+        }
+    }
+
     /// Read tokens like [`prefill`](Self::prefill) and return the logits of each: (T, V).
     ///
     /// # Errors
@@ -196,6 +212,28 @@ impl Engine {
             Self::Cpu(engine) => engine.decode(sampling, n),
             #[cfg(feature = "gpu")]
             Self::Gpu(engine) => engine.decode(sampling, n).await,
+        }
+    }
+
+    /// Whether [`decode_guessed`](Self::decode_guessed) reads guesses: the CPU alone does.
+    pub fn can_guess(&self) -> bool {
+        matches!(self, Self::Cpu(_))
+    }
+
+    /// Sample as [`decode`](Self::decode) does, and read `guesses` of what comes in one pass where the first is right. Returns the tokens
+    /// sampled, at least one, and how many were read in the pass. See [`CpuEngine::decode_guessed`].
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), and [`EngineError::TokenOutOfRange`] for a guess.
+    pub async fn decode_guessed(
+        &mut self,
+        sampling: &Sampling,
+        guesses: &[u32],
+    ) -> Result<(Vec<u32>, u32), EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.decode_guessed(sampling, guesses),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.decode(sampling, 1).await.map(|ids| (ids, 1)),
         }
     }
 

@@ -2,6 +2,11 @@
 //!
 //! It reads the prompt chunk by chunk, then samples K tokens at a time, stops at a token that ends the text or at the limit, and slides the
 //! window when the cache is full: the last half of the context is read again at position 0.
+//!
+//! How much a step does is the caller's to say, who has the clock: [`set_batch`](Generator::set_batch) and [`set_layers`](Generator::set_layers)
+//! change when control comes back, never which tokens come.
+
+mod lookup;
 
 use alloc::vec::Vec;
 
@@ -27,6 +32,8 @@ pub struct Step {
     pub ids: Vec<u32>,
     /// Tokens of the prompt (or, after a slide, of the window) that were read in this step.
     pub prefilled: u32,
+    /// Tokens that were guessed and read in one pass ([`Generator::set_guesses`]), of which the right ones are in `ids`; 0 where none were.
+    pub guessed: u32,
     /// Set in the last step.
     pub done: Option<FinishReason>,
 }
@@ -39,6 +46,10 @@ pub struct Generator {
     remaining: u32,
     /// Tokens sampled by one step.
     batch: u32,
+    /// Layers of a prompt's chunk that one step computes.
+    layers: u32,
+    /// Tokens that are guessed at once; below 2 none are.
+    guesses: u32,
     /// What stands in the cache, followed by what still has to be read.
     window: Vec<u32>,
     /// Windows begun; each has random numbers of its own, since positions repeat.
@@ -142,6 +153,8 @@ impl Generator {
             sampling,
             remaining: max_tokens,
             batch: Self::BATCH,
+            layers: u32::MAX,
+            guesses: 0,
             in_chunks: window.len(),
             window,
             slides: 0,
@@ -174,7 +187,22 @@ impl Generator {
         self.batch = batch.max(1);
     }
 
-    /// Read one chunk of the prompt, or sample up to K tokens. After `done` it does nothing more.
+    /// Compute up to `layers` layers of a prompt's chunk a step, all of them unless told: a step that ends before the last one has read
+    /// nothing yet, and the numbers are the same bit for bit. A GPU reads whole chunks all the same.
+    pub fn set_layers(&mut self, layers: u32) {
+        self.layers = layers.max(1);
+    }
+
+    /// Guess up to `guesses` tokens from what followed the last ones where they stood before, and read them in one pass; a step brings a
+    /// single token where there is nothing to guess. 0, as unless told, does not guess. The CPU alone does it. The tokens are those that would have come, but for the rounding of
+    /// [`CpuEngine::decode_guessed`](crate::cpu::CpuEngine::decode_guessed).
+    ///
+    /// Whether it pays depends on the text and on the machine: a step tells how many it guessed, and how long it took the caller knows.
+    pub fn set_guesses(&mut self, guesses: u32) {
+        self.guesses = guesses;
+    }
+
+    /// Read one chunk of the prompt, or a part of it, or sample up to K tokens. After `done` it does nothing more.
     ///
     /// # Errors
     /// Those of [`Engine::prefill`] and [`Engine::decode`].
@@ -183,11 +211,7 @@ impl Generator {
             self.done = Some(FinishReason::MaxTokens);
         }
         if self.done.is_some() {
-            return Ok(Step {
-                ids: Vec::new(),
-                prefilled: 0,
-                done: self.done,
-            });
+            return Ok(self.brought(Vec::new(), 0, 0));
         }
         let ctx_len = engine.model().config().ctx_len;
         if engine.position() == ctx_len {
@@ -197,20 +221,23 @@ impl Generator {
         if position < self.window.len() {
             let chunk = &self.window[position..self.window.len().min(position + PREFILL_CHUNK)];
             self.is_broken = true;
-            engine.prefill(chunk).await?;
+            let is_read = engine.prefill_part(chunk, self.layers).await?;
+            let prefilled = if is_read { chunk.len() as u32 } else { 0 };
             self.is_broken = false;
-            return Ok(Step {
-                ids: Vec::new(),
-                prefilled: chunk.len() as u32,
-                done: None,
-            });
+            return Ok(self.brought(Vec::new(), prefilled, 0));
         }
         let n = self
             .batch
             .min(self.remaining)
             .min(ctx_len - engine.position());
         self.is_broken = true;
-        let mut ids = engine.decode(&self.sampling, n).await?;
+        let (mut ids, read) = if self.guesses > 1 && engine.can_guess() {
+            let room = self.remaining.min(ctx_len - engine.position());
+            let guesses = lookup::guess(&self.window, self.guesses.min(room) as usize);
+            engine.decode_guessed(&self.sampling, guesses).await?
+        } else {
+            (engine.decode(&self.sampling, n).await?, 1)
+        };
         self.is_broken = false;
         let config = engine.model().config();
         if let Some(end) = ids.iter().position(|id| config.is_end(*id)) {
@@ -222,11 +249,16 @@ impl Generator {
         if self.done.is_none() && self.remaining == 0 {
             self.done = Some(FinishReason::MaxTokens);
         }
-        Ok(Step {
+        Ok(self.brought(ids, 0, if read > 1 { read } else { 0 }))
+    }
+
+    fn brought(&self, ids: Vec<u32>, prefilled: u32, guessed: u32) -> Step {
+        Step {
             ids,
-            prefilled: 0,
+            prefilled,
+            guessed,
             done: self.done,
-        })
+        }
     }
 
     /// Keep the last half of a full window; the next steps read it again from position 0.

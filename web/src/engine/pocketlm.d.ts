@@ -41,7 +41,7 @@ export interface GenerateOptions {
     max_tokens: number;
 }
 
-/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text. */
+/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text; neither, where a part of a chunk was computed. */
 export interface Step {
     text: string;
     ids: Uint32Array;
@@ -131,9 +131,9 @@ export class Engine {
      */
     start(prompt: string[], options: GenerateOptions, written: Uint32Array): void;
     /**
-     * Read one chunk of the prompt, or generate up to `batch` tokens.
+     * Read one chunk of the prompt, up to `layers` layers of it (all unless told), or generate up to `batch` tokens.
      */
-    step(batch: number): Promise<Step>;
+    step(batch: number, layers?: number | null): Promise<Step>;
 }
 
 /**

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeEngine } from "../testing/fakeEngine";
 import { FakePackage, FakeShelf } from "../testing/fakeShelf";
 import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
-import { EngineSession, nextBatch } from "./session";
+import { EngineSession, nextSize } from "./session";
 
 const OPTIONS: GenerateOptions = { temperature: 0, top_k: 0, top_p: 1, seed: 1, max_tokens: 10 };
 const MODEL = new Uint8Array(80).fill(3);
@@ -155,6 +155,45 @@ test("a stop ends the run before its next step", async () => {
   expect(events.filter(event => event.type === "tokens").length).toBe(sent);
 });
 
+describe("a prompt that takes long", () => {
+  beforeEach(() => {
+    engine = new FakeEngine("cpu", 30);
+    engine.chunks = 31;
+    engine.chunk_layers = 30;
+    builds = [engine];
+  });
+
+  const prefilled = () => events.reduce((sum, event) => sum + (event.type === "tokens" ? event.prefilled : 0), 0);
+
+  test("is read a layer at a time, and a stop ends it before the next", async () => {
+    load();
+    generate(1);
+    await vi.waitFor(() => expect(engine.layers.length).toBeGreaterThanOrEqual(3), { interval: 1 });
+    session.handle({ type: "stop", run: 1 });
+    const asked = engine.layers.length;
+    expect(await until("done")).toMatchObject({ run: 1, ending: "stopped" });
+    expect(engine.layers.length).toBe(asked);
+    expect(Math.max(...engine.layers)).toBe(1);
+    expect(prefilled()).toBe(0);
+  });
+
+  test("is read in whole chunks where that is quick", async () => {
+    engine = new FakeEngine("cpu", 0);
+    engine.chunks = 31;
+    engine.chunk_layers = 30;
+    builds = [engine];
+    load();
+    generate(1);
+    await until("done");
+    expect(prefilled()).toBe(93);
+    expect(engine.layers.at(-1)).toBeGreaterThanOrEqual(30);
+    // Of parts of a chunk nothing is said.
+    expect(events.filter(event => event.type === "tokens" && event.prefilled === 0 && event.ids.length === 0)).toEqual(
+      [],
+    );
+  });
+});
+
 test("a stop for another run changes nothing", async () => {
   load();
   generate(2);
@@ -276,12 +315,12 @@ test("answers with the logits of forced ids", async () => {
   expect(await until("logits")).toEqual({ type: "logits", call: 9, logits: new Float32Array([4, 5]) });
 });
 
-test("batches grow while steps are short, and shrink when they are long", () => {
-  expect(nextBatch(1, 1)).toBe(2);
-  expect(nextBatch(8, 25)).toBe(8);
-  expect(nextBatch(8, 100)).toBe(2);
-  expect(nextBatch(1, 5000)).toBe(1);
-  expect(nextBatch(64, 0)).toBe(64);
+test("steps grow while they are short, and shrink when they are long", () => {
+  expect(nextSize(1, 1)).toBe(2);
+  expect(nextSize(8, 25)).toBe(8);
+  expect(nextSize(8, 100)).toBe(2);
+  expect(nextSize(1, 5000)).toBe(1);
+  expect(nextSize(64, 0)).toBe(64);
 });
 
 test("of a prompt that leaves no room, the first shorter one that does is read, or the last", async () => {

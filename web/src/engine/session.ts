@@ -40,15 +40,18 @@ const PROGRESS_INTERVAL_MS = 40;
 
 /** A step should take about this long: the page stays in step with the model, and a stop is honoured at once. */
 const STEP_MS = 25;
-const MAX_BATCH = 64;
+const MAX_SIZE = 64;
 
 /** A browser whose GPU process died needs a moment before it has an adapter again. */
 const REBUILD_AFTER_MS = 250;
 
-/** How many tokens the next step may bring, after one of `batch` tokens took `step_ms`; never more than twice as many. */
-export function nextBatch(batch: number, step_ms: number): number {
-  const fitting = Math.floor((batch * STEP_MS) / Math.max(step_ms, 0.1));
-  return Math.min(MAX_BATCH, 2 * batch, Math.max(1, fitting));
+/**
+ * How many tokens the next step may bring, or layers of a prompt's chunk it may compute, after one of `size` took `step_ms`; never more
+ * than twice as many.
+ */
+export function nextSize(size: number, step_ms: number): number {
+  const fitting = Math.floor((size * STEP_MS) / Math.max(step_ms, 0.1));
+  return Math.min(MAX_SIZE, 2 * size, Math.max(1, fitting));
 }
 
 /** Give waiting messages their turn. A promise alone would not: micro-tasks run before any message. */
@@ -173,18 +176,23 @@ export class EngineSession {
     const elapsed_ms = () => performance.now() - start_ms;
     const ids = Array.from(written?.ids ?? []);
     let batch = 1;
+    let layers = 1;
     let is_started = false;
     while (this.#current === run) {
       try {
         if (!is_started) loaded.engine.start(prompts[chosen] ?? prompt, options, Uint32Array.from(ids));
         is_started = true;
         const step_start_ms = performance.now();
-        const step = await loaded.engine.step(batch);
-        if (step.ids.length > 0) batch = nextBatch(batch, performance.now() - step_start_ms);
+        const step = await loaded.engine.step(batch, layers);
+        const step_ms = performance.now() - step_start_ms;
+        if (step.ids.length > 0) batch = nextSize(batch, step_ms);
+        else layers = nextSize(layers, step_ms);
         if (this.#current !== run) break;
         ids.push(...step.ids);
         const { text, prefilled } = step;
-        this.#emit({ type: "tokens", run, text, ids: step.ids, prefilled, elapsed_ms: elapsed_ms() });
+        if (step.ids.length + prefilled > 0 || step.done !== null) {
+          this.#emit({ type: "tokens", run, text, ids: step.ids, prefilled, elapsed_ms: elapsed_ms() });
+        }
         if (step.done !== null) {
           loaded.losses = 0;
           this.#emit({ type: "done", run, ending: step.done, elapsed_ms: elapsed_ms() });
@@ -194,6 +202,7 @@ export class EngineSession {
         await this.#recover(loaded, run, toEngineError(thrown));
         is_started = false;
         batch = 1;
+        layers = 1;
       }
       await nextTask();
     }

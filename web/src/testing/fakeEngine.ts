@@ -35,15 +35,20 @@ export const CARD: Card = {
 export class FakeEngine implements SessionEngine {
   readonly started: { prompt: string[]; options: GenerateOptions }[] = [];
   readonly batches: number[] = [];
+  /** The layers that each step of a prompt was asked for. */
+  readonly layers: number[] = [];
+  /** A prompt is so many chunks of 3 tokens, each of so many layers. */
+  chunks = 1;
+  chunk_layers = 1;
   is_free = false;
   /** Thrown by the step that would bring this token of a run, and by every later one. */
   failure: unknown = null;
   fails_at = 0;
   #next = 0;
   #end = 0;
-  #is_prompt_read = false;
+  #layers_left = 0;
 
-  /** `token_ms`: how long the clock is held for each token. */
+  /** `token_ms`: how long the clock is held for each token, and for each layer of a chunk. */
   constructor(
     readonly backend: Backend = "cpu",
     readonly token_ms = 0,
@@ -66,24 +71,33 @@ export class FakeEngine implements SessionEngine {
     this.started.push({ prompt, options });
     this.#next = written.length;
     this.#end = options.max_tokens;
-    this.#is_prompt_read = false;
+    this.#layers_left = this.chunks * this.chunk_layers;
   }
 
   /** The token at place n of a run has the id n, wherever the run was taken up. */
-  step(batch: number): Promise<Step> {
+  step(batch: number, layers = this.chunk_layers): Promise<Step> {
     if (this.failure !== null && this.#next >= this.fails_at) return Promise.reject(this.failure);
-    if (!this.#is_prompt_read) {
-      this.#is_prompt_read = true;
-      return Promise.resolve({ text: "", ids: new Uint32Array(0), prefilled: 3, done: null });
+    if (this.#layers_left > 0) {
+      this.layers.push(layers);
+      const of_chunk = ((this.#layers_left - 1) % this.chunk_layers) + 1;
+      const computed = Math.min(layers, of_chunk);
+      this.#layers_left -= computed;
+      this.#hold(computed);
+      const prefilled = computed === of_chunk ? 3 : 0;
+      return Promise.resolve({ text: "", ids: new Uint32Array(0), prefilled, done: null });
     }
     this.batches.push(batch);
     const first = this.#next;
     const count = Math.min(batch, this.#end - first);
     this.#next += count;
-    for (const until_ms = performance.now() + count * this.token_ms; performance.now() < until_ms; );
+    this.#hold(count);
     const ids = Uint32Array.from({ length: count }, (_, index) => first + index);
     const done = this.#next === this.#end ? "max-tokens" : null;
     return Promise.resolve({ text: "word ".repeat(count), ids, prefilled: 0, done });
+  }
+
+  #hold(times: number): void {
+    for (const until_ms = performance.now() + times * this.token_ms; performance.now() < until_ms; );
   }
 
   encode(text: string): Uint32Array {

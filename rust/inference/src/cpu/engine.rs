@@ -2,6 +2,9 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
+
+mod guesses;
 
 use super::isa::Isa;
 use super::ops::{self, Heads, Norm};
@@ -15,6 +18,15 @@ use crate::rope::RopeTable;
 use crate::sampling::Sampling;
 use crate::weights::{LayerWeights, Weights, gain};
 
+/// A chunk of which some layers were computed.
+struct Begun {
+    ids: Vec<u32>,
+    /// Where its first token will stand.
+    position: u32,
+    /// How many layers are done.
+    layers: usize,
+}
+
 /// A model, its cache and its activations, run by plain loops.
 pub struct CpuEngine {
     model: Arc<Model>,
@@ -22,6 +34,8 @@ pub struct CpuEngine {
     heads: Heads,
     rope: RopeTable,
     cursor: Cursor,
+    /// What [`prefill_part`](Self::prefill_part) left unfinished; `None` once `x` holds anything else.
+    begun: Option<Begun>,
     /// (L, G, S, D)
     k_cache: Vec<f32>,
     /// (L, G, S, D)
@@ -42,6 +56,8 @@ pub struct CpuEngine {
     scratch: Vec<f32>,
     /// (V), of the last position.
     logits: Vec<f32>,
+    /// (T, V), of the tokens that were guessed; empty until the first are.
+    guessed_logits: Vec<f32>,
     /// (V), scratch of sampling.
     sample_weights: Vec<f32>,
 }
@@ -73,6 +89,7 @@ impl CpuEngine {
                 ctx_len: s,
             },
             cursor: Cursor::new(config),
+            begun: None,
             k_cache: zeros("KV cache", cache_len)?,
             v_cache: zeros("KV cache", cache_len)?,
             rope: RopeTable::empty(config)?,
@@ -84,6 +101,7 @@ impl CpuEngine {
             hidden: zeros("activations", tokens * f)?,
             scratch: zeros("activations", tokens * c.max(f).max(kv_width))?,
             logits: zeros("logits", v)?,
+            guessed_logits: Vec::new(),
             sample_weights: zeros("logits", v)?,
             model,
         })
@@ -150,17 +168,69 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::TokenOutOfRange`], [`EngineError::ContextFull`].
     pub fn prefill(&mut self, ids: &[u32]) -> Result<(), EngineError> {
+        self.prefill_marked(ids, &mut unmarked)
+    }
+
+    /// [`prefill`](Self::prefill), and `mark` is called with the name of each operation when it has ended: a profile's clock.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    pub fn prefill_marked(
+        &mut self,
+        ids: &[u32],
+        mark: &mut impl FnMut(&'static str),
+    ) -> Result<(), EngineError> {
         self.cursor.check_ids(ids)?;
         let mut chunks = ids.chunks(PREFILL_CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
-            self.forward(chunk);
+            self.forward(chunk, mark);
             let is_last = chunks.peek().is_none();
             if is_last {
                 self.last_row_logits(chunk.len());
+                mark("norm_logits");
             }
             self.cursor.advance(chunk, is_last);
         }
         Ok(())
+    }
+
+    /// Compute at most `layers` more layers of a chunk, and read it into the cache as [`prefill`](Self::prefill) does with the last of
+    /// them. Returns whether the chunk is read now; else call it again with the same ids. Any other call in between, and other ids,
+    /// begin anew; the cache never holds a part of a chunk.
+    ///
+    /// The operations are those of a whole chunk, one after another, so the numbers are the same bit for bit.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    ///
+    /// # Panics
+    /// Where there are more ids than [`PREFILL_CHUNK`], or none.
+    pub fn prefill_part(&mut self, ids: &[u32], layers: u32) -> Result<bool, EngineError> {
+        assert!(!ids.is_empty() && ids.len() <= PREFILL_CHUNK);
+        self.cursor.check_ids(ids)?;
+        let position = self.cursor.position();
+        let begun = self
+            .begun
+            .take()
+            .filter(|begun| begun.ids == ids && begun.position == position)
+            .unwrap_or_else(|| Begun {
+                ids: ids.to_vec(),
+                position,
+                layers: 0,
+            });
+        let n_layer = self.model.config().n_layer as usize;
+        let end = n_layer.min(begun.layers + layers.max(1) as usize);
+        self.layers(ids, begun.layers..end, &mut unmarked);
+        if end == n_layer {
+            self.last_row_logits(ids.len());
+            self.cursor.advance(ids, true);
+            return Ok(true);
+        }
+        self.begun = Some(Begun {
+            layers: end,
+            ..begun
+        });
+        Ok(false)
     }
 
     /// Read tokens like [`prefill`](Self::prefill) and return the logits of each: (T, V).
@@ -174,23 +244,12 @@ impl CpuEngine {
             "logits of all positions",
             product("logits of all positions", &[ids.len(), v])?,
         )?;
-        let width = self.model.config().d_model as usize;
         for (chunk, rows) in ids
             .chunks(PREFILL_CHUNK)
             .zip(all.chunks_mut(PREFILL_CHUNK * v))
         {
-            self.forward(chunk);
-            let len = chunk.len() * width;
-            let (norm, output, cap) = output(&self.model);
-            ops::norm_logits(
-                self.isa,
-                &self.x[..len],
-                norm,
-                output,
-                cap,
-                &mut self.normed[..len],
-                rows,
-            );
+            self.forward(chunk, &mut unmarked);
+            self.rows_logits(chunk.len(), rows);
             self.logits.copy_from_slice(&rows[rows.len() - v..]);
             self.cursor.advance(chunk, true);
         }
@@ -211,6 +270,19 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::NoLogits`], those of [`Sampling::check`], [`EngineError::BadLogits`], [`EngineError::ContextFull`].
     pub fn decode(&mut self, sampling: &Sampling, n: u32) -> Result<Vec<u32>, EngineError> {
+        self.decode_marked(sampling, n, &mut unmarked)
+    }
+
+    /// [`decode`](Self::decode), and `mark` is called with the name of each operation when it has ended.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_marked(
+        &mut self,
+        sampling: &Sampling,
+        n: u32,
+        mark: &mut impl FnMut(&'static str),
+    ) -> Result<Vec<u32>, EngineError> {
         let vocab_size = self.model.config().vocab_size;
         sampling.check(vocab_size)?;
         self.cursor.check_logits()?;
@@ -229,8 +301,10 @@ impl CpuEngine {
                 self.cursor.position(),
                 &mut self.sample_weights,
             )?;
-            self.forward(&[id]);
+            mark("sample");
+            self.forward(&[id], mark);
             self.last_row_logits(1);
+            mark("norm_logits");
             self.cursor.advance(&[id], true);
             if let Some(adjustments) = &mut adjustments {
                 adjustments.count(id);
@@ -241,7 +315,13 @@ impl CpuEngine {
     }
 
     /// Run all layers over at most [`PREFILL_CHUNK`] tokens: writes `x` and the cache. The caller moves the cursor.
-    fn forward(&mut self, ids: &[u32]) {
+    fn forward(&mut self, ids: &[u32], mark: &mut impl FnMut(&'static str)) {
+        self.layers(ids, 0..self.model.config().n_layer as usize, mark);
+    }
+
+    /// Run some layers; what the layers before them left of the same tokens stands in `x`.
+    fn layers(&mut self, ids: &[u32], layers: Range<usize>, mark: &mut impl FnMut(&'static str)) {
+        self.begun = None;
         let config = self.model.config();
         let eps = config.norm_eps as f32;
         let tokens = ids.len();
@@ -256,8 +336,11 @@ impl CpuEngine {
         let hidden = &mut self.hidden[..tokens * config.d_ff as usize];
         let keys = tokens * config.kv_width() as usize;
 
-        ops::embed(ids, Weights::of(self.model.embedding()), x);
-        for layer in 0..config.n_layer as usize {
+        if layers.start == 0 {
+            ops::embed(ids, Weights::of(self.model.embedding()), x);
+            mark("embed");
+        }
+        for layer in layers {
             let weights = LayerWeights::of(&self.model, layer);
             let cache = layer * cache_len..(layer + 1) * cache_len;
             let (k_cache, v_cache) = (&mut self.k_cache[cache.clone()], &mut self.v_cache[cache]);
@@ -280,8 +363,10 @@ impl CpuEngine {
                 k_cache,
                 v_cache,
             );
+            mark("norm_qkv_rope");
             if let Some(gains) = weights.qk_norm {
                 ops::qk_norm_rope(self.heads, gains, eps, &self.rope, position, q, k_cache);
+                mark("qk_norm_rope");
             }
             ops::attention(
                 self.isa,
@@ -293,6 +378,7 @@ impl CpuEngine {
                 &mut self.scores,
                 attended,
             );
+            mark("attention");
             ops::matmul_residual(
                 self.isa,
                 attended,
@@ -301,6 +387,7 @@ impl CpuEngine {
                 &mut self.scratch[..tokens * width],
                 x,
             );
+            mark("matmul_residual (attention)");
             let norm = Norm {
                 weight: weights.post_attention_layernorm,
                 eps,
@@ -316,8 +403,10 @@ impl CpuEngine {
                     &mut self.scratch[..hidden.len()],
                     hidden,
                 );
+                mark("norm_gate_up_silu");
             } else {
                 ops::norm_up_relu2(self.isa, x, norm, weights.up_proj, normed, hidden);
+                mark("norm_up_relu2");
             }
             ops::matmul_residual(
                 self.isa,
@@ -327,7 +416,16 @@ impl CpuEngine {
                 &mut self.scratch[..tokens * width],
                 x,
             );
+            mark("matmul_residual (down)");
         }
+    }
+
+    /// Logits of each of the `tokens` rows that [`forward`](Self::forward) left in `x`: (T, V), written.
+    fn rows_logits(&mut self, tokens: usize, logits: &mut [f32]) {
+        let len = tokens * self.model.config().d_model as usize;
+        let (norm, output, cap) = output(&self.model);
+        let (x, normed) = (&self.x[..len], &mut self.normed[..len]);
+        ops::norm_logits(self.isa, x, norm, output, cap, normed, logits);
     }
 
     /// Logits of the last of the `tokens` rows that [`forward`](Self::forward) left in `x`.
@@ -346,6 +444,9 @@ impl CpuEngine {
         );
     }
 }
+
+/// The mark of who measures nothing. One function, not a closure at each call: the layers are compiled once for all of them.
+fn unmarked(_: &'static str) {}
 
 /// The last norm, the output projection, and what caps the logits.
 fn output(model: &Model) -> (Norm<'_>, Weights<'_>, Option<f32>) {
