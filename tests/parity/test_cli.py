@@ -105,6 +105,42 @@ def test_inspect_and_bench(cli: Run, talking: RandomModel) -> None:
     assert "model.layers.1.mlp.down_proj.weight" in text and "vocab_size" in text
     figures = json.loads(cli("bench", talking.path, "--json", "--runs", 1, "--device", "cpu").stdout)
     assert figures["device"] == "cpu" and figures["decode_tokens_per_s"] > 0
+    assert "profile" not in figures
+
+
+def test_a_profile_accounts_for_every_byte_of_the_weights(cli: Run, talking: RandomModel) -> None:
+    """All tensors are read once a token, of the embedding one row; the share of the memory's rate follows from both."""
+    arguments = ("bench", talking.path, "--runs", 2, "--device", "cpu", "--profile")
+    profile = json.loads(cli(*arguments, "--json").stdout)["profile"]
+    tensors = {tensor["name"]: tensor["nbytes"] for tensor in read_model(talking.path).header["tensors"]}
+    vocab_size, tied = talking.config["vocab_size"], talking.config["tie_embeddings"]
+    row = tensors["model.embed_tokens.weight"] // vocab_size
+    once = sum(tensors.values()) - (0 if tied else tensors["model.embed_tokens.weight"])
+    for phase, tokens in ((profile["decode"], 1), (profile["prefill"], profile["prefill"]["tokens"])):
+        assert phase["weight_bytes"] == once + tokens * row
+        assert phase["ms"] == pytest.approx(sum(each["ms"] for each in phase["operations"]))
+        share = phase["weight_bytes"] / phase["ms"] * 1e3 / profile["stream_bytes_per_s"]
+        assert phase["share_of_stream"] == pytest.approx(share)
+    names = [each["name"] for each in profile["decode"]["operations"]]
+    assert {"sample", "embed", "norm_qkv_rope", "attention", "norm_logits"} <= set(names)
+    assert len(set(names)) == len(names)
+    table = cli(*arguments).stdout.decode()
+    assert all(name in table for name in names) and "of the memory's" in table
+
+
+@pytest.mark.gpu
+def test_a_profile_of_a_gpu_is_refused(cli: Run, talking: RandomModel) -> None:
+    expect_failure(cli("bench", talking.path, "--profile", "--device", "gpu"), 1, "--profile", "--device cpu")
+
+
+def test_guesses_change_no_text(cli: Run, talking: RandomModel) -> None:
+    """A prompt that repeats itself, greedy and drawn; the figures tell how often guesses were read."""
+    for temperature in (0, 0.7):
+        arguments = ("generate", talking.path, "--prompt", "To be or " * 3, "--max-tokens", 90, "--device", "cpu")
+        without = cli(*arguments, "--temperature", temperature)
+        done = cli(*arguments, "--temperature", temperature, "--guesses", 8)
+        assert done.stdout == without.stdout != b""
+        assert b"passes of guesses" in done.stderr and b"passes of guesses" not in without.stderr
 
 
 def test_clear_failures(cli: Run, talking: RandomModel, tmp_path: Path) -> None:

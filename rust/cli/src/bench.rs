@@ -1,14 +1,15 @@
-//! `pocketlm bench MODEL [--json]`: the median of several runs of loading, prefill and decode.
+//! `pocketlm bench MODEL [--json] [--profile]`: the median of several runs of loading, prefill and decode; where the time goes.
 
 use std::io::{self, Write};
 use std::time::Instant;
 
+use anyhow::bail;
 use clap::Args;
 use cpu_time::ProcessTime;
 use pocketlm_inference::{Engine, EngineError, Sampling};
 use serde_json::json;
 
-use crate::{ModelOptions, device, model};
+use crate::{ModelOptions, device, model, profile};
 
 #[derive(Args)]
 pub struct Options {
@@ -20,9 +21,12 @@ pub struct Options {
     /// Runs of each measurement; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Also show where the time goes, operation by operation, and how much of the memory's bandwidth is used; on the CPU
+    #[arg(long)]
+    profile: bool,
 }
 
-/// Tokens sampled at once while decoding, as the generation loop does.
+/// Tokens sampled at once while decoding.
 const BATCH: u32 = pocketlm_inference::Generator::BATCH;
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -48,10 +52,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             decode_tokens,
         ))?);
     }
+    let profile = match &mut opened.engine {
+        _ if !options.profile => None,
+        Engine::Cpu(engine) => Some(profile::measure(engine, options.runs)?),
+        Engine::Gpu(_) => bail!("--profile looks into the CPU's engine alone; add --device cpu"),
+    };
     let prefill = f64::from(prompt_tokens) / median(&runs, |run| run.prefill.clock_s);
     let decode = f64::from(decode_tokens) / median(&runs, |run| run.decode.clock_s);
     let text = if options.json {
-        let figures = json!({
+        let mut figures = json!({
             "device": opened.engine.backend(),
             "adapter": opened.adapter,
             "isa": opened.isa(),
@@ -67,6 +76,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "decode_tokens_per_s": decode,
             "decode_cpu_ms": median(&runs, |run| run.decode.cpu_s) * 1e3,
         });
+        if let Some(profile) = profile {
+            figures["profile"] = profile.json();
+        }
         format!("{figures}\n")
     } else {
         format!(
@@ -74,9 +86,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
              read and check  {parse_ms:.1} ms ({} bytes)\n\
              start           {start_ms:.1} ms (with the self-check)\n\
              prefill         {prefill:.0} tokens/s ({prompt_tokens} tokens, median of {runs})\n\
-             decode          {decode:.0} tokens/s ({decode_tokens} tokens, greedy, median of {runs})\n",
+             decode          {decode:.0} tokens/s ({decode_tokens} tokens, greedy, median of {runs})\n\
+             {}",
             opened.describe(),
             model.file_nbytes(),
+            profile.map_or_else(String::new, |profile| profile.tables()),
             runs = options.runs,
         )
     };

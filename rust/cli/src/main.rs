@@ -25,6 +25,7 @@ mod inspect;
 mod logits;
 mod model;
 mod pace;
+mod profile;
 mod sampling;
 mod template;
 mod turns;

@@ -1,0 +1,248 @@
+//! `pocketlm bench --profile`: where a token's time goes, operation by operation, and how near its reading of the weights comes to what the
+//! memory gives.
+
+use std::time::Instant;
+
+use pocketlm_inference::cpu::CpuEngine;
+use pocketlm_inference::model::Part;
+use pocketlm_inference::{Engine, EngineError, Model, Sampling};
+use serde_json::{Value, json};
+
+/// Tokens of a round: those of a prompt's chunk at once, then as many decoded one by one.
+const TOKENS: u32 = Engine::PREFILL_CHUNK as u32;
+/// Bytes that are summed to see what the memory gives: more than caches hold.
+const STREAM_BYTES: usize = 256 << 20;
+
+/// One operation over all layers.
+pub struct Operation {
+    pub name: &'static str,
+    /// Of a chunk, or of a token.
+    pub ms: f64,
+    /// Read from weights and cache.
+    pub bytes: u64,
+}
+
+/// Where the time of a chunk or of a token goes.
+pub struct Phase {
+    pub tokens: u32,
+    pub operations: Vec<Operation>,
+}
+
+/// What was measured, at the end of a context that is full but for one chunk of decoded tokens.
+pub struct Profile {
+    pub prefill: Phase,
+    pub decode: Phase,
+    pub stream_bytes_per_s: f64,
+}
+
+/// Measure `runs` rounds; an operation's time is the median of them.
+///
+/// # Errors
+/// Those of the engine; [`EngineError::ContextFull`] where the context holds less than two tokens.
+pub fn measure(engine: &mut CpuEngine, runs: u32) -> Result<Profile, EngineError> {
+    let model = engine.model().clone();
+    let ctx_len = model.config().ctx_len;
+    let tokens = TOKENS.min(ctx_len / 2).max(1);
+    let before: Vec<u32> = (0..ctx_len - 2 * tokens)
+        .map(|i| i % model.config().vocab_size)
+        .collect();
+    let chunk: Vec<u32> = (0..tokens).map(|i| i % model.config().vocab_size).collect();
+    engine.rewind(0)?;
+    engine.prefill(&before)?;
+    let (mut prefill, mut decode) = (Clock::default(), Clock::default());
+    for _ in 0..runs {
+        engine.rewind(before.len() as u32)?;
+        prefill.begin_round();
+        engine.prefill_marked(&chunk, &mut |name| prefill.mark(name))?;
+        decode.begin_round();
+        engine.decode_marked(&Sampling::GREEDY, tokens, &mut |name| decode.mark(name))?;
+    }
+    engine.rewind(0)?;
+    let middle = u64::from(ctx_len) - u64::from(tokens) / 2;
+    let before = before.len() as u64 + u64::from(tokens) / 2;
+    Ok(Profile {
+        prefill: prefill.phase(tokens, 1, |name| {
+            bytes_read(&model, name, u64::from(tokens), before)
+        }),
+        decode: decode.phase(1, tokens, |name| bytes_read(&model, name, 1, middle)),
+        stream_bytes_per_s: stream_bytes_per_s(),
+    })
+}
+
+/// Seconds between marks, by name and round.
+struct Clock {
+    last: Instant,
+    /// In the order in which they first came; one number a round.
+    names: Vec<(&'static str, Vec<f64>)>,
+    rounds: usize,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            last: Instant::now(),
+            names: Vec::new(),
+            rounds: 0,
+        }
+    }
+}
+
+impl Clock {
+    fn begin_round(&mut self) {
+        self.rounds += 1;
+        self.last = Instant::now();
+    }
+
+    fn mark(&mut self, name: &'static str) {
+        let now = Instant::now();
+        let place = self.names.iter().position(|(known, _)| *known == name);
+        let place = place.unwrap_or_else(|| {
+            self.names.push((name, Vec::new()));
+            self.names.len() - 1
+        });
+        let seconds = &mut self.names[place].1;
+        seconds.resize(self.rounds, 0.0);
+        seconds[self.rounds - 1] += (now - self.last).as_secs_f64();
+        self.last = now;
+    }
+
+    /// `steps`: how many of what is told a round consists of.
+    fn phase(self, tokens: u32, steps: u32, bytes: impl Fn(&str) -> u64) -> Phase {
+        let operations = self.names.into_iter().map(|(name, mut seconds)| {
+            seconds.sort_by(f64::total_cmp);
+            Operation {
+                name,
+                ms: seconds[seconds.len() / 2] * 1e3 / f64::from(steps),
+                bytes: bytes(name),
+            }
+        });
+        Phase {
+            tokens,
+            operations: operations.collect(),
+        }
+    }
+}
+
+/// Bytes of weights that an operation reads in all layers, for `tokens` tokens that stand about `position`; of the cache, for attention.
+fn bytes_read(model: &Model, operation: &str, tokens: u64, position: u64) -> u64 {
+    use Part::{
+        Down, Gate, InputNorm, Key, KeyBias, KeyNorm, Output, PostAttentionNorm, Query, QueryBias,
+        QueryNorm, Up, Value, ValueBias,
+    };
+    let config = model.config();
+    let parts: &[Part] = match operation {
+        "embed" => return tokens * model.weight_dtype().nbytes(u64::from(config.d_model)),
+        "norm_qkv_rope" => &[InputNorm, Query, QueryBias, Key, KeyBias, Value, ValueBias],
+        "qk_norm_rope" => &[QueryNorm, KeyNorm],
+        "attention" => {
+            let floats = 2 * u64::from(config.n_layer) * u64::from(config.kv_width());
+            return tokens * position * floats * size_of::<f32>() as u64;
+        }
+        "matmul_residual (attention)" => &[Output],
+        "norm_gate_up_silu" | "norm_up_relu2" => &[PostAttentionNorm, Gate, Up],
+        "matmul_residual (down)" => &[Down],
+        "norm_logits" => return nbytes(&model.output()) + nbytes(&model.output_norm()),
+        _ => return 0,
+    };
+    (0..config.n_layer as usize)
+        .flat_map(|layer| parts.iter().map(move |part| (layer, *part)))
+        .filter_map(|(layer, part)| model.layer_tensor(layer, part))
+        .map(|tensor| nbytes(&tensor))
+        .sum()
+}
+
+fn nbytes(tensor: &pocketlm_inference::format::TensorView<'_>) -> u64 {
+    tensor.dtype.nbytes(tensor.shape.iter().product())
+}
+
+/// What one thread reads of a buffer that no cache holds, at best of five.
+fn stream_bytes_per_s() -> f64 {
+    let words = vec![1u64; STREAM_BYTES / size_of::<u64>()];
+    let mut best_s = f64::INFINITY;
+    for _ in 0..5 {
+        let started = Instant::now();
+        let sum = words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word));
+        std::hint::black_box(sum);
+        best_s = best_s.min(started.elapsed().as_secs_f64());
+    }
+    STREAM_BYTES as f64 / best_s
+}
+
+impl Phase {
+    fn ms(&self) -> f64 {
+        self.operations.iter().map(|operation| operation.ms).sum()
+    }
+
+    /// Of weights alone.
+    fn weight_bytes(&self) -> u64 {
+        self.operations
+            .iter()
+            .filter(|operation| operation.name != "attention")
+            .map(|operation| operation.bytes)
+            .sum()
+    }
+
+    fn json(&self, stream_bytes_per_s: f64) -> Value {
+        let operations = self.operations.iter().map(|operation| {
+            json!({"name": operation.name, "ms": operation.ms, "bytes": operation.bytes})
+        });
+        json!({
+            "tokens": self.tokens,
+            "ms": self.ms(),
+            "weight_bytes": self.weight_bytes(),
+            "share_of_stream": self.share(stream_bytes_per_s),
+            "operations": operations.collect::<Vec<_>>(),
+        })
+    }
+
+    /// The rate at which the weights are read, by that at which memory can be.
+    fn share(&self, stream_bytes_per_s: f64) -> f64 {
+        self.weight_bytes() as f64 / (self.ms() / 1e3) / stream_bytes_per_s
+    }
+
+    fn table(&self, title: &str, stream_bytes_per_s: f64) -> String {
+        let ms = self.ms();
+        let mut text = format!("{title:<30} {:>9} {:>7} {:>9}\n", "ms", "share", "MB read");
+        for operation in &self.operations {
+            text += &format!(
+                "  {:<28} {:>9.3} {:>6.1}% {:>9.2}\n",
+                operation.name,
+                operation.ms,
+                100.0 * operation.ms / ms,
+                operation.bytes as f64 / 1e6,
+            );
+        }
+        text + &format!(
+            "  {:<28} {ms:>9.3}         weights {:.2} MB at {:.2} GB/s, {:.0} % of the memory's\n",
+            "together",
+            self.weight_bytes() as f64 / 1e6,
+            self.weight_bytes() as f64 / ms / 1e6,
+            100.0 * self.share(stream_bytes_per_s),
+        )
+    }
+}
+
+impl Profile {
+    /// As a part of the figures.
+    pub fn json(&self) -> Value {
+        json!({
+            "stream_bytes_per_s": self.stream_bytes_per_s,
+            "decode": self.decode.json(self.stream_bytes_per_s),
+            "prefill": self.prefill.json(self.stream_bytes_per_s),
+        })
+    }
+
+    /// For people.
+    pub fn tables(&self) -> String {
+        let tokens = self.prefill.tokens;
+        let stream = self.stream_bytes_per_s;
+        format!(
+            "memory          {:.1} GB/s (one thread's sum of {} MiB)\n\n{}\n{}",
+            stream / 1e9,
+            STREAM_BYTES >> 20,
+            self.decode.table("decode, a token", stream),
+            self.prefill
+                .table(&format!("prefill, {tokens} tokens"), stream),
+        )
+    }
+}
