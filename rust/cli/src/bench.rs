@@ -64,6 +64,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "device": opened.engine.backend(),
             "adapter": opened.adapter,
             "isa": opened.isa(),
+            "threads": opened.threads(),
             "model": options.model.model.display().to_string(),
             "file_bytes": model.file_nbytes(),
             "runs": options.runs,

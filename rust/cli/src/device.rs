@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::{Engine, EngineError, Model, gpu};
 
+use crate::threads::{self, Pool};
 use crate::{Device, Instructions, ModelOptions, report};
 
 /// An engine and the adapter it runs on.
@@ -17,12 +18,23 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// "cpu" with its instructions, or "gpu" with the adapter's name.
+    /// "cpu" with its instructions and threads, or "gpu" with the adapter's name.
     pub fn describe(&self) -> String {
-        match (&self.adapter, self.isa()) {
+        match (&self.adapter, &self.engine) {
             (Some(adapter), _) => format!("gpu ({adapter})"),
-            (None, Some(isa)) => format!("cpu ({isa})"),
-            (None, None) => self.engine.backend().into(),
+            (None, Engine::Cpu(engine)) => match engine.threads() {
+                1 => format!("cpu ({}, 1 thread)", engine.isa().name()),
+                threads => format!("cpu ({}, {threads} threads)", engine.isa().name()),
+            },
+            (None, Engine::Gpu(_)) => self.engine.backend().into(),
+        }
+    }
+
+    /// The threads that share the CPU's operations; `None` on a GPU.
+    pub fn threads(&self) -> Option<usize> {
+        match &self.engine {
+            Engine::Cpu(engine) => Some(engine.threads()),
+            Engine::Gpu(_) => None,
         }
     }
 
@@ -51,14 +63,15 @@ pub async fn open_checked(model: &Arc<Model>, options: &ModelOptions) -> anyhow:
 /// [`EngineError`]; with [`Device::Auto`] only those of the CPU. Instructions that this processor lacks.
 pub async fn open(model: &Arc<Model>, options: &ModelOptions) -> anyhow::Result<Opened> {
     let isa = isa(options.isa)?;
+    let threads = options.threads.map_or_else(threads::available, usize::from);
     match options.device {
-        Device::Cpu => Ok(open_cpu(model, isa)?),
+        Device::Cpu => open_cpu(model, isa, threads),
         Device::Gpu => Ok(open_gpu(model, true).await?),
         Device::Auto => match open_working_gpu(model).await {
             Ok(opened) => Ok(opened),
             Err(error) => {
                 report(&format!("running on the CPU: {error}"));
-                Ok(open_cpu(model, isa)?)
+                open_cpu(model, isa, threads)
             }
         },
     }
@@ -105,9 +118,10 @@ fn isas() -> Vec<Isa> {
     vec![Isa::PORTABLE]
 }
 
-fn open_cpu(model: &Arc<Model>, isa: Isa) -> Result<Opened, EngineError> {
+fn open_cpu(model: &Arc<Model>, isa: Isa, threads: usize) -> anyhow::Result<Opened> {
+    let pool = Arc::new(Pool::new(threads)?);
     Ok(Opened {
-        engine: Engine::cpu_with(model.clone(), isa)?,
+        engine: Engine::cpu_with(model.clone(), isa, pool)?,
         adapter: None,
     })
 }

@@ -28,6 +28,7 @@ mod pace;
 mod profile;
 mod sampling;
 mod template;
+mod threads;
 mod turns;
 
 /// Run a PocketLM model.
@@ -63,6 +64,9 @@ struct ModelOptions {
     /// Instructions of the CPU's matrix loop; auto takes the best that this processor has
     #[arg(long, value_enum, default_value_t = Instructions::Auto)]
     isa: Instructions,
+    /// Threads that share the CPU's operations [default: as many as there are processors for this process]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
 /// Instructions of the CPU's matrix loop.

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::cpu::{CpuEngine, Isa};
+use crate::cpu::{CpuEngine, Isa, OneThread, Threads};
 use crate::error::EngineError;
 #[cfg(feature = "gpu")]
 use crate::format::ReadAt;
@@ -35,20 +35,24 @@ impl Engine {
     /// Tokens of a prompt that are read at once. A caller that wants to be able to stop gives prompts in pieces of this size.
     pub const PREFILL_CHUNK: usize = PREFILL_CHUNK;
 
-    /// Run `model` on the CPU, with what every processor has.
+    /// Run `model` on the CPU, with what every processor has, on the calling thread.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn cpu(model: Arc<Model>) -> Result<Self, EngineError> {
-        Self::cpu_with(model, Isa::PORTABLE)
+        Self::cpu_with(model, Isa::PORTABLE, Arc::new(OneThread))
     }
 
-    /// Run `model` on the CPU, with these instructions.
+    /// Run `model` on the CPU, with these instructions and threads. The threads make it faster and change no bit of what it computes.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`].
-    pub fn cpu_with(model: Arc<Model>, isa: Isa) -> Result<Self, EngineError> {
-        CpuEngine::new(model, isa).map(Self::Cpu)
+    pub fn cpu_with(
+        model: Arc<Model>,
+        isa: Isa,
+        threads: Arc<dyn Threads>,
+    ) -> Result<Self, EngineError> {
+        CpuEngine::new(model, isa, threads).map(Self::Cpu)
     }
 
     /// Run `model` on a GPU device, as [`crate::gpu::request`] gives it; `progress` is told the phase and its done fraction.

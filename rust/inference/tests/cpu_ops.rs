@@ -6,8 +6,8 @@
 mod model_writer;
 
 use model_writer::{Random, stored};
-use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
+use pocketlm_inference::cpu::{Cores, Isa, OneThread};
 use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::weights::{Qkv, Weights};
@@ -65,6 +65,14 @@ fn isas() -> Vec<Isa> {
         }
     }
     isas
+}
+
+/// These instructions on one thread.
+fn alone(isa: Isa) -> Cores<'static> {
+    Cores {
+        isa,
+        threads: &OneThread,
+    }
 }
 
 fn isa() -> impl Strategy<Value = Isa> {
@@ -164,6 +172,28 @@ fn rope(heads: Heads, theta: f64) -> RopeTable {
     .unwrap()
 }
 
+/// What attention gives: (T, H·D). q: (T, H·D); k, v: (G, S, D).
+fn attended(heads: Heads, [q, k, v]: [&[f32]; 3], position: usize) -> Vec<f64> {
+    let (d, s, q_width) = (heads.d_head, heads.ctx_len, heads.n_head * heads.d_head);
+    let (q, k, v) = (wide(q), wide(k), wide(v));
+    let mut expected = Vec::new();
+    for t in 0..q.len() / q_width {
+        for head in 0..heads.n_head {
+            let row = |p: usize| (head * heads.n_kv_head / heads.n_head * s + p) * d;
+            let q = &q[t * q_width + head * d..][..d];
+            let score =
+                |p: usize| (0..d).map(|i| q[i] * k[row(p) + i]).sum::<f64>() / (d as f64).sqrt();
+            let weights: Vec<f64> = (0..=position + t).map(|p| score(p).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            expected.extend((0..d).map(|i| {
+                let sum: f64 = (0..weights.len()).map(|p| weights[p] * v[row(p) + i]).sum();
+                sum / total
+            }));
+        }
+    }
+    expected
+}
+
 #[test]
 fn rope_tables_are_f64_values_rounded_once() {
     let heads = Heads {
@@ -223,7 +253,7 @@ proptest! {
         let bias = has_bias.then(|| [&biases[0][..], &biases[1], &biases[2]]);
         let qkv = Qkv { q: wq.weights(), k: wk.weights(), v: wv.weights(), bias };
         let table = rope(heads, theta);
-        ops::norm_qkv_rope(isa, heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; tokens * kv_width], &mut k_cache, &mut v_cache);
+        ops::norm_qkv_rope(alone(isa), heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; 2 * tokens * kv_width], &mut k_cache, &mut v_cache);
         let project = |x: &[f64], w: &Matrix, part: usize| {
             let values = matmul(x, &w.f64(), width).into_iter().enumerate();
             let bias = |n: usize| if has_bias { f64::from(biases[part][n % biases[part].len()]) } else { 0.0 };
@@ -276,21 +306,10 @@ proptest! {
         let (d, s, q_width) = (heads.d_head, heads.ctx_len, heads.n_head * heads.d_head);
         let q: Vec<f32> = random.vec(tokens * q_width).iter().map(|q| q * 4.0).collect();
         let (k, v) = (random.vec(heads.n_kv_head * s * d), random.vec(heads.n_kv_head * s * d));
-        let (mut scores, mut out) = (vec![0.0; s], vec![0.0; q.len()]);
-        ops::attention(isa, heads, &q, &k, &v, position, &mut scores, &mut out);
+        let mut out = vec![0.0; q.len()];
+        ops::attention(alone(isa), heads, &q, &k, &v, position, &mut out);
 
-        let (q, k, v) = (wide(&q), wide(&k), wide(&v));
-        let mut expected = Vec::new();
-        for t in 0..tokens {
-            for head in 0..heads.n_head {
-                let row = |p: usize| (head * heads.n_kv_head / heads.n_head * s + p) * d;
-                let q = &q[t * q_width + head * d..][..d];
-                let score = |p: usize| (0..d).map(|i| q[i] * k[row(p) + i]).sum::<f64>() / (d as f64).sqrt();
-                let weights: Vec<f64> = (0..=position + t).map(|p| score(p).exp()).collect();
-                let total: f64 = weights.iter().sum();
-                expected.extend((0..d).map(|i| (0..weights.len()).map(|p| weights[p] * v[row(p) + i]).sum::<f64>() / total));
-            }
-        }
+        let expected = attended(heads, [&q, &k, &v], position);
         assert_close("attention", &out, &expected);
     }
 
@@ -299,7 +318,7 @@ proptest! {
         let (random, k) = (&mut Random(seed), fit(k, dtype));
         let (x, w, residual) = (random.vec(tokens * k), Matrix::random(random, width * k, dtype), random.vec(tokens * width));
         let mut got = residual.clone();
-        ops::matmul_residual(isa, &x, w.weights(), width, &mut vec![0.0; tokens * width], &mut got);
+        ops::matmul_residual(alone(isa), &x, w.weights(), width, &mut vec![0.0; tokens * width], &mut got);
         let added = matmul(&wide(&x), &w.f64(), k);
         let expected: Vec<f64> = wide(&residual).iter().zip(added).map(|(a, b)| a + b).collect();
         assert_within(tolerance(isa, dtype), "matmul_residual", &got, &expected);
@@ -312,7 +331,7 @@ proptest! {
         let (gate, up) = (Matrix::random(random, d_ff * width, dtype), Matrix::random(random, d_ff * width, dtype));
         let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
         let norm = Norm { weight: &gain, eps: 1e-2 };
-        ops::norm_gate_up_silu(isa, &x, norm, gate.weights(), up.weights(), &mut normed, &mut vec![0.0; tokens * d_ff], &mut hidden);
+        ops::norm_gate_up_silu(alone(isa), &x, norm, gate.weights(), up.weights(), &mut normed, &mut vec![0.0; tokens * d_ff], &mut hidden);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-2);
         let (gate, up) = (matmul(&x, &gate.f64(), width), matmul(&x, &up.f64(), width));
         let expected: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
@@ -324,7 +343,7 @@ proptest! {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let (x, gain, up) = (random.vec(tokens * width), random.vec(width), Matrix::random(random, d_ff * width, dtype));
         let (mut normed, mut hidden) = (vec![0.0; x.len()], vec![0.0; tokens * d_ff]);
-        ops::norm_up_relu2(isa, &x, Norm { weight: &gain, eps: 1e-2 }, up.weights(), &mut normed, &mut hidden);
+        ops::norm_up_relu2(alone(isa), &x, Norm { weight: &gain, eps: 1e-2 }, up.weights(), &mut normed, &mut hidden);
         let up = matmul(&rms_norm(&wide(&x), &wide(&gain), 1e-2), &up.f64(), width);
         let expected: Vec<f64> = up.iter().map(|up| if *up > 0.0 { up * up } else { 0.0 }).collect();
         assert_within(tolerance(isa, dtype), "norm_up_relu2", &hidden, &expected);
@@ -336,7 +355,7 @@ proptest! {
         let (x, gain) = (random.vec(tokens * width), random.vec(width));
         let w = Matrix::random(random, vocab_size * width, dtype);
         let (mut normed, mut logits) = (vec![0.0; x.len()], vec![0.0; tokens * vocab_size]);
-        ops::norm_logits(isa, &x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), cap, &mut normed, &mut logits);
+        ops::norm_logits(alone(isa), &x, Norm { weight: &gain, eps: 1e-5 }, w.weights(), cap, &mut normed, &mut logits);
         let x = rms_norm(&wide(&x), &wide(&gain), 1e-5);
         let capped = |logit: f64| cap.map_or(logit, |cap| f64::from(cap) * (logit / f64::from(cap)).tanh());
         let expected: Vec<f64> = matmul(&x, &w.f64(), width).into_iter().map(capped).collect();
@@ -356,7 +375,7 @@ fn long_f16_rows() {
     for isa in isas() {
         let mut got = vec![0.0; tokens * width];
         ops::matmul_residual(
-            isa,
+            alone(isa),
             &x,
             w.weights(),
             width,
@@ -409,9 +428,37 @@ fn matmul_residual_of_long_prompts_and_wide_rows() {
             for isa in isas() {
                 let mut got = residual.clone();
                 let products = &mut vec![0.0; tokens * width];
-                ops::matmul_residual(isa, &x, w.weights(), width, products, &mut got);
+                ops::matmul_residual(alone(isa), &x, w.weights(), width, products, &mut got);
                 assert_within(tolerance(isa, dtype), "matmul_residual", &got, &expected);
             }
+        }
+    }
+}
+
+/// Caches of several blocks of keys, heads of several tiles, prompts of several chunks: more than the random shapes above reach.
+#[test]
+fn attention_of_long_prompts() {
+    let random = &mut Random(11);
+    for (n_kv_head, group, d_head, tokens, position) in [
+        (1, 1, 48, 64, 700),
+        (2, 3, 64, 131, 0),
+        (1, 5, 80, 5, 255),
+        (1, 1, 258, 7, 300),
+        (1, 2, 770, 4, 9),
+    ] {
+        let heads = Heads {
+            n_head: n_kv_head * group,
+            n_kv_head,
+            d_head,
+            ctx_len: position + tokens + 3,
+        };
+        let q = random.normals(tokens * heads.n_head * d_head, 1.5);
+        let [k, v] = [(); 2].map(|()| random.normals(n_kv_head * heads.ctx_len * d_head, 1.0));
+        let expected = attended(heads, [&q, &k, &v], position);
+        for isa in isas() {
+            let mut out = vec![7.0; q.len()];
+            ops::attention(alone(isa), heads, &q, &k, &v, position, &mut out);
+            assert_close("attention", &out, &expected);
         }
     }
 }

@@ -11,7 +11,7 @@ mod kernel;
 use gpu_support::{Random, assert_close};
 use kernel::Gpu;
 use pocketlm_inference::Config;
-use pocketlm_inference::cpu::Isa;
+use pocketlm_inference::cpu::Cores;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::{Architecture, Dtype};
 use pocketlm_inference::gpu::{Splitting, Step, TILED_FROM, constants};
@@ -129,7 +129,7 @@ fn norm_qkv_rope() {
         let (mut q, mut normed) = (vec![0.0; tokens * q_width as usize], vec![0.0; x.len()]);
         let (mut k_cache, mut v_cache) = (vec![0.0; cache_len], vec![0.0; cache_len]);
         ops::norm_qkv_rope(
-            Isa::PORTABLE,
+            Cores::PORTABLE,
             heads(config),
             &x,
             Norm {
@@ -146,7 +146,7 @@ fn norm_qkv_rope() {
             POSITION,
             &mut normed,
             &mut q,
-            &mut vec![0.0; tokens * kv_width as usize],
+            &mut vec![0.0; 2 * tokens * kv_width as usize],
             &mut k_cache,
             &mut v_cache,
         );
@@ -227,15 +227,13 @@ fn attention() {
         let [k, v] =
             [(); 2].map(|()| random.normals((config.kv_width() * config.ctx_len) as usize, 1.0));
         let mut expected = vec![0.0; q.len()];
-        let mut scores = vec![0.0; config.ctx_len as usize];
         ops::attention(
-            Isa::PORTABLE,
+            Cores::PORTABLE,
             heads(config),
             &q,
             &k,
             &v,
             POSITION,
-            &mut scores,
             &mut expected,
         );
         // Neither split nor tiled; both; as on a GPU.
@@ -304,7 +302,7 @@ fn matmul_residual() {
         let x = random.normals(tokens * c as usize, 1.0);
         let mut expected = x.clone();
         ops::matmul_residual(
-            Isa::PORTABLE,
+            Cores::PORTABLE,
             &input,
             Weights::F32(&w),
             c as usize,
@@ -342,7 +340,7 @@ fn norm_gate_up_silu() {
             eps: config.norm_eps as f32,
         };
         ops::norm_gate_up_silu(
-            Isa::PORTABLE,
+            Cores::PORTABLE,
             &x,
             norm,
             Weights::F32(&gate),
@@ -384,7 +382,7 @@ fn norm_up_relu2() {
             eps: config.norm_eps as f32,
         };
         let w_up = Weights::F32(&up);
-        ops::norm_up_relu2(Isa::PORTABLE, &x, norm, w_up, &mut normed, &mut expected);
+        ops::norm_up_relu2(Cores::PORTABLE, &x, norm, w_up, &mut normed, &mut expected);
         let contents = [
             &step(tokens)[..],
             &padded(&x, c),
@@ -419,7 +417,7 @@ fn norm_logits() {
             eps: config.norm_eps as f32,
         };
         ops::norm_logits(
-            Isa::PORTABLE,
+            Cores::PORTABLE,
             &x,
             norm,
             Weights::F32(&w),

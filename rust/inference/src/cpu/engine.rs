@@ -8,6 +8,7 @@ mod guesses;
 
 use super::isa::Isa;
 use super::ops::{self, Heads, Norm};
+use super::threads::{Cores, Threads};
 use crate::adjustments::Adjustments;
 use crate::cursor::Cursor;
 use crate::error::EngineError;
@@ -31,6 +32,7 @@ struct Begun {
 pub struct CpuEngine {
     model: Arc<Model>,
     isa: Isa,
+    threads: Arc<dyn Threads>,
     heads: Heads,
     rope: RopeTable,
     cursor: Cursor,
@@ -48,11 +50,9 @@ pub struct CpuEngine {
     q: Vec<f32>,
     /// (T, H·D), what attention gives.
     attended: Vec<f32>,
-    /// (S), attention scores of one query.
-    scores: Vec<f32>,
     /// (T, F)
     hidden: Vec<f32>,
-    /// (T, max(C, F, G·D)), products on their way to where they belong.
+    /// (T, max(C, F, 2·G·D)), products on their way to where they belong.
     scratch: Vec<f32>,
     /// (V), of the last position.
     logits: Vec<f32>,
@@ -63,11 +63,16 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
-    /// Allocate the cache and the activations for a model that these instructions run.
+    /// Allocate the cache and the activations for a model that these instructions run on these threads. What is computed does not
+    /// depend on the threads, not in a bit.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`] with the buffer that did not fit; [`EngineError::NotWhole`] where the model was only opened.
-    pub fn new(model: Arc<Model>, isa: Isa) -> Result<Self, EngineError> {
+    pub fn new(
+        model: Arc<Model>,
+        isa: Isa,
+        threads: Arc<dyn Threads>,
+    ) -> Result<Self, EngineError> {
         model.check_whole()?;
         let config = model.config();
         let [c, f, v, s] = [
@@ -82,6 +87,7 @@ impl CpuEngine {
         let cache_len = product("KV cache", &[config.n_layer as usize, kv_width, s])?;
         Ok(Self {
             isa,
+            threads,
             heads: Heads {
                 n_head: config.n_head as usize,
                 n_kv_head: config.n_kv_head as usize,
@@ -97,9 +103,8 @@ impl CpuEngine {
             normed: zeros("activations", tokens * c)?,
             q: zeros("activations", tokens * q_width)?,
             attended: zeros("activations", tokens * q_width)?,
-            scores: zeros("activations", s)?,
             hidden: zeros("activations", tokens * f)?,
-            scratch: zeros("activations", tokens * c.max(f).max(kv_width))?,
+            scratch: zeros("activations", tokens * c.max(f).max(2 * kv_width))?,
             logits: zeros("logits", v)?,
             guessed_logits: Vec::new(),
             sample_weights: zeros("logits", v)?,
@@ -112,7 +117,7 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn another(&self) -> Result<Self, EngineError> {
-        Self::new(self.model.clone(), self.isa)
+        Self::new(self.model.clone(), self.isa, self.threads.clone())
     }
 
     /// An engine of the same weights that stands where this one does; from here on neither knows of the other.
@@ -148,6 +153,11 @@ impl CpuEngine {
     /// The instructions of the matrix loop.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// How many threads share an operation.
+    pub fn threads(&self) -> usize {
+        self.threads.count()
     }
 
     /// Positions of the cache in use.
@@ -330,6 +340,7 @@ impl CpuEngine {
         let cache_len = self.k_cache.len() / config.n_layer as usize;
         self.rope.grow(self.cursor.position() + tokens as u32);
         let position = self.cursor.position() as usize;
+        let cores = cores(self.isa, &self.threads);
         let x = &mut self.x[..tokens * width];
         let normed = &mut self.normed[..tokens * width];
         let (q, attended) = (&mut self.q[..q_len], &mut self.attended[..q_len]);
@@ -350,7 +361,7 @@ impl CpuEngine {
             };
             let rope = weights.qk_norm.is_none().then_some(&self.rope);
             ops::norm_qkv_rope(
-                self.isa,
+                cores,
                 self.heads,
                 x,
                 norm,
@@ -359,7 +370,7 @@ impl CpuEngine {
                 position,
                 normed,
                 q,
-                &mut self.scratch[..keys],
+                &mut self.scratch[..2 * keys],
                 k_cache,
                 v_cache,
             );
@@ -368,19 +379,10 @@ impl CpuEngine {
                 ops::qk_norm_rope(self.heads, gains, eps, &self.rope, position, q, k_cache);
                 mark("qk_norm_rope");
             }
-            ops::attention(
-                self.isa,
-                self.heads,
-                q,
-                k_cache,
-                v_cache,
-                position,
-                &mut self.scores,
-                attended,
-            );
+            ops::attention(cores, self.heads, q, k_cache, v_cache, position, attended);
             mark("attention");
             ops::matmul_residual(
-                self.isa,
+                cores,
                 attended,
                 weights.o_proj,
                 width,
@@ -394,7 +396,7 @@ impl CpuEngine {
             };
             if let Some(gate_proj) = weights.gate_proj {
                 ops::norm_gate_up_silu(
-                    self.isa,
+                    cores,
                     x,
                     norm,
                     gate_proj,
@@ -405,11 +407,11 @@ impl CpuEngine {
                 );
                 mark("norm_gate_up_silu");
             } else {
-                ops::norm_up_relu2(self.isa, x, norm, weights.up_proj, normed, hidden);
+                ops::norm_up_relu2(cores, x, norm, weights.up_proj, normed, hidden);
                 mark("norm_up_relu2");
             }
             ops::matmul_residual(
-                self.isa,
+                cores,
                 hidden,
                 weights.down_proj,
                 width,
@@ -425,7 +427,8 @@ impl CpuEngine {
         let len = tokens * self.model.config().d_model as usize;
         let (norm, output, cap) = output(&self.model);
         let (x, normed) = (&self.x[..len], &mut self.normed[..len]);
-        ops::norm_logits(self.isa, x, norm, output, cap, normed, logits);
+        let cores = cores(self.isa, &self.threads);
+        ops::norm_logits(cores, x, norm, output, cap, normed, logits);
     }
 
     /// Logits of the last of the `tokens` rows that [`forward`](Self::forward) left in `x`.
@@ -433,20 +436,22 @@ impl CpuEngine {
         let width = self.model.config().d_model as usize;
         let (norm, output, cap) = output(&self.model);
         let row = &self.x[(tokens - 1) * width..tokens * width];
-        ops::norm_logits(
-            self.isa,
-            row,
-            norm,
-            output,
-            cap,
-            &mut self.normed[..width],
-            &mut self.logits,
-        );
+        let normed = &mut self.normed[..width];
+        let cores = cores(self.isa, &self.threads);
+        ops::norm_logits(cores, row, norm, output, cap, normed, &mut self.logits);
     }
 }
 
 /// The mark of who measures nothing. One function, not a closure at each call: the layers are compiled once for all of them.
 fn unmarked(_: &'static str) {}
+
+/// What an operation computes with.
+fn cores(isa: Isa, threads: &Arc<dyn Threads>) -> Cores<'_> {
+    Cores {
+        isa,
+        threads: &**threads,
+    }
+}
 
 /// The last norm, the output projection, and what caps the logits.
 fn output(model: &Model) -> (Norm<'_>, Weights<'_>, Option<f32>) {

@@ -26,6 +26,14 @@ pub(super) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { e_r * scale }
 }
 
+/// `gate = silu(gate) · up`, element by element, where silu(z) = z / (1 + e^−z). Inlined, to be compiled for the caller's instructions.
+#[inline(always)]
+pub(super) fn silu_of(gate: &mut [f32], up: &[f32]) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        *gate = *gate / (1.0 + exp(-*gate)) * *up;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::exp;

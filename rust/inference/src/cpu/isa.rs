@@ -2,6 +2,10 @@
 //!
 //! The engine cannot ask the processor (detection is `std`'s): its caller does, and passes the answer down.
 
+use super::kernels::Kernels;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+
 /// A set of instructions for the matrix loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Isa(pub(super) Kind);
@@ -49,6 +53,17 @@ impl Isa {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+        }
+    }
+
+    /// The table of these instructions; `None` for the portable loop. Whoever made the Isa promised that the processor has them.
+    pub(super) fn kernels(self) -> Option<&'static Kernels> {
+        match self.0 {
+            Kind::Portable => None,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => Some(&avx2::KERNELS),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Some(&avx512::KERNELS),
         }
     }
 }

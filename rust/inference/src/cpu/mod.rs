@@ -1,8 +1,10 @@
 //! The CPU backend: [`CpuEngine`] runs the operations of [`ops`] over a preallocated cache and preallocated activations.
 //!
-//! It is the oracle of the GPU kernels and the fallback where there is no WebGPU. Nothing is allocated per token.
+//! It is the oracle of the GPU kernels and the fallback where there is no WebGPU. Nothing is allocated per token. Its caller says which
+//! instructions ([`Isa`]) and which threads ([`Threads`]) there are.
 
 mod adjust_logits;
+mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -12,12 +14,31 @@ mod engine;
 mod exp;
 mod integers;
 mod isa;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "no vector instructions there yet")
+)]
+mod kernels;
 mod lanes;
 mod matmul;
 pub mod ops;
 mod portable;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "no vector instructions there yet")
+)]
+mod rows;
 mod sample;
+mod silu;
+mod softmax;
+mod threads;
 mod tiles;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "no vector instructions there yet")
+)]
+mod vector;
 
 pub use engine::CpuEngine;
 pub use isa::Isa;
+pub use threads::{Cores, OneThread, Threads};

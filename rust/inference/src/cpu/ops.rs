@@ -7,28 +7,17 @@
 //! Shapes: T tokens, C `d_model`, H query heads, G key/value heads, D `d_head`, F `d_ff`, V `vocab_size`, S cache positions.
 
 use super::exp::exp;
-use super::isa::Isa;
-use super::matmul::matmul;
+use super::matmul::{Product, matmul};
 use super::portable::dot;
+use super::silu::silu;
+use super::threads::Cores;
 use crate::format::BLOCK;
 use crate::rope::RopeTable;
 use crate::weights::{Blocks, Qkv, Quant, Weight, Weights};
 
 pub use super::adjust_logits::adjust_logits;
+pub use super::attention::{Heads, attention};
 pub use super::sample::sample;
-
-/// The numbers that attention needs: heads, their width and the length of the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heads {
-    /// H, query heads.
-    pub n_head: usize,
-    /// G, key/value heads; H/G query heads share one.
-    pub n_kv_head: usize,
-    /// D, width of a head; even.
-    pub d_head: usize,
-    /// S, positions of the cache.
-    pub ctx_len: usize,
-}
 
 /// RMSNorm's gain and epsilon.
 #[derive(Debug, Clone, Copy)]
@@ -68,14 +57,14 @@ pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
 /// RMSNorm, then the three projections with their biases, then RoPE on q and k where `rope` is given; k and v go into the layer's
 /// cache.
 ///
-/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written; projected: (T, G·D), scratch;
+/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written; projected: (2, T, G·D), scratch;
 /// k_cache, v_cache: (G, S, D), rows `position … position + T` of each head written.
 #[allow(
     clippy::too_many_arguments,
     reason = "one argument a binding of the GPU kernel"
 )]
 pub fn norm_qkv_rope(
-    isa: Isa,
+    cores: Cores<'_>,
     heads: Heads,
     x: &[f32],
     norm: Norm<'_>,
@@ -109,15 +98,20 @@ pub fn norm_qkv_rope(
     assert!(position + tokens <= ctx_len);
 
     rms_norm(x, norm, normed);
-    matmul(isa, normed, qkv.q, width, q);
+    let (keys, values) = projected.split_at_mut(tokens * kv_width);
+    let products = &mut [
+        Product::new(qkv.q, width, q),
+        Product::new(qkv.k, width, keys),
+        Product::new(qkv.v, width, values),
+    ];
+    matmul(cores, normed, width, products);
     if let Some([bias, ..]) = qkv.bias {
         for q in q.chunks_exact_mut(q_width) {
             add(q, bias);
         }
     }
-    for (part, w, cache) in [(1, qkv.k, &mut *k_cache), (2, qkv.v, v_cache)] {
-        matmul(isa, normed, w, width, projected);
-        for (t, row) in projected.chunks_exact_mut(kv_width).enumerate() {
+    for (part, rows, cache) in [(1, keys, &mut *k_cache), (2, values, v_cache)] {
+        for (t, row) in rows.chunks_exact_mut(kv_width).enumerate() {
             if let Some(bias) = qkv.bias {
                 add(row, bias[part]);
             }
@@ -179,97 +173,11 @@ fn each_head(
     }
 }
 
-/// Causal attention of T queries over the cache, softmax in f32 with the maximum subtracted.
-///
-/// q: (T, H·D); k_cache, v_cache: (G, S, D); scores: (S), scratch; out: (T, H·D), written.
-/// Query t sees positions `0 … position + t`.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one argument a binding of the GPU kernel, and the instructions"
-)]
-pub fn attention(
-    isa: Isa,
-    heads: Heads,
-    q: &[f32],
-    k_cache: &[f32],
-    v_cache: &[f32],
-    position: usize,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let Heads {
-        n_head,
-        n_kv_head,
-        d_head,
-        ctx_len,
-    } = heads;
-    let q_width = n_head * d_head;
-    assert_eq!(q.len(), out.len());
-    let scale = 1.0 / libm::sqrtf(d_head as f32);
-    for (t, (q, out)) in q
-        .chunks_exact(q_width)
-        .zip(out.chunks_exact_mut(q_width))
-        .enumerate()
-    {
-        let seen = position + t + 1;
-        let scores = &mut scores[..seen];
-        for (head, (q, out)) in q
-            .chunks_exact(d_head)
-            .zip(out.chunks_exact_mut(d_head))
-            .enumerate()
-        {
-            let start = head / (n_head / n_kv_head) * ctx_len * d_head;
-            let keys = &k_cache[start..start + seen * d_head];
-            let values = &v_cache[start..start + seen * d_head];
-            matmul(isa, q, Weights::F32(keys), d_head, scores);
-            for score in scores.iter_mut() {
-                *score *= scale;
-            }
-            let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            for score in scores.iter_mut() {
-                *score = exp(*score - largest);
-            }
-            weighted_sum(scores, values, out);
-            let total: f32 = scores.iter().sum();
-            for out in out.iter_mut() {
-                *out /= total;
-            }
-        }
-    }
-}
-
-/// `out = Σ weights[s] · values[s]`, four rows at a time, so that `out` is loaded and stored a quarter as often.
-///
-/// weights: (S); values: (S, D); out: (D), written.
-fn weighted_sum(weights: &[f32], values: &[f32], out: &mut [f32]) {
-    let width = out.len();
-    out.fill(0.0);
-    let (blocks, rest) = weights.as_chunks::<4>();
-    let (block_values, rest_values) = values.split_at(blocks.len() * 4 * width);
-    for ([a, b, c, d], rows) in blocks.iter().zip(block_values.chunks_exact(4 * width)) {
-        let (first, second) = rows.split_at(2 * width);
-        let (rows_ab, rows_cd) = (first.split_at(width), second.split_at(width));
-        let rows = rows_ab
-            .0
-            .iter()
-            .zip(rows_ab.1)
-            .zip(rows_cd.0.iter().zip(rows_cd.1));
-        for (out, ((va, vb), (vc, vd))) in out.iter_mut().zip(rows) {
-            *out += (a * va + b * vb) + (c * vc + d * vd);
-        }
-    }
-    for (weight, row) in rest.iter().zip(rest_values.chunks_exact(width)) {
-        for (out, value) in out.iter_mut().zip(row) {
-            *out += weight * value;
-        }
-    }
-}
-
 /// `residual += x · wᵀ`: the output projections of attention and of the SwiGLU layer.
 ///
 /// x: (T, K); w: (C, K); product: (T, C), scratch; residual: (T, C), updated.
 pub fn matmul_residual(
-    isa: Isa,
+    cores: Cores<'_>,
     x: &[f32],
     w: Weights<'_>,
     width: usize,
@@ -278,7 +186,7 @@ pub fn matmul_residual(
 ) {
     let k = w.len() / width;
     assert_eq!(x.len() / k, residual.len() / width);
-    matmul(isa, x, w, k, product);
+    matmul(cores, x, k, &mut [Product::new(w, k, product)]);
     add(residual, product);
 }
 
@@ -298,7 +206,7 @@ fn add(sum: &mut [f32], more: &[f32]) {
     reason = "one argument a binding of the GPU kernel, and scratch"
 )]
 pub fn norm_gate_up_silu(
-    isa: Isa,
+    cores: Cores<'_>,
     x: &[f32],
     norm: Norm<'_>,
     w_gate: Weights<'_>,
@@ -312,11 +220,12 @@ pub fn norm_gate_up_silu(
     assert_eq!(w_gate.len(), w_up.len());
     assert_eq!(hidden.len() / d_ff, x.len() / width);
     rms_norm(x, norm, normed);
-    matmul(isa, normed, w_gate, width, hidden);
-    matmul(isa, normed, w_up, width, up);
-    for (gate, up) in hidden.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + exp(-*gate)) * *up;
-    }
+    let products = &mut [
+        Product::new(w_gate, width, hidden),
+        Product::new(w_up, width, up),
+    ];
+    matmul(cores, normed, width, products);
+    silu(cores, hidden, up);
 }
 
 /// RMSNorm, then `relu(x · upᵀ)²`.
@@ -324,7 +233,7 @@ pub fn norm_gate_up_silu(
 /// x: (T, C); w_up: (F, C); normed: (T, C), scratch; hidden: (T, F), written.
 /// Source: So et al. 2021, arXiv:2109.08668.
 pub fn norm_up_relu2(
-    isa: Isa,
+    cores: Cores<'_>,
     x: &[f32],
     norm: Norm<'_>,
     w_up: Weights<'_>,
@@ -334,7 +243,12 @@ pub fn norm_up_relu2(
     let width = norm.weight.len();
     assert_eq!(hidden.len() / (w_up.len() / width), x.len() / width);
     rms_norm(x, norm, normed);
-    matmul(isa, normed, w_up, width, hidden);
+    matmul(
+        cores,
+        normed,
+        width,
+        &mut [Product::new(w_up, width, hidden)],
+    );
     for up in hidden.iter_mut() {
         let positive = up.max(0.0);
         *up = positive * positive;
@@ -346,7 +260,7 @@ pub fn norm_up_relu2(
 /// x: (T, C); w: (V, C); normed: (T, C), scratch; logits: (T, V), written.
 /// Source of the cap: Gemma Team 2024, arXiv:2408.00118.
 pub fn norm_logits(
-    isa: Isa,
+    cores: Cores<'_>,
     x: &[f32],
     norm: Norm<'_>,
     w: Weights<'_>,
@@ -358,7 +272,7 @@ pub fn norm_logits(
     let vocab_size = w.len() / width;
     assert_eq!(logits.len() / vocab_size, x.len() / width);
     rms_norm(x, norm, normed);
-    matmul(isa, normed, w, width, logits);
+    matmul(cores, normed, width, &mut [Product::new(w, width, logits)]);
     if let Some(cap) = cap {
         for logit in logits.iter_mut() {
             // tanh(|z|) = (1 − e^−2|z|) / (1 + e^−2|z|): nothing overflows.

@@ -10,6 +10,8 @@
 use core::mem::MaybeUninit;
 
 use super::columns::Columns;
+use super::vector::Vector;
+use crate::format::BLOCK;
 
 /// The most rows of a tile: with the tokens' vectors of a step, their sums fill the registers of AVX2 (12 of 16) and of AVX-512 (24 of 32).
 pub(super) const ROWS: usize = 6;
@@ -37,6 +39,85 @@ pub(super) struct Tiling {
     pub tile: unsafe fn(&[f32], usize, &Rows, &mut Sums),
 }
 
+/// Some columns of the activations of up to [`TOKENS`] tokens, packed.
+pub(super) struct Packed<'a> {
+    activations: &'a [f32],
+    pub tokens: usize,
+    /// The first of the columns, and how many they are.
+    first: usize,
+    pub depth: usize,
+}
+
+/// Call `multiply` with the activations x (T, K), T at most [`TOKENS`], packed [`DEPTH`] columns at a time.
+#[inline(always)]
+pub(super) fn each_depth(
+    tiling: Tiling,
+    x: &[f32],
+    k: usize,
+    mut multiply: impl FnMut(Packed<'_>),
+) {
+    let mut packed = [MaybeUninit::uninit(); TOKENS * DEPTH];
+    // Parts of equal length, but for the last: whole blocks of every dtype, and none so short that a tile does not pay.
+    let depth = k
+        .div_ceil(k.div_ceil(DEPTH))
+        .next_multiple_of(BLOCK)
+        .min(DEPTH);
+    for first in (0..k).step_by(depth) {
+        let depth = depth.min(k - first);
+        multiply(Packed {
+            activations: pack(tiling, x, k, first, depth, &mut packed),
+            tokens: x.len() / k,
+            first,
+            depth,
+        });
+    }
+}
+
+/// Multiply packed activations by the rows of weights whose columns `out` has; `widen` as [`matmul`]'s.
+///
+/// # Safety
+/// The processor has the tiling's instructions.
+#[inline(always)]
+pub(super) unsafe fn multiply(
+    tiling: Tiling,
+    packed: &Packed<'_>,
+    widen: impl Fn(usize, usize, &mut [f32]),
+    first_token: usize,
+    out: &mut Columns<'_>,
+) {
+    let Packed {
+        tokens,
+        first,
+        depth,
+        ..
+    } = *packed;
+    let mut rows: Rows = [[0.0; DEPTH]; ROWS];
+    let mut sums: Sums = [[0.0; TOKENS]; ROWS];
+    let n_rows = out.len();
+    for n in (0..n_rows).step_by(tiling.rows) {
+        let in_group = tiling.rows.min(n_rows - n);
+        for (r, row) in rows[..in_group].iter_mut().enumerate() {
+            widen(n + r, first, &mut row[..depth]);
+        }
+        let mut t = 0;
+        for tile in packed.activations.chunks(tiling.tokens * depth) {
+            let in_tile = tile.len() / depth;
+            // SAFETY: the caller's promise.
+            unsafe { (tiling.tile)(tile, in_tile, &rows, &mut sums) };
+            for lane in 0..in_tile.min(tokens - t) {
+                for (r, sums) in sums[..in_group].iter().enumerate() {
+                    if first == 0 {
+                        out.set(first_token + t + lane, n + r, sums[lane]);
+                    } else {
+                        out.add(first_token + t + lane, n + r, sums[lane]);
+                    }
+                }
+            }
+            t += in_tile;
+        }
+    }
+}
+
 /// `out = x · wᵀ` for the tokens `first_token …`. x: (T, K), T at most [`TOKENS`]; `widen(n, first, weights)` writes row n from its
 /// column `first` on.
 ///
@@ -47,45 +128,14 @@ pub(super) unsafe fn matmul(
     tiling: Tiling,
     x: &[f32],
     k: usize,
-    widen: impl Fn(usize, usize, &mut [f32]),
+    widen: impl Fn(usize, usize, &mut [f32]) + Copy,
     first_token: usize,
     out: &mut Columns<'_>,
 ) {
-    let mut packed = [MaybeUninit::uninit(); TOKENS * DEPTH];
-    let mut rows: Rows = [[0.0; DEPTH]; ROWS];
-    let mut sums: Sums = [[0.0; TOKENS]; ROWS];
-    let n_rows = out.len();
-    // Parts of equal length, but for the last: whole blocks of every dtype, and none so short that a tile does not pay.
-    let depth = k
-        .div_ceil(k.div_ceil(DEPTH))
-        .next_multiple_of(32)
-        .min(DEPTH);
-    for first in (0..k).step_by(depth) {
-        let depth = depth.min(k - first);
-        let packed = pack(tiling, x, k, first, depth, &mut packed);
-        for n in (0..n_rows).step_by(tiling.rows) {
-            let in_group = tiling.rows.min(n_rows - n);
-            for (r, row) in rows[..in_group].iter_mut().enumerate() {
-                widen(n + r, first, &mut row[..depth]);
-            }
-            let mut t = 0;
-            for tile in packed.chunks(tiling.tokens * depth) {
-                let tokens = tile.len() / depth;
-                // SAFETY: the caller's promise.
-                unsafe { (tiling.tile)(tile, tokens, &rows, &mut sums) };
-                for lane in 0..tokens.min(x.len() / k - t) {
-                    for (r, sums) in sums[..in_group].iter().enumerate() {
-                        if first == 0 {
-                            out.set(first_token + t + lane, n + r, sums[lane]);
-                        } else {
-                            out.add(first_token + t + lane, n + r, sums[lane]);
-                        }
-                    }
-                }
-                t += tokens;
-            }
-        }
-    }
+    each_depth(tiling, x, k, |packed| {
+        // SAFETY: the caller's promise.
+        unsafe { multiply(tiling, &packed, widen, first_token, out) };
+    });
 }
 
 /// The chunks of x (T, K) that are read in tiles, each with the index of its first token, and how many tokens these are: the others
@@ -103,7 +153,9 @@ pub(super) fn parts(
 }
 
 /// The columns `first … first + depth` of x (T, K), tile by tile of (depth, tokens); lanes without a token are 0.
-fn pack<'a>(
+///
+/// A few columns of all tokens come before the next, so that what is written lies in the first cache.
+pub(super) fn pack<'a>(
     tiling: Tiling,
     x: &[f32],
     k: usize,
@@ -111,45 +163,31 @@ fn pack<'a>(
     depth: usize,
     packed: &'a mut [MaybeUninit<f32>],
 ) -> &'a [f32] {
+    const COLUMNS: usize = 16;
     let tokens = x.len() / k;
     let padded = tokens.next_multiple_of(tiling.lanes);
     let packed = &mut packed[..padded * depth];
     for (index, tile) in packed.chunks_mut(tiling.tokens * depth).enumerate() {
         let width = tile.len() / depth;
-        for lane in 0..width {
-            let token = index * tiling.tokens + lane;
-            let lanes = tile[lane..].iter_mut().step_by(width);
-            if token < tokens {
-                for (packed, x) in lanes.zip(&x[token * k + first..][..depth]) {
-                    packed.write(*x);
+        for (part, columns) in tile.chunks_mut(COLUMNS * width).enumerate() {
+            let (from, n) = (first + part * COLUMNS, columns.len() / width);
+            for lane in 0..width {
+                let token = index * tiling.tokens + lane;
+                let lanes = columns[lane..].iter_mut().step_by(width);
+                if token < tokens {
+                    for (packed, x) in lanes.zip(&x[token * k + from..][..n]) {
+                        packed.write(*x);
+                    }
+                } else {
+                    lanes.for_each(|packed| {
+                        packed.write(0.0);
+                    });
                 }
-            } else {
-                lanes.for_each(|packed| {
-                    packed.write(0.0);
-                });
             }
         }
     }
     // SAFETY: every tile was written, each of its columns in all rows, and an f32 lies as one that may not have been.
     unsafe { &*(&raw const *packed as *const [f32]) }
-}
-
-/// A vector of f32.
-///
-/// # Safety
-/// Its functions may be called only where the processor has its instructions, and from functions compiled for them: they are inlined.
-pub(super) trait Vector: Copy {
-    /// Floats of a vector.
-    const LANES: usize;
-
-    /// One value in all lanes.
-    unsafe fn splat(value: f32) -> Self;
-    /// The values at `from`, which needs no alignment.
-    unsafe fn load(from: *const f32) -> Self;
-    /// Write the lanes to `to`, which needs no alignment.
-    unsafe fn store(self, to: *mut f32);
-    /// `self · factor + sum`, rounded once.
-    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
 }
 
 /// [`Tiling::tile`] with tiles of R rows and VECTORS vectors. activations: (depth, VECTORS · LANES).

@@ -69,6 +69,16 @@ impl<'a> Weights<'a> {
         self.len() == 0
     }
 
+    /// The `n` weights from `from` on; whole blocks in a block format.
+    pub fn part(self, from: usize, n: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(&values[from..from + n]),
+            Self::F16(values) => Self::F16(&values[from..from + n]),
+            Self::Q8_0(blocks) => Self::Q8_0(blocks.part(from / BLOCK, n / BLOCK)),
+            Self::Q4_0(blocks) => Self::Q4_0(blocks.part(from / BLOCK, n / BLOCK)),
+        }
+    }
+
     /// The weight at `index`, widened to f32.
     pub fn get(&self, index: usize) -> f32 {
         match self {

@@ -3,9 +3,9 @@
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
-use super::{Blocks, Weights};
+use super::Weights;
 use crate::error::{EngineError, FormatError};
-use crate::format::{BLOCK, Digester, Dtype, ReadAt, TensorView, check_finite, check_zeros};
+use crate::format::{Digester, Dtype, ReadAt, TensorView, check_finite, check_zeros};
 
 /// A part has about so many bytes: few calls, and little memory beside a model of any size.
 const PART_NBYTES: u64 = 4 << 20;
@@ -53,20 +53,7 @@ fn in_memory(tensor: TensorView<'_>, part_nbytes: u64, mut take: impl FnMut(u64,
     for first in (0..rows).step_by(per_part as usize) {
         let from = (first * width) as usize;
         let n = (per_part.min(rows - first) * width) as usize;
-        take(first, part(all, from, n));
-    }
-}
-
-/// The `n` weights from `from` on, whole blocks in a block format.
-fn part(weights: Weights<'_>, from: usize, n: usize) -> Weights<'_> {
-    fn of<Q: super::Quant>(blocks: Blocks<'_, Q>, from: usize, n: usize) -> Blocks<'_, Q> {
-        blocks.part(from / BLOCK, n / BLOCK)
-    }
-    match weights {
-        Weights::F32(values) => Weights::F32(&values[from..from + n]),
-        Weights::F16(values) => Weights::F16(&values[from..from + n]),
-        Weights::Q8_0(blocks) => Weights::Q8_0(of(blocks, from, n)),
-        Weights::Q4_0(blocks) => Weights::Q4_0(of(blocks, from, n)),
+        take(first, all.part(from, n));
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) use simd128::{Floats, Words};
 #[cfg(target_arch = "x86_64")]
 pub(super) use sse2::{Floats, Words};
 
-use super::tiles::Vector;
+use super::vector::Vector;
 use crate::format::BLOCK;
 
 /// Floats of a register.

@@ -1,0 +1,130 @@
+//! The engine on several threads: bit for bit what one thread computes.
+
+#![allow(
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    reason = "tests have std"
+)]
+
+mod model_writer;
+
+use std::sync::Arc;
+use std::thread;
+
+use model_writer::{File, Random, Shape};
+use pocketlm_inference::cpu::{CpuEngine, Isa, OneThread, Threads};
+use pocketlm_inference::format::{Architecture, Dtype};
+use pocketlm_inference::{Model, Sampling};
+use proptest::prelude::*;
+
+/// New threads for every piece of work: slow, and as obvious as can be.
+struct Scoped(usize);
+
+impl Threads for Scoped {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, work: &(dyn Fn() + Sync)) {
+        thread::scope(|scope| {
+            for _ in 1..self.0 {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+}
+
+/// What this processor has.
+fn isas() -> Vec<Isa> {
+    let mut isas = vec![Isa::PORTABLE];
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("f16c")
+    {
+        // SAFETY: the processor has all three.
+        isas.push(unsafe { Isa::avx2() });
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has this, too.
+            isas.push(unsafe { Isa::avx512() });
+        }
+    }
+    isas
+}
+
+/// Models so large that their operations fall into several parts, of odd sizes.
+fn shape() -> impl Strategy<Value = Shape> {
+    let architectures = [
+        Architecture::Llama,
+        Architecture::Qwen2,
+        Architecture::Qwen3,
+        Architecture::Fast,
+    ];
+    let sizes = (1u32..4, 1u32..4, 1u32..30, 1u32..9, 1u32..12, 1u32..700);
+    (
+        prop::sample::select(architectures.to_vec()),
+        prop::sample::select(Dtype::ALL.to_vec()),
+        sizes,
+    )
+        .prop_map(
+            |(architecture, dtype, (n_kv_head, group, half, model, ff, vocab_size))| {
+                // Whole blocks where the dtype has them.
+                let width = |n: u32| match dtype.block() {
+                    1 => 29 * n,
+                    block => block as u32 * n,
+                };
+                let d_head = if dtype.block() == 1 { 2 * half } else { 32 };
+                Shape {
+                    architecture,
+                    n_layer: 2,
+                    n_head: n_kv_head * group,
+                    n_kv_head,
+                    d_model: width(model),
+                    d_head,
+                    d_ff: width(ff),
+                    vocab_size: vocab_size + 10,
+                    ctx_len: 150,
+                    tie_embeddings: false,
+                    eos_token_id: None,
+                    dtype,
+                }
+            },
+        )
+}
+
+/// The bits of the logits of a prompt, and the ids that are sampled after it.
+fn computed(
+    model: &Arc<Model>,
+    isa: Isa,
+    threads: Arc<dyn Threads>,
+    prompt: &[u32],
+) -> (Vec<u32>, Vec<u32>) {
+    let mut engine = CpuEngine::new(model.clone(), isa, threads).unwrap();
+    let logits = engine.logits(prompt).unwrap();
+    let sampling = Sampling {
+        temperature: 1.0,
+        ..Sampling::GREEDY
+    };
+    let ids = engine.decode(&sampling, 3).unwrap();
+    let last = engine.last_logits().unwrap();
+    let bits = logits.iter().chain(last).map(|logit| logit.to_bits());
+    (bits.collect(), ids)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn threads_change_no_bit(shape in shape(), seed: u64, tokens in 1usize..140) {
+        let model = Arc::new(Model::parse(File::normal(shape, seed).bytes()).unwrap());
+        let prompt = Random(seed).ids(tokens, shape.vocab_size);
+        for isa in isas() {
+            let expected = computed(&model, isa, Arc::new(OneThread), &prompt);
+            for threads in [2, 5] {
+                let got = computed(&model, isa, Arc::new(Scoped(threads)), &prompt);
+                prop_assert!(got == expected, "{} threads, {}, {shape:?}", threads, isa.name());
+            }
+        }
+    }
+}
