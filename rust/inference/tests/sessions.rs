@@ -158,7 +158,7 @@ fn weights_are_held_once() {
     ];
     let taken = held() - before;
     assert!(
-        (2 * session..2 * session + 4096).contains(&taken),
+        taken.abs_diff(2 * session) < 4096,
         "{taken} bytes for two sessions, {session} for one"
     );
     assert_eq!((others[0].position(), others[1].position()), (0, 3));
