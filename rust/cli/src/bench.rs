@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use anyhow::bail;
 use clap::Args;
 use cpu_time::ProcessTime;
 use pocketlm_inference::{Engine, EngineError, Sampling};
@@ -21,7 +20,7 @@ pub struct Options {
     /// Runs of each measurement; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Also show where the time goes, operation by operation, and how much of the memory's bandwidth is used; on the CPU
+    /// Also show where the time goes: on the CPU by operation, with the share of the memory's bandwidth; on a GPU by kernel
     #[arg(long)]
     profile: bool,
 }
@@ -54,8 +53,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let profile = match &mut opened.engine {
         _ if !options.profile => None,
-        Engine::Cpu(engine) => Some(profile::measure(engine, options.runs)?),
-        Engine::Gpu(_) => bail!("--profile looks into the CPU's engine alone; add --device cpu"),
+        Engine::Cpu(engine) => Some(profile::of_cpu(engine, options.runs)?),
+        Engine::Gpu(engine) => Some(pollster::block_on(profile::of_gpu(engine, options.runs))?),
     };
     let prefill = f64::from(prompt_tokens) / median(&runs, |run| run.prefill.clock_s);
     let decode = f64::from(decode_tokens) / median(&runs, |run| run.decode.clock_s);

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use pocketlm_inference::cpu::CpuEngine;
+use pocketlm_inference::gpu::{GpuEngine, KernelTime};
 use pocketlm_inference::model::Part;
 use pocketlm_inference::{Engine, EngineError, Model, Sampling};
 use serde_json::{Value, json};
@@ -12,6 +13,16 @@ use serde_json::{Value, json};
 const TOKENS: u32 = Engine::PREFILL_CHUNK as u32;
 /// Bytes that are summed to see what the memory gives: more than caches hold.
 const STREAM_BYTES: usize = 256 << 20;
+
+/// Kernels, and operations of their names, that read the cache or the logits in place of weights.
+const READ_NO_WEIGHTS: [&str; 6] = [
+    "attention",
+    "attention_tiled",
+    "attention_reduce",
+    "adjust_logits",
+    "survey_logits",
+    "sample",
+];
 
 /// One operation over all layers.
 pub struct Operation {
@@ -32,21 +43,27 @@ pub struct Phase {
 pub struct Profile {
     pub prefill: Phase,
     pub decode: Phase,
-    pub stream_bytes_per_s: f64,
+    /// What a thread of the CPU reads of memory; of a GPU it is not known.
+    pub stream_bytes_per_s: Option<f64>,
 }
 
-/// Measure `runs` rounds; an operation's time is the median of them.
+/// What a round reads: what stands in the cache before it, and a chunk, after which as many tokens fit.
+fn prompts(model: &Model) -> (Vec<u32>, Vec<u32>) {
+    let config = model.config();
+    let tokens = TOKENS.min(config.ctx_len / 2).max(1);
+    let ids = |n| (0..n).map(|i| i % config.vocab_size).collect();
+    (ids(config.ctx_len - 2 * tokens), ids(tokens))
+}
+
+/// Measure `runs` rounds of the CPU's engine; an operation's time is the median of them.
 ///
 /// # Errors
 /// Those of the engine; [`EngineError::ContextFull`] where the context holds less than two tokens.
-pub fn measure(engine: &mut CpuEngine, runs: u32) -> Result<Profile, EngineError> {
+pub fn of_cpu(engine: &mut CpuEngine, runs: u32) -> Result<Profile, EngineError> {
     let model = engine.model().clone();
     let ctx_len = model.config().ctx_len;
-    let tokens = TOKENS.min(ctx_len / 2).max(1);
-    let before: Vec<u32> = (0..ctx_len - 2 * tokens)
-        .map(|i| i % model.config().vocab_size)
-        .collect();
-    let chunk: Vec<u32> = (0..tokens).map(|i| i % model.config().vocab_size).collect();
+    let (before, chunk) = prompts(&model);
+    let tokens = chunk.len() as u32;
     engine.rewind(0)?;
     engine.prefill(&before)?;
     let (mut prefill, mut decode) = (Clock::default(), Clock::default());
@@ -65,7 +82,32 @@ pub fn measure(engine: &mut CpuEngine, runs: u32) -> Result<Profile, EngineError
             bytes_read(&model, name, u64::from(tokens), before)
         }),
         decode: decode.phase(1, tokens, |name| bytes_read(&model, name, 1, middle)),
-        stream_bytes_per_s: stream_bytes_per_s(),
+        stream_bytes_per_s: Some(stream_bytes_per_s()),
+    })
+}
+
+/// Measure `runs` rounds of a GPU's engine by the device's timestamps; a kernel's time is the median of them.
+///
+/// # Errors
+/// As [`of_cpu`], and [`EngineError::NoTimestamps`].
+pub async fn of_gpu(engine: &mut GpuEngine, runs: u32) -> Result<Profile, EngineError> {
+    let (before, chunk) = prompts(engine.model());
+    let tokens = chunk.len() as u32;
+    engine.rewind(0)?;
+    if !before.is_empty() {
+        engine.prefill(&before).await?;
+    }
+    let (mut prefill, mut decode) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        engine.rewind(before.len() as u32)?;
+        prefill.push(engine.profile(&chunk, &Sampling::GREEDY, 0).await?);
+        decode.push(engine.profile(&[], &Sampling::GREEDY, tokens).await?);
+    }
+    engine.rewind(0)?;
+    Ok(Profile {
+        prefill: Phase::of_kernels(tokens, 1, &prefill),
+        decode: Phase::of_kernels(1, tokens, &decode),
+        stream_bytes_per_s: None,
     })
 }
 
@@ -108,13 +150,10 @@ impl Clock {
 
     /// `steps`: how many of what is told a round consists of.
     fn phase(self, tokens: u32, steps: u32, bytes: impl Fn(&str) -> u64) -> Phase {
-        let operations = self.names.into_iter().map(|(name, mut seconds)| {
-            seconds.sort_by(f64::total_cmp);
-            Operation {
-                name,
-                ms: seconds[seconds.len() / 2] * 1e3 / f64::from(steps),
-                bytes: bytes(name),
-            }
+        let operations = self.names.into_iter().map(|(name, seconds)| Operation {
+            name,
+            ms: median(seconds) * 1e3 / f64::from(steps),
+            bytes: bytes(name),
         });
         Phase {
             tokens,
@@ -168,7 +207,29 @@ fn stream_bytes_per_s() -> f64 {
     STREAM_BYTES as f64 / best_s
 }
 
+/// The value in the middle.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 impl Phase {
+    /// `steps`: how many of what is told each of the rounds consists of. Every round has the same kernels in the same order.
+    fn of_kernels(tokens: u32, steps: u32, rounds: &[Vec<KernelTime>]) -> Self {
+        let operations = rounds[0].iter().enumerate().map(|(index, kernel)| {
+            let nanoseconds = rounds.iter().map(|round| round[index].nanoseconds);
+            Operation {
+                name: kernel.name,
+                ms: median(nanoseconds.collect()) / 1e6 / f64::from(steps),
+                bytes: kernel.bytes / u64::from(steps),
+            }
+        });
+        Self {
+            tokens,
+            operations: operations.collect(),
+        }
+    }
+
     fn ms(&self) -> f64 {
         self.operations.iter().map(|operation| operation.ms).sum()
     }
@@ -177,12 +238,12 @@ impl Phase {
     fn weight_bytes(&self) -> u64 {
         self.operations
             .iter()
-            .filter(|operation| operation.name != "attention")
+            .filter(|operation| !READ_NO_WEIGHTS.contains(&operation.name))
             .map(|operation| operation.bytes)
             .sum()
     }
 
-    fn json(&self, stream_bytes_per_s: f64) -> Value {
+    fn json(&self, stream_bytes_per_s: Option<f64>) -> Value {
         let operations = self.operations.iter().map(|operation| {
             json!({"name": operation.name, "ms": operation.ms, "bytes": operation.bytes})
         });
@@ -190,7 +251,7 @@ impl Phase {
             "tokens": self.tokens,
             "ms": self.ms(),
             "weight_bytes": self.weight_bytes(),
-            "share_of_stream": self.share(stream_bytes_per_s),
+            "share_of_stream": stream_bytes_per_s.map(|stream| self.share(stream)),
             "operations": operations.collect::<Vec<_>>(),
         })
     }
@@ -200,7 +261,7 @@ impl Phase {
         self.weight_bytes() as f64 / (self.ms() / 1e3) / stream_bytes_per_s
     }
 
-    fn table(&self, title: &str, stream_bytes_per_s: f64) -> String {
+    fn table(&self, title: &str, stream_bytes_per_s: Option<f64>) -> String {
         let ms = self.ms();
         let mut text = format!("{title:<30} {:>9} {:>7} {:>9}\n", "ms", "share", "MB read");
         for operation in &self.operations {
@@ -212,12 +273,14 @@ impl Phase {
                 operation.bytes as f64 / 1e6,
             );
         }
+        let share = stream_bytes_per_s.map_or_else(String::new, |stream| {
+            format!(", {:.0} % of the memory's", 100.0 * self.share(stream))
+        });
         text + &format!(
-            "  {:<28} {ms:>9.3}         weights {:.2} MB at {:.2} GB/s, {:.0} % of the memory's\n",
+            "  {:<28} {ms:>9.3}         weights {:.2} MB at {:.2} GB/s{share}\n",
             "together",
             self.weight_bytes() as f64 / 1e6,
             self.weight_bytes() as f64 / ms / 1e6,
-            100.0 * self.share(stream_bytes_per_s),
         )
     }
 }
@@ -236,10 +299,15 @@ impl Profile {
     pub fn tables(&self) -> String {
         let tokens = self.prefill.tokens;
         let stream = self.stream_bytes_per_s;
+        let memory = stream.map_or_else(String::new, |stream| {
+            format!(
+                "memory          {:.1} GB/s (one thread's sum of {} MiB)\n",
+                stream / 1e9,
+                STREAM_BYTES >> 20,
+            )
+        });
         format!(
-            "memory          {:.1} GB/s (one thread's sum of {} MiB)\n\n{}\n{}",
-            stream / 1e9,
-            STREAM_BYTES >> 20,
+            "{memory}\n{}\n{}",
             self.decode.table("decode, a token", stream),
             self.prefill
                 .table(&format!("prefill, {tokens} tokens"), stream),
