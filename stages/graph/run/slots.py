@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
 import tempfile
@@ -33,7 +34,7 @@ class Slots:
         whether what waits is refused. `locks`: the folder of the machine's locks, else the temporary one.
         """
         self._have = {**have, GPU: len(gpus)}
-        self._free = dict(self._have)
+        self._held: list[Mapping[str, float]] = []  # what each command that runs has taken
         self._gpus = list(gpus)  # those that are free
         self._stopping = stopping
         self._locks = locks or tempfile.gettempdir()
@@ -42,7 +43,7 @@ class Slots:
     def limit(self, jobs: int) -> None:
         """Let so many commands run at a time."""
         with self._changed:
-            self._have[JOBS] = self._free[JOBS] = jobs
+            self._have[JOBS] = jobs
 
     @contextlib.contextmanager
     def hold(self, wanted: Mapping[str, float], waits: Callable[[str], None]) -> Iterator[dict[str, str]]:
@@ -61,8 +62,7 @@ class Slots:
                 for fd in chosen.values():
                     os.close(fd)
                 self._gpus = sorted([*self._gpus, *chosen])
-                for name, amount in taken.items():
-                    self._free[name] += amount
+                self._held.remove(taken)
                 self._changed.notify_all()
 
     def _take(self, taken: Mapping[str, float], waits: Callable[[str], None]) -> dict[str, int]:
@@ -70,11 +70,10 @@ class Slots:
         told = False
         while True:
             with self._changed:
-                missing = [name for name, amount in taken.items() if self._free[name] < amount]
+                missing = [name for name, amount in taken.items() if self._free(name) < amount]
                 chosen = {} if missing else self._lock(round(taken.get(GPU, 0)))
                 if not missing and chosen is not None:
-                    for name, amount in taken.items():
-                        self._free[name] -= amount
+                    self._held.append(taken)
                     self._gpus = [gpu for gpu in self._gpus if gpu not in chosen]
                     return chosen
                 if self._stopping():
@@ -83,6 +82,10 @@ class Slots:
                     waits(", ".join(name for name in missing if name != JOBS) or "a GPU that another run has")
                     told = True
                 self._changed.wait(LOOK_S)
+
+    def _free(self, name: str) -> float:
+        """How much nobody holds. Added up anew each time: a sum that is kept would drift, and all of it be never free again."""
+        return self._have[name] - math.fsum(held.get(name, 0) for held in self._held)
 
     def _lock(self, count: int) -> dict[str, int] | None:
         """So many of the free GPUs that no other run has; None where there are fewer."""
