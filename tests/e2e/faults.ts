@@ -38,8 +38,8 @@ function lies(right: string, wrong: string): string {
 /** The norms come out one per cent too large. */
 export const LIES_ABOUT_NORMS = lies("let scale = inverseSqrt(", "let scale = 1.01 * inverseSqrt(");
 
-/** The logits are right, but another token than the likeliest is taken. */
-export const LIES_ABOUT_TOKENS = lies("select(id, BAD_LOGIT | bad,", "select(id ^ 1u, BAD_LOGIT | bad,");
+/** The logits are right, but another token than the likeliest is taken. Shaders come without blanks behind commas. */
+export const LIES_ABOUT_TOKENS = lies("select(id,BAD_LOGIT | bad,", "select(id ^ 1u,BAD_LOGIT | bad,");
 
 /** The time that the GPU takes is not seen, so that "auto" finds it faster than any CPU. */
 export const FAST_GPU = `
