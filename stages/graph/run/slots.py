@@ -84,7 +84,7 @@ class Slots:
                 self._changed.wait(LOOK_S)
 
     def _free(self, name: str) -> float:
-        """How much nobody holds. Added up anew each time: a sum that is kept would drift, and all of it be never free again."""
+        """How much nobody holds, added up anew: a sum that is kept drifts, and all of it is never free again."""
         return self._have[name] - math.fsum(held.get(name, 0) for held in self._held)
 
     def _lock(self, count: int) -> dict[str, int] | None:
