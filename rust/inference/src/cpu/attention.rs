@@ -57,7 +57,7 @@ pub fn attention(
     assert!(k_cache.len() == n_kv_head * of_a_head && v_cache.len() == n_kv_head * of_a_head);
     assert!(position + tokens <= ctx_len);
     let seen = (position + tokens) * d_head;
-    let cores = if 2 * q.len() * (position + tokens) < 2 * LEAST_OF_A_PART {
+    let cores = if q.len() * (position + tokens) < LEAST_OF_A_PART {
         Cores {
             threads: &OneThread,
             ..cores

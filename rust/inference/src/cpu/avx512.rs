@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::columns::Columns;
 use super::exp::silu_of;
-use super::kernels::Kernels;
+use super::kernels::{Kernels, compile_kernels};
 use super::rows;
 use super::softmax::{self, Softmax};
 use super::tiles::{ROWS, Rows, Sums, Tiling, tile};
@@ -15,64 +15,7 @@ use crate::weights::Weights;
 /// Floats of a register.
 const LANES: usize = 16;
 
-/// Tiles of 64 tokens.
-pub(super) const KERNELS: Kernels = Kernels {
-    tiling: Tiling {
-        rows: ROWS,
-        lanes: LANES,
-        tokens: 4 * LANES,
-        tile: tile_of_products,
-    },
-    products,
-    widen,
-    silu,
-    softmax,
-    attend_one,
-};
-
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
-fn tile_of_products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
-    // SAFETY: this function is compiled for AVX-512, and so is what is inlined here.
-    unsafe {
-        match tokens {
-            16 => tile::<__m512, ROWS, 1>(activations, rows, sums),
-            32 => tile::<__m512, ROWS, 2>(activations, rows, sums),
-            48 => tile::<__m512, ROWS, 3>(activations, rows, sums),
-            _ => tile::<__m512, ROWS, 4>(activations, rows, sums),
-        }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
-fn products(x: &[f32], w: Weights<'_>, t: usize, out: &mut Columns<'_>) {
-    // SAFETY: as above.
-    unsafe { rows::products::<__m512>(x, w, t, out) };
-}
-
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
-fn widen(w: Weights<'_>, from: usize, widened: &mut [f32]) {
-    // SAFETY: as above.
-    unsafe { rows::widen::<__m512>(w, from, widened) };
-}
-
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
-fn silu(gate: &mut [f32], up: &[f32]) {
-    silu_of(gate, up);
-}
-
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
-fn softmax(softmax: &mut Softmax, scores: &mut [f32]) -> f32 {
-    softmax.go_on(scores)
-}
-
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
-fn attend_one(q: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
-    softmax::attend_one(q, keys, values, out, |q, keys, scores| {
-        let n_keys = scores.len();
-        let out = &mut Columns::all(scores, n_keys);
-        products(q, Weights::F32(keys), 0, out);
-    });
-}
+compile_kernels!("avx512f,avx2,fma,f16c", __m512, 1 2 3, 4);
 
 impl Vector for __m512 {
     const LANES: usize = LANES;

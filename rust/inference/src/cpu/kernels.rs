@@ -23,3 +23,67 @@ pub(super) struct Kernels {
     /// [`super::softmax::attend_one`]
     pub attend_one: AttendOne,
 }
+
+/// The [`Kernels`] of `$vector`, compiled for `$features`, which are the vector's instructions: its tiles have 1 to `$most` vectors.
+#[cfg(target_arch = "x86_64")]
+macro_rules! compile_kernels {
+    ($features:literal, $vector:ty, $($fewer:literal)*, $most:literal) => {
+        pub(super) const KERNELS: Kernels = Kernels {
+            tiling: Tiling {
+                rows: ROWS,
+                lanes: LANES,
+                tokens: $most * LANES,
+                tile: tile_of_products,
+            },
+            products,
+            widen,
+            silu,
+            softmax,
+            attend_one,
+        };
+
+        #[target_feature(enable = $features)]
+        fn tile_of_products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
+            // SAFETY: this function is compiled for the vector's instructions, and so is what is inlined here.
+            unsafe {
+                match tokens / LANES {
+                    $($fewer => tile::<$vector, ROWS, $fewer>(activations, rows, sums),)*
+                    _ => tile::<$vector, ROWS, $most>(activations, rows, sums),
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn products(x: &[f32], w: Weights<'_>, t: usize, out: &mut Columns<'_>) {
+            // SAFETY: as above.
+            unsafe { rows::products::<$vector>(x, w, t, out) };
+        }
+
+        #[target_feature(enable = $features)]
+        fn widen(w: Weights<'_>, from: usize, widened: &mut [f32]) {
+            // SAFETY: as above.
+            unsafe { rows::widen::<$vector>(w, from, widened) };
+        }
+
+        #[target_feature(enable = $features)]
+        fn silu(gate: &mut [f32], up: &[f32]) {
+            silu_of(gate, up);
+        }
+
+        #[target_feature(enable = $features)]
+        fn softmax(softmax: &mut Softmax, scores: &mut [f32]) -> f32 {
+            softmax.go_on(scores)
+        }
+
+        #[target_feature(enable = $features)]
+        fn attend_one(q: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+            softmax::attend_one(q, keys, values, out, |q, keys, scores| {
+                let n_keys = scores.len();
+                let out = &mut Columns::all(scores, n_keys);
+                products(q, Weights::F32(keys), 0, out);
+            });
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use compile_kernels;
