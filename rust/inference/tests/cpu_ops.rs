@@ -3,8 +3,10 @@
 //! Tolerance: 1e-5 of the largest expected value, or of 1; sums here have at most 100 terms of size 1, and f32 has 24 bits. Where
 //! activations are rounded to 16 bits, 3e-4: a gate times its input has the errors of both.
 
+mod engine_support;
 mod model_writer;
 
+use engine_support::isas;
 use model_writer::{Random, stored};
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::cpu::{Cores, Isa, OneThread};
@@ -47,24 +49,6 @@ impl Matrix {
 /// Any dtype.
 fn dtype() -> impl Strategy<Value = Dtype> {
     prop::sample::select(Dtype::ALL.to_vec())
-}
-
-/// What this processor has.
-fn isas() -> Vec<Isa> {
-    let mut isas = vec![Isa::PORTABLE];
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma")
-        && std::arch::is_x86_feature_detected!("f16c")
-    {
-        // SAFETY: the processor has all three.
-        isas.push(unsafe { Isa::avx2() });
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has this, too.
-            isas.push(unsafe { Isa::avx512() });
-        }
-    }
-    isas
 }
 
 /// These instructions on one thread.

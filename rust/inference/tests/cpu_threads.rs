@@ -6,11 +6,13 @@
     reason = "tests have std"
 )]
 
+mod engine_support;
 mod model_writer;
 
 use std::sync::Arc;
 use std::thread;
 
+use engine_support::isas;
 use model_writer::{File, Random, Shape};
 use pocketlm_inference::cpu::{CpuEngine, Isa, OneThread, Threads};
 use pocketlm_inference::format::{Architecture, Dtype};
@@ -33,24 +35,6 @@ impl Threads for Scoped {
             work();
         });
     }
-}
-
-/// What this processor has.
-fn isas() -> Vec<Isa> {
-    let mut isas = vec![Isa::PORTABLE];
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma")
-        && std::arch::is_x86_feature_detected!("f16c")
-    {
-        // SAFETY: the processor has all three.
-        isas.push(unsafe { Isa::avx2() });
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has this, too.
-            isas.push(unsafe { Isa::avx512() });
-        }
-    }
-    isas
 }
 
 /// Models so large that their operations fall into several parts, of odd sizes.

@@ -2,10 +2,12 @@
 
 #![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
 
+mod engine_support;
 mod model_writer;
 
 use std::sync::Arc;
 
+use engine_support::finish;
 use model_writer::{File, Random, Shape};
 use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::limits::PREFILL_CHUNK;
@@ -404,18 +406,6 @@ fn a_cache_that_does_not_fit_is_an_error() {
             assert_eq!(error.kind(), "out-of-memory");
         }
         Ok(_) => panic!("4 TiB were given"),
-    }
-}
-
-/// Run a generation to its end.
-fn finish(generator: &mut Generator, engine: &mut Engine) -> Vec<u32> {
-    let mut ids = Vec::new();
-    loop {
-        let step = block_on(generator.step(engine)).unwrap();
-        ids.extend(step.ids);
-        if step.done.is_some() {
-            return ids;
-        }
     }
 }
 

@@ -8,12 +8,12 @@ mod gpu_support;
 #[path = "gpu_support/kernel.rs"]
 mod kernel;
 
-use gpu_support::{Random, assert_close};
+use gpu_support::{ONE_LAYER, Random, assert_close};
 use kernel::Gpu;
 use pocketlm_inference::Config;
 use pocketlm_inference::cpu::Cores;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
-use pocketlm_inference::format::{Architecture, Dtype};
+use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{Splitting, Step, TILED_FROM, constants};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::weights::{Qkv, Weights};
@@ -31,22 +31,13 @@ fn configs() -> [Config; 3] {
     ]
     .map(
         |(d_model, n_head, n_kv_head, d_head, d_ff, vocab_size)| Config {
-            architecture: Architecture::Llama,
-            n_layer: 1,
             n_head,
             n_kv_head,
             d_model,
             d_head,
             d_ff,
             vocab_size,
-            ctx_len: 80,
-            rope_theta: 10_000.0,
-            norm_eps: 1e-3,
-            logit_cap: None,
-            tie_embeddings: true,
-            bos_token_id: None,
-            eos_token_id: None,
-            stop_token_ids: None,
+            ..ONE_LAYER
         },
     )
 }

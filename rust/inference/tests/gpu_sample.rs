@@ -6,11 +6,11 @@ mod gpu_support;
 #[path = "gpu_support/kernel.rs"]
 mod kernel;
 
-use gpu_support::Random;
+use gpu_support::{ONE_LAYER, Random};
 use kernel::Gpu;
 use pocketlm_inference::Config;
 use pocketlm_inference::cpu::ops;
-use pocketlm_inference::format::{Architecture, Dtype};
+use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{SPANS, Step, constants};
 use pocketlm_inference::sampling::Sampling;
 
@@ -19,22 +19,8 @@ const POSITION: usize = 3;
 /// Of a model of which only the vocabulary matters.
 fn config(vocab_size: u32) -> Config {
     Config {
-        architecture: Architecture::Llama,
-        n_layer: 1,
-        n_head: 1,
-        n_kv_head: 1,
-        d_model: 1,
-        d_head: 2,
-        d_ff: 1,
         vocab_size,
-        ctx_len: 80,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-3,
-        logit_cap: None,
-        tie_embeddings: true,
-        bos_token_id: None,
-        eos_token_id: None,
-        stop_token_ids: None,
+        ..ONE_LAYER
     }
 }
 

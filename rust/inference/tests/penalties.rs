@@ -2,11 +2,12 @@
 
 #![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
 
-#[path = "model_writer/mod.rs"]
+mod engine_support;
 mod model_writer;
 
 use std::sync::Arc;
 
+use engine_support::finish;
 use model_writer::{File, Random, Shape};
 use pocketlm_inference::adjustments::Adjustments;
 use pocketlm_inference::cpu::ops;
@@ -153,17 +154,6 @@ fn slowly(shape: Shape, prompt: &[u32], sampling: &Sampling, tokens: usize) -> V
         window.push(id);
     }
     said
-}
-
-fn finish(generator: &mut Generator, engine: &mut Engine) -> Vec<u32> {
-    let mut ids = Vec::new();
-    loop {
-        let step = block_on(generator.step(engine)).unwrap();
-        ids.extend(step.ids);
-        if step.done.is_some() {
-            return ids;
-        }
-    }
 }
 
 /// Turns of a conversation on one engine, questions asked again and answers cut off among them; past the end of the context too.

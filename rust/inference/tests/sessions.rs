@@ -3,12 +3,14 @@
 #![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
 #![allow(clippy::std_instead_of_core, reason = "tests have std")]
 
+mod engine_support;
 mod model_writer;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
+use engine_support::finish;
 use model_writer::{File, Random, Shape};
 use pocketlm_inference::{Engine, Generator, Model, Sampling};
 use pollster::block_on;
@@ -118,16 +120,6 @@ fn a_generation_forks_with_its_engine() {
         written.extend(block_on(generator.step(&mut engine)).unwrap().ids);
     }
     let (mut other, mut follower) = (block_on(engine.fork()).unwrap(), generator.clone());
-    let finish = |generator: &mut Generator, engine: &mut Engine| {
-        let mut ids = Vec::new();
-        loop {
-            let step = block_on(generator.step(engine)).unwrap();
-            ids.extend(step.ids);
-            if step.done.is_some() {
-                return ids;
-            }
-        }
-    };
     assert_eq!(
         finish(&mut generator, &mut engine),
         finish(&mut follower, &mut other)

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pocketlm_inference::format::{Architecture, Dtype};
+use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::gpu::{self, Adapter, Forced, GpuEngine};
 use pocketlm_inference::{Engine, Model};
 use serde_json::json;
@@ -32,6 +32,26 @@ const IN_BLOCKS: Shape = Shape {
     tie_embeddings: true,
     eos_token_id: None,
     dtype: Dtype::Q8_0,
+};
+
+/// A model of one layer, as far as its kernels ask; each test says what matters to it.
+pub const ONE_LAYER: Config = Config {
+    architecture: Architecture::Llama,
+    n_layer: 1,
+    n_head: 1,
+    n_kv_head: 1,
+    d_model: 1,
+    d_head: 2,
+    d_ff: 1,
+    vocab_size: 2,
+    ctx_len: 80,
+    rope_theta: 10_000.0,
+    norm_eps: 1e-3,
+    logit_cap: None,
+    tie_embeddings: true,
+    bos_token_id: None,
+    eos_token_id: None,
+    stop_token_ids: None,
 };
 
 /// As small as a model can be; odd everywhere; like the trained ones; in f16; in blocks; of the other families.
