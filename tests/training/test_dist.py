@@ -36,6 +36,19 @@ def losses(out: Path) -> list[float]:
     return [value for line in lines for name, value in line.items() if name in ("loss_nats", "val_bpb")]
 
 
+def stopped_in_the_middle(tiny: Path, out: Path, settings: Path) -> str:
+    """Train until three steps are kept, and no further than SIGTERM lets it; returns what it said."""
+    with start("train", *arguments(tiny, out, settings)) as child:
+        deadline = time.monotonic() + 240
+        while not any(int(path.name[5:13]) >= 3 for path in (out / "kept").glob("*/step-*")):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        child.send_signal(signal.SIGTERM)
+        said: str = child.communicate(timeout=120)[1]
+    assert child.returncode == 143, said
+    return said
+
+
 def test_two_processes_learn_what_one_does(tiny: Path, tmp_path: Path) -> None:
     for count in (1, 2):
         settings = write_params(tmp_path / f"{count}.json", train__processes=str(count), **SETTINGS)
@@ -61,14 +74,7 @@ def test_another_number_of_processes_goes_on(tiny: Path, tmp_path: Path, counts:
         train__checkpoint_seconds="0",
         **SETTINGS,
     )
-    with start("train", *arguments(tiny, out, settings)) as child:
-        deadline = time.monotonic() + 240
-        while not any(int(path.name[5:13]) >= 3 for path in (out / "kept").glob("*/step-*")):
-            assert child.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        child.send_signal(signal.SIGTERM)
-        said = child.communicate(timeout=120)[1]
-    assert child.returncode == 143
+    said = stopped_in_the_middle(tiny, out, settings)
     assert said.splitlines()[-1].endswith("stopped by SIGTERM; the same command goes on from here")
     settings = write_params(tmp_path / "then.json", train__processes=str(counts[1]), **SETTINGS)
     said = command("train", *arguments(tiny, out, settings))
@@ -84,14 +90,7 @@ def test_pieces_learn_what_one_process_does(tiny: Path, tmp_path: Path) -> None:
     for number, given in enumerate((cut, {"train__processes": "1", "train__shard": "true"})):
         out = tmp_path / str(number)
         first = write_params(tmp_path / "first.json", train__checkpoint_seconds="0", **given, **SETTINGS)
-        with start("train", *arguments(tiny, out, first)) as child:
-            deadline = time.monotonic() + 240
-            while not any(int(path.name[5:13]) >= 3 for path in (out / "kept").glob("*/step-*")):
-                assert child.poll() is None and time.monotonic() < deadline
-                time.sleep(0.01)
-            child.send_signal(signal.SIGTERM)
-            said = child.communicate(timeout=120)[1]
-        assert child.returncode == 143, said
+        stopped_in_the_middle(tiny, out, first)
         other = write_params(tmp_path / "then.json", **(SETTINGS if given is cut else {**cut, **SETTINGS}))
         assert "resumed at step" in command("train", *arguments(tiny, out, other))
         assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
