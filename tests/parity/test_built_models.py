@@ -14,7 +14,7 @@ from tests.parity.conftest import BUILD
 from training.format.file import ModelFile, read_model
 
 # `tiny` is there after `./doitw test`'s build: where it is not, the test fails and says so.
-# Imported models are large: tests/interop holds the real one to transformers.
+# Imported models are large: test_smollm2.py holds the real one to transformers.
 TRAINED = [path.parent for path in BUILD.glob("*/model.bin") if not (path.parent / ".current" / "import").exists()]
 PRESETS = sorted({"tiny", *(folder.name for folder in TRAINED)})
 
