@@ -1,27 +1,9 @@
 /** The page for everybody: axe finds nothing in any state; all by keyboard; what happens is said; zoom, motion, colours. */
 import { readFileSync } from "node:fs";
-import AxeBuilder from "@axe-core/playwright";
-import type { Page } from "@playwright/test";
+import { violations } from "./axe";
 import { chatModel } from "./environment";
 import { stepWaits } from "./faults";
 import { expect, test } from "./fixtures";
-
-const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-/** What axe finds, as "rule: element" lines; both themes. */
-async function violations(page: Page): Promise<string[]> {
-  const found: string[] = [];
-  for (const theme of ["Light theme", "Dark theme"]) {
-    await page.getByLabel("Theme").selectOption(theme);
-    // Colours fade for a moment.
-    await page.evaluate(() => Promise.all(document.getAnimations().map(each => each.finished.catch(() => null))));
-    const { violations } = await new AxeBuilder({ page }).withTags(RULES).setLegacyMode().analyze();
-    for (const { id, nodes } of violations) {
-      for (const { target, failureSummary } of nodes) found.push(`${theme}: ${id}: ${target}: ${failureSummary}`);
-    }
-  }
-  return found;
-}
 
 for (const viewport of [
   { width: 1280, height: 900 },

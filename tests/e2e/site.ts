@@ -1,5 +1,5 @@
 /** A static host with nothing special about it: no extra headers, and the bundle somewhere below the root. */
-import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { bundle } from "./environment";
@@ -17,6 +17,7 @@ const TYPES: Record<string, string> = {
   ".css": "text/css",
   ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
+  ".json": "application/json",
 };
 
 /**
@@ -53,6 +54,8 @@ export class Site {
   readonly requests: string[] = [];
   readonly ranges: string[] = [];
   changes: Change[] = [];
+  /** What lies beside the bundle's files, by path: a text, or what a file on disk holds. */
+  readonly beside = new Map<string, { text: string } | { path: string } | { bytes: Uint8Array }>();
   /** Sent with every answer. */
   headers: Record<string, string> = {};
   model: ModelAnswer = { kind: "as it is" };
@@ -101,6 +104,13 @@ export class Site {
     return join(this.#folder, "model.bin");
   }
 
+  /** Where one of the bundle's files is whose name has a digest in it. */
+  asset(name: RegExp): string {
+    const found = readdirSync(join(this.#folder, "assets")).find(each => name.test(each));
+    if (found === undefined) throw new Error(`the bundle has no ${name}`);
+    return `assets/${found}`;
+  }
+
   /** Where the bundle's page is. */
   get page_file(): string {
     return join(this.#folder, "index.html");
@@ -126,6 +136,12 @@ export class Site {
       return;
     }
     const inside = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
+    const added = inside === null ? undefined : this.beside.get(inside);
+    if (added !== undefined && inside !== null) {
+      const content = "text" in added ? added.text : "bytes" in added ? added.bytes : readFileSync(added.path);
+      response.writeHead(200, { "content-type": TYPES[extname(inside)] ?? "application/octet-stream" }).end(content);
+      return;
+    }
     const file =
       inside === null || inside.startsWith("..") ? null : join(this.#folder, inside === "." ? "index.html" : inside);
     if (inside === "model.bin" && (this.model.kind !== "as it is" || request.headers.range !== undefined)) {

@@ -8,7 +8,7 @@ import { Header } from "./components/Header";
 import { LoadPanel } from "./components/LoadPanel";
 import { Making } from "./components/Making";
 import { ModelCard } from "./components/ModelCard";
-import { FallbackNote, InterruptionNote } from "./components/Notes";
+import { FallbackNote, InterruptionNote, NotRenewedNote } from "./components/Notes";
 import { Output } from "./components/Output";
 import { PromptBox } from "./components/PromptBox";
 import { RunFigures } from "./components/RunFigures";
@@ -32,11 +32,11 @@ const COPIED: Record<NonNullable<Copied>, string> = {
   refused: "The browser did not allow copying. Select the text and copy it by hand.",
 };
 
-type Props = { model_url: string; device: Device; isMac: boolean };
+type Props = { model_url: string; worker_url?: string | null; device: Device; isMac: boolean };
 
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
-export function App({ model_url, device, isMac }: Props) {
-  const engine = useEngine(model_url, device);
+export function App({ model_url, worker_url = null, device, isMac }: Props) {
+  const engine = useEngine(model_url, device, worker_url);
   const { state, text, load, generate, stop, forget } = engine;
   const chat = useChat(engine);
   const surprise = useScore(engine);
@@ -96,6 +96,7 @@ export function App({ model_url, device, isMac }: Props) {
           {state.phase === "ready" && state.notice !== null && (
             <ErrorPanel error={state.notice} onRetry={null} isOnCpu={device === "cpu"} />
           )}
+          {engine.not_renewed !== null && <NotRenewedNote reason={engine.not_renewed} />}
           {state.phase !== "failed" && model !== null && model.fallback !== null && (
             <FallbackNote reason={model.fallback} />
           )}

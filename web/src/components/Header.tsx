@@ -22,10 +22,11 @@ export function engineStatus(state: State): { text: string; tone: "wait" | "on" 
 
 const THEME_NAMES: Record<Theme, string> = { system: "System theme", light: "Light theme", dark: "Dark theme" };
 
-type Props = { state: State; theme: Theme; onTheme: (theme: Theme) => void };
+/** `state` null: there is no one engine to tell of. */
+type Props = { state: State | null; theme: Theme; onTheme: (theme: Theme) => void };
 
 export function Header({ state, theme, onTheme }: Props) {
-  const { text, tone } = engineStatus(state);
+  const status = state === null ? null : { ...engineStatus(state), is_busy: state.phase === "generating" };
   return (
     <header className="header">
       <div className="wordmark">
@@ -34,9 +35,11 @@ export function Header({ state, theme, onTheme }: Props) {
         </h1>
         <p>A small language model that runs in this tab. What you write stays here.</p>
       </div>
-      <p className="engine" role="status" aria-label="Engine" data-tone={tone} data-busy={state.phase === "generating"}>
-        {text}
-      </p>
+      {status !== null && (
+        <p className="engine" role="status" aria-label="Engine" data-tone={status.tone} data-busy={status.is_busy}>
+          {status.text}
+        </p>
+      )}
       <select
         className="theme"
         aria-label="Theme"

@@ -62,3 +62,13 @@ export function InterruptionNote({ cause, isOver }: { cause: EngineError; isOver
     </p>
   );
 }
+
+/** A note: what was to take the place of the model that is here does not run. */
+export function NotRenewedNote({ reason }: { reason: EngineError }) {
+  return (
+    <p className="note" role="status" aria-label="Not renewed">
+      The newest model or engine does not run; the page keeps the one before.
+      <span>{reason.message}</span>
+    </p>
+  );
+}

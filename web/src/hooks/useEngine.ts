@@ -1,10 +1,12 @@
 /** The engine as React sees it: the state machine, the text, and what one can ask for. */
 import {
   type Device,
+  type EngineError,
   type Generation,
   loadModel,
   type Message,
   type Model,
+  ModelError,
   type ModelEvent,
   type TextOptions,
   type TextScore,
@@ -26,49 +28,95 @@ export type EngineHandle = {
   score: (text: string, onScore: (score: TextScore) => void) => void;
   /** Delete the model's file from this device; what runs goes on. */
   forget: () => void;
+  /** Why the newest model could not take the place of the one that is there; null where it did. */
+  not_renewed: EngineError | null;
 };
 
-export function useEngine(model_url: string, device: Device): EngineHandle {
+function never(): void {}
+
+/**
+ * `worker_url`: of the package's worker, where it is not the one that the page was bundled with. Another model_url or worker_url
+ * is loaded beside what is there and takes its place between two runs; where it fails, what is there stays.
+ */
+export function useEngine(model_url: string, device: Device, worker_url: string | null = null): EngineHandle {
   const [state, dispatch] = useReducer(reduce, initialState);
   const [text] = useState(() => new TextLog());
-  /** Ends the loading that is under way. */
+  const [not_renewed, setNotRenewed] = useState<EngineError | null>(null);
+  /** Ends the loading that is under way, or the model that came of it. */
   const loading = useRef<AbortController | null>(null);
+  const renewing = useRef<AbortController | null>(null);
   const model = useRef<Model | null>(null);
   /** The run whose text is wanted; what comes late from a stopped one is dropped. */
   const generation = useRef<Generation | null>(null);
   const asked = useRef<AbortController | null>(null);
 
   const dispose = useCallback(() => {
+    renewing.current?.abort();
     loading.current?.abort();
     model.current?.dispose();
     model.current = null;
     generation.current = null;
   }, []);
 
+  /** What happens to the model is told to the page while `controller` is the one in `loading`. */
+  const start = useCallback(
+    (controller: AbortController) => {
+      const { signal } = controller;
+      const onEvent = (event: ModelEvent) => {
+        if (signal.aborted || loading.current !== controller) return;
+        if (event.type === "tokens" && event.run === generation.current?.run) text.append(event.text);
+        dispatch(event);
+      };
+      const worker = worker_url === null ? undefined : () => new Worker(worker_url, { type: "module" });
+      return loadModel(model_url, { device, signal, onEvent, worker });
+    },
+    [model_url, device, worker_url, text],
+  );
+
   const load = useCallback(() => {
     dispose();
     dispatch({ type: "load" });
+    setNotRenewed(null);
+    const controller = new AbortController();
+    loading.current = controller;
+    start(controller).then(loaded => {
+      if (controller.signal.aborted) loaded.dispose();
+      else model.current = loaded;
+    }, never); // an event has told
+  }, [dispose, start]);
+
+  const renew = useCallback(() => {
+    renewing.current?.abort();
     const controller = new AbortController();
     const { signal } = controller;
-    const onEvent = (event: ModelEvent) => {
-      if (signal.aborted) return;
-      if (event.type === "tokens" && event.run === generation.current?.run) text.append(event.text);
-      dispatch(event);
+    renewing.current = controller;
+    const takeOver = async () => {
+      const loaded = await start(controller);
+      while (generation.current !== null && generation.current.state !== "over") {
+        await generation.current.result.catch(never);
+      }
+      if (signal.aborted) {
+        loaded.dispose();
+        return;
+      }
+      loading.current?.abort();
+      model.current?.dispose();
+      loading.current = controller;
+      model.current = loaded;
+      generation.current = null;
+      setNotRenewed(null);
+      dispatch({ type: "renewed", model: loaded.info });
     };
-    loading.current = controller;
-    loadModel(model_url, { device, signal, onEvent }).then(
-      loaded => {
-        if (signal.aborted) loaded.dispose();
-        else model.current = loaded;
-      },
-      () => undefined, // an event has told
-    );
-  }, [dispose, model_url, device, text]);
+    takeOver().catch((thrown: unknown) => {
+      if (!signal.aborted && thrown instanceof ModelError) setNotRenewed(thrown);
+    });
+  }, [start]);
 
   useEffect(() => {
-    load();
-    return dispose;
-  }, [load, dispose]);
+    if (model.current === null) load();
+    else renew();
+  }, [load, renew]);
+  useEffect(() => dispose, [dispose]);
 
   const begin = useCallback(
     (start: (loaded: Model) => Generation) => {
@@ -104,5 +152,5 @@ export function useEngine(model_url: string, device: Device): EngineHandle {
 
   const forget = useCallback(() => model.current?.forget(), []);
 
-  return { state, text, load, generate, chat, stop, score, forget };
+  return { state, text, load, generate, chat, stop, score, forget, not_renewed };
 }

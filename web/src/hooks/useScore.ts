@@ -1,7 +1,7 @@
 /** How surprised the model is by what stands on the page: asked for by a switch, and put away when the page goes on. */
 
 import type { TextScore } from "pocketlm";
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import type { EngineHandle } from "./useEngine";
 
 /** `score` is null until the engine has answered. */
@@ -11,13 +11,16 @@ export function useScore({ state, score }: EngineHandle): ScoreHandle {
   const [is_on, setIsOn] = useState(false);
   const [answer, setAnswer] = useState<TextScore | null>(null);
 
-  // Another run writes another text.
+  // Another run writes another text, and another model is surprised by other tokens.
   const is_away = state.phase !== "ready";
+  const sha256 = "model" in state ? (state.model?.sha256 ?? null) : null;
+  const scored_by = useRef(sha256);
   useEffect(() => {
-    if (!is_away) return;
+    if (!is_away && sha256 === scored_by.current) return;
+    scored_by.current = sha256;
     setIsOn(false);
     setAnswer(null);
-  }, [is_away]);
+  }, [is_away, sha256]);
 
   const toggle = useCallback(
     (text: string) => {

@@ -44,6 +44,13 @@ test("nothing can be generated before a model is there", () => {
   expect(after({ type: "load" }, { type: "generate", run: 1 }).phase).toBe("loading");
 });
 
+test("another model takes the place of one that is ready or has failed, and the last run stays", () => {
+  const other: LoadedModel = { ...MODEL, sha256: "cd" };
+  const renewed: Action = { type: "renewed", model: other };
+  expect(after(...generating, done, renewed)).toMatchObject({ phase: "ready", model: other, run: { ending: "eos" } });
+  expect(after(...ready, { type: "failed", error: LOST }, renewed)).toMatchObject({ phase: "ready", model: other });
+});
+
 test("tokens are counted, the first ones apart", () => {
   const state = after(...generating, tokens(1, 0, 4, 12), tokens(1, 2, 10), tokens(1, 8, 50));
   expect(state).toMatchObject({

@@ -34,7 +34,13 @@ export type State =
   | { phase: "recovering"; model: LoadedModel; run: Run; progress: LoadProgress | null }
   | { phase: "failed"; error: EngineError; model: LoadedModel | null; run: Run | null };
 
-export type Action = { type: "load" } | { type: "generate"; run: number } | { type: "stop" } | ModelEvent;
+export type Action =
+  | { type: "load" }
+  | { type: "generate"; run: number }
+  | { type: "stop" }
+  /** Another model has taken the place of the one that was there, between two runs. */
+  | { type: "renewed"; model: LoadedModel }
+  | ModelEvent;
 
 export const initialState: State = { phase: "idle" };
 
@@ -97,6 +103,9 @@ export function reduce(state: State, action: Action): State {
       return state.phase === "generating"
         ? { phase: "ready", model: state.model, run: { ...state.run, ending: "stopped" }, notice: null }
         : state;
+
+    case "renewed":
+      return { phase: "ready", model: action.model, run: "run" in state ? state.run : null, notice: null };
 
     case "interrupted": {
       if (state.phase !== "generating" || state.run.id !== action.run) return state;
