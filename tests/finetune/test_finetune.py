@@ -12,7 +12,7 @@ import torch
 
 from tests.finetune.conftest import CHATML, SENTENCES, params, small_model, tuned
 from tests.interop import models
-from training import command, export_finetuned, finetune, imported, reference, train
+from training import checkpoint, command, export_checkpoint, export_finetuned, finetune, imported, reference, train
 from training.config.sample import Sample
 from training.format.file import read_model
 from training.model.llama import Llama
@@ -129,3 +129,23 @@ def test_text_instead_of_chats(imported_dir: Path, tmp_path: Path) -> None:
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     before, after = (record["val_bpb"] for record in records if "val_bpb" in record)
     assert after < before
+
+
+@pytest.mark.parametrize("adapters", [{}, {"train__lora_rank": "3"}], ids=["full", "adapters"])
+def test_a_checkpoint_of_the_last_step_is_the_model(
+    imported_dir: Path, shards_dir: Path, tmp_path: Path, adapters: dict[str, str]
+) -> None:
+    """One with adapters holds little more than these; here they are merged."""
+    from safetensors.numpy import load_file
+
+    settings = {"train__steps": "2", **adapters}
+    out = tuned(tmp_path / "out", shards_dir, imported_dir, tmp_path / "kept", **settings)
+    (folder,) = (tmp_path / "kept" / "done").iterdir()
+    step, path = checkpoint.found(folder)[0]
+    assert step == 2
+    made_from = finetune.load(params(**settings), shards_dir, imported_dir)
+    weights = export_checkpoint.model_at(made_from, path).state_dict()
+    expected = load_file(out / "model.safetensors")
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        assert np.array_equal(weights[name].numpy(), value), name
