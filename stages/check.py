@@ -110,12 +110,17 @@ def web_copy(root: Path) -> Path:
     """
     copy = paths.BUILD / "run" / "check" / "web"
     shutil.rmtree(copy.parent, ignore_errors=True)  # the copy of tests/e2e too: a spec that is gone must not run
-    shutil.copytree(root / "web", copy, ignore=shutil.ignore_patterns("node_modules", "dist"), symlinks=True)
+    copy_web(root, copy)
     if (root / "tests" / "e2e").is_dir():
         for name in ("e2e", "vectors"):
             shutil.copytree(root / "tests" / name, copy.parent / "tests" / name)
-    (copy / "node_modules").symlink_to(paths.NODE_MODULES)
     return copy
+
+
+def copy_web(root: Path, copy: Path) -> None:
+    """Copy web/ to a place where there is nothing yet, and put node_modules beside it."""
+    shutil.copytree(root / "web", copy, ignore=shutil.ignore_patterns("node_modules", "dist"), symlinks=True)
+    (copy / "node_modules").symlink_to(paths.NODE_MODULES)
 
 
 def tsc(root: Path) -> list[str]:

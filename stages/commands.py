@@ -11,7 +11,8 @@ from doit import doit_cmd
 
 from stages import paths
 from stages.graph import UsageError
-from stages.graph.front.base import PROJECT, Command
+from stages.graph.errors import LockHeld
+from stages.graph.front.base import PROJECT, Command, option
 from stages.graph.front.run import Run
 
 
@@ -33,8 +34,15 @@ class Preview(_BuildThen):
     """Build what is stale of the bundle, then serve it on localhost until Ctrl-C."""
 
     name = "preview"
+    options_anywhere = True
     doc_purpose = "build the page and talk to the model in a browser"
-    doc_usage = "[--port N]"
+    doc_usage = "[--port N] [--compare A B | --live]"
+    doc_description = (
+        "--compare: two models side by side, with the same prompt, seed and settings. A, B: a preset, or what "
+        "`doit diff` takes: a name, the beginning of a key, SCOPE/STAGE. A trained one is exported where that is "
+        "missing, and no preset's links move. --live: the newest checkpoint of the training that runs now, renewed as "
+        "it goes on; it only reads what the training has finished, and needs a page that was built before."
+    )
     cmd_options = (
         {
             "name": "port",
@@ -45,12 +53,20 @@ class Preview(_BuildThen):
             "default": 0,
             "help": "a free one from 8000 where it is left out",
         },
+        option("compare", "compare", "two models side by side"),
+        option("live", "live", "the training that runs now"),
     )
-    tasks = ("web",)
 
-    def _execute(self, port: int, pos_args: Any = None) -> int:  # type: ignore[override]
+    def _execute(self, port: int, compare: bool, live: bool, pos_args: Any = None) -> int:  # type: ignore[override]
+        if compare and live:
+            raise UsageError("preview takes one of --compare and --live")
+        if compare:
+            return self._compare(port, list(pos_args or ()))
         if pos_args:
             raise UsageError(f"preview takes no task ({pos_args[0]!r}); choose a model with preset=NAME")
+        if live:
+            return self._live(port)
+        self.tasks = ("web",)
         status = self.build()
         if status != 0:
             return status
@@ -58,6 +74,60 @@ class Preview(_BuildThen):
         from stages.project import SETTINGS
 
         return serve(paths.preset_dir(SETTINGS.preset) / "web", port or None)
+
+    def _compare(self, port: int, words: list[str]) -> int:
+        if len(words) != 2:
+            raise UsageError("--compare takes two models: presets, names, beginnings of keys, or SCOPE/STAGE")
+        from stages import compare, preview
+
+        found = compare.sides(self.graph(), words)  # what is misspelt is said before anything is built
+        self.tasks = ("page",)
+        status = self.build()
+        if status != 0:
+            return status
+        beside = compare.files(self.graph(), found, paths.BUILD / "run" / "preview")
+        return preview.serve(paths.PAGE, port or None, beside, view="compare")
+
+    def _live(self, port: int) -> int:
+        from stages import preview
+        from stages.live import Live, page
+        from stages.project import SETTINGS
+
+        self.tasks = ("page",)
+        try:
+            status = self.build()
+        except LockHeld:
+            status = 0
+            self.outstream.write("another run holds the lock: the page is as it was built last\n")
+        if status != 0:
+            return status
+        folder = page()
+        export = {name.partition(".")[2]: value for name, value in SETTINGS.told("export").items()}
+        with Live(str(paths.BUILD), paths.BUILD / "run" / "live", export, SETTINGS.preset) as live:
+            return preview.serve(folder, port or None, live.beside, view="live")
+
+
+class Watch(Command):
+    """Follow the sources until Ctrl-C."""
+
+    name = "watch"
+    doc_purpose = "serve the page, and rebuild and renew what a change of the sources makes stale"
+    doc_usage = "[--port N]"
+    doc_description = (
+        "Components and styles change in place, by Vite's own server; engine and model are built and take the places "
+        "of those in the page between two texts, and the prompt stays. An error of a build stands in the terminal and "
+        "in the page; the next change is tried again. Ctrl-C ends all of it."
+    )
+    cmd_options = ({**Preview.cmd_options[0], "help": "a free one from 5173 where it is left out"},)
+
+    def _execute(self, port: int, pos_args: Any = None) -> int:
+        if pos_args:
+            raise UsageError(f"watch takes no task ({pos_args[0]!r}); choose a model with preset=NAME")
+        from stages.project import SETTINGS
+        from stages.watch import follow
+
+        words = [f"{name}={value}" for name, value in (doit_cmd._CMDLINE_VARS or {}).items()]
+        return follow(SETTINGS.preset, words, port or None)
 
 
 class Screenshot(_BuildThen):

@@ -28,6 +28,7 @@ CARGO_TARGET_WASM = BUILD / "run" / "cargo-wasm"
 
 WHEEL = BUILD / "shared" / ".current" / "wheel" / "wheel"  # the tokenizer's Python module: a PYTHONPATH entry
 WASM_PACKAGE = BUILD / "shared" / ".current" / "wasm" / "pkg"  # the engine for the browser, with its types
+PAGE = BUILD / "shared" / ".current" / "page" / "page"  # the bundle without a model
 NPM = BUILD / "npm" / "pocketlm"  # the package that pages embed
 CLI = BUILD / "bin" / "pocketlm"
 

@@ -1,19 +1,23 @@
 """preview: serve the bundle on this machine alone, as any static host would.
 
-In: the folder build/<preset>/web. Out: an HTTP server on 127.0.0.1 until Ctrl-C. Its headers only forbid, so that
-what works here works on a host that sends none.
+In: the folder build/<preset>/web, or the page without a model and what is served beside it. Out: an HTTP server on
+127.0.0.1 until Ctrl-C. Its headers only forbid, so that what works here works on a host that sends none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 FIRST_PORT = 8000
 PORTS_TRIED = 50
@@ -57,8 +61,13 @@ class BundleHandler(SimpleHTTPRequestHandler):
         ".bin": "application/octet-stream",
     }
 
-    def __init__(self, *args: Any, security_policy: str, **kwargs: Any) -> None:
-        self.security_policy = security_policy
+    def __init__(
+        self, *args: Any, security_policy: str, beside: Mapping[str, Path], view: str = "", **kwargs: Any
+    ) -> None:
+        """beside: files that are no part of the bundle, by the paths at which they are served ("models/a.bin"), and
+        folders ("engine/1f2e/"). view: a word that the page's address must have.
+        """
+        self.security_policy, self.beside, self.view = security_policy, beside, view
         super().__init__(*args, **kwargs)
 
     def parse_request(self) -> bool:
@@ -72,8 +81,16 @@ class BundleHandler(SimpleHTTPRequestHandler):
         return False
 
     def send_head(self):  # type: ignore[no-untyped-def]
-        """A path that ends outside the folder (links followed) is not found."""
-        root = os.path.realpath(self.directory)
+        """A path that ends outside its folder (links followed) is not found."""
+        asked = urlsplit(self.path)
+        if asked.path == "/" and self.view and self.view not in asked.query.split("&"):
+            self.send_response(302)
+            self.send_header("Location", "/?" + "&".join(filter(None, (self.view, asked.query))))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
+        _, place = self._beside()
+        root = os.path.realpath(place or self.directory)
         try:
             real = os.path.realpath(self.translate_path(self.path))
         except ValueError:  # a NUL in the path
@@ -82,6 +99,27 @@ class BundleHandler(SimpleHTTPRequestHandler):
             self.send_error(404, "not in the bundle")
             return None
         return super().send_head()
+
+    def _beside(self) -> tuple[str, Path | None]:
+        """(the name, the place) of what the path asks for beside the bundle, or of the folder that it lies in."""
+        path = unquote(urlsplit(self.path).path).removeprefix("/")
+        for name, place in list(self.beside.items()):
+            if path == name or (name.endswith("/") and path.startswith(name)):
+                return name, place
+        return "", None
+
+    def translate_path(self, path: str) -> str:
+        """Called by the base class: where a path's file lies."""
+        name, place = self._beside()
+        if place is None:
+            return super().translate_path(path)
+        inside = unquote(urlsplit(path).path).removeprefix(f"/{name}")
+        return os.path.join(place, inside) if name.endswith("/") else str(place)
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """A reader that has seen enough, as the page of a file's beginning, is no error."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            super().copyfile(source, outputfile)
 
     def list_directory(self, path: str | os.PathLike[str]) -> None:
         """A folder without a page is not found."""
@@ -102,11 +140,15 @@ class BundleHandler(SimpleHTTPRequestHandler):
         sys.stderr.write(f"preview: {self.path}: {format % args}\n")
 
 
-def server(folder: Path, port: int | None = None) -> ThreadingHTTPServer:
-    """A server for `folder` on 127.0.0.1, on `port` or the first free one from 8000. Raises OSError where the port
-    is taken.
+def server(
+    folder: Path, port: int | None = None, beside: Mapping[str, Path] | None = None, view: str = ""
+) -> ThreadingHTTPServer:
+    """A server for `folder` on 127.0.0.1, on `port` or the first free one from 8000; beside, view: as BundleHandler has
+    them. Raises OSError where the port is taken.
     """
-    handler = partial(BundleHandler, directory=str(folder), security_policy=policy(folder))
+    handler = partial(
+        BundleHandler, directory=str(folder), security_policy=policy(folder), beside=beside or {}, view=view
+    )
     wanted = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + PORTS_TRIED), 0]
     for candidate in wanted:
         try:
@@ -117,10 +159,12 @@ def server(folder: Path, port: int | None = None) -> ThreadingHTTPServer:
     raise AssertionError("port 0 is always free")
 
 
-def serve(folder: Path, port: int | None = None) -> int:
-    """Print the address and serve until Ctrl-C or SIGTERM. Returns the exit status."""
+def serve(folder: Path, port: int | None = None, beside: Mapping[str, Path] | None = None, view: str = "") -> int:
+    """Print the address and serve until Ctrl-C or SIGTERM; beside, view: as BundleHandler has them. Returns the exit
+    status.
+    """
     try:
-        http = server(folder, port)
+        http = server(folder, port, beside, view)
     except OSError as error:
         print(
             f"preview: port {port} on 127.0.0.1: {error.strerror}; leave --port out to take a free one", file=sys.stderr
@@ -129,6 +173,7 @@ def serve(folder: Path, port: int | None = None) -> int:
     with http:
         print(f"\n  PocketLM is on  http://localhost:{http.server_port}/", flush=True)
         print(f"  Ctrl-C ends it. The folder behind it: {folder}\n", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever runs beside it ends too
         try:
             http.serve_forever()
         except KeyboardInterrupt:

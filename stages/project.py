@@ -43,6 +43,7 @@ SETUPS: tuple[Setup, ...] = (
     tools.REMOTE,
     tools.HUB,
     tools.IMPORT,
+    tools.WATCH,
     tools.TENSORBOARD,
     tools.WANDB,
     tools.CARGO,

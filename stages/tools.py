@@ -130,6 +130,8 @@ def url_setups(urls: Iterable[str]) -> tuple[Setup, ...]:
 
 EVALUATE = _lock_setup("evaluate", "pyppmd and zstandard in .venv, by locks/evaluate.txt: for `doit evaluate`.")
 
+WATCH = _lock_setup("watch", "watchfiles in .venv, by locks/watch.txt: for `doit watch`.")
+
 IMPORT = _lock_setup("import", "gguf in .venv, by locks/import.txt: for presets that import a model.")
 
 

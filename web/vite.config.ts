@@ -8,6 +8,11 @@ import { defineConfig, type Plugin } from "vite";
 
 const web = fileURLToPath(new URL(".", import.meta.url));
 
+/** `doit watch` serves live.json, the model and the engine here; the page is then made from sources that change. */
+const watched = env["POCKETLM_WATCH"];
+const from_watch =
+  watched === undefined ? undefined : { "/live.json": watched, "/models": watched, "/engine": watched };
+
 /** The package, built: POCKETLM_NPM, else where the build leaves it. */
 const npm = resolve(web, env["POCKETLM_NPM"] ?? "../build/npm/pocketlm");
 
@@ -29,9 +34,11 @@ const contentSecurityPolicy: Plugin = {
   ],
 };
 
+const takesSources = (mode: string) => mode === "test" || watched !== undefined;
+
 const builtPackage: Plugin = {
   name: "built-package",
-  apply: (_, { mode }) => mode !== "test",
+  apply: (_, { mode }) => !takesSources(mode),
   buildStart() {
     if (!existsSync(join(npm, "index.js"))) {
       throw new Error(`no package in ${npm}: ./doitw npm builds it; or set POCKETLM_NPM to its folder`);
@@ -39,13 +46,14 @@ const builtPackage: Plugin = {
   },
 };
 
-// The page takes the package as everybody gets it; the unit tests take its sources.
+// The page takes the package as everybody gets it; the unit tests and a page under `doit watch` take its sources.
 export default defineConfig(({ mode }) => ({
   base: "./",
   plugins: [react(), contentSecurityPolicy, builtPackage],
-  resolve: { alias: { pocketlm: mode === "test" ? join(web, "src/package/index.ts") : join(npm, "index.js") } },
+  resolve: { alias: { pocketlm: takesSources(mode) ? join(web, "src/package/index.ts") : join(npm, "index.js") } },
   worker: { format: "es" },
-  server: { fs: { allow: [".", npm] } },
+  server: { fs: { allow: [".", npm] }, ...(from_watch && { proxy: from_watch }) },
+  ...(from_watch && { cacheDir: ".vite" }),
   // The wasm stays a file of its own: inlined it would be a third larger, and it could not be compiled while it arrives.
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
 }));

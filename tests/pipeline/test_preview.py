@@ -127,9 +127,73 @@ def test_every_answer_forbids_what_the_page_does_not_need(address: tuple[str, in
     assert answer.getheader("Access-Control-Allow-Origin") is None
 
 
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "index.html").write_text(PAGE)
+    (tmp_path / "model.bin").write_bytes(bytes(64 << 20))  # more than any socket holds
+    with preview.server(tmp_path) as http_server:
+        http_server.daemon_threads = False  # closing waits for them
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        answer = ask(("127.0.0.1", http_server.server_port), "/model.bin")
+        assert answer.read(64) == bytes(64)
+        answer.close()
+        http_server.shutdown()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_taken_port_is_an_error_and_the_next_free_one_is_found(address: tuple[str, int], tmp_path: Path) -> None:
     bundle = tmp_path / "web"
     with pytest.raises(OSError):
         preview.server(bundle, address[1])
     with preview.server(bundle) as second:
         assert second.server_port != address[1]
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A server with a file, a folder and a way out beside the bundle."""
+    bundle, engine = tmp_path / "web", tmp_path / "store" / "engine"
+    bundle.mkdir()
+    engine.mkdir(parents=True)
+    (bundle / "index.html").write_text(PAGE)
+    (engine / "worker.js").write_text("worker")
+    (engine / "way-out").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "store" / "model.bin").write_bytes(b"model")
+    served = {"models/live.bin": tmp_path / "store" / "model.bin", "engine/1f/": engine, "gone.json": tmp_path / "gone"}
+    with preview.server(bundle, beside=served, view="live") as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield http_server.server_address[0], http_server.server_port  # type: ignore[misc]
+        http_server.shutdown()
+
+
+def test_what_lies_beside_the_bundle_is_served(beside: tuple[str, int]) -> None:
+    assert get(beside, "/models/live.bin?1f2e") == (200, "application/octet-stream", b"model")
+    assert get(beside, "/engine/1f/worker.js") == (200, "text/javascript", b"worker")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gone.json",
+        "/engine/1f/",
+        "/engine/1f/way-out",
+        "/engine/1f/../../secret.txt",
+        "/engine/1f/%2e%2e/model.bin",
+        "/models/",
+        "/models/live.bin/",
+        "/engine/2e/worker.js",
+        "/engine/1f//model.bin",
+    ],
+)
+def test_and_nothing_else_beside_it(beside: tuple[str, int], path: str) -> None:
+    status, _, body = get(beside, path)
+    assert status == 404 and b"secret" not in body and body != b"model"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"), [("/", "/?live"), ("/?device=cpu", "/?live&device=cpu"), ("/?alive", "/?live&alive")]
+)
+def test_the_bare_address_leads_to_the_view(beside: tuple[str, int], path: str, target: str) -> None:
+    answer = ask(beside, path)
+    assert (answer.status, answer.getheader("Location")) == (302, target)
+    assert get(beside, target)[0] == 200

@@ -65,6 +65,10 @@ def test_a_preset_may_be_a_file(tmp_path: Path) -> None:
     (["test", "pytets"], "there are: check, pytest"),
     (["check", "rufff"], "there are: golden"),
     (["preview", "export"], "preview takes no task"),
+    (["preview", "--live", "export"], "preview takes no task"),
+    (["preview", "--compare", "tiny"], "--compare takes two models"),
+    (["preview", "--compare", "--live", "tiny", "tiny"], "one of --compare and --live"),
+    (["watch", "export"], "watch takes no task"),
 ])  # fmt: skip
 def test_wrong_words_end_with_status_2_and_one_line(words: list[str], says: str) -> None:
     done = subprocess.run([*DOIT, *words], cwd=paths.ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
