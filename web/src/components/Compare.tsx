@@ -1,16 +1,13 @@
 import { type Device, randomSeed } from "pocketlm";
-import { useCallback, useEffect, useState } from "react";
-import type { CommandId } from "../commands";
+import { useEffect, useState } from "react";
+import { command, commandFor } from "../commands";
 import { type Copied, useCopy } from "../hooks/useCopy";
-import { useShortcuts } from "../hooks/useShortcuts";
 import { type SideHandle, useSide } from "../hooks/useSide";
 import { useTheme } from "../hooks/useTheme";
 import { announcement } from "../lib/announce";
-import { assertNever } from "../lib/assertNever";
 import { type Compared, type Comparison, type ComparisonAnswer, fetchComparison, joint } from "../lib/comparison";
 import { openings } from "../lib/provenance";
 import { defaultSampling } from "../state/sampling";
-import { CommandButton } from "./CommandButton";
 import { Header } from "./Header";
 import { PromptBox } from "./PromptBox";
 import { SamplingPanel } from "./SamplingPanel";
@@ -22,6 +19,10 @@ const COPIED: Record<NonNullable<Copied>, string> = {
   copied: "Copied: the prompt and both texts.",
   refused: "The browser did not allow copying. Select the text and copy it by hand.",
 };
+
+/** Of the commands of one document those that two have, too. */
+const ACTIONS = ["generate", "stop", "again", "copy"] as const;
+type ActionId = (typeof ACTIONS)[number];
 
 type Props = { url: string; device: Device; isMac: boolean };
 
@@ -68,6 +69,21 @@ function announced(sides: [Compared, SideHandle][]): string {
     .join(" ");
 }
 
+/** The keys of the commands that two models have. */
+function useKeys(actions: Record<ActionId, { isEnabled: boolean; run: () => void }>): void {
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      const id = commandFor(event)?.id;
+      const action = ACTIONS.find(each => each === id);
+      if (action === undefined || event.repeat || event.isComposing || !actions[action].isEnabled) return;
+      event.preventDefault();
+      actions[action].run();
+    };
+    addEventListener("keydown", onKeyDown);
+    return () => removeEventListener("keydown", onKeyDown);
+  }, [actions]);
+}
+
 function Sides({ comparison, base, device, isMac }: { comparison: Comparison; base: string } & Omit<Props, "url">) {
   const [one, two] = comparison.models;
   const first = useSide(new URL(one.url, base).href, device);
@@ -83,35 +99,37 @@ function Sides({ comparison, base, device, isMac }: { comparison: Comparison; ba
   const prompt = written ?? offered[0] ?? "";
   const is_writing = state.phase === "generating" || state.phase === "recovering";
 
-  const run = useCallback(
-    (id: CommandId) => {
-      const both = (settings: typeof options) => {
-        for (const side of [first, second]) side.generate(prompt, settings);
-      };
-      switch (id) {
-        case "generate":
-          setWritten(prompt);
-          both(options);
-          return;
-        case "stop":
-          for (const side of [first, second]) side.stop();
-          return;
-        case "again": {
-          const drawn = { ...options, seed: randomSeed() };
-          setOptions(drawn);
-          both(drawn);
-          return;
-        }
-        case "copy":
-          copy(`${one.name}:\n${prompt}${first.text}\n\n${two.name}:\n${prompt}${second.text}`);
-          return;
-        default:
-          assertNever(id);
-      }
+  const both = (settings: typeof options) => {
+    for (const side of [first, second]) side.generate(prompt, settings);
+  };
+  const actions: Record<ActionId, { isEnabled: boolean; run: () => void }> = {
+    generate: {
+      isEnabled: state.phase === "ready",
+      run: () => {
+        setWritten(prompt);
+        both(options);
+      },
     },
-    [prompt, options, first, second, one, two, copy],
-  );
-  useShortcuts(state, run);
+    stop: {
+      isEnabled: is_writing,
+      run: () => {
+        for (const side of [first, second]) side.stop();
+      },
+    },
+    again: {
+      isEnabled: state.phase === "ready",
+      run: () => {
+        const drawn = { ...options, seed: randomSeed() };
+        setOptions(drawn);
+        both(drawn);
+      },
+    },
+    copy: {
+      isEnabled: first.text !== "" || second.text !== "",
+      run: () => copy(`${one.name}:\n${prompt}${first.text}\n\n${two.name}:\n${prompt}${second.text}`),
+    },
+  };
+  useKeys(actions);
 
   return (
     <>
@@ -119,10 +137,18 @@ function Sides({ comparison, base, device, isMac }: { comparison: Comparison; ba
         <div className="sheet">
           <PromptBox value={prompt} onChange={setWritten} />
           <div className="actions">
-            <CommandButton id="generate" state={state} run={run} variant="primary" />
-            <CommandButton id="stop" state={state} run={run} />
-            <CommandButton id="again" state={state} run={run} />
-            <CommandButton id="copy" state={state} run={run} />
+            {ACTIONS.map(id => (
+              // `aria-disabled`: a button that disables itself by being pressed would lose the keyboard's focus.
+              <button
+                key={id}
+                type="button"
+                className={`button ${id === "generate" ? "primary" : "plain"}`}
+                aria-disabled={!actions[id].isEnabled}
+                onClick={() => actions[id].isEnabled && actions[id].run()}
+              >
+                {command(id).label}
+              </button>
+            ))}
           </div>
           {copied !== null && <p className="told">{COPIED[copied]}</p>}
           {comparison.also !== "" && <p className="also">{comparison.also}</p>}
@@ -147,7 +173,7 @@ function Sides({ comparison, base, device, isMac }: { comparison: Comparison; ba
               ])}
       </p>
       <footer>
-        <ShortcutHelp isMac={isMac} />
+        <ShortcutHelp isMac={isMac} of={ACTIONS} />
       </footer>
     </>
   );

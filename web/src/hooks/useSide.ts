@@ -35,7 +35,6 @@ export function useSide(model_url: string, device: Device): SideHandle {
     const { signal } = controller;
     const onEvent = (event: ModelEvent) => {
       if (signal.aborted) return;
-      if (event.type === "tokens" && event.run === generation.current?.run) setText(so_far => so_far + event.text);
       dispatch(event);
     };
     loading.current = controller;
@@ -58,10 +57,17 @@ export function useSide(model_url: string, device: Device): SideHandle {
     if (loaded === null) return;
     setText("");
     const is_chat = loaded.card.chat_template !== null;
-    generation.current = is_chat
+    const begun = is_chat
       ? loaded.chat([{ role: "user", content: prompt }], options)
       : loaded.generate(prompt, options);
-    dispatch({ type: "generate", run: generation.current.run });
+    generation.current = begun;
+    dispatch({ type: "generate", run: begun.run });
+    const read = async () => {
+      for await (const piece of begun) {
+        if (generation.current === begun) setText(so_far => so_far + piece.text);
+      }
+    };
+    read().catch(() => undefined); // an event has told
   }, []);
 
   const stop = useCallback(() => {
