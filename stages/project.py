@@ -14,7 +14,9 @@ Where it has a [train] table too, `import` stands in place of the tokenizer, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from doit import doit_cmd
 
@@ -33,7 +35,10 @@ from stages import (
     wasm_target,
     web,
 )
-from stages.graph import Experiments, Graph, Setup, Stage
+from stages.graph import Elsewhere, Experiments, Graph, Setup, Stage, UsageError
+
+if TYPE_CHECKING:
+    from stages.graph.declare.site import Environment
 
 SETUPS: tuple[Setup, ...] = (
     tools.TORCH,
@@ -93,6 +98,8 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
 
 def variant(words: Mapping[str, str]) -> tuple[Stage, ...]:
     """The graph of the command line's choice with these words in place of its own. Raises ValueError for bad ones."""
+    if where := [name for name in words if name.startswith(settings.RUN)]:
+        raise ValueError(f"{where[0]} has several values: where a stage runs changes no result")
     return stages_of(settings.resolve({**(doit_cmd._CMDLINE_VARS or {}), **words}, remember=False))
 
 
@@ -102,9 +109,54 @@ EXPERIMENTS = Experiments(
     smoke={"train.steps": "3", "train.eval_every": "3", "train.warmup_steps": "1", "train.last_eval_tokens": "4096"},
     noise=("train.seed",),
 )
+
+
+# These import when a command is about to run: no other start has to know of tables and environments.
+
+
+def _tables() -> Mapping[str, Mapping[str, Any]]:
+    from stages import elsewhere
+
+    return elsewhere.tables(doit_cmd._CMDLINE_VARS or {})
+
+
+def _environment(stage: Stage) -> Environment | None:
+    from stages import elsewhere
+
+    return elsewhere.environment(stage)
+
+
+def _packages(stage: Stage) -> Sequence[str]:
+    from stages import elsewhere
+
+    return elsewhere.packages(stage)
+
+
+def _check_words() -> None:
+    """End with status 2 for words such as run.trian.on=..."""
+    words = doit_cmd._CMDLINE_VARS or {}
+    if any(name.startswith(settings.RUN) for name in words):
+        from stages import elsewhere
+
+        try:
+            elsewhere.check_words(words, [stage.name for stage in STAGES])
+        except UsageError as error:
+            print(f"doit: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
 SETTINGS = settings.resolve_or_exit(doit_cmd._CMDLINE_VARS or {})
 STAGES = stages_of(SETTINGS)
-GRAPH = Graph(STAGES, SETUPS, root=paths.ROOT, build=paths.BUILD, remote=settings.remote_store, experiments=EXPERIMENTS)
+_check_words()
+GRAPH = Graph(
+    STAGES,
+    SETUPS,
+    root=paths.ROOT,
+    build=paths.BUILD,
+    remote=settings.remote_store,
+    experiments=EXPERIMENTS,
+    elsewhere=Elsewhere(_tables, _environment, _packages),
+)
 DOIT_CONFIG = {
     **GRAPH.doit_config(),
     "default_tasks": [each.name for each in STAGES if each.name in ("web", "cli", "sample", "report")],

@@ -27,6 +27,7 @@ from stages import paths
 PROFILES = ("fast", "repro")
 REMEMBERED = paths.BUILD / ".settings.json"  # the choices that were used last, so that two presets can take turns
 CHOICES = 8
+RUN = "run."  # words such as run.train.on=... say where stages run (stages/elsewhere.py)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def resolve(variables: Mapping[str, str], environ: Mapping[str, str] = os.enviro
 
     Raises ValueError with one sentence (what, where, the nearest name) for anything unknown or out of bounds.
     """
-    words = dict(variables)
+    words = {name: text for name, text in variables.items() if not name.startswith(RUN)}
     preset = words.pop("preset", None) or environ.get("POCKETLM_PRESET") or paths.DEFAULT_PRESET
     profile = words.pop("profile", None) or environ.get("POCKETLM_PROFILE") or "fast"
     if profile not in PROFILES:

@@ -14,6 +14,7 @@ down (tests/checks/test_graph_rooms.py):
     front/    doit's side: tasks and commands
 """
 
+from .declare.elsewhere import Elsewhere
 from .declare.experiments import Experiments
 from .declare.sources import files, python_sources
 from .declare.stage import Output, Runner, Setup, Stage, Tool, receipt_of
@@ -21,6 +22,7 @@ from .errors import GraphError, StageFailed, UsageError
 from .front.tasks import Graph
 
 __all__ = [
+    "Elsewhere",
     "Experiments",
     "Graph",
     "GraphError",

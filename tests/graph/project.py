@@ -20,7 +20,7 @@ from typing import Any
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 
-from stages.graph import Graph, Setup, Stage
+from stages.graph import Elsewhere, Graph, Setup, Stage
 from tests.graph.run_doit import CONFIG
 
 RUN_DOIT = Path(__file__).with_name("run_doit.py")
@@ -47,6 +47,7 @@ class Project:
         self.setups: list[Setup] = []
         self.grace_s = 1.0
         self.remote: str | None = None  # the setting of the project, not the variable
+        self.elsewhere: dict[str, dict[str, Any]] = {}  # stage -> the table of where it runs
         self._read_output = read_output
         self._seen = 0
 
@@ -69,6 +70,7 @@ class Project:
             build=self.build,
             grace_s=self.grace_s,
             remote=lambda: self.remote,
+            elsewhere=Elsewhere(lambda: self.elsewhere),
         )
 
     def doit(self, *words: str) -> Result:
@@ -94,7 +96,8 @@ class Project:
         self.write(
             "dodo.py",
             "from stages.graph import *\nfrom stages.graph.declare.sources import Files, PythonSources\n"
-            f"GRAPH = Graph([{stages}], root={str(self.root)!r}, build={str(self.build)!r}, grace_s={self.grace_s})\n"
+            f"GRAPH = Graph([{stages}], root={str(self.root)!r}, build={str(self.build)!r}, grace_s={self.grace_s}, "
+            f"elsewhere=Elsewhere(lambda: {self.elsewhere!r}))\n"
             "DOIT_CONFIG = GRAPH.doit_config()\ndef task_all():\n    yield from GRAPH.tasks()\n",
         )
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}

@@ -58,13 +58,15 @@ class Log(Command):
         if attempt is not None:
             self.outstream.flush()
             ago = age_text(time.time() - attempt.started)
+            where = f" on {attempt.on}" if attempt.on else ""
+            killed = "was killed" + (f"; what runs{where} goes on, and the next run follows it" if where else "")
             how = {
-                attempts.RUNNING: "runs now" if attempts.is_running(folder) else "was killed",
+                attempts.RUNNING: "runs now" if attempts.is_running(folder) else killed,
                 attempts.FAILED: f"failed: {attempt.how}",
                 attempts.STOPPED: "was stopped",
                 attempts.BUILT: f"ended well after {attempt.seconds:.1f} s",
             }[attempt.state]
-            print(f"doit: {os.path.basename(folder)} began {ago} ago and {how}", file=sys.stderr)
+            print(f"doit: {os.path.basename(folder)} began {ago} ago{where} and {how}", file=sys.stderr)
         return 0
 
     def _of_result(self, word: str) -> str:
@@ -123,6 +125,7 @@ class Shell(Command):
                 ("folder", here(place.cwd)),
                 ("output", here(place.out)),
                 ("log", here(f"{place.folder}/{LOG}")),
+                *([("it ran", f"on {place.attempt.on}; this shell is here")] if place.attempt.on else []),
             ]
             with contextlib.suppress(BrokenPipeError):
                 for label, text in rows:

@@ -13,6 +13,7 @@ from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
 from ..decide.look import Look
+from ..declare.elsewhere import Elsewhere
 from ..declare.experiments import Experiments
 from ..declare.names import EXPERIMENTS
 from ..declare.plan import Plan
@@ -41,11 +42,13 @@ class Graph:
         remote: Callable[[], str | None] = lambda: None,
         experiments: Experiments | None = None,
         resources: Mapping[str, float] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """`path`: folders before PATH for commands and tools. `grace_s`: time between SIGTERM and SIGKILL. `store`:
         used instead of the variable POCKETLM_STORE. `remote`: asked for the URL of the remote store when the
         first stage is built; the variable goes before it. `experiments`: what `doit exp` needs to know.
         `resources`: how much there is of what stages take, such as {"licenses": 2}; cores, memory_gb and gpu are found.
+        `elsewhere`: where stages run that do not run here.
 
         Raises ValueError for stages or inputs that do not fit together, UsageError for a store that is neither off, a
         folder nor a URL.
@@ -63,7 +66,8 @@ class Graph:
         self.plan = Plan(stages, setups, root=root, build=build, path=path)
         self.look = Look(self.plan, setting)
         self.experiments = experiments
-        self.session = Session(self.look, (lambda: setting.remote) if setting.given else remote, grace_s, resources)
+        url = (lambda: setting.remote) if setting.given else remote
+        self.session = Session(self.look, url, grace_s, resources, elsewhere)
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         """The doit tasks: one a stage, in graph order, and `setup:NAME` for each setup."""

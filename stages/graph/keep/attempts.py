@@ -47,6 +47,7 @@ class Attempt:
     state: str = RUNNING
     seconds: float = 0.0
     how: str = ""  # it failed: "ended with status 1"
+    on: str = ""  # where it ran, if not here
 
 
 def folder_name(stage: str, number: int = 1) -> str:

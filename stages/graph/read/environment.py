@@ -37,10 +37,15 @@ def child_environment(
     env: Sequence[str], set_env: Mapping[str, str], path: Sequence[str], pythonpath: Sequence[str] = ()
 ) -> dict[str, str]:
     """The environment of one command. `path` goes before PATH; `set_env` overrides the rest."""
-    child = {name: value for name, value in os.environ.items() if re.fullmatch(PASSED, name) or name in env}
-    child.update(ALWAYS)
-    child["PATH"] = os.pathsep.join([*path, child.get("PATH", os.defpath)])
+    passed = {name: value for name, value in os.environ.items() if re.fullmatch(PASSED, name)}
+    passed["PATH"] = os.pathsep.join([*path, passed.get("PATH", os.defpath)])
+    return {**passed, **declared([name for name in env if name != "PATH"], set_env, pythonpath)}
+
+
+def declared(env: Sequence[str], set_env: Mapping[str, str], pythonpath: Sequence[str] = ()) -> dict[str, str]:
+    """The part of it that is the same on every machine."""
+    found = {name: os.environ[name] for name in env if name in os.environ}
+    found.update(ALWAYS)
     if pythonpath:
-        child["PYTHONPATH"] = os.pathsep.join(pythonpath)
-    child.update(set_env)
-    return child
+        found["PYTHONPATH"] = os.pathsep.join(pythonpath)
+    return {**found, **set_env}

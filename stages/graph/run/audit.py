@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..decide.look import Look
+from ..declare.plan import Plan
 from ..declare.stage import Stage, expand_placeholders
 from ..errors import StageFailed
 
@@ -44,10 +45,10 @@ def prepare(look: Look, stage: Stage, folder: str, values: Mapping[str, str], en
     values: its placeholders; env: its environment.
     """
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_note(folder))
+        os.unlink(note(folder))
     with open(f"{folder}/audit-rules.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
-        for kind, path in _rules(look, stage, folder, values, env):
-            file.write(f"{kind}\t{os.path.realpath(path)}\n")
+        for kind, path in [*rules(look.plan, stage, folder, values), *_named(env)]:
+            file.write(f"{kind}\t{os.path.realpath(os.path.expanduser(path))}\n")
     pythonpath = env.get("PYTHONPATH")
     return {
         VARIABLE: f"{folder}/audit-rules.txt",
@@ -62,7 +63,7 @@ def check(look: Look, stage: Stage, folder: str) -> None:
         return
     lines = [_line(look, f"{folder}/src", each) for each in found[:SHOWN]]
     if len(found) > SHOWN:
-        lines.append(f"and {len(found) - SHOWN} more: {_note(folder)}")
+        lines.append(f"and {len(found) - SHOWN} more: {note(folder)}")
     raise StageFailed(
         f"stage {stage.name} opened what it does not declare; its result was not kept, for a change there would not "
         "make it stale\n" + "".join(f"    {line}\n" for line in lines) + "  "
@@ -74,22 +75,22 @@ def check(look: Look, stage: Stage, folder: str) -> None:
 def violations(folder: str) -> list[Violation]:
     """What the processes of the last command noted, each once."""
     try:
-        with open(_note(folder), encoding="utf-8", errors="surrogateescape") as file:
+        with open(note(folder), encoding="utf-8", errors="surrogateescape") as file:
             words = (line.split("\t") for line in file.read().splitlines())
             return list(dict.fromkeys(Violation(*each) for each in words if len(each) == 3))
     except FileNotFoundError:
         return []
 
 
-def _note(folder: str) -> str:
+def note(folder: str) -> str:
+    """The file in which the processes of a command note what breaks the rules."""
     return f"{folder}/audit.txt"
 
 
-def _rules(
-    look: Look, stage: Stage, folder: str, values: Mapping[str, str], env: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    yield "note", _note(folder)
-    yield from (("root", root) for root in (look.plan.root, look.plan.build))
+def rules(plan: Plan, stage: Stage, folder: str, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The rules of a stage whose command runs in `folder` with these placeholders, on whichever machine."""
+    yield "note", note(folder)
+    yield from (("root", values[name]) for name in ("root", "build"))
     yield from (("any", values[name]) for name in ("out", "partial", "snapshot"))
     yield from (("read", path) for path in (values["params"], f"{folder}/audit-rules.txt"))
     for name, output in stage.inputs.items():
@@ -97,16 +98,20 @@ def _rules(
             yield "read", values[f"in.{name}"]
         else:  # its outputs, not the receipt beside them, which holds times
             yield "only", values[f"in.{name}"]
-            made = look.plan.stages[output.stage]
+            made = plan.stages[output.stage]
             for path in set(made.outputs) - set(made.volatile):
                 yield "read", f"{values[f'in.{name}']}/{path}"
     for paths in stage.external.values():
-        yield from (("read", os.path.join(look.plan.root, os.fspath(path))) for path in paths)
+        yield from (("read", os.path.join(values["root"], os.fspath(path))) for path in paths)
     for kind, words in (("any", stage.reads), ("list", stage.lists)):
         for word in words:
-            path = os.path.expanduser(expand_placeholders(word, values))
-            yield kind, os.path.join(look.plan.root, path)
-    yield from (("free", path) for path in (*SYSTEM, "/tmp"))  # and TMPDIR, below
+            path = expand_placeholders(word, values)
+            yield kind, path if path.startswith("~") else os.path.join(values["root"], path)
+    yield from (("free", path) for path in (*SYSTEM, "/tmp"))
+
+
+def _named(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The folders that variables name, such as TMPDIR."""
     for name, value in env.items():
         if NAMING.fullmatch(name):
             yield from (("free", path) for path in value.split(os.pathsep) if path.startswith("/") and path != "/")

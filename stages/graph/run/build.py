@@ -13,13 +13,14 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..decide.key import Components, partial_name
 from ..decide.look import Input, Look, State
 from ..declare.names import LOG
+from ..declare.site import Site
 from ..declare.stage import Ended, Stage, expand_placeholders, nested
-from ..errors import GraphError, StageFailed
+from ..errors import GraphError, Interrupted, StageFailed
 from ..keep import attempts, links, store, texts
 from ..keep.receipt import VERSION as RECEIPT_VERSION
 from ..read import environment
@@ -28,6 +29,9 @@ from ..read.tree import View
 from . import audit, disk, snapshot
 from .session import Session
 from .setup import ensure
+
+if TYPE_CHECKING:
+    from .elsewhere.errand import Errand
 
 SAVE_EVERY_S = 2.0  # a kill loses the digests of at most so many seconds; the end of a run saves all
 BUILT, FROM_STORE, HELD = "built", "from the store", "held"
@@ -75,6 +79,8 @@ class _Build:
         self.log = f"{self.folder}/log.txt"
         self.inputs: dict[str, Input] = {}
         self.full = False  # the command failed for want of room: what it made must go
+        self.site: Site | None = None  # where the command runs; None: here, as it is
+        self.errand: Errand | None = None  # the command, where it runs on another machine
 
     def run(self, seen: tuple[Expansion, View] | None) -> str:
         """`seen`: the sources as an earlier look has found them."""
@@ -85,7 +91,9 @@ class _Build:
         if self._reuse(state):
             attempts.forget(self.look.plan.build, self.folder, self.stage.name, str(state.key), log=True)
             return FROM_STORE
-        installed = [ensure(self.session, setup, self.stage.background) for setup in self.stage.needs]
+        self.site = self.session.site(self.stage.name)
+        needs = self.stage.needs if self.site is None or self.site.is_here else ()
+        installed = [ensure(self.session, setup, self.stage.background) for setup in needs]
         if any(installed) or state.missing_tools:
             self.look.invalidate()
             state = self._evaluate(sources)
@@ -153,10 +161,13 @@ class _Build:
         assert state.key is not None
         out = self.store.new_folder(self.name)
         values = self._placeholders(out, partial)
-        argv = [expand_placeholders(word, values) for word in stage.run]
+        argv = [*self._prefix(values), *(expand_placeholders(word, values) for word in stage.run)]
         attempt = self._attempt(state.key, values)
+        published = False
+        if self.site is not None and not self.site.is_here:
+            self.errand = self._errand(self.site, state, sources, partial)
         try:
-            with self.session.slots.hold(stage.resources, self._waits) as variables:
+            with self.session.slots.hold(self._taken(), self._waits) as variables:
                 ended = self._run(argv, values, attempt, variables)
             self._check_unmoved(state, sources)
             audit.check(look, stage, self.folder)
@@ -169,20 +180,27 @@ class _Build:
                 "components": state.components,
                 "outputs": outputs,
                 "run": {
-                    "argv": argv,
+                    "argv": argv if self.errand is None else self.errand.argv,
                     "started": int(attempt.started),
                     "duration_s": round(ended.seconds, 3),
-                    "host": _host(),
+                    "host": _host() if self.errand is None else self.errand.host,
                     "inputs": self._origins(),
                     "runtime": dict(stage.runtime),
+                    **({} if self.site is None else {"on": self.site.kind}),  # its name would tell of a network
                 },
             }
             texts.keep(look.plan.build, sources, self.snapshot)
             self.store.publish(out, state.key, receipt)
+            published = True
         except StageFailed as error:
             self._keep_evidence(attempt, out, error)
             raise
+        except Interrupted:
+            attempts.ended(self.folder, attempt, attempts.STOPPED)
+            raise
         finally:
+            if self.errand is not None and not self.session.stopping:
+                self.errand.forget(published)
             if os.path.exists(out):
                 store.remove_tree(out)
         attempts.ended(self.folder, attempt, attempts.BUILT)
@@ -200,10 +218,10 @@ class _Build:
     ) -> Ended:
         """Run the command to its end. Raises StageFailed unless it ended well."""
         stage = self.stage
-        _write_fresh(values["params"], json.dumps(self._parameters(), indent=1, sort_keys=True) + "\n")
+        _write_fresh(values["params"], self._params_text())
         _write_fresh(self.log, f"$ {' '.join(argv)}\n")
         attempts.save(self.folder, attempt)
-        if stage.resumable:
+        if stage.resumable and self.errand is None:
             os.makedirs(values["partial"], exist_ok=True)
         ended = self._command(argv, values, variables)
         if self.session.stopping:
@@ -228,6 +246,7 @@ class _Build:
             pythonpath=list(stage.pythonpath),
             values={name: value for name, value in values.items() if name not in ("out", "params", "snapshot")},
             started=time.time(),
+            on="" if self.site is None else self.site.on,
         )
 
     def _evidence(self, attempt: attempts.Attempt) -> str:
@@ -275,20 +294,54 @@ class _Build:
         if not done and self.session.report is not None:
             self.session.report.note(f"{self.stage.name}: could not be copied to {shared.path}")
 
+    def _prefix(self, values: Mapping[str, str]) -> list[str]:
+        """The words that a person has put before the command."""
+        try:
+            return [expand_placeholders(word, values) for word in (self.site.prefix if self.site is not None else ())]
+        except KeyError as error:
+            known = ", ".join(f"{{{name}}}" for name in values)
+            raise StageFailed(f"run.{self.stage.name}.on names {{{error.args[0]}}}; there are {known}") from error
+
+    def _taken(self) -> Mapping[str, float]:
+        """What the command takes of the slots: of this machine, or of the place elsewhere."""
+        if self.errand is None or self.site is None:
+            return self.stage.resources
+        self.session.slots.offer(self.site.on, self.site.at_once)
+        return {self.site.on: 1}
+
+    def _errand(self, site: Site, state: State, sources: Expansion, partial: str) -> Errand:
+        from .elsewhere.errand import Errand
+        from .elsewhere.job import job_of
+
+        look, stage, session = self.look, self.stage, self.session
+        assert state.key is not None and state.components is not None and session.elsewhere is not None
+        params, name = self._params_text(), os.path.basename(partial)
+        job = job_of(look, stage, state.key, state.components, self.inputs, sources, self.snapshot, params, name)
+
+        def note(text: str) -> None:
+            if session.report is not None:
+                session.report.note(f"{self.label}: {text}")
+
+        return Errand(site, job, session.elsewhere, session.grace_s, lambda: session.stopping, note)
+
     def _command(self, argv: list[str], values: dict[str, str], variables: Mapping[str, str]) -> Ended:
-        session, look, stage = self.session, self.look, self.stage
-        set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
-        pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
-        env = environment.child_environment(stage.env, set_env, look.plan.path, pythonpath)
-        env.update(variables)
-        env.update(audit.prepare(look, stage, self.folder, values, env))
-        report = session.report
+        session, look, stage, report = self.session, self.look, self.stage, self.session.report
 
         def on_line(line: str, newest: str) -> None:
             if report is not None:
                 report.line(self.label, line, newest)
 
         terminal = report is not None and report.terminal
+        if self.errand is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(audit.note(self.folder))
+            with session.errands.during(self.errand):
+                return self.errand.run(self.log, on_line, terminal, values["out"], audit.note(self.folder))
+        set_env = {name: expand_placeholders(value, values) for name, value in stage.set_env.items()}
+        pythonpath = [expand_placeholders(word, values) for word in stage.pythonpath]
+        env = environment.child_environment(stage.env, set_env, look.plan.path, pythonpath)
+        env.update(variables)
+        env.update(audit.prepare(look, stage, self.folder, values, env))
         cwd = expand_placeholders(stage.cwd, values)
         return session.processes.run(argv, cwd, env, self.log, on_line, session.lock.fd, terminal, stage.background)
 
@@ -309,17 +362,19 @@ class _Build:
             values[f"in.{name}"] = f"{self.store.entry(str(self.inputs[name].key))}/{output.path}".rstrip("/")
         return values
 
-    def _parameters(self) -> dict[str, Any]:
-        return {
+    def _params_text(self) -> str:
+        params = {
             "params": nested(self.stage.params),
             "runtime": nested(self.stage.runtime),
             "profile": self.stage.profile if self.stage.profile_in_key else None,
         }
+        return json.dumps(params, indent=1, sort_keys=True) + "\n"
 
     def _check_unmoved(self, state: State, sources: Expansion) -> None:
         """Raises StageFailed if anything that the key covers changed while the command ran."""
         assert state.components is not None
         moved = snapshot.changed(sources, self.snapshot, self.look.cache)
+        moved += self.errand.moved if self.errand is not None else []
         if moved:
             names = ", ".join(moved[:5])
             raise StageFailed(f"the command changed its own sources: {names}; its result is not what the key says")

@@ -15,63 +15,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from ..declare.stage import Ended
-from .lines import Lines
+from .printed import SHOW_S, Printed
 
-TAIL_LINES = 30
-SHOW_S = 0.25  # how far the log may lag behind what the command printed
 SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py")
-
-
-class _Log:
-    """A command's log: the lines that are final, and behind them those that may still be rewritten, as they are now.
-
-    Locked while it is open, so that others see that the command runs (keep/attempts.py).
-    """
-
-    def __init__(self, path: str) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 -- closed by __exit__
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._end = os.fstat(self._file.fileno()).st_size  # of what is final
-        self._shown_s = float("-inf")
-        self.is_current = True
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    @property
-    def is_due(self) -> bool:
-        """Whether something came, and nothing was shown for a while."""
-        return not self.is_current and time.monotonic() > self._shown_s + SHOW_S
-
-    def add(self, lines: Sequence[str]) -> None:
-        """Take final lines."""
-        self.is_current = False
-        if lines:
-            self._cut()
-            self._write(lines)
-            self._end = os.fstat(self._file.fileno()).st_size
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Put lines that are not final in place of those that were there."""
-        self._cut()
-        self._write(lines)
-        self._shown_s, self.is_current = time.monotonic(), True
-
-    def _cut(self) -> None:
-        if os.fstat(self._file.fileno()).st_size > self._end:
-            self._file.truncate(self._end)
-
-    def _write(self, lines: Sequence[str]) -> None:
-        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-        while data:
-            data = data[self._file.write(data) :]
 
 
 class Processes:
@@ -101,38 +50,24 @@ class Processes:
         Raises OSError if the log cannot be written or no process can be made.
         """
         started = time.monotonic()
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
-        said = Lines(rewrites=terminal)
         source, output = _open_terminal() if terminal else os.pipe()
-        with _Log(log) as file, os.fdopen(source, "rb", buffering=0):
-
-            def keep(lines: list[str]) -> None:
-                file.add(lines)
-                for line in lines:
-                    tail.append(line)
-                    on_line(line, said.last())
-
+        with Printed(log, on_line, terminal) as printed, os.fdopen(source, "rb", buffering=0):
             try:
                 supervisor = self._start(argv, cwd, env, output, lock_fd, background)
             finally:
                 os.close(output)
             try:
                 while True:
-                    if not file.is_current and not select.select([source], [], [], SHOW_S)[0]:
-                        file.show(said.unfinished())
+                    if not printed.is_current and not select.select([source], [], [], SHOW_S)[0]:
+                        printed.show()
                     if not (data := _read(source)):
                         break
-                    lines = said.feed(data)
-                    keep(lines)
-                    if file.is_due:
-                        file.show(said.unfinished())
-                    if not lines:
-                        on_line("", said.last())
+                    printed.feed(data)
                 status = supervisor.wait()
             finally:
                 self._end(supervisor)
-            keep(said.finish())
-        return Ended(status, list(tail), time.monotonic() - started)
+            printed.finish()
+        return Ended(status, list(printed.tail), time.monotonic() - started)
 
     def stop_all(self) -> None:
         """End every command and wait until it is gone."""

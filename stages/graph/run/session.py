@@ -12,8 +12,11 @@ from ..decide.look import Look
 from .lock import Lock
 
 if TYPE_CHECKING:
+    from ..declare.elsewhere import Elsewhere
+    from ..declare.site import Site
     from ..keep.remote import Remote
     from ..show.report import Report
+    from .elsewhere.errand import Errands
     from .process import Processes
     from .slots import Slots
 
@@ -27,9 +30,11 @@ class Session:
         remote: Callable[[], str | None],
         grace_s: float,
         resources: Mapping[str, float] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """`remote`: asked for the URL of the remote store when the first stage is built. `grace_s`: time between
         SIGTERM and SIGKILL. `resources`: how much there is of what stages take, where the machine does not tell.
+        `elsewhere`: where stages run that do not run here.
         """
         self.look = look
         self.plan = look.plan
@@ -39,6 +44,7 @@ class Session:
         self.always = False  # `-a`: run, whatever the store has
         self.report: Report | None = None
         self.setup_guards: dict[str, threading.Lock] = {}  # Setup.exclusive -> held while one is installed
+        self.elsewhere = elsewhere
         self._resources = dict(resources or {})
         self._slots: Slots | None = None
         self._remote_url = remote
@@ -47,6 +53,8 @@ class Session:
         self._places: dict[str, set[int]] = {}
         self._alone: dict[str, threading.Lock] = {}
         self._remote: list[Remote | None] = []
+        self._sites: dict[str, Site] | None = None
+        self._errands: Errands | None = None
 
     @property
     def processes(self) -> Processes:
@@ -80,6 +88,28 @@ class Session:
                 self._slots = slots.Slots({**slots.machine(), **own}, gpus, lambda: self.stopping)
             return self._slots
 
+    @property
+    def errands(self) -> Errands:
+        """The commands that run elsewhere now."""
+        from .elsewhere.errand import Errands  # only what really travels pays for it
+
+        with self._guard:
+            if self._errands is None:
+                self._errands = Errands()
+            return self._errands
+
+    def site(self, stage: str) -> Site | None:
+        """Where the command of a stage runs; None: here, as it is. Raises UsageError for a table that says nothing."""
+        from ..declare.site import site_of  # only what really runs pays for it
+
+        with self._guard:
+            if self._sites is None:
+                tables = self.elsewhere.tables() if self.elsewhere is not None else {}
+                self._sites = {name: site_of(name, table) for name, table in tables.items()}
+                if self.report is not None and (unknown := sorted(self._sites.keys() - self.plan.stages.keys())):
+                    self.report.note(f"no stage here is called {', '.join(unknown)}: [run.{unknown[0]}] says nothing")
+            return self._sites.get(stage)
+
     @contextlib.contextmanager
     def place(self, stage: str) -> Iterator[int]:
         """Hold one of the run folders of a stage: the lowest number that is free, from 1."""
@@ -102,11 +132,15 @@ class Session:
         """A signal came again: the commands that are being stopped get no more time."""
         if self._processes is not None:
             self._processes.hurry()
+        if self._errands is not None:
+            self._errands.hurry()
 
     def stop_all(self) -> None:
         """End every command that runs, by group."""
         if self._processes is not None:
             self._processes.stop_all()
+        if self._errands is not None:
+            self._errands.wait()
 
     def remote_at(self, url: str) -> Remote:
         """The remote store at a URL; its messages go to the report."""

@@ -45,6 +45,11 @@ class Slots:
         with self._changed:
             self._have[JOBS] = jobs
 
+    def offer(self, name: str, amount: int) -> None:
+        """Have so much of something more, such as of commands at one place elsewhere."""
+        with self._changed:
+            self._have[name] = amount
+
     @contextlib.contextmanager
     def hold(self, wanted: Mapping[str, float], waits: Callable[[str], None]) -> Iterator[dict[str, str]]:
         """Hold what a command takes; yields the variables that show it its GPUs. `waits`: told what it waits for.

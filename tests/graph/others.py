@@ -1,0 +1,148 @@
+"""Other machines to test against, all of them this one: a real sshd on loopback, with keys and settings of its own;
+and a program in the place of ssh, for machines without sshd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+NO_SSHD = "sshd is not installed (Debian: apt-get install openssh-server); the same is tested without it"
+
+# Behaves as ssh does where it has to: the last word is a line for the shell there; when it is killed, the program there
+# sees its input end.
+PIPE = """
+import os, sys
+if os.path.exists({cut!r}):
+    print("ssh: connect to host loop: Connection refused", file=sys.stderr)
+    sys.exit(255)
+open({pids!r} + str(os.getpid()), "w").close()
+os.execvp("/bin/sh", ["/bin/sh", "-c", sys.argv[-1]])
+"""
+
+
+class Other(Protocol):
+    """Another machine."""
+
+    base: Path  # the folder there
+
+    def table(self, **options: Any) -> dict[str, Any]:
+        """The table of a stage that runs there."""
+
+    def cut(self) -> None:
+        """Break every connection, and let no new one be made."""
+
+    def mend(self) -> None:
+        """Let connections be made again."""
+
+
+class Pipe:
+    """No ssh: the program there is started by a shell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.base = folder / "there"
+        self._cut, self._pids, self._ssh = folder / "cut", folder / "pids", folder / "ssh.py"
+        self._pids.mkdir()
+        self._ssh.write_text(PIPE.format(cut=str(self._cut), pids=f"{self._pids}/"))
+
+    def table(self, **options: Any) -> dict[str, Any]:
+        ssh = [sys.executable, str(self._ssh)]
+        return {"on": f"ssh://loop{self.base}", "ssh": ssh, "python": sys.executable, **options}
+
+    def cut(self) -> None:
+        self._cut.touch()
+        for pid in self._pids.iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(int(pid.name), signal.SIGKILL)
+            pid.unlink()
+
+    def mend(self) -> None:
+        self._cut.unlink()
+
+
+class Sshd:
+    """A real one, on a free port of loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.base, self._folder = folder / "there", folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        for name in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        (folder / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
+            "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nLogLevel ERROR\n"
+        )
+        (folder / "ssh_config").write_text(
+            f"Host loop\nHostName 127.0.0.1\nPort {self.port}\nUser {getpass.getuser()}\nIdentityFile {folder}/user\n"
+            f"IdentitiesOnly yes\nUserKnownHostsFile {folder}/known\nStrictHostKeyChecking no\nLogLevel ERROR\n"
+        )
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self.mend()
+
+    def table(self, **options: Any) -> dict[str, Any]:
+        ssh = f"ssh -F {shlex.quote(str(self._folder / 'ssh_config'))}"
+        return {"on": f"ssh://loop{self.base}", "ssh": ssh, "python": sys.executable, **options}
+
+    def mend(self) -> None:
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)  # where it insists on a folder that nobody else can write
+        log = (self._folder / "sshd.log").open("ab")
+        argv = [str(SSHD), "-D", "-e", "-f", self._folder / "sshd_config"]
+        self._daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        for _ in range(1000):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            assert self._daemon.poll() is None, (self._folder / "sshd.log").read_text()
+            time.sleep(0.02)
+        raise AssertionError("sshd does not answer")
+
+    def cut(self) -> None:
+        assert self._daemon is not None
+        for pid in _below(self._daemon.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._daemon.kill()
+        self._daemon.wait()
+        self._daemon = None
+
+    def close(self) -> None:
+        if self._daemon is not None:
+            self.cut()
+
+
+def _below(pid: int) -> list[int]:
+    """The sessions of a daemon: its children, and theirs that serve one person (privileges are given up in a child)."""
+    found, waiting = [], [pid]
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    while waiting:
+        parent = waiting.pop()
+        below = [int(row[0]) for row in rows if row[1] == str(parent) and row[2].startswith("sshd")]
+        found += below
+        waiting += below
+    return found
+
+
+@contextlib.contextmanager
+def sshd(folder: Path) -> Iterator[Sshd]:
+    """One that ends with the test."""
+    server = Sshd(folder)
+    try:
+        yield server
+    finally:
+        server.close()
