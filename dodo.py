@@ -1,7 +1,8 @@
 """PocketLM: text in, a language model running in a browser tab out.
 
 The stages are in stages/, one module an arrow of the graph; how staleness works is in stages/graph/. `doit list`
-shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`, `train.steps=50`.
+shows every stage; `doit why` says what is stale. Choose with `preset=tiny`, `profile=repro`, `train.steps=50`;
+`run.train.on=ssh://host/~/folder` runs a stage on another machine.
 """
 
 from collections.abc import Iterator

@@ -196,7 +196,18 @@ def _network(findings: Sequence[Finding]) -> Iterator[Finding]:
         yield Finding(name, OK if answers else MISSING, "answers" if answers else "does not answer", "", mend)
 
 
-SECTIONS: tuple[Callable[[], Iterator[Finding]], ...] = (_machine, _python, _rust, _node, _graphics)
+def _elsewhere() -> Iterator[Finding]:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    for name, package, needed in (
+        ("ssh", "openssh-client", 'for stages that run elsewhere (on = "ssh://...")'),
+        ("sshd", "openssh-server", "for the tests of that, which do with less"),
+    ):
+        found = shutil.which(name, path=path)
+        mend = "" if found else f"Debian: `apt-get install {package}`."
+        yield Finding(name, OK if found else FOR_TESTS, found or "not on PATH", needed, mend)
+
+
+SECTIONS: tuple[Callable[[], Iterator[Finding]], ...] = (_machine, _python, _rust, _node, _graphics, _elsewhere)
 
 
 def examine() -> list[Finding]:

@@ -1,5 +1,5 @@
-"""Other machines to test against, all of them this one: a real sshd on loopback, with keys and settings of its own;
-and a program in the place of ssh, for machines without sshd.
+"""Other machines to test against, all of them this one: a real sshd on loopback, with keys and settings of its own; a
+real Slurm; and a program in the place of ssh, for machines without sshd.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+SLURM = all(map(shutil.which, ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel"))) and os.geteuid() == 0
+NO_SLURM = "needs Slurm and root, who alone starts jobs (Debian: apt-get install slurm-wlm munge)"
 NO_SSHD = "sshd is not installed (Debian: apt-get install openssh-server); the same is tested without it"
 
 # Behaves as ssh does where it has to: the last word is a line for the shell there; when it is killed, the program there
@@ -37,6 +39,8 @@ class Other(Protocol):
     """Another machine."""
 
     base: Path  # the folder there
+    on: str  # what messages call it
+    kind: str
 
     def table(self, **options: Any) -> dict[str, Any]:
         """The table of a stage that runs there."""
@@ -51,15 +55,17 @@ class Other(Protocol):
 class Pipe:
     """No ssh: the program there is started by a shell."""
 
+    kind = "ssh"
+
     def __init__(self, folder: Path) -> None:
         self.base = folder / "there"
+        self.on = f"ssh://loop{self.base}"
         self._cut, self._pids, self._ssh = folder / "cut", folder / "pids", folder / "ssh.py"
         self._pids.mkdir()
         self._ssh.write_text(PIPE.format(cut=str(self._cut), pids=f"{self._pids}/"))
 
     def table(self, **options: Any) -> dict[str, Any]:
-        ssh = [sys.executable, str(self._ssh)]
-        return {"on": f"ssh://loop{self.base}", "ssh": ssh, "python": sys.executable, **options}
+        return {"on": self.on, "ssh": [sys.executable, str(self._ssh)], "python": sys.executable, **options}
 
     def cut(self) -> None:
         self._cut.touch()
@@ -72,14 +78,28 @@ class Pipe:
         self._cut.unlink()
 
 
+class Queue(Pipe):
+    """A partition of a Slurm, whose machines see the folder of a host that is reached as above."""
+
+    kind = "slurm"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.on = "slurm:cpu"
+
+    def table(self, **options: Any) -> dict[str, Any]:
+        return {**super().table(), "path": f"ssh://loop{self.base}", **options}
+
+
 class Sshd:
     """A real one, on a free port of loopback."""
 
+    kind = "ssh"
+
     def __init__(self, folder: Path) -> None:
         self.base, self._folder = folder / "there", folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.on = f"ssh://loop{self.base}"
+        self.port = free_port()
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
         (folder / "sshd_config").write_text(
@@ -95,7 +115,7 @@ class Sshd:
 
     def table(self, **options: Any) -> dict[str, Any]:
         ssh = f"ssh -F {shlex.quote(str(self._folder / 'ssh_config'))}"
-        return {"on": f"ssh://loop{self.base}", "ssh": ssh, "python": sys.executable, **options}
+        return {"on": self.on, "ssh": ssh, "python": sys.executable, **options}
 
     def mend(self) -> None:
         if os.geteuid() == 0:
@@ -146,3 +166,75 @@ def sshd(folder: Path) -> Iterator[Sshd]:
         yield server
     finally:
         server.close()
+
+
+SLURM_CONF = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmdPort={node}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SchedulerType=sched/backfill
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+KillWait=10
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@contextlib.contextmanager
+def slurm(folder: Path) -> Iterator[Path]:
+    """A Slurm of one machine, this one; yields its slurm.conf, which the variable SLURM_CONF has to name."""
+    conf, key, host = folder / "slurm.conf", folder / "munge.key", socket.gethostname().partition(".")[0]
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o400)
+    values = {"host": host, "controller": free_port(), "node": free_port(), "folder": folder, "cpus": os.cpu_count()}
+    conf.write_text(SLURM_CONF.format(**values))
+    munge = [
+        f"--{name}={folder}/munge.{name.partition('-')[0]}" for name in ("socket", "pid-file", "log-file", "seed-file")
+    ]
+    daemons = [
+        ["munged", "--foreground", "--force", f"--key-file={key}", *munge],
+        ["slurmctld", "-D", "-f", str(conf)],
+        ["slurmd", "-D", "-f", str(conf)],
+    ]
+    running = []
+    try:
+        for argv in daemons:
+            log = (folder / f"{argv[0]}.out").open("wb")
+            running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            log.close()
+            time.sleep(1)  # each wants the one before it; slurmd asks again
+        env = {**os.environ, "SLURM_CONF": str(conf)}
+        for _ in range(300):
+            said = subprocess.run(["sinfo", "-h", "-o", "%T"], env=env, capture_output=True, text=True).stdout.strip()
+            if said == "idle":
+                break
+            time.sleep(0.2)
+        else:
+            raise AssertionError("".join((folder / f"{argv[0]}.out").read_text() for argv in daemons))
+        yield conf
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody has on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -16,7 +16,7 @@ import pytest
 from stages.graph import Output, Tool, UsageError, files, python_sources
 from stages.graph.declare.site import site_of
 from stages.graph.keep.store import remove_tree
-from tests.graph.others import NO_SSHD, SSHD, Other, Pipe, sshd
+from tests.graph.others import NO_SLURM, NO_SSHD, SLURM, SSHD, Other, Pipe, Queue, slurm, sshd
 from tests.graph.project import Project, is_alive, wait_until
 
 # Counts to 30, from where it stopped; a line each; SIGTERM ends it once it has saved.
@@ -29,12 +29,26 @@ COUNTS = (
 )
 
 
-@pytest.fixture(params=["pipe", "sshd"])
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
+@pytest.fixture(scope="session")
+def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if not SLURM:
+        pytest.skip(NO_SLURM)
+    with slurm(tmp_path_factory.mktemp("slurm")) as conf:
+        yield conf
+
+
+@pytest.fixture(params=["pipe", "sshd", pytest.param("slurm", marks=pytest.mark.slow)])
+def other(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Other]:
     """Another machine."""
     folder = tmp_path_factory.mktemp("other")
     if request.param == "pipe":
         yield Pipe(folder)
+        return
+    if request.param == "slurm":
+        monkeypatch.setenv("SLURM_CONF", str(request.getfixturevalue("slurm_conf")))
+        yield Queue(folder)
         return
     if SSHD is None:
         pytest.skip(NO_SSHD)
@@ -118,7 +132,7 @@ def test_the_same_bytes_as_here(project: Project, other: Other, monkeypatch: pyt
     there = project.receipt("two")
     assert there["outputs"] == here["outputs"] and there["key"] == here["key"]
     assert {e.relative_to(project.result("two")): e.stat().st_mode for e in project.result("two").rglob("*")} == before
-    assert there["run"]["on"] == "ssh" and "on" not in here["run"]
+    assert there["run"]["on"] == other.kind and "on" not in here["run"]
     assert there["run"]["argv"][0] == "sh" and str(other.base) in there["run"]["argv"][2]
     assert "loop" not in str(there), "a receipt travels: it must not tell the names of machines"
     assert "two │ hello from src" in result.out and "outside" in (project.result("two") / "log.txt").read_text()
@@ -158,10 +172,10 @@ def test_a_failure_brings_its_evidence(project: Project, other: Other) -> None:
     assert result.status == 1 and "stage bad ended with status 3" in result.out and "too bad" in result.out
     assert (project.build / "run/bad/out/o.txt").read_text() == "half\n"
     said = project.doit("log", "bad").err
-    assert f"ago on ssh://loop{other.base} and failed: ended with status 3" in said, said
+    assert f"ago on {other.on} and failed: ended with status 3" in said, said
     assert left(other.base) == []
     result = project.doit("shell", "bad", "--rerun")
-    assert result.status == 3 and f"on ssh://loop{other.base}; this shell is here" in result.err
+    assert result.status == 3 and f"on {other.on}; this shell is here" in result.err
 
 
 def test_what_it_does_not_declare_is_refused(project: Project, pipe: Pipe) -> None:
@@ -192,10 +206,8 @@ def test_a_cut_connection_is_taken_up_again(project: Project, other: Other) -> N
     other.mend()
     result = project.finish(process)
     assert result.status == 0, result.out + result.err
-    assert (
-        f"the connection to ssh://loop{other.base} is lost" in result.out and "the command goes on there" in result.out
-    )
-    assert f"connected to ssh://loop{other.base} again" in result.out
+    assert f"the connection to {other.on} is lost" in result.out and "the command goes on there" in result.out
+    assert f"connected to {other.on} again" in result.out
     assert began(project) == 1
     log = (project.result("count") / "log.txt").read_text().splitlines()[1:]
     assert log == [f"step {n}" for n in range(1, 31)]
@@ -257,7 +269,7 @@ def test_after_a_kill_of_this_side_it_is_followed(project: Project, other: Other
         (project.root / "go").touch()
     result = project.finish(again)
     assert result.status == 0, result.out + result.err
-    assert ("has ended" if ends else "still runs") + f" on ssh://loop{other.base}: taken up" in result.out
+    assert ("has ended" if ends else "still runs") + f" on {other.on}: taken up" in result.out
     assert began(project) == 1, "it was begun once"
     log = (project.result("count") / "log.txt").read_text().splitlines()[1:]
     assert log == [f"step {n}" for n in range(1, 31)]
@@ -357,7 +369,7 @@ def test_what_cannot_be_reached(project: Project, other: Other) -> None:
     project.elsewhere = {"one": other.table()}
     other.cut()
     result = project.doit()
-    assert result.status == 1 and f"ssh://loop{other.base} cannot be reached: " in result.out, result.out
+    assert result.status == 1 and f"{other.on} cannot be reached: " in result.out, result.out
     assert "refused" in result.out
     other.mend()
     project.elsewhere = {"one": other.table(python="/no/python")}

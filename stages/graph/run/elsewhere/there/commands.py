@@ -106,8 +106,6 @@ def start(
                     file.write(text)
             with open(f"{made}/spec.json", "w") as file:
                 json.dump({**spec, "files": files}, file)
-            if spec["partial"]:
-                os.makedirs(spec["partial"], exist_ok=True)
             os.rename(made, folder)
             try:
                 _queue(folder, spec["slurm"]) if spec["slurm"] else _detach(folder)
@@ -277,12 +275,12 @@ def forget(base: str, run: str, partial: str | None) -> None:
     remove(folder)
     remove(f"{folder}.lock")
     if partial is not None:
-        remove(partial)
         kept = f"{base}/partial/{partial[len(base) :].split('/')[2]}"
-        _rmdir(kept)
-        if not os.path.exists(kept) and os.path.exists(f"{kept}.lock"):
-            with open(f"{kept}.lock") as lock, contextlib.suppress(OSError):  # another command may wait for it
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError), open(f"{kept}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else another command goes on from it now
+            remove(partial)
+            _rmdir(kept)
+            if not os.path.exists(kept):
                 os.unlink(f"{kept}.lock")
     for parent in ("partial", "runs"):
         _rmdir(f"{base}/{parent}")

@@ -79,18 +79,25 @@ def _end(folder: str, status: int, started: float, seconds: float) -> None:
 
 def _hold_partial(spec: Spec, output: int, asked: list[bool]) -> int:
     """Wait until no other command goes on from the same folder, or this one is asked to end; returns what holds it."""
-    lock = os.open(f"{spec['partial']}.lock" if spec["partial"] else os.devnull, os.O_RDWR | os.O_CREAT, 0o644)
-    told = False
-    while spec["partial"] and not asked:
+    path, told = spec["partial"], False
+    if not path:
+        return os.open(os.devnull, os.O_RDONLY)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    while True:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            if os.fstat(lock).st_ino == os.stat(f"{path}.lock").st_ino:  # else the one before has just removed it
+                os.makedirs(path, exist_ok=True)
+                return lock
         except OSError:
             if not told:
                 os.write(output, b"waits for another command that uses the same checkpoints\n")
             told = True
-            time.sleep(LOOK_S)
-    return lock
+        if asked:
+            return lock
+        os.close(lock)
+        time.sleep(LOOK_S)
 
 
 def _terminal(size: list[int]) -> tuple[int, int]:
