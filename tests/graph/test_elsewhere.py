@@ -364,6 +364,18 @@ def test_an_environment_is_made_once(project: Project, pipe: Pipe) -> None:
     assert result.status == 1 and "ended with status 4" in result.out and "no room" in result.out
 
 
+def test_an_environment_that_is_being_made_ends_with_this_side(project: Project, pipe: Pipe) -> None:
+    project.stage("one", 'true "{python}"')
+    table = pipe.table(prepare=f"echo $$ > {project.root}/pid; sleep 600 & wait")
+    del table["python"]
+    project.elsewhere = {"one": table}
+    process = project.start()
+    wait_until(lambda: (project.root / "pid").exists() and (project.root / "pid").read_text().strip())
+    process.send_signal(signal.SIGINT)
+    assert project.finish(process).status == 130
+    wait_until(lambda: not is_alive(int((project.root / "pid").read_text())), what="its end")
+
+
 def test_what_cannot_be_reached(project: Project, other: Other) -> None:
     project.stage("one", "echo > {out}/o.txt")
     project.elsewhere = {"one": other.table()}

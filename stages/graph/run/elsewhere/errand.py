@@ -279,7 +279,7 @@ class Errand:
         request = {"base": self._base, "name": name, "files": digests, "line": environment.make, "python": python}
         connection.request("prepare", **request)
         while "more" in (found := connection.answer()):
-            printed.feed(f"{found['text']}\n".encode())
+            printed.feed(found["text"].encode())
         return f"{found['env']}/bin/python"
 
     def _start(self, connection: Connection, python: str, printed: Printed) -> None:

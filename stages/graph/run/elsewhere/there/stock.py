@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import platform
+import select
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Any
 
-from .talk import CHUNK_BYTES, Refused, answer, digest_of
+from .talk import CHUNK_BYTES, Refused, answer, digest_of, remove
 
 ASK_VERSIONS = """
 import importlib.metadata, json, sys
@@ -104,36 +107,51 @@ def put(base: str, files: list[tuple[str, int]]) -> None:
 
 
 def prepare(base: str, name: str, files: dict[str, str], line: str, python: str) -> None:
-    """Make an environment, unless it was made before; what that prints comes as "text"."""
+    """Make an environment, unless it was made before; what that prints comes as "text". It ends with the connection."""
     env, work = f"{base}/env/{name}", f"{base}/env/.{name}"
     os.makedirs(f"{base}/env", exist_ok=True)
     with open(f"{work}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(f"{env}/.made"):
             for folder in (env, work):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
             os.makedirs(work)
             for file, digest in files.items():
                 shutil.copyfile(f"{base}/files/{digest}", f"{work}/{file}")
             line = line.replace("{python}", python).replace("{env}", env)
-            process = subprocess.Popen(
-                ["/bin/sh", "-ec", line],
-                cwd=work,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(lock.fileno(),),  # held as long as it runs, whoever is connected
-            )
-            assert process.stdout is not None
-            for text in process.stdout:
-                answer(more=True, text=text.decode("utf-8", "replace").rstrip())
-            if process.wait() != 0:
-                raise Refused(f"the environment could not be made: `{line}` ended with status {process.returncode}")
+            status = _make(line, work)
+            remove(work)
+            if status != 0:
+                raise Refused(f"the environment could not be made: `{line}` ended with status {status}")
             os.makedirs(env, exist_ok=True)
             with open(f"{env}/.made", "w"):
                 pass
-            shutil.rmtree(work, ignore_errors=True)
     answer(env=env)
+
+
+def _make(line: str, folder: str) -> int:
+    """Run a shell line to its end, and answer with what it prints; returns its status."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-ec", line],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        while True:
+            ready, _, _ = select.select([process.stdout, 0], [], [])
+            if 0 in ready:  # nothing is asked meanwhile: the connection is lost
+                sys.exit(1)
+            text = os.read(process.stdout.fileno(), CHUNK_BYTES)
+            if not text:
+                return process.wait()
+            answer(more=True, text=text.decode("utf-8", "replace"))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def lay(base: str, made: str, name: str, digest: str, executable: bool) -> bool:
