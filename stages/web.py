@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 from stages import tools
-from stages.graph import Output, Stage, files
+from stages.graph import Output, Stage, files, python_sources
 from stages.settings import Settings
 
 TESTS = ("**/*.test.ts", "**/*.test.tsx")
@@ -68,12 +70,14 @@ def stage(settings: Settings) -> Stage:
     """The stage `web` of one preset: a folder that any static host can serve, from any sub-path."""
     return Stage(
         name="web",
-        doc="Put page, model.bin and provenance.json together: a static bundle for any host.",
+        doc="Put page, model.bin, its entry for a list and provenance.json together: a static bundle for any host.",
         run=(
             "sh",
             "-c",
             'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin" && '
-            'cp "{in.provenance}" "{out}/web/provenance.json"',
+            'cp "{in.provenance}" "{out}/web/provenance.json" && mkdir "{out}/web/models" && '
+            f'"{{python}}" -m training.model_index --name {shlex.quote(settings.preset)} --path ../model.bin '
+            '--model "{in.model}" > "{out}/web/models/index.json"',
         ),
         outputs=("web/",),
         inputs={
@@ -81,6 +85,8 @@ def stage(settings: Settings) -> Stage:
             "model": Output("export", "model.bin"),
             "provenance": Output("provenance", "provenance.json"),
         },
+        sources=(python_sources("training.model_index"),),
         scope=settings.preset,
         links={"web": "web"},
+        pythonpath=("{snapshot}",),
     )

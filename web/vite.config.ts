@@ -1,5 +1,6 @@
 /** The bundle: a static folder that works from any sub-path of any host, without special headers. */
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { env } from "node:process";
 import { fileURLToPath } from "node:url";
@@ -46,10 +47,27 @@ const builtPackage: Plugin = {
   },
 };
 
+/** The service worker with the list of what was bundled, "./" for the page itself; the map of a script is no part of the page. */
+const serviceWorker: Plugin = {
+  name: "service-worker",
+  apply: "build",
+  generateBundle(_, bundle) {
+    const own = readdirSync(join(web, "public"));
+    const files = ["./", ...Object.keys(bundle).filter(name => name !== "index.html"), ...own].sort();
+    const digest = createHash("sha256");
+    for (const file of Object.values(bundle)) digest.update("code" in file ? file.code : file.source);
+    for (const name of own) digest.update(readFileSync(join(web, "public", name)));
+    const source = readFileSync(join(web, "service-worker.js"), "utf8")
+      .replace('"the build puts the list here"', JSON.stringify(files))
+      .replace("the build puts a digest of the files here", digest.digest("hex").slice(0, 16));
+    this.emitFile({ type: "asset", fileName: "service-worker.js", source });
+  },
+};
+
 // The page takes the package as everybody gets it; the unit tests and a page under `doit watch` take its sources.
 export default defineConfig(({ mode }) => ({
   base: "./",
-  plugins: [react(), contentSecurityPolicy, builtPackage],
+  plugins: [react(), contentSecurityPolicy, builtPackage, serviceWorker],
   resolve: { alias: { pocketlm: takesSources(mode) ? join(web, "src/package/index.ts") : join(npm, "index.js") } },
   worker: { format: "es" },
   server: { fs: { allow: [".", npm] }, ...(from_watch && { proxy: from_watch }) },

@@ -46,7 +46,7 @@ async function loadAgain(
   times: number,
 ): Promise<{ made: number; destroyed: number }> {
   return await worker(page).evaluate(
-    async ([model_url, on, count]) => {
+    async ([from, on, count]) => {
       const post = self.postMessage;
       const devices = { made: 0, destroyed: 0 };
       if ("GPUAdapter" in self) {
@@ -67,7 +67,7 @@ async function loadAgain(
             if (event.type === "ready") resolve();
             if (event.type === "failed") reject(new Error(JSON.stringify(event)));
           };
-          self.dispatchEvent(new MessageEvent("message", { data: { type: "load", model_url, device: on } }));
+          self.dispatchEvent(new MessageEvent("message", { data: { type: "load", from, device: on } }));
         });
       }
       self.postMessage = post;

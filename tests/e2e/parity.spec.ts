@@ -26,7 +26,7 @@ async function ask(page: Page, question: Question): Promise<Answer> {
         };
       });
 
-    send({ type: "load", model_url: new URL("model.bin", document.baseURI).href, device });
+    send({ type: "load", from: new URL("model.bin", document.baseURI).href, device });
     const card = await until(event => (event.type === "ready" ? event.model.card : null));
     send({ type: "logits", call: 1, ids: new Uint32Array(ids) });
     const logits = await until(event => (event.type === "logits" ? event.logits : null));

@@ -29,7 +29,8 @@ export default defineConfig({
   timeout: 600_000,
   expect: { timeout: 180_000 },
   reporter: [["list"]],
-  use: { screenshot: "only-on-failure" },
+  // A service worker asks for files itself, past what a test puts between; models.spec.ts lets it.
+  use: { screenshot: "only-on-failure", serviceWorkers: "block" },
   projects: [
     { name: "webgpu", testIgnore: /no-webgpu/, use: { launchOptions: launchOptions(WEBGPU) } },
     { name: "no-webgpu", testMatch: /no-webgpu/, use: { launchOptions: launchOptions([]) } },

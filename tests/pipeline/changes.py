@@ -88,7 +88,7 @@ ONE_VALUE = {"tokenizer.split"}  # any other value is refused
 
 # Every module of `training`: the stages that use it.
 MODULES: dict[str, str] = {
-    "__init__": "corpus tokenizer shards train sample report export",
+    "__init__": "corpus tokenizer shards train sample report export web",
     "card": "",
     "chat": "",
     "chat_shards": "",
@@ -154,6 +154,7 @@ MODULES: dict[str, str] = {
     "model/families": "train sample export",
     "model/fast": "train sample export",
     "model/llama": "train sample export",
+    "model_index": "web",
     "optim/__init__": "train",
     "optim/groups": "train",
     "optim/muon": "train",

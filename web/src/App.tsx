@@ -1,5 +1,5 @@
-import { type Device, randomSeed } from "pocketlm";
-import { useCallback, useState } from "react";
+import { type Device, type ModelSource, randomSeed } from "pocketlm";
+import { type ReactNode, useCallback, useState } from "react";
 import type { CommandId } from "./commands";
 import { Chat } from "./components/Chat";
 import { CommandButton } from "./components/CommandButton";
@@ -32,11 +32,12 @@ const COPIED: Record<NonNullable<Copied>, string> = {
   refused: "The browser did not allow copying. Select the text and copy it by hand.",
 };
 
-type Props = { model_url: string; worker_url?: string | null; device: Device; isMac: boolean };
+/** `choice`: how the reader chooses another model, where that can be done. */
+type Props = { from: ModelSource; worker_url?: string | null; choice?: ReactNode; device: Device; isMac: boolean };
 
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
-export function App({ model_url, worker_url = null, device, isMac }: Props) {
-  const engine = useEngine(model_url, device, worker_url);
+export function App({ from, worker_url = null, choice = null, device, isMac }: Props) {
+  const engine = useEngine(from, device, worker_url);
   const { state, text, load, generate, stop, forget } = engine;
   const chat = useChat(engine);
   const surprise = useScore(engine);
@@ -159,11 +160,12 @@ export function App({ model_url, worker_url = null, device, isMac }: Props) {
         </div>
         <aside>
           <SamplingPanel options={options} onChange={setOptions} />
+          {choice}
           {model !== null && <ModelCard model={model} />}
           {model !== null && <StorageNote model={model} onDelete={forget} />}
         </aside>
       </main>
-      {model !== null && <Making model_url={model_url} model_sha256={model.sha256} />}
+      {model !== null && typeof from === "string" && <Making model_url={from} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
         {copied === null ? announcement(state, () => text.since(0)) : COPIED[copied]}
       </p>

@@ -3,7 +3,8 @@
 import type { Device } from "pocketlm";
 import { lazy, StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
-import { App } from "./App";
+import { ChosenModel } from "./components/ChosenModel";
+import { keepForOffline } from "./offline";
 import "./styles/tokens.css";
 import "./styles/page.css";
 import "./styles/controls.css";
@@ -23,6 +24,7 @@ function deviceOf(search: URLSearchParams): Device {
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root");
 
+keepForOffline();
 const search = new URLSearchParams(location.search);
 const here = { device: deviceOf(search), isMac: /Mac|iP(hone|ad)/.test(navigator.userAgent) };
 const beside = (name: string) => new URL(name, document.baseURI).href;
@@ -35,7 +37,7 @@ createRoot(root).render(
       ) : search.has("live") ? (
         <Live url={beside("live.json")} {...here} />
       ) : (
-        <App model_url={beside("model.bin")} {...here} />
+        <ChosenModel {...here} />
       )}
     </Suspense>
   </StrictMode>,

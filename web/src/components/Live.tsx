@@ -26,7 +26,7 @@ export default function Live({ url, device, isMac }: Props) {
         )}
         {is_away && <p className="wrong">./doitw does not answer: this page stays as it is.</p>}
       </section>
-      {model_url !== null && <App model_url={model_url} worker_url={at(news?.worker)} device={device} isMac={isMac} />}
+      {model_url !== null && <App from={model_url} worker_url={at(news?.worker)} device={device} isMac={isMac} />}
     </>
   );
 }

@@ -43,11 +43,7 @@ export function Side({ compared, side, isOnCpu }: Props) {
           ...metrics.map(([metric, value]) => `${metric} ${value}`),
           ...(model === null
             ? []
-            : [
-                formatBytes(model.size_bytes),
-                engineStatus(state).text,
-                ...(is_chat ? ["answers as in a chat"] : []),
-              ]),
+            : [formatBytes(model.size_bytes), engineStatus(state).text, ...(is_chat ? ["answers as in a chat"] : [])]),
         ].join(" · ")}
       </p>
       {state.phase === "failed" && <ErrorPanel error={state.error} onRetry={load} isOnCpu={isOnCpu} />}

@@ -2,16 +2,19 @@ import type { LoadedModel, NotKept, Storage } from "pocketlm";
 import { assertNever } from "../lib/assertNever";
 import { formatBytes } from "../lib/format";
 
-function reasonOf(reason: NotKept): string {
+function explained(reason: NotKept): string {
+  const again = "It runs all the same; the next visit downloads it again.";
   switch (reason) {
     case "no-room":
-      return "There is too little room for it on this device.";
+      return `There is too little room for it on this device. ${again}`;
     case "no-storage":
-      return "This browser lets the page store no files.";
+      return `This browser lets the page store no files. ${again}`;
     case "other-tab":
-      return "Another tab is storing it just now.";
+      return `Another tab is storing it just now. ${again}`;
     case "deleted":
-      return "You deleted it.";
+      return `You deleted it. ${again}`;
+    case "own-file":
+      return "It is read from your own file; on the next visit, open that again.";
     default:
       return assertNever(reason);
   }
@@ -21,7 +24,7 @@ function reasonOf(reason: NotKept): string {
 export function describeStorage(storage: Storage, size_bytes: number): string {
   return storage.is_kept
     ? `The model is stored on this device (${formatBytes(size_bytes)}), so the next visit need not download it.`
-    : `The model is not stored on this device. ${reasonOf(storage.reason)} It runs all the same; the next visit downloads it again.`;
+    : `The model is not stored on this device. ${explained(storage.reason)}`;
 }
 
 /** What the model takes on this device, and the way to be rid of it. */

@@ -37,7 +37,7 @@ test("questions are numbered, and requests go to the worker", () => {
   client.stop(2);
   expect([client.encode("c"), client.decode(Uint32Array.of(7))]).toEqual([1, 2]);
   expect(ports[0]?.requests).toEqual([
-    { type: "load", model_url: "m", device: "auto" },
+    { type: "load", from: "m", device: "auto" },
     { type: "generate", run: 1, prompt: ["", "a"], shorter: [], options: OPTIONS, written: null },
     { type: "generate", run: 2, prompt: ["", "b"], shorter: [], options: OPTIONS, written: null },
     { type: "stop", run: 2 },
@@ -97,7 +97,7 @@ function crashedRun() {
 test("a crash in the middle of a run takes its worker, and another goes on with the run", () => {
   const { ports, events } = crashedRun();
   expect(ports[0]?.is_terminated).toBe(true);
-  expect(ports[1]?.requests).toEqual([{ type: "load", model_url: "m", device: "auto" }]);
+  expect(ports[1]?.requests).toEqual([{ type: "load", from: "m", device: "auto" }]);
   hear(ports[1], { type: "ready", model: MODEL });
   expect(ports[1]?.requests[1]).toEqual({
     type: "generate",

@@ -1,6 +1,6 @@
 /** This side of the protocol: owns the worker, numbers the questions, passes events on, starts a crashed worker again. */
 import { crashed, engineError } from "./errors";
-import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions } from "./protocol";
+import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions, ModelSource } from "./protocol";
 
 /** What the client needs of a Worker; the unit tests pass a double. */
 export type WorkerPort = {
@@ -38,9 +38,9 @@ export class EngineClient {
   }
 
   /** Load a model into a fresh worker; the old one goes with all its memory. */
-  load(model_url: string, device: Device): void {
+  load(from: ModelSource, device: Device): void {
     this.#run = null;
-    this.#loading = { type: "load", model_url, device };
+    this.#loading = { type: "load", from, device };
     this.#startWorker(this.#loading);
   }
 

@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakePackage, FakeShelf } from "../testing/fakeShelf";
-import { obtain } from "./obtain";
+import { obtain, openOwnFile } from "./obtain";
 
 const NBYTES = 100;
 /** A file of this digest. */
@@ -145,4 +145,42 @@ test.each([
   served = bytes;
   await expect(got()).rejects.toMatchObject({ kind: "bad-model", message });
   expect(shelf.files.size).toBe(0);
+});
+
+describe("the reader's own file", () => {
+  const own = (bytes: Uint8Array<ArrayBuffer>) =>
+    openOwnFile(new Blob([bytes]), parts, (offset, nbytes) => bytes.subarray(offset, offset + nbytes));
+
+  test("is read where it lies, and stored nowhere", () => {
+    const { build: _, free: __, ...obtained } = own(file(1));
+    expect(obtained).toEqual({
+      size_bytes: NBYTES,
+      sha256: sum(file(1)),
+      digest: null,
+      was_kept: false,
+      storage: { is_kept: false, reason: "own-file" },
+    });
+    expect(shelf.files.size).toBe(0);
+    expect(asked).toEqual([]);
+  });
+
+  test("that is no model is refused as a served one is", () => {
+    expect(() => own(file(0))).toThrow(expect.objectContaining({ kind: "bad-model", message: "BadMagic" }));
+    expect(() => own(new Uint8Array(0))).toThrow(expect.objectContaining({ kind: "bad-model" }));
+  });
+
+  test("of llama.cpp is called by its name", () => {
+    const gguf = file(1);
+    gguf.set(new TextEncoder().encode("GGUF"));
+    expect(() => own(gguf)).toThrow(expect.objectContaining({ message: expect.stringContaining("GGUF") }));
+  });
+
+  test("that can no longer be read is said to be so", () => {
+    const gone = () => {
+      throw new DOMException("moved", "NotReadableError");
+    };
+    expect(() => openOwnFile(new Blob([file(1)]), parts, gone)).toThrow(
+      expect.objectContaining({ kind: "bad-model", message: expect.stringContaining("no longer be read") }),
+    );
+  });
 });

@@ -7,14 +7,18 @@
  */
 import type { ReadFile } from "pocketlm-wasm";
 import { type Beginning, type DownloadProgress, download, fetchBeginning, type Sink } from "./download";
+import { engineError } from "./errors";
 import type { NotKept, Storage } from "./protocol";
 import type { Digester, FileInMemory, OpenFile, Package, Shelf, ShelfReader, ShelfWriter } from "./shelf";
 
 /** Bytes that `Package.identify` needs. */
 const IDENTITY_NBYTES = 64;
 
-/** A file on the shelf is read in parts of this size. */
+/** A file is read in parts of this size. */
 const PART_NBYTES = 4 << 20;
+
+/** What files of llama.cpp begin with. */
+const GGUF = "GGUF";
 
 export type Obtained = OpenFile & {
   size_bytes: number;
@@ -49,6 +53,34 @@ export async function obtain(
     receiver.close();
     release?.();
   }
+}
+
+/**
+ * A file that the reader has, to build engines of. It is read where it lies, in parts, and copied nowhere.
+ *
+ * Throws an `EngineError` of kind "bad-model" where it is no model or cannot be read, and those of `parts`.
+ */
+export function openOwnFile(file: Blob, parts: Package, reader: ReadFile): Obtained {
+  const read: ReadFile = (offset, nbytes) => {
+    try {
+      return reader(offset, nbytes);
+    } catch (cause) {
+      const hint = "It may have been moved or changed: choose it again.";
+      throw engineError("bad-model", `The file can no longer be read: ${String(cause)}`, hint);
+    }
+  };
+  const first = read(0, Math.min(file.size, IDENTITY_NBYTES));
+  if (new TextDecoder().decode(first.subarray(0, GGUF.length)) === GGUF) {
+    throw engineError("bad-model", "This is a GGUF file, and the engine reads model.bin alone.", "Convert it first.");
+  }
+  parts.identify(first);
+  const digester = parts.digester();
+  for (let offset = 0; offset < file.size; offset += PART_NBYTES) {
+    digester.update(read(offset, Math.min(PART_NBYTES, file.size - offset)));
+  }
+  const opened = parts.open(file.size, read);
+  const storage: Storage = { is_kept: false, reason: "own-file" };
+  return { ...opened, size_bytes: file.size, sha256: digester.hex(), digest: null, was_kept: false, storage };
 }
 
 /** What the server has, where it is on the shelf; or the beginning of it, and how to ask for the rest. */

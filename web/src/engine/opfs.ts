@@ -21,6 +21,12 @@ export async function openShelf(model_url: string): Promise<Shelf | null> {
   }
 }
 
+/** Reads a file where it lies, in a worker. */
+export function readerOf(file: Blob): ReadFile {
+  const reader = new FileReaderSync();
+  return (offset, nbytes) => new Uint8Array(reader.readAsArrayBuffer(file.slice(offset, offset + nbytes)));
+}
+
 class OriginShelf implements Shelf {
   readonly #folder: FileSystemDirectoryHandle;
   /** The name of the lock that tabs share. */
@@ -144,11 +150,7 @@ class OriginReader implements ShelfReader {
       const scratch = new Scratch();
       return { read: (offset, nbytes) => scratch.fill(access, offset, nbytes), close: () => access.close() };
     } catch {
-      const file = await handle.getFile();
-      const reader = new FileReaderSync();
-      const read: ReadFile = (offset, nbytes) =>
-        new Uint8Array(reader.readAsArrayBuffer(file.slice(offset, offset + nbytes)));
-      return { read, close: () => undefined };
+      return { read: readerOf(await handle.getFile()), close: () => undefined };
     }
   }
 }

@@ -38,8 +38,14 @@ export type LoadProgress =
 /** How long a token took on each backend, in milliseconds, where "auto" had to measure. */
 export type Timing = { webgpu_ms: number; cpu_ms: number };
 
-/** Why a model's file does not stay on this device: too little room, no storage, another tab is at it, or the reader deleted it. */
-export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted";
+/** Where a model comes from: an absolute URL, or a file that the reader has. */
+export type ModelSource = string | Blob;
+
+/**
+ * Why a model's file does not stay on this device: too little room, no storage, another tab is at it, the reader deleted it, or it
+ * is the reader's own file, which is read where it lies.
+ */
+export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted" | "own-file";
 
 /** Whether a model's file stays on this device, so that the next visit need not download it. */
 export type Storage = { is_kept: true } | { is_kept: false; reason: NotKept };
@@ -77,7 +83,7 @@ export type TextScore = { tokens: ScoredToken[]; bits: number; n_bytes: number }
  * in its place where it takes more than three quarters of the context, the first that fits or else the last.
  */
 export type EngineRequest =
-  | { type: "load"; model_url: string; device: Device }
+  | { type: "load"; from: ModelSource; device: Device }
   | {
       type: "generate";
       run: number;

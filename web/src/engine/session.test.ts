@@ -45,13 +45,14 @@ beforeEach(() => {
     const built = (builds.length > 1 ? builds.shift() : builds[0]) ?? engine;
     return built instanceof FakeEngine ? Promise.resolve(built) : Promise.reject(built);
   });
-  const surroundings = { parts: () => Promise.resolve(parts), shelf: () => Promise.resolve(shelf) };
+  const reader = () => () => MODEL;
+  const surroundings = { parts: () => Promise.resolve(parts), shelf: () => Promise.resolve(shelf), reader };
   session = new EngineSession(surroundings, event => own.push(event));
 });
 
 afterEach(() => vi.unstubAllGlobals());
 
-const load = (device: Device = "cpu") => session.handle({ type: "load", model_url: "model.bin", device });
+const load = (device: Device = "cpu") => session.handle({ type: "load", from: "model.bin", device });
 const generate = (run: number, changes: Partial<Extract<EngineRequest, { type: "generate" }>> = {}) =>
   session.handle({
     type: "generate",

@@ -4,10 +4,11 @@
  * Knows the engine only by its interface, so that the unit tests run it with a double. Requests that use the engine
  * are queued; a stop or a newer run is seen between two steps, since each step is followed by a turn of the event loop.
  */
+import type { ReadFile } from "pocketlm-wasm";
 import { backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { engineError, toEngineError } from "./errors";
-import { type Obtained, obtain } from "./obtain";
-import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel } from "./protocol";
+import { type Obtained, obtain, openOwnFile } from "./obtain";
+import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
 import { firstThatFits } from "./turns";
@@ -16,6 +17,8 @@ import { firstThatFits } from "./turns";
 export type Surroundings = {
   parts: () => Promise<Package>;
   shelf: (model_url: string) => Promise<Shelf | null>;
+  /** How a file that the reader has is read. */
+  reader: (file: Blob) => ReadFile;
 };
 
 export type Emit = (event: EngineEvent, transfer?: ArrayBuffer[]) => void;
@@ -24,7 +27,7 @@ type Generate = Extract<EngineRequest, { type: "generate" }>;
 
 /** A model with the engine that it runs on now. */
 type Loaded = {
-  model_url: string;
+  from: ModelSource;
   /** null where it is no longer on this device. */
   source: Obtained | null;
   shelf: Shelf | null;
@@ -84,7 +87,7 @@ export class EngineSession {
   handle(request: EngineRequest): void {
     switch (request.type) {
       case "load":
-        this.#enqueue(null, () => this.#load(request.model_url, request.device));
+        this.#enqueue(null, () => this.#load(request.from, request.device));
         return;
       case "generate":
         this.#current = request.run;
@@ -119,13 +122,13 @@ export class EngineSession {
     });
   }
 
-  async #load(model_url: string, device: Device): Promise<void> {
+  async #load(from: ModelSource, device: Device): Promise<void> {
     this.#loaded?.engine.free();
     this.#loaded?.source?.free();
     this.#loaded = null;
-    const shelf = await this.#surroundings.shelf(model_url);
+    const shelf = typeof from === "string" ? await this.#surroundings.shelf(from) : null;
     for (;;) {
-      const source = await this.#obtain(model_url, shelf);
+      const source = await this.#obtain(from, shelf);
       try {
         this.#emit({ type: "progress", progress: { phase: "parse", fraction: 0 } });
         const { engine, fallback, timing } = await chooseEngine(source.build, device, progress =>
@@ -133,7 +136,7 @@ export class EngineSession {
         );
         const { size_bytes, sha256, storage } = source;
         const model = { card: engine.card(), fallback, timing, size_bytes, sha256, storage };
-        this.#loaded = { model_url, source, shelf, device, engine, model, losses: 0 };
+        this.#loaded = { from, source, shelf, device, engine, model, losses: 0 };
         this.#emit({ type: "ready", model });
         return;
       } catch (thrown) {
@@ -146,9 +149,11 @@ export class EngineSession {
     }
   }
 
-  async #obtain(model_url: string, shelf: Shelf | null): Promise<Obtained> {
+  async #obtain(from: ModelSource, shelf: Shelf | null): Promise<Obtained> {
+    const parts = await this.#surroundings.parts();
+    if (typeof from !== "string") return openOwnFile(from, parts, this.#surroundings.reader(from));
     let told_ms = Number.NEGATIVE_INFINITY;
-    return await obtain(model_url, await this.#surroundings.parts(), shelf, (received_bytes, total_bytes) => {
+    return await obtain(from, parts, shelf, (received_bytes, total_bytes) => {
       const now_ms = performance.now();
       if (now_ms - told_ms < PROGRESS_INTERVAL_MS && received_bytes !== total_bytes) return;
       told_ms = now_ms;
@@ -224,7 +229,7 @@ export class EngineSession {
         await pause(REBUILD_AFTER_MS * loaded.losses);
       }
       try {
-        loaded.source ??= await this.#obtain(loaded.model_url, null);
+        loaded.source ??= await this.#obtain(loaded.from, null);
         loaded.engine = await loaded.source.build(backend, (phase, fraction) =>
           this.#emit({ type: "progress", progress: { phase, fraction } }),
         );

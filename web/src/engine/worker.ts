@@ -1,7 +1,7 @@
 /** The Web Worker: the wasm engine behind an `EngineSession`. Nothing but wiring. */
 import init, { Engine, FileBytes, identify, ModelFile, Sha256 } from "pocketlm-wasm";
 import { engineError } from "./errors";
-import { openShelf } from "./opfs";
+import { openShelf, readerOf } from "./opfs";
 import type { EngineRequest } from "./protocol";
 import { EngineSession } from "./session";
 import type { OpenFile, Package } from "./shelf";
@@ -40,7 +40,7 @@ async function parts(): Promise<Package> {
   return PARTS;
 }
 
-const session = new EngineSession({ parts, shelf: openShelf }, (event, transfer) =>
+const session = new EngineSession({ parts, shelf: openShelf, reader: readerOf }, (event, transfer) =>
   self.postMessage(event, transfer ?? []),
 );
 

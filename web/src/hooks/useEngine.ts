@@ -8,6 +8,7 @@ import {
   type Model,
   ModelError,
   type ModelEvent,
+  type ModelSource,
   type TextOptions,
   type TextScore,
 } from "pocketlm";
@@ -35,10 +36,10 @@ export type EngineHandle = {
 function never(): void {}
 
 /**
- * `worker_url`: of the package's worker, where it is not the one that the page was bundled with. Another model_url or worker_url
- * is loaded beside what is there and takes its place between two runs; where it fails, what is there stays.
+ * `worker_url`: of the package's worker, where it is not the one that the page was bundled with. Another model or worker is
+ * loaded beside what is there and takes its place between two runs; where it fails, what is there stays.
  */
-export function useEngine(model_url: string, device: Device, worker_url: string | null = null): EngineHandle {
+export function useEngine(from: ModelSource, device: Device, worker_url: string | null = null): EngineHandle {
   const [state, dispatch] = useReducer(reduce, initialState);
   const [text] = useState(() => new TextLog());
   const [not_renewed, setNotRenewed] = useState<EngineError | null>(null);
@@ -68,9 +69,9 @@ export function useEngine(model_url: string, device: Device, worker_url: string 
         dispatch(event);
       };
       const worker = worker_url === null ? undefined : () => new Worker(worker_url, { type: "module" });
-      return loadModel(model_url, { device, signal, onEvent, worker });
+      return loadModel(from, { device, signal, onEvent, worker });
     },
-    [model_url, device, worker_url, text],
+    [from, device, worker_url, text],
   );
 
   const load = useCallback(() => {

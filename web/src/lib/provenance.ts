@@ -1,22 +1,8 @@
 /** What the page shows of a model's provenance, which is free in form: each key may be missing or of another type. */
 import type { ModelHeader } from "pocketlm";
+import { member, number, text } from "./json";
 
 type Provenance = ModelHeader["provenance"];
-
-function text(value: unknown): string | null {
-  return typeof value === "string" && value !== "" ? value : null;
-}
-
-function number(value: unknown): number | null {
-  return typeof value === "number" ? value : null;
-}
-
-/** `value[name]` where value is an object that has it. */
-function member(value: unknown, name: string): unknown {
-  if (typeof value !== "object" || value === null) return undefined;
-  const found = Object.entries(value).find(([key]) => key === name);
-  return found?.[1];
-}
 
 export type Origin = {
   preset: string | null;

@@ -14,6 +14,7 @@ export type {
   LoadProgress,
   ModelConfig,
   ModelHeader,
+  ModelSource,
   NotKept,
   ScoredToken,
   Storage,

@@ -45,12 +45,12 @@ type Question = { resolve: (answer: Answer) => void; reject: (error: unknown) =>
 const USE_GENERATE = "Use generate(): this model continues texts.";
 
 /**
- * Download a model, or take it from this device, and get an engine ready for it.
+ * Download a model, or take it from this device or from a file that the reader chose, and get an engine ready for it.
  *
  * Rejects with a `ModelError`, or with the signal's reason.
  */
-export async function loadModel(model_url: string | URL, options: LoadOptions = {}): Promise<Model> {
-  return await Model.load(model_url, options, options.worker ?? startWorker);
+export async function loadModel(from: string | URL | Blob, options: LoadOptions = {}): Promise<Model> {
+  return await Model.load(from, options, options.worker ?? startWorker);
 }
 
 export class Model {
@@ -75,7 +75,7 @@ export class Model {
   }
 
   /** `start`: the unit tests pass a double of the worker. @internal */
-  static async load(model_url: string | URL, options: LoadOptions, start: () => WorkerPort): Promise<Model> {
+  static async load(from: string | URL | Blob, options: LoadOptions, start: () => WorkerPort): Promise<Model> {
     const { signal, device = "auto" } = options;
     signal?.throwIfAborted();
     const model = new Model(options, start);
@@ -87,7 +87,7 @@ export class Model {
     try {
       return await new Promise((resolve, reject) => {
         model.#loading = { resolve, reject };
-        model.#client.load(absolute(model_url), device);
+        model.#client.load(from instanceof Blob ? from : absolute(from), device);
       });
     } finally {
       model.#loading = null;

@@ -17,7 +17,11 @@ export class FakeWorker implements WorkerPort {
 
   constructor(engine: FakeEngine) {
     const parts = new FakePackage(MODEL_FILE.length, () => Promise.resolve(engine));
-    const surroundings = { parts: () => Promise.resolve(parts), shelf: () => Promise.resolve(null) };
+    const surroundings = {
+      parts: () => Promise.resolve(parts),
+      shelf: () => Promise.resolve(null),
+      reader: () => () => MODEL_FILE,
+    };
     this.#session = new EngineSession(surroundings, event => this.say(event));
   }
 
