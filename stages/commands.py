@@ -70,10 +70,12 @@ class Preview(_BuildThen):
         status = self.build()
         if status != 0:
             return status
-        from stages.preview import serve
+        from stages import other_models, preview
         from stages.project import SETTINGS
 
-        return serve(paths.preset_dir(SETTINGS.preset) / "web", port or None)
+        index = paths.BUILD / "run" / "preview" / "index.json"
+        beside = other_models.beside(paths.BUILD, SETTINGS.preset, index)
+        return preview.serve(paths.preset_dir(SETTINGS.preset) / "web", port or None, beside)
 
     def _compare(self, port: int, words: list[str]) -> int:
         if len(words) != 2:

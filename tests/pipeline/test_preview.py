@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
-from stages import preview
+from stages import other_models, preview
 
 POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 PAGE = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{POLICY}"><p>page</p>'
@@ -197,3 +199,39 @@ def test_the_bare_address_leads_to_the_view(beside: tuple[str, int], path: str, 
     answer = ask(beside, path)
     assert (answer.status, answer.getheader("Location")) == (302, target)
     assert get(beside, target)[0] == 200
+
+
+def _bundle(build: Path, preset: str) -> Path:
+    bundle = build / preset / "web"
+    (bundle / "models").mkdir(parents=True)
+    (bundle / "index.html").write_text(PAGE)
+    (bundle / "model.bin").write_text(preset)
+    (bundle / "provenance.json").write_text(f"how {preset} was made")
+    models = [{"name": preset, "path": "../model.bin", "size_bytes": len(preset)}]
+    (bundle / "models" / "index.json").write_text(json.dumps({"models": models}))
+    return bundle
+
+
+def test_the_models_of_other_presets_are_offered_too(tmp_path: Path) -> None:
+    chosen = _bundle(tmp_path, "plays")
+    for other in ("answers", "zebra"):
+        _bundle(tmp_path, other)
+    (tmp_path / "old" / "web").mkdir(parents=True)  # built before there was an index
+    beside = other_models.beside(tmp_path, "plays", tmp_path / "run" / "index.json")
+    with preview.server(chosen, beside=beside) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        address = ("127.0.0.1", http_server.server_port)
+        offered = json.loads(get(address, "/models/index.json")[2])["models"]
+        assert [entry["name"] for entry in offered] == ["plays", "answers", "zebra"]
+        paths = [urljoin("/models/", entry["path"]) for entry in offered]
+        assert paths == ["/model.bin", "/models/answers/model.bin", "/models/zebra/model.bin"]
+        assert [get(address, path)[2].decode() for path in paths] == ["plays", "answers", "zebra"]
+        assert get(address, "/models/answers/provenance.json")[2] == b"how answers was made"
+        http_server.shutdown()
+
+
+def test_without_other_models_the_bundle_is_served_as_it_is(tmp_path: Path) -> None:
+    _bundle(tmp_path, "plays")
+    assert other_models.beside(tmp_path, "plays", tmp_path / "index.json") == {}
+    assert other_models.beside(tmp_path, "nothing", tmp_path / "index.json") == {}
+    assert not (tmp_path / "index.json").exists()
