@@ -82,9 +82,12 @@ def _hold_partial(spec: Spec, output: int, asked: list[bool]) -> int:
     path, told = spec["partial"], False
     if not path:
         return os.open(os.devnull, os.O_RDONLY)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     while True:
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # the one before has just removed the folder around it
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(lock).st_ino == os.stat(f"{path}.lock").st_ino:  # else the one before has just removed it
