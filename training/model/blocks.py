@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 
 def rope_tables(ctx_len: int, d_head: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of RoPE's angles, (ctx_len, d_head/2) f32, computed in f64.
+    """Cosines and sines of RoPE's angles, (ctx_len, d_head/2) f32, computed in f64, on the CPU whatever the default.
 
     Position p turns pair j by p * theta^(-2j/D).
 
     Source: Su et al. 2021, arXiv:2104.09864; component j pairs with j + D/2 (rotate_half), as in Hugging Face's Llama.
     """
-    frequencies = theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
-    angles = torch.outer(torch.arange(ctx_len, dtype=torch.float64), frequencies)
+    frequencies = theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64, device="cpu") / d_head)
+    angles = torch.outer(torch.arange(ctx_len, dtype=torch.float64, device="cpu"), frequencies)
     return angles.cos().float(), angles.sin().float()
 
 

@@ -9,13 +9,14 @@ Letters of shapes: docs/ARCHITECTURE.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from training.config.model import Model
 from training.model.blocks import attend, norm, rope_tables, squared_relu, turn
+from training.model.loss import cross_entropy, logits_of
 
 LOGIT_CAP = 15.0  # logits stay within it. Source: Gemma Team 2024, arXiv:2408.00118
 
@@ -99,19 +100,26 @@ class Fast(nn.Module):
         self.register_buffer("cos", cos[:, None], persistent=False)
         self.register_buffer("sin", sin[:, None], persistent=False)
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights from a generator on the CPU: the embedding normal, sd 1; matrices uniform, sd 1/sqrt(C);
-        zeros what adds to the residual stream and what gives the logits (Yang et al. 2022, arXiv:2203.03466). Gains
-        stay 1.
+    def first_weights(self, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+        """Each weight's name and what it begins as, drawn from a generator on the CPU: the embedding normal, sd 1;
+        matrices uniform, sd 1/sqrt(C); zeros what adds to the residual stream and what gives the logits (Yang et al.
+        2022, arXiv:2203.03466). Gains begin at 1.
         """
         for name, weight in self.named_parameters():
             if name == "model.embed_tokens.weight":
-                nn.init.normal_(weight, generator=generator)
+                yield name, torch.randn(weight.shape, generator=generator)
             elif name.endswith(("o_proj.weight", "down_proj.weight", "lm_head.weight")):
-                nn.init.zeros_(weight)
+                yield name, torch.zeros(weight.shape)
             elif weight.dim() == 2:
                 bound = (3 / weight.shape[1]) ** 0.5
-                nn.init.uniform_(weight, -bound, bound, generator=generator)
+                yield name, torch.empty(weight.shape).uniform_(-bound, bound, generator=generator)
+            else:
+                yield name, torch.ones(weight.shape)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Give all weights what they begin as."""
+        for name, first in self.first_weights(generator):
+            self.get_parameter(name).data.copy_(first)
 
     def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the weights of a model.bin. It undoes `format_tensors`, but for the embedding, which stays normed."""
@@ -122,17 +130,21 @@ class Fast(nn.Module):
         self.load_state_dict(own)
         self.stored = True
 
-    def forward(self, ids: Tensor, chosen: Tensor | None = None) -> Tensor:
+    def forward(self, ids: Tensor, chosen: Tensor | None = None, targets: Tensor | None = None) -> Tensor:
         """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V), between -LOGIT_CAP and LOGIT_CAP; where
-        `chosen`, (B, T) bool, says which positions are wanted, of these alone: (N, V).
+        `chosen`, (B, T) bool, says which positions are wanted, of these alone: (N, V). With targets, (B, T) int64,
+        their mean loss in nats instead, ().
         """
         angles = torch.complex(self.cos[: ids.shape[1]], self.sin[: ids.shape[1]])
         x = self.model.embed_tokens(ids)
         x = x if self.stored else norm(x, self.eps)
         for layer in self.model.layers:
             x = layer(x, angles)
-        logits = self.lm_head(norm(x if chosen is None else x[chosen], self.eps))
-        return LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)
+        x = norm(x if chosen is None else x[chosen], self.eps)
+        if targets is None:
+            return logits_of(x, self.lm_head.weight, LOGIT_CAP)
+        wanted = targets.flatten() if chosen is None else targets[chosen]
+        return cross_entropy(x.flatten(0, -2), self.lm_head.weight, wanted, LOGIT_CAP)
 
 
 def format_tensors(model: Model, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

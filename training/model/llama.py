@@ -7,7 +7,7 @@ Source: Touvron et al. 2023, arXiv:2302.13971; grouped-query attention: Ainslie 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from training.config.model import Model
 from training.model.blocks import RMSNorm, attend, rope_tables, rotate
+from training.model.loss import cross_entropy, logits_of
 
 
 class Attention(nn.Module):
@@ -98,24 +99,31 @@ class Llama(nn.Module):
         self.register_buffer("cos", cos[:, None], persistent=False)
         self.register_buffer("sin", sin[:, None], persistent=False)
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights from a generator on the CPU: normal, sd 0.02, and 0.02 / sqrt(2 n_layer) for the two
-        projections that add to the residual stream (Radford et al. 2019, GPT-2). Norms stay 1; biases begin at 0."""
+    def first_weights(self, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+        """Each weight's name and what it begins as, drawn from a generator on the CPU: normal, sd 0.02, and
+        0.02 / sqrt(2 n_layer) for the two projections that add to the residual stream (Radford et al. 2019, GPT-2).
+        Norms begin at 1, biases at 0.
+        """
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 narrow = name.endswith(("o_proj.weight", "down_proj.weight"))
                 sd = 0.02 / (2 * len(self.model.layers)) ** 0.5 if narrow else 0.02
-                weight.data.copy_(torch.randn(weight.shape, generator=generator) * sd)
-            elif name.endswith("bias"):
-                nn.init.zeros_(weight)
+                yield name, torch.randn(weight.shape, generator=generator) * sd
+            else:
+                yield name, torch.full(weight.shape, 0.0 if name.endswith("bias") else 1.0)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Give all weights what they begin as."""
+        for name, first in self.first_weights(generator):
+            self.get_parameter(name).data.copy_(first)
 
     def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the weights of a model.bin, by the names of training/FORMAT.md: they are this module's own."""
         self.load_state_dict(tensors)
 
-    def forward(self, ids: Tensor, chosen: Tensor | None = None) -> Tensor:
+    def forward(self, ids: Tensor, chosen: Tensor | None = None, targets: Tensor | None = None) -> Tensor:
         """ids: (B, T) int64, T at most ctx_len. Returns logits, (B, T, V); where `chosen`, (B, T) bool, says which
-        positions are wanted, of these alone: (N, V).
+        positions are wanted, of these alone: (N, V). With targets, (B, T) int64, their mean loss in nats instead, ().
         """
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         x = self.model.embed_tokens(ids)
@@ -123,4 +131,6 @@ class Llama(nn.Module):
             x = layer(x, cos, sin)
         x = self.model.norm(x if chosen is None else x[chosen])
         head = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return F.linear(x, head)
+        if targets is None:
+            return logits_of(x, head, None)
+        return cross_entropy(x.flatten(0, -2), head, targets.flatten() if chosen is None else targets[chosen])
