@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "metrics.jsonl"
+NUMBERS = ("train_bpb", "val_bpb", "kept_bpb", "lr", "grad_norm", "tokens_a_second")  # what is drawn, where it is there
 
 
 class Journal:
@@ -43,8 +44,9 @@ def read(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line.decode())
             if not {"step": int}.items() <= {name: type(value) for name, value in record.items()}.items():
                 raise ValueError("it has no step")
-            if not all(type(record.get(name, 0.0)) in (int, float) for name in ("train_bpb", "val_bpb")):
-                raise ValueError("its bits per byte are no number")
+            for name in NUMBERS:
+                if type(record.get(name, 0.0)) not in (int, float):
+                    raise ValueError(f"its {name} is no number")
         except (ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"{path}:{number}: not a record of metrics ({error}); delete {path.parent} to train from the start"

@@ -1,4 +1,4 @@
-"""How a training run went, for people: metrics.jsonl in, the picture of the loss out.
+"""How a training run went, for people: metrics.jsonl in, the picture of its curves out.
 
 Writes OUT/loss.svg. A stage of its own: a larger picture trains nothing again.
 """
@@ -21,11 +21,18 @@ def picture(records: Sequence[dict[str, Any]]) -> str:
     evaluations = [record for record in records if "val_bpb" in record]
     if not evaluations:
         raise ValueError("metrics.jsonl has no evaluation; train again")
+
+    def points(name: str) -> list[tuple[float, float]]:
+        return [(record["step"], record[name]) for record in records if name in record]
+
     last = evaluations[-1]
-    return plot.loss_svg(
+    curves = {"lr": "learning rate", "grad_norm": "gradient norm", "tokens_a_second": "tokens a second"}
+    return plot.training_svg(
         f"{last['val_bpb']:.3f} bits per byte after {last['tokens'] / 1e6:.1f} M tokens",
-        [(record["step"], record["train_bpb"]) for record in records if "train_bpb" in record],
-        [(record["step"], record["val_bpb"]) for record in evaluations],
+        points("train_bpb"),
+        points("val_bpb"),
+        [plot.Curve(name, points(field)) for field, name in curves.items()],
+        points("kept_bpb"),
     )
 
 

@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_refused(trained: Path, tiny: Path, tmp_path: Path)
 
 def test_the_curve_is_a_picture_of_the_figures() -> None:
     val = [(0.0, 5.9), (50.0, 3.0), (100.0, 2.5)]
-    picture = plot.loss_svg("a < b", [(10.0, 5.0), (20.0, 4.0), (100.0, float("nan"))], val)
+    picture = plot.training_svg("a < b", [(10.0, 5.0), (20.0, 4.0), (100.0, float("nan"))], val)
     root = ElementTree.fromstring(picture)
     space = "{http://www.w3.org/2000/svg}"
     assert root.findtext(f"{space}title") == "a < b"
@@ -150,4 +150,23 @@ def test_the_curve_is_a_picture_of_the_figures() -> None:
     assert (xs[1] - xs[0]) == pytest.approx(xs[2] - xs[1], abs=0.2)
     assert all(0 <= x <= plot.WIDTH and 0 <= y <= plot.HEIGHT for x, y in dots)
     assert "2.500" in picture and "nan" not in picture
-    assert ElementTree.fromstring(plot.loss_svg("empty", [], [])) is not None
+    assert ElementTree.fromstring(plot.training_svg("empty", [], [])) is not None
+
+
+def test_what_else_was_measured_is_drawn_below() -> None:
+    """One curve under the other, each within its own part; one without points takes no room."""
+    rates = [(step, 1e-3 * step) for step in (0.0, 50.0, 100.0)]
+    curves = [plot.Curve("learning rate", rates), plot.Curve("gradient norm", rates), plot.Curve("speed", [])]
+    val = [(0.0, 5.9), (50.0, 2.0), (100.0, 2.5)]
+    root = ElementTree.fromstring(plot.training_svg("x", [(10.0, 5.0)], val, curves, [(50.0, 2.0)]))
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.get("height") == str(plot.HEIGHT + 2 * plot.SMALL)
+    said = "".join(root.itertext())
+    assert "learning rate" in said and "gradient norm" in said and "speed" not in said and "kept: 2.000" in said
+    lines = [line.get("d", "") for line in root.iter(f"{space}path") if line.get("class") == "other"]
+    assert len(lines) == 2
+    for index, line in enumerate(lines):
+        points = [tuple(map(float, point.split())) for point in line[1:].split("L")]
+        top = plot.HEIGHT + index * plot.SMALL
+        assert all(0 <= x <= plot.WIDTH and top <= y <= top + plot.SMALL for x, y in points)
+        assert [y for _, y in points] == sorted((y for _, y in points), reverse=True), "what rises goes up"
