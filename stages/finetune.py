@@ -25,7 +25,9 @@ def shards_stage(settings: Settings) -> Stage:
         run=step("chat_shards", "corpus", "imported", params=False),
         inputs={"corpus": plain.inputs["corpus"], "imported": IMPORTED, "wheel": plain.inputs["wheel"]},
         sources=(python_sources("training.chat_shards"),),
+        runtime={},
         tools=tools.libraries("jinja2", "numpy"),
+        needs=(tools.TORCH,),
     )
 
 

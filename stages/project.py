@@ -45,6 +45,7 @@ SETUPS: tuple[Setup, ...] = (
     tools.TEST_PYTHON,
     tools.EVALUATE,
     tools.PARQUET,
+    tools.RAY,
     tools.REMOTE,
     tools.HUB,
     tools.IMPORT,

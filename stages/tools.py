@@ -106,6 +106,8 @@ TEST_PYTHON = _lock_setup(
 
 PARQUET = _lock_setup("parquet", "pyarrow in .venv, by locks/parquet.txt: for data.sources that end in .parquet.")
 
+RAY = _lock_setup("ray", 'Ray Data in .venv, by locks/ray.txt: for data.engine="ray".')
+
 REMOTE = _lock_setup("remote", "aiohttp and s3fs in .venv, by locks/remote.txt: for what lies at https:// or s3://.")
 
 HUB = _lock_setup("hub", "huggingface-hub in .venv, by locks/hub.txt: for what lies at hf://.")

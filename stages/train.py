@@ -6,7 +6,7 @@ from stages import tools
 from stages.graph import Output, Stage, Tool, python_sources
 from stages.settings import Settings
 from stages.step import step
-from stages.tokenizer import WHEEL
+from stages.tokenizer import ENGINE, WHEEL, engine_setups
 
 # glibc gives every large tensor back to the kernel and faults it in again each step; keeping them took a model
 # of 1.3 M parameters from 8.1k to 18.1k tokens/s. Read by the C library at start; other systems ignore it.
@@ -49,12 +49,13 @@ def shards_stage(settings: Settings) -> Stage:
     return Stage(
         name="shards",
         doc="Encode the documents into memory-mapped token shards.",
-        run=step("shards", "corpus", "tokenizer", params=False),
+        run=step("shards", "corpus", "tokenizer"),
         outputs=("shards/",),
         inputs={"corpus": Output("corpus", "corpus/"), "tokenizer": Output("tokenizer"), "wheel": WHEEL},
         sources=(python_sources("training.shards"),),
+        runtime=settings.told(*ENGINE),
         tools=tools.libraries("numpy"),
-        needs=(tools.TORCH,),
+        needs=(tools.TORCH, *engine_setups(settings)),
         scope=settings.preset,
         pythonpath=("{snapshot}", "{in.wheel}"),
     )

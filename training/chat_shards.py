@@ -16,9 +16,9 @@ from training import command, imported
 from training.chat import Messages
 from training.data import chat_tokens, documents
 from training.data.conversations import of_text
-from training.data.shard_file import MASKED_VERSION, open_split
+from training.data.shard_file import MASKED_VERSION, name_of, open_split
+from training.data.shard_writer import Encoded, token_type, write_encoded
 from training.imported import Imported
-from training.shards import SHARD_TOKENS, Encoded, token_type, write_encoded
 from training.tokenizer_file import separator_of
 
 
@@ -27,17 +27,15 @@ def write(
     split: str,
     chats: Iterable[tuple[str, Messages]],
     model: Imported,
-    shard_tokens: int = SHARD_TOKENS,
-) -> tuple[int, int]:
-    """Write a split's shards of chats, (name, messages) each. A chat whose first answer is not within the model's
-    context is left out with a word. Returns (tokens, UTF-8 bytes of the answers).
+    number: int = 0,
+) -> bool:
+    """Write a shard of chats, (name, messages) each. A chat whose first answer is not within the model's context is
+    left out with a word. Returns whether one is left; else there is no shard.
 
-    Raises ValueError where the model has no chat template, the template cannot be used, or no chat is left.
+    Raises ValueError where the model has no chat template, or the template cannot be used.
     """
-    counts = write_encoded(directory, split, _encoded(chats, model), model.tokenizer, shard_tokens, MASKED_VERSION)
-    if not counts[0]:
-        raise ValueError(f"{split}: no chat is left to make shards of")
-    return counts
+    path = directory / name_of(split, number)
+    return write_encoded(path, _encoded(chats, model), model.tokenizer, MASKED_VERSION)[0] > 0
 
 
 def _encoded(chats: Iterable[tuple[str, Messages]], model: Imported) -> Iterator[Encoded]:
@@ -66,12 +64,20 @@ def main(arguments: argparse.Namespace) -> None:
     with command.publishing(arguments.out) as temporary:
         directory = temporary / "shards"
         directory.mkdir()
-        for split in documents.splits_of(arguments.corpus):
-            texts = documents.read(arguments.corpus, split, model.tokenizer.safe_cut)
+        numbers = dict.fromkeys(documents.SPLITS, 0)
+        for piece in documents.pieces(arguments.corpus):
+            texts = documents.read_piece(arguments.corpus, piece, model.tokenizer.safe_cut)
             chats = ((each.name, of_text("".join(parts), each.name)) for each, parts in texts)
-            n_tokens, nbytes = write(directory, split, chats, model)
+            number = numbers.setdefault(piece.split, 0)
+            numbers[piece.split] += write(directory, piece.split, chats, model, number)
+        for split, number in numbers.items():
+            if not number:
+                raise ValueError(f"{split}: no chat is left to make shards of")
             stream = open_split(directory, split, every_byte=False)
-            command.say(f"{split}: {stream.n_documents:,} chats, {n_tokens:,} tokens, {nbytes:,} bytes of answers")
+            command.say(
+                f"{split}: {stream.n_documents:,} chats, {stream.n_tokens:,} tokens, "
+                f"{stream.text_nbytes:,} bytes of answers"
+            )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import math
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 
 from tests.finetune.conftest import chat
 from training import chat_shards
-from training.data import chat_tokens
+from training.data import chat_tokens, documents
 from training.data.batches import ChatBatches
 from training.data.shard_file import HEADER, HEADER_NBYTES, TokenStream, open_split
 from training.finetune import shape_of
@@ -32,8 +33,10 @@ CHATS = [
 ]
 
 
-def written(folder: Path, model: Imported, shard_tokens: int = 1 << 20) -> TokenStream:
-    chat_shards.write(folder, "train", CHATS, model, shard_tokens)
+def written(folder: Path, model: Imported, at_a_time: int = len(CHATS)) -> TokenStream:
+    """Chats in shards of so many."""
+    for number, first in enumerate(range(0, len(CHATS), at_a_time)):
+        assert chat_shards.write(folder, "train", CHATS[first : first + at_a_time], model, number)
     return open_split(folder, "train")
 
 
@@ -46,9 +49,9 @@ def expected(model: Imported) -> list[chat_tokens.ChatTokens]:
     ]
 
 
-@pytest.mark.parametrize("shard_tokens", [1, 60, 1 << 20])
-def test_they_come_back(tmp_path: Path, model: Imported, shard_tokens: int) -> None:
-    stream = written(tmp_path, model, shard_tokens)
+@pytest.mark.parametrize("at_a_time", [1, 2, len(CHATS)])
+def test_they_come_back(tmp_path: Path, model: Imported, at_a_time: int) -> None:
+    stream = written(tmp_path, model, at_a_time)
     ids = [token for made in expected(model) for token in [0, *made.ids]]
     learnt = [each for made in expected(model) for each in [False, *made.learnt]]
     assert stream.masked
@@ -87,8 +90,8 @@ def test_chats_that_do_not_fit_are_left_out(
     chat_shards.write(tmp_path, "val", [("long", chat("a", "b" * context)), ("short", chat("a", "b"))], model)
     assert open_split(tmp_path, "val").n_documents == 1
     assert f"long: left out, no answer ends within the {context} positions" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="train: no chat is left"):
-        chat_shards.write(tmp_path, "train", [("long", chat("a", "b" * context))], model)
+    assert not chat_shards.write(tmp_path, "train", [("long", chat("a", "b" * context))], model)
+    assert [path.name for path in tmp_path.iterdir()] == ["val-00000.tokens"]
 
 
 def test_every_chat_is_read_once_an_epoch(tmp_path: Path, model: Imported) -> None:
@@ -139,6 +142,29 @@ def test_logits_of_chosen_positions_alone(model: Imported) -> None:
     ids = torch.randint(0, 300, (3, 20), generator=torch.Generator().manual_seed(2))
     chosen = torch.rand(3, 20, generator=torch.Generator().manual_seed(3)) < 0.3
     torch.testing.assert_close(module(ids, chosen), module(ids)[chosen])
+
+
+def test_shards_of_which_no_chat_is_left_have_no_number(
+    imported_dir: Path, model: Imported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import corpus
+    from training.config.data import Data, Source
+
+    context = model.config["ctx_len"]
+    chats = [chat("a", "b" * context), chat("c", "d"), chat("e", "f" * context), chat("g", "h"), chat("i", "j")]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"messages": messages}) for messages in chats))
+    data = Data((Source("file:a.jsonl"),), ("a.jsonl#000000005",), 0.5, chat_column="messages")
+    corpus.build(data, tmp_path, tmp_path / "corpus")
+    pieces = documents.pieces
+    monkeypatch.setattr(documents, "pieces", lambda corpus: pieces(corpus, 1))  # a piece a chat
+    arguments = argparse.Namespace(corpus=tmp_path / "corpus", imported=imported_dir, out=tmp_path / "out")
+    chat_shards.main(arguments)
+    stream = open_split(tmp_path / "out" / "shards", "train")
+    assert [len(shard.document_starts) for shard in stream.shards] == [1, 1]
+    data = Data((Source("file:a.jsonl"),), ("a.jsonl#000000001",), 0.5, chat_column="messages")
+    corpus.build(data, tmp_path, tmp_path / "other")
+    with pytest.raises(ValueError, match="val: no chat is left to make shards of"):
+        chat_shards.main(argparse.Namespace(**{**vars(arguments), "corpus": tmp_path / "other"}))
 
 
 def test_the_command(imported_dir: Path, tmp_path: Path) -> None:

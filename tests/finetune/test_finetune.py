@@ -118,11 +118,11 @@ def test_what_the_prompts_are(imported_dir: Path) -> None:
 
 def test_text_instead_of_chats(imported_dir: Path, tmp_path: Path) -> None:
     """The same model, trained on documents: shards without a mask, by its tokenizer."""
-    from training import shards
+    from training.data import shard_writer
 
     model = imported.read(imported_dir)
     for split in ("train", "val"):
-        shards.write(tmp_path, split, [[" ".join(SENTENCES) * 4], ["over the dog. " * 9]], model.tokenizer)
+        shard_writer.write(tmp_path, split, [[" ".join(SENTENCES) * 4], ["over the dog. " * 9]], model.tokenizer)
     out = tuned(
         tmp_path / "out", tmp_path, imported_dir, train__steps="6", train__eval_every="6", train__eval_overlap="8"
     )

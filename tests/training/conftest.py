@@ -64,9 +64,9 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with corpus/, tokenizer/ and shards/ of the tiny preset."""
-    from training import corpus, shards, tokenizer
+    from training import corpus, tokenizer
     from training.config import preset as config
-    from training.data import documents
+    from training.data import documents, shard_writer
 
     out = tmp_path_factory.mktemp("tiny")
     settings = config.load("tiny")
@@ -76,7 +76,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / "tokenizer" / tokenizer.FLAT_NAME).write_bytes(trained.to_bytes())
     (out / "shards").mkdir()
     for split in documents.SPLITS:
-        shards.write(
+        shard_writer.write(
             out / "shards",
             split,
             (parts for _, parts in documents.read(out / "corpus", split, trained.safe_cut)),

@@ -19,11 +19,11 @@ from safetensors.torch import load, save, save_file
 
 from tests.training.conftest import params, trained_files
 from tests.training.test_train import small_model
-from training import checkpoint, command, export, shards, tokenizer_file
+from training import checkpoint, command, export, tokenizer_file
 from training.config import preset as config
 from training.config.section import read
 from training.config.train import Train
-from training.data import documents, shard_file, sources
+from training.data import documents, shard_file, shard_writer, sources
 from training.journal import Journal
 from training.journal import read as read_metrics
 
@@ -155,7 +155,7 @@ def test_documents_jsonl(tiny: Path, tmp_path: Path, change: Callable[[dict[str,
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shard")
     tokenizer = Tokenizer.train(["the sea and the sky"], vocab_size=270)
-    shards.write(folder, "val", [["the sea"], ["and the sky"], ["é"]], tokenizer)
+    shard_writer.write(folder, "val", [["the sea"], ["and the sky"], ["é"]], tokenizer)
     return folder / "val-00000.tokens"
 
 

@@ -18,11 +18,11 @@ import torch
 
 from tests.training.conftest import ROOT, never_stop, params, start, trained_files, write_params
 from tests.training.test_train import small_model
-from training import checkpoint, command, corpus, export, shards, tokenizer
+from training import checkpoint, command, corpus, export, tokenizer
 from training import train as training_run
 from training.config import preset as config
 from training.config.data import Data, Source
-from training.data import shard_file, sources
+from training.data import documents, shard_file, shard_writer, sources
 
 FRESH = {"run": "r", "step": 0}
 
@@ -210,9 +210,9 @@ def test_short_texts_in_any_script(tmp_path: Path, name: str) -> None:
     assert 257 <= trained.vocab_size < loaded.tokenizer.vocab_size
     (tmp_path / "tokenizer.tok").write_bytes(trained.to_bytes())
     (tmp_path / "shards").mkdir()
-    for split in shards.documents.SPLITS:
-        texts = [list(parts) for _, parts in shards.documents.read(tmp_path / "corpus", split, trained.safe_cut)]
-        shards.write(tmp_path / "shards", split, texts, trained)
+    for split in documents.SPLITS:
+        texts = [list(parts) for _, parts in documents.read(tmp_path / "corpus", split, trained.safe_cut)]
+        shard_writer.write(tmp_path / "shards", split, texts, trained)
         stream = shard_file.open_split(tmp_path / "shards", split)
         assert trained.decode(stream.read(1, stream.n_tokens - 1).tolist()) == "".join(texts[0])
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
 from tests.training.conftest import params
-from training import corpus, evaluate, shards
+from training import corpus, evaluate
 from training.config import preset as config
 from training.config.data import Data, Source
 from training.config.model import Model
 from training.config.section import read
-from training.data import documents
+from training.data import documents, shard_writer
 from training.data.shard_file import open_split
 from training.model.llama import Llama
 from training.scoring import token_nbytes
@@ -40,7 +40,7 @@ def many(tmp_path: Path, tiny: Path) -> Path:
     (tmp_path / "shards").mkdir()
     for split in documents.splits_of(tmp_path / "corpus"):
         texts = (parts for _, parts in documents.read(tmp_path / "corpus", split, trained.safe_cut))
-        shards.write(tmp_path / "shards", split, texts, trained)
+        shard_writer.write(tmp_path / "shards", split, texts, trained)
     return tmp_path
 
 

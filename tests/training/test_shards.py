@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer, safe_cut
 
-from training import shards
-from training.data import documents, shard_file
+from training.data import documents, shard_file, shard_writer
 from training.data.parts import cut_between_words
 
 TEXTS = ["the sea and the sky\n", "a small boat\n", "", "\u00e9t\u00e9 <|endoftext|>\n"]
@@ -36,15 +36,19 @@ def expected(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
     return [token for text in texts for token in [0, *tokenizer.encode(text)]]
 
 
-@pytest.mark.parametrize("shard_tokens", [1, 12, 1 << 20])
-def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, shard_tokens: int) -> None:
-    n_tokens, n_bytes = shards.write(tmp_path, "train", in_parts(TEXTS), tokenizer, shard_tokens)
+@pytest.mark.parametrize("sizes", [[1, 1, 1, 1], [3, 1], [4]])
+def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, sizes: list[int]) -> None:
+    """sizes: documents of each shard."""
+    parts, counts = iter(in_parts(TEXTS)), []
+    for number, size in enumerate(sizes):
+        counts.append(shard_writer.write(tmp_path, "train", itertools.islice(parts, size), tokenizer, number))
+    n_tokens, n_bytes = map(sum, zip(*counts, strict=True))
     stream = shard_file.open_split(tmp_path, "train")
     want = expected(tokenizer, TEXTS)
     assert stream.read(0, stream.n_tokens).tolist() == want
     assert (stream.n_tokens, stream.text_nbytes, stream.n_documents) == (n_tokens, n_bytes, len(TEXTS))
     assert n_bytes == sum(len(text.encode()) for text in TEXTS)
-    assert len(stream.shards) == {1: 4, 12: 2, 1 << 20: 1}[shard_tokens]
+    assert [len(shard.document_starts) for shard in stream.shards] == sizes
     starts = np.concatenate([shard.document_starts for shard in stream.shards])
     assert len(starts) == len(TEXTS)
     for start in range(0, n_tokens, 3):  # reads that begin, end and pass over shard borders
@@ -58,7 +62,7 @@ def test_shards_are_one_stream(tmp_path: Path, tokenizer: Tokenizer, shard_token
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("shards")
     trained = Tokenizer.train(TEXTS, vocab_size=270)
-    shards.write(folder, "val", in_parts(texts), trained)
+    shard_writer.write(folder, "val", in_parts(texts), trained)
     stream = shard_file.open_split(folder, "val")
     tokens = stream.read(0, stream.n_tokens).tolist()
     ends = [*stream.shards[0].document_starts.tolist(), stream.n_tokens]
@@ -67,7 +71,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: li
 
 def test_every_byte_counts(tmp_path: Path, tokenizer: Tokenizer) -> None:
     """Each byte of a shard, changed in two ways, and each length but the right one, is an error that names the file."""
-    shards.write(tmp_path, "val", in_parts(TEXTS[:2]), tokenizer)
+    shard_writer.write(tmp_path, "val", in_parts(TEXTS[:2]), tokenizer)
     path = tmp_path / "val-00000.tokens"
     good = path.read_bytes()
     for at in range(len(good)):
@@ -103,7 +107,7 @@ def swap_version(data: bytes) -> bytes:
 def test_errors_say_what_is_wrong(
     tmp_path: Path, tokenizer: Tokenizer, damage: Callable[[bytes], bytes], message: str
 ) -> None:
-    shards.write(tmp_path, "val", in_parts(TEXTS), tokenizer)
+    shard_writer.write(tmp_path, "val", in_parts(TEXTS), tokenizer)
     path = tmp_path / "val-00000.tokens"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError) as raised:
@@ -114,11 +118,12 @@ def test_errors_say_what_is_wrong(
 def test_a_missing_shard_and_a_foreign_one(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="no train shards"):
         shard_file.open_split(tmp_path, "train")
-    shards.write(tmp_path, "train", in_parts(TEXTS), tokenizer, 1)
+    for number, parts in enumerate(in_parts(TEXTS)):
+        shard_writer.write(tmp_path, "train", [parts], tokenizer, number)
     (tmp_path / "train-00001.tokens").rename(tmp_path / "kept")
     with pytest.raises(ValueError, match=r"train-00001\.tokens is missing"):
         shard_file.open_split(tmp_path, "train")
-    shards.write(tmp_path, "other", in_parts(TEXTS), Tokenizer.train(TEXTS, vocab_size=260))
+    shard_writer.write(tmp_path, "other", in_parts(TEXTS), Tokenizer.train(TEXTS, vocab_size=260))
     (tmp_path / "other-00000.tokens").rename(tmp_path / "train-00001.tokens")
     with pytest.raises(ValueError, match="made with another tokenizer"):
         shard_file.open_split(tmp_path, "train")

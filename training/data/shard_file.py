@@ -1,6 +1,7 @@
 """The file of token shards, and its reader: memory-mapped and checked (training/shards.py writes them).
 
 The shards of a split, read one after the other, are one stream: <|endoftext|> document <|endoftext|> document ...
+A shard holds whole documents; the one that takes their text to 256 MiB is its last (documents.pieces).
 
 A shard, little-endian:
 
@@ -53,6 +54,11 @@ class Shard:
     tokenizer_sha256: str
     payload_sha256: str
     learnt: NDArray[np.bool_] | None = None  # (n_tokens,) the loss mask; None where every token is learnt
+
+
+def name_of(split: str, number: int) -> str:
+    """The name of a split's shard, by its number from 0."""
+    return f"{split}-{number:05}.tokens"
 
 
 def open_shard(path: Path, *, every_byte: bool = True) -> Shard:
@@ -172,8 +178,8 @@ def open_split(directory: Path, split: str, *, every_byte: bool = True) -> Token
         raise ValueError(f"{directory}: no {split} shards; run training.shards first")
     shards = [open_shard(path, every_byte=every_byte) for path in paths]
     for index, shard in enumerate(shards):
-        if shard.path.name != f"{split}-{index:05}.tokens":
-            raise ValueError(f"{directory}: {split}-{index:05}.tokens is missing; build the shards again")
+        if shard.path.name != name_of(split, index):
+            raise ValueError(f"{directory}: {name_of(split, index)} is missing; build the shards again")
         if (shard.learnt is None) != (shards[0].learnt is None):
             raise ValueError(
                 f"{shard.path}: with {shards[0].path.name} one has a loss mask and one has none; build again"

@@ -76,4 +76,6 @@ def stage(rounds: int, folder: Path, parts: list[str], show: Callable[[str], Non
 def run_stage(corpus_dir: Path, tokenizer_dir: Path, out: Path) -> None:
     """The command, without Python's start."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        shards.main(argparse.Namespace(corpus=corpus_dir, tokenizer=tokenizer_dir, out=out))
+        params = out / "params.json"
+        params.write_text('{"params": {}, "runtime": {}}')
+        shards.main(argparse.Namespace(params=params, corpus=corpus_dir, tokenizer=tokenizer_dir, out=out))
