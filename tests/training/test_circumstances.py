@@ -48,7 +48,7 @@ def fill(folder: Path, free: int = 0) -> None:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - free)
 
 
-def said_by(module: str, *arguments: object) -> str:
+def said_by(module: object, *arguments: object) -> str:
     """What a command that must fail says: one line, no traceback."""
     with start(module, *arguments) as child:
         said = child.communicate()[1]
@@ -58,9 +58,16 @@ def said_by(module: str, *arguments: object) -> str:
     return lines[0]
 
 
+def shards_of(tiny: Path, folder: Path) -> tuple[object, ...]:
+    """The words of the command `shards` without its --out; its parameters go into the folder."""
+    params = write_params(folder / "params.json")
+    return "shards", "--params", params, "--corpus", tiny / "corpus", "--tokenizer", tiny / "tokenizer"
+
+
 def test_shards_on_a_full_disk(tiny: Path, small: Path) -> None:
+    given = shards_of(tiny, small.parent)
     fill(small, 32 << 10)
-    said = said_by("shards", "--corpus", tiny / "corpus", "--tokenizer", tiny / "tokenizer", "--out", small)
+    said = said_by(*given, "--out", small)
     assert "No space left on device" in said
     assert f"nothing went to {small}: make room on its disk and start again" in said
     assert [path.name for path in small.iterdir()] == ["filler"]
@@ -128,14 +135,15 @@ def test_model_bin_on_a_full_disk(tmp_path: Path, small: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_that_cannot_be_written(tiny: Path, tmp_path: Path) -> None:
+    given = shards_of(tiny, tmp_path)
     tmp_path.chmod(0o500)
-    said = said_by("shards", "--corpus", tiny / "corpus", "--tokenizer", tiny / "tokenizer", "--out", tmp_path)
+    said = said_by(*given, "--out", tmp_path)
     assert "Permission denied" in said and str(tmp_path) in said
 
 
 def test_an_out_that_is_a_file(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("words")
-    said = said_by("shards", "--corpus", tiny / "corpus", "--tokenizer", tiny / "tokenizer", "--out", tmp_path / "out")
+    said = said_by(*shards_of(tiny, tmp_path), "--out", tmp_path / "out")
     assert "File exists" in said and str(tmp_path / "out") in said
     assert (tmp_path / "out").read_text() == "words"
 

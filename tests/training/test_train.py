@@ -337,7 +337,7 @@ def test_the_commands_from_text_to_model(tmp_path: Path) -> None:
     weights = ("--weights", trained / "model.safetensors")
     command("corpus", *given, "--out", tmp_path)
     command("tokenizer", *given, "--corpus", corpus, "--out", tokenizer)
-    command("shards", "--corpus", corpus, "--tokenizer", tokenizer, "--out", tmp_path)
+    command("shards", *given, "--corpus", corpus, "--tokenizer", tokenizer, "--out", tmp_path)
     said = command("train", *given, "--shards", tmp_path / "shards", "--tokenizer", tokenizer, "--out", trained)
     assert "bits/byte on 23,453 held-out bytes after 18,432 tokens in" in said
     assert "\n    PROSPERO:\n" in said, "what the model writes is shown after an evaluation"
