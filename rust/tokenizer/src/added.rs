@@ -2,16 +2,13 @@
 //!
 //! First those that are matched as they stand are looked for in the text; then what is left is normalised, and the others are looked
 //! for in it. Where several begin, the longest wins. A search looks at a byte at most once for each byte of the longest token, however
-//! many there are (Aho & Corasick 1975).
+//! many there are ([`automaton`](crate::automaton)).
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
-use aho_corasick::automaton::Automaton;
-use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Input, MatchKind};
-
+use crate::automaton::Automaton;
 use crate::error::TokenizerError;
 use crate::unicode::{Kind, is_in_words, kind_of};
 use crate::vocabulary::Vocabulary;
@@ -70,7 +67,7 @@ impl AddedToken {
 /// Finds added tokens of one kind: those matched before normalising, or those matched after it.
 #[derive(Clone)]
 pub(crate) struct Matcher {
-    automaton: NFA,
+    automaton: Automaton,
     /// By the automaton's pattern number.
     tokens: Vec<AddedToken>,
     /// Whether one of them is not special.
@@ -102,18 +99,16 @@ impl Matcher {
         if tokens.is_empty() {
             return Ok(None);
         }
-        let nbytes = texts.iter().map(Vec::len).sum::<usize>() as u64;
-        // The other kind of automaton is faster on random bytes, but 256 times the memory.
-        let automaton = NFA::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(&texts)
-            .map_err(|_| TokenizerError::TooLarge {
-                what: "the added tokens, in bytes",
-                got: nbytes,
-                limit: i32::MAX as u64,
-            })?;
+        let (got, limit) = (
+            texts.iter().map(Vec::len).sum::<usize>() as u64,
+            i32::MAX as u64,
+        );
+        if got > limit {
+            let what = "the added tokens, in bytes";
+            return Err(TokenizerError::TooLarge { what, got, limit });
+        }
         Ok(Some(Self {
-            automaton,
+            automaton: Automaton::new(&texts),
             any_ordinary: tokens.iter().any(|token| !token.special),
             tokens,
         }))
@@ -134,20 +129,17 @@ impl Matcher {
         let mut search_from = 0;
         core::iter::from_fn(move || {
             loop {
-                let input = Input::new(text).range(search_from..);
-                let found = self.automaton.try_find(&input).expect(
-                    "the automaton has an unanchored start, and no such search is an error",
-                )?;
-                search_from = found.end();
-                let token = &self.tokens[found.pattern().as_usize()];
+                let (found, pattern) = self.automaton.find(text.as_bytes(), search_from)?;
+                search_from = found.end;
+                let token = &self.tokens[pattern];
                 if token.special && !specials.holds(token.id) {
                     // tiktoken goes on behind the first byte, Hugging Face behind the token.
                     if let Specials::Some(_) = specials {
-                        search_from = found.start() + 1;
+                        search_from = found.start + 1;
                     }
                     continue;
                 }
-                let (mut start, mut end) = (found.start(), found.end());
+                let (mut start, mut end) = (found.start, found.end);
                 let (before, after) = (&text[..start], &text[end..]);
                 let in_word = |c: Option<char>| c.is_some_and(is_in_words);
                 if token.single_word

@@ -35,6 +35,7 @@ extern crate alloc;
 extern crate std;
 
 mod added;
+mod automaton;
 mod byte_level;
 mod byte_pairs;
 mod decode;

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::added::{self, AddedToken, Matcher};
+use crate::automaton::sorted_by_text;
 use crate::byte_pairs::BytePairs;
 use crate::error::TokenizerError;
 use crate::normalize::{Nfc, Normalizer};
@@ -183,9 +184,9 @@ impl Tokenizer {
 
 /// Check that no two added tokens have the same text.
 fn check_added_differ(vocabulary: &Vocabulary, added: &[AddedToken]) -> Result<(), TokenizerError> {
-    let mut ids: Vec<u32> = added.iter().map(|token| token.id).collect();
-    ids.sort_by_key(|&id| vocabulary.get(id));
-    // The sort is stable, so equal ones stand by id; the pair with the smallest second id is named.
+    let ids = added.iter().map(|token| token.id);
+    let ids = sorted_by_text(ids, &|id| vocabulary.get(id).unwrap_or_default());
+    // Equal ones stand by id; the pair with the smallest second id is named.
     let same = ids
         .windows(2)
         .filter(|pair| vocabulary.get(pair[0]) == vocabulary.get(pair[1]))

@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::str::FromStr;
 
 use super::canonical::Value;
@@ -61,8 +62,10 @@ impl<'a> Field<'a> {
         if let Some(unknown) =
             known.find(|key| !keys.iter().chain(optional).any(|known| known == key))
         {
-            let mut known = [keys, optional].concat();
-            known.sort_unstable();
+            let mut known: Vec<&str> = Vec::new();
+            for key in keys.iter().chain(optional) {
+                known.insert(known.partition_point(|other| other < key), key);
+            }
             let (expected, got) = (
                 format!("only the keys {}", known.join(", ")),
                 "an unknown key".into(),

@@ -49,16 +49,29 @@ impl Tokenizer {
 
     /// Where special tokens begin and end in `text`, and their ids, from left to right.
     fn special_places(&self, text: &str) -> Vec<(usize, usize, u32)> {
-        let matchers = [&self.before_normalizing, &self.after_normalizing];
-        let found = matchers
-            .into_iter()
-            .flatten()
-            .flat_map(|matcher| matcher.find(text, Specials::All));
-        let mut places: Vec<_> = found
-            .filter(|found| self.is_special(found.id))
-            .map(|found| (found.start, found.end, found.id))
-            .collect();
-        places.sort_by_key(|&(start, end, _)| (start, usize::MAX - end));
-        places
+        let [mut some, mut others] =
+            [&self.before_normalizing, &self.after_normalizing].map(|matcher| {
+                let found = matcher
+                    .iter()
+                    .flat_map(|matcher| matcher.find(text, Specials::All));
+                let special = found.filter(|found| self.is_special(found.id));
+                special
+                    .map(|found| (found.start, found.end, found.id))
+                    .peekable()
+            });
+        // Each kind's places come from left to right.
+        let first = |place: Option<&(usize, usize, u32)>| {
+            place.map_or((usize::MAX, 0), |&(start, end, _)| {
+                (start, usize::MAX - end)
+            })
+        };
+        core::iter::from_fn(|| {
+            if first(some.peek()) <= first(others.peek()) {
+                some.next()
+            } else {
+                others.next()
+            }
+        })
+        .collect()
     }
 }
