@@ -185,7 +185,7 @@ impl Tokenizer {
 /// Check that no two added tokens have the same text.
 fn check_added_differ(vocabulary: &Vocabulary, added: &[AddedToken]) -> Result<(), TokenizerError> {
     let ids = added.iter().map(|token| token.id);
-    let ids = sorted_by_text(ids, &|id| vocabulary.get(id).unwrap_or_default());
+    let ids = sorted_by_text(ids, |id| vocabulary.get(id).unwrap_or_default());
     // Equal ones stand by id; the pair with the smallest second id is named.
     let same = ids
         .windows(2)

@@ -1,7 +1,8 @@
 //! What the split patterns see in a character, exact for every Unicode scalar value.
 //!
 //! A byte that is a character has a table of 256 bytes, the Basic Multilingual Plane one of four bits a code point (32 KiB, made at
-//! compile time from the runs of `unicode_table.rs`), and beyond it a binary search decides. The runs are those of Hugging Face
+//! compile time from the runs of `unicode_table.rs`; in wasm, where bytes are downloaded, pages of it), and beyond it a binary search
+//! decides. The runs are those of Hugging Face
 //! `tokenizers` 0.23.3, probed; `tests/tokenizer/test_unicode_split.py` compares all 1,112,064 scalar values.
 
 use crate::unicode_table::{KINDS, WORDS};
@@ -94,8 +95,12 @@ pub(crate) const MULTI_BYTE: u8 = 15;
 const BMP_END: u32 = 0x1_0000;
 
 /// Four bits a code point of the Basic Multilingual Plane, the lower code point in the low bits.
-static BMP: [u8; BMP_END as usize / 2] = {
-    let mut table = [0; BMP_END as usize / 2];
+#[cfg(not(target_arch = "wasm32"))]
+static BMP: [u8; BMP_NBYTES] = BMP_TABLE;
+
+const BMP_NBYTES: usize = BMP_END as usize / 2;
+const BMP_TABLE: [u8; BMP_NBYTES] = {
+    let mut table = [0; BMP_NBYTES];
     let mut byte = 0;
     while byte < 0x80 {
         table[byte / 2] |= (ascii_kind(byte as u8) as u8) << (byte % 2 * 4);
@@ -115,6 +120,58 @@ static BMP: [u8; BMP_END as usize / 2] = {
 
 const ASTRAL_RUNS: usize = runs_beyond(KINDS, BMP_END);
 const WORD_RUNS: usize = runs_beyond(WORDS, 0x80);
+
+/// The same in pages, each kept once: a third of the bytes, and one more look-up.
+#[cfg(any(test, target_arch = "wasm32"))]
+mod pages {
+    use super::{BMP_NBYTES, BMP_TABLE};
+
+    /// Bytes of a page: 128 code points.
+    const PAGE: usize = 64;
+    /// The number of each page among those that differ, and how many these are.
+    const NUMBERS: ([u8; BMP_NBYTES / PAGE], usize) = {
+        let mut firsts = [0; BMP_NBYTES / PAGE];
+        let (mut numbers, mut found, mut page) = ([0; BMP_NBYTES / PAGE], 0, 0);
+        while page < numbers.len() {
+            let mut number = 0;
+            while number < found && !are_equal(firsts[number], page) {
+                number += 1;
+            }
+            if number == found {
+                firsts[found] = page;
+                found += 1;
+            }
+            numbers[page] = number as u8;
+            page += 1;
+        }
+        assert!(found <= 256);
+        (numbers, found)
+    };
+
+    const fn are_equal(a: usize, b: usize) -> bool {
+        let mut at = 0;
+        while at < PAGE && BMP_TABLE[a * PAGE + at] == BMP_TABLE[b * PAGE + at] {
+            at += 1;
+        }
+        at == PAGE
+    }
+
+    static NUMBER_OF: [u8; BMP_NBYTES / PAGE] = NUMBERS.0;
+    static PAGES: [[u8; PAGE]; NUMBERS.1] = {
+        let mut pages = [[0; PAGE]; NUMBERS.1];
+        let mut byte = 0;
+        while byte < BMP_NBYTES {
+            pages[NUMBERS.0[byte / PAGE] as usize][byte % PAGE] = BMP_TABLE[byte];
+            byte += 1;
+        }
+        pages
+    };
+
+    /// A byte of the table.
+    pub fn byte(at: usize) -> u8 {
+        PAGES[NUMBER_OF[at / PAGE] as usize][at % PAGE]
+    }
+}
 
 /// Where the runs of one kind begin beyond the Basic Multilingual Plane (the first may begin before).
 static ASTRAL: [(u32, Kind); ASTRAL_RUNS] = {
@@ -220,7 +277,11 @@ pub(crate) fn byte_kind(byte: u8) -> u8 {
 #[inline]
 pub(crate) fn kind_of_code(code: u32) -> Kind {
     if code < BMP_END {
-        ALL_KINDS[(BMP[code as usize / 2] >> (code % 2 * 4) & 7) as usize]
+        #[cfg(not(target_arch = "wasm32"))]
+        let two = BMP[code as usize / 2];
+        #[cfg(target_arch = "wasm32")]
+        let two = pages::byte(code as usize / 2);
+        ALL_KINDS[(two >> (code % 2 * 4) & 7) as usize]
     } else {
         run_of(&ASTRAL, code)
     }
@@ -239,4 +300,14 @@ pub(crate) fn is_in_words(c: char) -> bool {
 fn run_of<T: Copy>(runs: &[(u32, T)], code: u32) -> T {
     let following = runs.partition_point(|&(start, _)| start <= code);
     runs[following - 1].1
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pages_hold_the_whole_table() {
+        for (at, byte) in super::BMP.iter().enumerate() {
+            assert_eq!(super::pages::byte(at), *byte, "{at:#x}");
+        }
+    }
 }
