@@ -83,7 +83,7 @@ def _wasm_pack(flags: str, out: str) -> str:
     """The command that compiles the package with these flags into a folder below the stage's."""
     return (
         f'(export CARGO_ENCODED_RUSTFLAGS="$(printf \'%s\\037{flags}\' "$CARGO_ENCODED_RUSTFLAGS")"; '
-        "wasm-pack build rust/inference-web --release --target web --mode no-install --no-pack "
+        "wasm-pack build rust/inference-web --profile web --target web --mode no-install --no-pack "
         f'--out-name pocketlm --out-dir "{{out}}/{out}" -- --locked)'
     )
 
