@@ -13,7 +13,7 @@ use super::matmul::{LEAST_OF_A_PART, TOKENS_OF_A_TILE};
 use super::portable;
 use super::softmax::{KEYS, Softmax, attend_one};
 use super::threads::{Cores, OneThread};
-use super::tiles::{DEPTH, ROWS, Rows, Sums, TOKENS, Tiling, pack};
+use super::tiles::{Ahead, DEPTH, ROWS, Rows, Sums, TOKENS, Tiling, pack};
 use crate::weights::Weights;
 
 /// The numbers that attention needs: heads, their width and the length of the cache.
@@ -209,8 +209,8 @@ impl Queries<'_> {
             } else {
                 line_up(kernels.tiling, values, d_head, &mut lined_up)
             };
-            for first in (0..self.len()).step_by(ROWS) {
-                let in_group = ROWS.min(self.len() - first);
+            for first in (0..self.len()).step_by(kernels.tiling.rows) {
+                let in_group = kernels.tiling.rows.min(self.len() - first);
                 let most = seen(first + in_group - 1); // the later a query, the more it sees
                 if most == 0 {
                     continue;
@@ -227,7 +227,7 @@ impl Queries<'_> {
                     }
                     let width = tile.len() / d_head;
                     // SAFETY: the caller's promise.
-                    unsafe { (kernels.tiling.tile)(tile, width, &rows, &mut sums) };
+                    unsafe { (kernels.tiling.tile)(tile, width, &rows, &mut sums, Ahead::NOTHING) };
                     for (weights, sums) in weights[..in_group].iter_mut().zip(&sums) {
                         weights[key..key + width].copy_from_slice(&sums[..width]);
                     }
@@ -248,7 +248,13 @@ impl Queries<'_> {
                     let width = tile.len() / n_keys;
                     // SAFETY: the caller's promise.
                     unsafe {
-                        (kernels.tiling.tile)(&tile[..most * width], width, &weights, &mut sums)
+                        (kernels.tiling.tile)(
+                            &tile[..most * width],
+                            width,
+                            &weights,
+                            &mut sums,
+                            Ahead::NOTHING,
+                        )
                     };
                     for (r, sums) in sums[..in_group].iter().enumerate() {
                         let (token, head) = self.place(first + r);

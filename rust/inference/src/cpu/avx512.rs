@@ -1,21 +1,25 @@
 //! The matrix loop in AVX-512: sixteen weights at a time.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use super::columns::Columns;
 use super::exp::silu_of;
 use super::kernels::{Kernels, compile_kernels};
 use super::rows;
 use super::softmax::{self, Softmax};
-use super::tiles::{ROWS, Rows, Sums, Tiling, tile};
-use super::vector::{Vector, Widened};
+use super::tiles::{self, Ahead, Quads, Rows, Sums, Tiling, tile};
+use super::vector::{QUAD, Vector, Widened};
 use crate::format::BLOCK;
 use crate::weights::Weights;
 
 /// Floats of a register.
 const LANES: usize = 16;
 
-compile_kernels!("avx512f,avx2,fma,f16c", __m512, 1 2 3, 4);
+/// With two vectors of tokens 24 sums, of 32 registers: each vector that is loaded is used twelve times, and each weight twice.
+const ROWS: usize = 12;
+
+compile_kernels!("avx512f,avx2,fma,f16c", __m512, 1, 2);
 
 impl Vector for __m512 {
     const LANES: usize = LANES;
@@ -39,6 +43,12 @@ impl Vector for __m512 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch<T>(from: *const T) {
+        // SAFETY: the trait's; an address that is nobody's is left alone.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: the trait's.
         unsafe { _mm512_fmadd_ps(self, factor, sum) }
@@ -52,12 +62,6 @@ impl Widened for __m512 {
     unsafe fn load_f16(from: *const u16) -> Self {
         // SAFETY: the trait's.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch<T>(from: *const T) {
-        // SAFETY: the trait's; an address that is nobody's is left alone.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
     }
 
     #[inline(always)]
@@ -86,6 +90,21 @@ impl Widened for __m512 {
             _mm_storeu_ps(sums.as_mut_ptr(), all);
         }
         sums
+    }
+
+    #[inline(always)]
+    unsafe fn transpose([a, b, c, d]: [Self; QUAD]) -> [Self; QUAD] {
+        // SAFETY: the trait's.
+        unsafe {
+            let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+            [
+                _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd),
+                _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd),
+                _mm512_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+            ]
+        }
     }
 
     #[inline(always)]

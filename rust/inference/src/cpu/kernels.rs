@@ -34,6 +34,11 @@ macro_rules! compile_kernels {
                 lanes: LANES,
                 tokens: $most * LANES,
                 tile: tile_of_products,
+                quads: Some(Quads {
+                    pack: pack_quads,
+                    transpose: transpose_quads,
+                    rows: ROWS / QUAD * QUAD,
+                }),
             },
             products,
             widen,
@@ -43,14 +48,26 @@ macro_rules! compile_kernels {
         };
 
         #[target_feature(enable = $features)]
-        fn tile_of_products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
+        fn tile_of_products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums, ahead: Ahead) {
             // SAFETY: this function is compiled for the vector's instructions, and so is what is inlined here.
             unsafe {
                 match tokens / LANES {
-                    $($fewer => tile::<$vector, ROWS, $fewer>(activations, rows, sums),)*
-                    _ => tile::<$vector, ROWS, $most>(activations, rows, sums),
+                    $($fewer => tile::<$vector, ROWS, $fewer>(activations, rows, sums, ahead),)*
+                    _ => tile::<$vector, ROWS, $most>(activations, rows, sums, ahead),
                 }
             }
+        }
+
+        #[target_feature(enable = $features)]
+        fn pack_quads(x: &[f32], k: usize, quads: usize, columns: &mut [MaybeUninit<f32>]) {
+            // SAFETY: as above.
+            unsafe { tiles::pack_quads::<$vector>(x, k, quads, columns) };
+        }
+
+        #[target_feature(enable = $features)]
+        fn transpose_quads(sums: &mut Sums, tokens: usize) {
+            // SAFETY: as above.
+            unsafe { tiles::transpose_quads::<$vector, ROWS>(sums, tokens) };
         }
 
         #[target_feature(enable = $features)]

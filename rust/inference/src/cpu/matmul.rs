@@ -83,8 +83,11 @@ unsafe fn matmul_shared(
                 // SAFETY: the caller's promise.
                 unsafe { (kernels.widen)(w, n * k + first, row) };
             };
+            let address = |n: usize, first: usize| w.address(n * k + first);
             // SAFETY: the caller's promise.
-            unsafe { tiles::multiply(kernels.tiling, &packed, widen, first_token, out) };
+            unsafe {
+                tiles::multiply(kernels.tiling, &packed, widen, address, first_token, out);
+            };
         });
     });
 }

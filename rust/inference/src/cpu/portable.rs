@@ -4,7 +4,7 @@
 use super::columns::Columns;
 use super::integers::{self, Packed};
 use super::lanes::{Floats, LANES};
-use super::tiles::{self, Rows, Sums, Tiling, tile};
+use super::tiles::{self, Ahead, Rows, Sums, Tiling, tile};
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Weight, Weights};
 
@@ -34,6 +34,7 @@ const TILING: Tiling = Tiling {
     lanes: LANES,
     tokens: 2 * LANES,
     tile: products,
+    quads: None,
 };
 const ROWS_OF_A_TILE: usize = 4;
 /// From so many tokens on, a tile takes less time than its tokens one by one.
@@ -60,12 +61,12 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Not inlined: in a large function V8 keeps the sums in memory, which takes half as long again.
 #[inline(never)]
-fn products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums) {
+fn products(activations: &[f32], tokens: usize, rows: &Rows, sums: &mut Sums, ahead: Ahead) {
     // SAFETY: every processor of the target has these registers.
     unsafe {
         match tokens {
-            LANES => tile::<Floats, ROWS_OF_A_TILE, 1>(activations, rows, sums),
-            _ => tile::<Floats, ROWS_OF_A_TILE, 2>(activations, rows, sums),
+            LANES => tile::<Floats, ROWS_OF_A_TILE, 1>(activations, rows, sums, ahead),
+            _ => tile::<Floats, ROWS_OF_A_TILE, 2>(activations, rows, sums, ahead),
         }
     }
 }

@@ -4,6 +4,11 @@
 use crate::format::BLOCK;
 use crate::weights::{Q4_0, Q8_0, Quant, Weight};
 
+/// Vectors, and neighbouring lanes, whose values change places.
+pub(super) const QUAD: usize = 4;
+/// The most floats of a vector.
+pub(super) const MOST_LANES: usize = 16;
+
 /// A vector of f32.
 ///
 /// # Safety
@@ -19,6 +24,8 @@ pub(super) trait Vector: Copy {
     unsafe fn load(from: *const f32) -> Self;
     /// Write the lanes to `to`.
     unsafe fn store(self, to: *mut f32);
+    /// Have the cache line at `from` fetched, wherever that is; nothing where there is no such instruction.
+    unsafe fn prefetch<T>(from: *const T);
     /// `self · factor + sum`, rounded once where the processor can.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
 }
@@ -33,12 +40,12 @@ pub(super) trait Widened: Vector {
 
     /// The binary16 values at `from`, widened.
     unsafe fn load_f16(from: *const u16) -> Self;
-    /// Have the cache line at `from` fetched, wherever that is.
-    unsafe fn prefetch<T>(from: *const T);
     /// `self · factor`.
     unsafe fn multiply(self, factor: Self) -> Self;
     /// The sum of each vector's lanes, pairwise; the order does not depend on the place among the four.
     unsafe fn sums(vectors: [Self; 4]) -> [f32; 4];
+    /// Lane i of vector j changes places with lane j of vector i, in each four neighbouring lanes.
+    unsafe fn transpose(vectors: [Self; QUAD]) -> [Self; QUAD];
     /// The quants of a block as floats.
     unsafe fn q8_0(quants: &[i8; BLOCK]) -> Self::Block;
     /// The quants of a block as floats.

@@ -69,6 +69,16 @@ impl<'a> Weights<'a> {
         self.len() == 0
     }
 
+    /// Where weight `index` lies, of a block format its quant; for an index beyond the last, where it would.
+    pub(crate) fn address(&self, index: usize) -> *const u8 {
+        match self {
+            Self::F32(values) => values.as_ptr().wrapping_add(index).cast(),
+            Self::F16(values) => values.as_ptr().wrapping_add(index).cast(),
+            Self::Q8_0(blocks) => blocks.quants.as_ptr().wrapping_add(index / BLOCK).cast(),
+            Self::Q4_0(blocks) => blocks.quants.as_ptr().wrapping_add(index / BLOCK).cast(),
+        }
+    }
+
     /// The `n` weights from `from` on; whole blocks in a block format.
     pub fn part(self, from: usize, n: usize) -> Self {
         match self {

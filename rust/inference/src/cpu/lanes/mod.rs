@@ -55,6 +55,9 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
+    unsafe fn prefetch<T>(_: *const T) {}
+
+    #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         Floats::multiply_add(self, factor, sum)
     }
