@@ -52,6 +52,8 @@ SETUPS: tuple[Setup, ...] = (
     tools.WATCH,
     tools.TENSORBOARD,
     tools.WANDB,
+    tools.OPTUNA,
+    tools.MLFLOW,
     tools.CARGO,
     wasm_target.WASM_TARGET,
     tools.WASM_TOOLS,

@@ -116,7 +116,13 @@ TENSORBOARD = _lock_setup(
     "tensorboard", 'tensorboard in .venv, by locks/tensorboard.txt: for train.loggers=["tensorboard"].'
 )
 
-WANDB = _lock_setup("wandb", 'wandb in .venv, by locks/wandb.txt: for train.loggers=["wandb"].')
+WANDB = _lock_setup(
+    "wandb", 'wandb in .venv, by locks/wandb.txt: for train.loggers=["wandb"], and `doit exp export --wandb`.'
+)
+
+OPTUNA = _lock_setup("optuna", "optuna in .venv, by locks/optuna.txt: for `doit exp run --sampler`.")
+
+MLFLOW = _lock_setup("mlflow", "MLflow's client in .venv, by locks/mlflow.txt: for `doit exp export --mlflow`.")
 
 LOGGERS = {"tensorboard": TENSORBOARD, "wandb": WANDB}  # by their names in train.loggers
 
