@@ -119,7 +119,7 @@ def test_what_is_expected_to_run(project: Project) -> None:
     project.write("a.txt", "b\n")
     found = expected_times(project.graph().look, [])
     assert list(found) == ["one", "two"] and 0.2 <= (found["one"] or 0) < 100
-    assert list(expected_times(project.graph().look, ["other"], always=True)) == ["other"]
+    assert list(expected_times(project.graph().look, ["other"], anew=lambda stage: True)) == ["other"]
 
 
 def test_only_the_lines_of_what_is_done_are_left(project: Project) -> None:

@@ -4,7 +4,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ..declare.plan import Plan
 from ..declare.stage import Stage
@@ -33,9 +33,13 @@ def usual_times(look: Look, stages: Iterable[Stage]) -> dict[str, float | None]:
     }
 
 
-def expected_times(look: Look, names: Collection[str], always: bool = False) -> dict[str, float | None]:
-    """The usual seconds of each stage whose command a run of these stages would start, as far as that is known."""
-    wanted = [each.stage for each in explain(look, names) if always or each.state in (WILL_RUN, MAY_RUN)]
+def expected_times(
+    look: Look, names: Collection[str], anew: Callable[[str], bool] = lambda stage: False
+) -> dict[str, float | None]:
+    """The usual seconds of each stage whose command a run of these stages would start, as far as that is known. anew:
+    whether one runs even if it is fresh.
+    """
+    wanted = [each.stage for each in explain(look, names) if anew(each.stage) or each.state in (WILL_RUN, MAY_RUN)]
     return usual_times(look, [look.plan.stages[name] for name in wanted])
 
 

@@ -61,6 +61,14 @@ class Plan:
                 waiting += [output.stage for output in self.stages[name].inputs.values()]
         return found
 
+    def behind(self, name: str) -> set[str]:
+        """A stage and all that is made from it."""
+        found = {name}
+        for each in self.order:
+            if any(output.stage in found for output in self.stages[each].inputs.values()):
+                found.add(each)
+        return found
+
     def chain(self, names: Collection[str]) -> list[str]:
         """`needed` in graph order; every stage if none is named."""
         wanted = self.needed(names) if names else self.stages

@@ -35,11 +35,17 @@ class Run(Command, cmd_run.Run):
     )
     shown_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
         "always": ("", "build fresh stages too, and reuse no result from the store"),
+        "since": ("STAGE", "so from this stage on alone: it, and what is made from it (-a is implied)"),
         "single": ("", "only the named stages, without those that they need"),
         "continue": ("", "after a failure, go on with the stages that do not depend on it"),
         "num_process": ("N", "run up to N stages at the same time"),
         "verbosity": ("N", "0: leave out what the commands print (where the output is no terminal)"),
     }
+
+    cmd_options = (
+        *cmd_run.Run.cmd_options,
+        {"name": "since", "short": "", "long": "from", "type": str, "default": "", "help": "", "metavar": "STAGE"},
+    )
 
     def get_reporters(self) -> dict[str, Any]:
         """Called by doit at every start. Those of other packages are looked for when one is named: that takes 2 ms."""
@@ -64,7 +70,9 @@ class Run(Command, cmd_run.Run):
         force_verbosity: bool = False,
         failure_verbosity: int = 0,
         pdb: bool = False,
+        since: str = "",
     ) -> int:
+        always = always and not since
         options = {
             "verbosity": verbosity,
             "always": always,
@@ -87,6 +95,8 @@ class Run(Command, cmd_run.Run):
         try:
             with locked(graph):
                 graph.session.always = always
+                if since:
+                    graph.session.anew = self._behind(graph, since)
                 if num_process > 1 and (takers := sum(1 for each in graph.plan.stages.values() if each.resources)):
                     # A stage that waits for its slots must not keep another from running: more threads than commands.
                     graph.session.slots.limit(num_process)
@@ -94,7 +104,7 @@ class Run(Command, cmd_run.Run):
                 report = report_for(sys.stdout, verbosity == 0) if reporter == "console" else None
                 graph.session.report = report
                 if report is not None and report.terminal:
-                    self._foretell(graph, report, num_process, always)
+                    self._foretell(graph, report, num_process)
                 with catching_signals(graph, report):
                     result = super()._execute(outfile, reporter=report or reporter, **options)
                 if report is not None:
@@ -106,13 +116,22 @@ class Run(Command, cmd_run.Run):
         except Interrupted as stopped:
             return 128 + stopped.signum
 
-    def _foretell(self, graph: Graph, report: Any, num_process: int, always: bool) -> None:
+    def _behind(self, graph: Graph, since: str) -> set[str]:
+        """What --from names. Raises UsageError for no stage, and for one that this run does not need."""
+        self.stage_names([since])
+        TaskControl(self.task_list).process(self.sel_tasks)  # a misspelt name is reported as one
+        names = [name for name in self.sel_tasks or graph.plan.stages if name in graph.plan.stages]
+        if since not in graph.plan.needed(names):
+            raise UsageError(f"--from {since}: nothing that is to be built is made from it")
+        return graph.plan.behind(since)
+
+    def _foretell(self, graph: Graph, report: Any, num_process: int) -> None:
         """Let a live report show the time left."""
 
         def expected() -> Mapping[str, float | None]:
             from ..decide.times import expected_times  # only what really runs pays for it
 
-            return expected_times(graph.look, names, always)
+            return expected_times(graph.look, names, graph.session.runs_anew)
 
         names = [name for name in self.sel_tasks or graph.plan.stages if name in graph.plan.stages]
         report.foretell(expected, graph.plan, max(1, num_process))

@@ -78,7 +78,7 @@ class Graph:
                 "doc": stage.doc,
                 "actions": [StageAction(self.session, stage)],
                 "task_dep": sorted({output.stage for output in stage.inputs.values()}),
-                "uptodate": [Freshness(self.look, stage)],
+                "uptodate": [Freshness(self.session, stage)],
                 "io": {"capture": False},
                 "meta": {"graph": self, "stage": name},
             }
@@ -119,13 +119,13 @@ class Freshness:
 
     __signature__ = Signature()
 
-    def __init__(self, look: Look, stage: Stage) -> None:
-        self.look = look
+    def __init__(self, session: Session, stage: Stage) -> None:
+        self.session = session
         self.stage = stage
 
     def __call__(self) -> bool:
         """Whether the stage's result is current."""
-        return self.look.state(self.stage).fresh
+        return self.stage.name not in self.session.anew and self.session.look.state(self.stage).fresh
 
 
 class _Action(BaseAction):

@@ -137,7 +137,8 @@ class _Build:
 
     def _reuse(self, state: State) -> bool:
         """Link an intact result of this key, if the store, the shared or the remote store has one; returns whether."""
-        found = None if self.session.always else self.look.reusable(self.stage, state)
+        anew = self.session.runs_anew(self.stage.name)
+        found = None if anew else self.look.reusable(self.stage, state)
         if found is not None:
             where, receipt = found
             if where is self.store or self.store.import_from(receipt["key"], where):
@@ -149,7 +150,7 @@ class _Build:
                         self._drop_partial(partial)  # a kill may have come after a result was published
                         lock.release()
                 return True
-        remote = None if self.session.always else self.session.remote
+        remote = None if anew else self.session.remote
         if remote is None or state.key is None or remote.fetch(state.key, self.store) is None:
             return False
         self._link(state.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..decide.look import Look
@@ -42,6 +42,7 @@ class Session:
         self.grace_s = grace_s
         self.stopping = False  # a signal came: nothing new is started, nothing more is published
         self.always = False  # `-a`: run, whatever the store has
+        self.anew: Collection[str] = ()  # `-a --from STAGE`: the stages of which that is so
         self.report: Report | None = None
         self.setup_guards: dict[str, threading.Lock] = {}  # Setup.exclusive -> held while one is installed
         self.elsewhere = elsewhere
@@ -55,6 +56,10 @@ class Session:
         self._remote: list[Remote | None] = []
         self._sites: dict[str, Site] | None = None
         self._errands: Errands | None = None
+
+    def runs_anew(self, stage: str) -> bool:
+        """Whether its command runs whatever the store has."""
+        return self.always or stage in self.anew
 
     @property
     def processes(self) -> Processes:
