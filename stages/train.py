@@ -32,7 +32,7 @@ RESUMES_OVER = (("params", "train.steps"), *(("tools", name) for name in ("torch
 # The display and the texts shown on the way are run beside the training, and what it makes is the same without them.
 SHOWN_ONLY = ("training/progress.py", "training/loggers.py", "training/sample.py", "training/config/sample.py")
 
-# Where train.loggers write: a folder for each training. What is made there is no result, and nothing deletes it.
+# Where train.loggers write: a folder for each training. What is made there is no result; `doit gc` removes what is old.
 LOGS = "{build}/logs"
 KEEPS = ("--resume", "{partial}", "--logs", LOGS)
 
@@ -92,7 +92,7 @@ def stage(settings: Settings) -> Stage:
             **(PINNED_ISA if settings.profile == "repro" else {}),
         },
         needs=(tools.TORCH, *(tools.LOGGERS[name] for name in settings.values["train.loggers"])),
-        reads=(LOGS,),
+        leaves=(LOGS,),
         scope=settings.preset,
         links={"metrics.jsonl": "metrics.jsonl"},
         pythonpath=("{snapshot}", "{in.wheel}"),

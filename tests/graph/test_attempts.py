@@ -212,6 +212,16 @@ def test_rerun_publishes_nothing(project: Project) -> None:
     assert project.doit().ran == []
 
 
+def test_rerun_leaves_logs_elsewhere(project: Project) -> None:
+    project.stage("one", "mkdir -p {build}/logs/x; echo line >> {build}/logs/x/log; exit 1", leaves=("{build}/logs",))
+    project.doit()
+    log = project.build / "logs/x/log"
+    assert log.read_text() == "line\n"
+    assert project.doit("shell", "one", "--rerun").status == 1
+    assert log.read_text() == "line\n"
+    assert (project.build / "run/one/logs/x/log").read_text() == "line\n"
+
+
 def test_rerun_goes_on_from_a_copy_of_the_checkpoints(project: Project) -> None:
     project.stage("one", "echo x >> {partial}/n; wc -l < {partial}/n; exit 1", resumable=True)
     for _ in range(2):

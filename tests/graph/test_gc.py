@@ -204,3 +204,50 @@ def test_units() -> None:
         with pytest.raises(UsageError, match="not a size"):
             parse_size(wrong)
     assert [size_text(n) for n in (0, 999, 12_345, 4_000_000_000)] == ["0 B", "999 B", "12.3 kB", "4.0 GB"]
+
+
+def logs(project: Project, name: str, days: float, size: int = 50_000) -> Path:
+    """What a run of the stage has left, so many days ago."""
+    folder = project.build / "logs" / name
+    file = folder / "deep" / "events"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x" * size)
+    when = time.time() - days * 86_400
+    for path in (file, file.parent, folder):
+        os.utime(path, (when, when))
+    return folder
+
+
+def test_logs_go_by_age(project: Project) -> None:
+    project.stage("s", "echo > {out}/o.txt", leaves=("{build}/logs",))
+    project.doit()
+    old, new = logs(project, "old", days=40), logs(project, "new", days=2)
+    project.doit("gc", "--keep", "1GB")
+    assert old.exists() and new.exists(), "only with --older-than does age decide"
+    said = project.doit("gc", "--older-than", "30d", "--dry-run").out
+    assert f"would remove {old}  50.0 kB" in said and old.exists()
+    project.doit("gc", "--older-than", "30d")
+    assert not old.exists() and new.exists()
+
+
+def test_logs_and_results_share_the_size(project: Project) -> None:
+    """What was used longest ago goes first, whichever it is."""
+    first, second, third = versions(project, "1", "2", "3")
+    project.stage("s", "echo > {out}/o.txt", leaves=("{build}/logs",))
+    project.doit()
+    age(project, first, 3)
+    age(project, second, 1)
+    older, newer = logs(project, "older", days=4), logs(project, "newer", days=2)
+    project.doit("gc", "--keep", "270kB")  # 400 kB are there
+    assert not older.exists() and first not in keys(project)
+    assert newer.exists() and {second, third} <= keys(project)
+    project.doit("gc", "--keep", "0")
+    assert not newer.exists()
+
+
+def test_logs_that_no_stage_leaves_stay(project: Project) -> None:
+    project.stage("s", "echo > {out}/o.txt")
+    project.doit()
+    folder = logs(project, "mine", days=400)
+    project.doit("gc", "--keep", "0", "--older-than", "1d")
+    assert folder.exists()

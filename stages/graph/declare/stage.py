@@ -133,6 +133,9 @@ class Stage:
     # pins their content (download caches, pip's settings); and folders that it may list.
     reads: Sequence[str] = ()
     lists: Sequence[str] = ()
+    # Outside the key: folders of the build folder ("{build}/logs") in which the command leaves what is no result, such
+    # as a folder of curves for each of its runs. `doit shell` gives it others, `doit gc` removes what is old there.
+    leaves: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError with the stage's name for any declaration that cannot work."""
@@ -174,6 +177,9 @@ class Stage:
         for name, amount in self.resources.items():
             if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount >= 0:
                 raise ValueError(f"stage {self.name}: resource {name} is {amount!r}; give a number, 0 or more")
+        for folder in self.leaves:
+            if not folder.startswith("{build}/"):
+                raise ValueError(f"stage {self.name}: it leaves things in {folder!r}, which is not below {{build}}/")
         if both := self.params.keys() & self.runtime.keys():
             raise ValueError(f"stage {self.name}: {', '.join(sorted(both))} is in params and in runtime")
         if self.resumes_over and not self.resumable:
@@ -192,7 +198,7 @@ class Stage:
 
     def words(self) -> list[str]:
         """Every text that may hold placeholders."""
-        return [*self.run, *self.set_env.values(), *self.pythonpath, self.cwd, *self.reads, *self.lists]
+        return [*self.run, *self.set_env.values(), *self.pythonpath, self.cwd, *self.reads, *self.lists, *self.leaves]
 
 
 def expand_placeholders(word: str, values: Mapping[str, str]) -> str:

@@ -101,9 +101,9 @@ class Shell(Command):
     doc_description = (
         "The snapshot of the sources that the last command of the stage ran in, with its parameters, inputs and "
         "environment; what a failed one had made lies in its output folder until the stage succeeds. STAGE@KEY: of a "
-        "choice of `doit exp run` that failed. Nothing made there is kept as a result, and the next run makes the "
-        "snapshot equal to your sources again. No other run can start meanwhile. Exit status: that of the shell, or of "
-        "the command."
+        "choice of `doit exp run` that failed. Nothing made there is kept as a result, checkpoints are a copy, logs go "
+        "to a folder beside the snapshot; and the next run makes the snapshot equal to your sources again. No other "
+        "run can start meanwhile. Exit status: that of the shell, or of the command."
     )
     cmd_options = (option("rerun", "rerun", "run the stage's command once more, with an empty output folder"),)
 
@@ -118,7 +118,7 @@ class Shell(Command):
         if word.partition("@")[0] not in plan.stages:
             self.stage_names([word])
         with locked(self.graph()):
-            place = shell.place_of(plan.build, word, plan.path)
+            place = shell.place_of(plan, word)
             here = os.path.relpath
             rows = [
                 ("command", shlex.join(place.argv)),

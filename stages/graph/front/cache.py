@@ -77,7 +77,8 @@ class Gc(Command):
     doc_description = (
         "Never removes a result that is linked in any preset, named or pinned, nor what it was made from. Of the "
         "others, the least recently used go first. Files from which an interrupted stage could resume are removed "
-        "after 7 days, or after AGE, unless that stage would resume from them now."
+        "after 7 days, or after AGE, unless that stage would resume from them now. Logs that commands keep beside "
+        "their results (of TensorBoard, say) count as results that nothing needs: by AGE, and within SIZE."
     )
     cmd_options = (
         option("keep", "keep", "how much may stay: 10GB, 500MB, 0", metavar="SIZE"),

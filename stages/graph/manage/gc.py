@@ -2,7 +2,8 @@
 
 Never those that are linked in any scope of the build folder, named or pinned (which are links too), nor the results
 that they were made from: `verify` and `inspect` follow those. Of the rest, the least recently used go first. A result
-counts as used when a link is set to it or away from it (`links.link` sets the time of its folder).
+counts as used when a link is set to it or away from it (`links.link` sets the time of its folder). The folders that
+commands leave logs in (`Stage.leaves`) are among the rest: each of what is in them, by when something in it changed.
 
 Each is renamed before it is deleted, so a kill leaves whole entries, and leftovers that the next run removes.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ..decide.key import partial_name
 from ..decide.look import Look
+from ..declare.stage import expand_placeholders
 from ..keep import links, texts
 from ..keep import store as stores
 from ..keep.receipt import Receipt, digest_in
@@ -36,11 +38,20 @@ class Entry:
 
 
 @dataclass
+class Logs:
+    """What a command left that is no result."""
+
+    path: str
+    used_s: float
+    size_bytes: int
+
+
+@dataclass
 class Removal:
     """What is to be removed."""
 
     entries: list[tuple[Entry, int]] = field(default_factory=list)  # with the bytes that each frees
-    folders: list[tuple[str, int]] = field(default_factory=list)  # build/partial/KEY, build/run/STAGE
+    folders: list[tuple[str, int]] = field(default_factory=list)  # build/partial/KEY, build/run/STAGE, logs
     kept_bytes: int = 0
     kept: int = 0
     needed_bytes: int = 0  # of the kept ones, those that links need
@@ -58,22 +69,32 @@ def plan(look: Look, keep_bytes: int | None, older_than_s: float | None) -> Remo
     sizes = {inode: size for entry in entries.values() for inode, size in entry.inodes.items()}
     found = Removal(kept_bytes=sum(sizes.values()), kept=len(entries))
     found.needed_bytes = sum({i: s for key in needed for i, s in entries[key].inodes.items()}.values())
-    others = [entry for entry in entries.values() if entry.key not in needed]
-    for entry in sorted(others, key=lambda each: (each.receipt is not None, each.used_s)):
-        too_much = keep_bytes is not None and found.kept_bytes > keep_bytes
-        too_old = older_than_s is not None and now - entry.used_s > older_than_s
-        if not (too_much or too_old or entry.receipt is None):
+    logs = _logs(look)
+    logs_bytes = sum(each.size_bytes for each in logs)
+    others: list[Entry | Logs] = [*logs, *(entry for entry in entries.values() if entry.key not in needed)]
+    for each in sorted(others, key=lambda each: (not _corrupt(each), each.used_s)):
+        too_much = keep_bytes is not None and found.kept_bytes + logs_bytes > keep_bytes
+        too_old = older_than_s is not None and now - each.used_s > older_than_s
+        if not (too_much or too_old or _corrupt(each)):
+            continue
+        if isinstance(each, Logs):
+            logs_bytes -= each.size_bytes
+            found.folders.append((each.path, each.size_bytes))
             continue
         freed = 0
-        for inode, size in entry.inodes.items():
+        for inode, size in each.inodes.items():
             owners[inode] -= 1
             freed += size if owners[inode] == 0 else 0
         found.kept_bytes -= freed
         found.kept -= 1
-        found.entries.append((entry, freed))
+        found.entries.append((each, freed))
     age_s = PARTIAL_S if older_than_s is None else older_than_s
-    found.folders = [(path, size) for path, used_s, size in _scratch(look) if now - used_s > age_s]
+    found.folders += [(path, size) for path, used_s, size in _scratch(look) if now - used_s > age_s]
     return found
+
+
+def _corrupt(each: Entry | Logs) -> bool:
+    return isinstance(each, Entry) and each.receipt is None
 
 
 def remove(look: Look, chosen: Removal) -> None:
@@ -144,6 +165,19 @@ def _scratch(look: Look) -> list[tuple[str, float, int]]:
         if gone or name.startswith(REMOVED):
             found.append(f"{run}/{name}")
     return [(path, changed_s, sum(inodes.values())) for path in sorted(found) for inodes, changed_s in [_measure(path)]]
+
+
+def _logs(look: Look) -> list[Logs]:
+    """What lies in the folders that commands leave things in."""
+    places = {"build": look.plan.build, "root": look.plan.root}
+    words = dict.fromkeys(word for stage in look.plan.stages.values() for word in stage.leaves)
+    found = []
+    for folder in (expand_placeholders(word, places) for word in words):
+        for path in sorted(f"{folder}/{name}" for name in os.listdir(folder)) if os.path.isdir(folder) else ():
+            if os.path.isdir(path):
+                inodes, changed_s = _measure(path)
+                found.append(Logs(path, changed_s, sum(inodes.values())))
+    return found
 
 
 def _measure(folder: str) -> tuple[dict[int, int], float]:

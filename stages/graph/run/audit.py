@@ -103,7 +103,7 @@ def rules(plan: Plan, stage: Stage, folder: str, values: Mapping[str, str]) -> I
                 yield "read", f"{values[f'in.{name}']}/{path}"
     for paths in stage.external.values():
         yield from (("read", os.path.join(values["root"], os.fspath(path))) for path in paths)
-    for kind, words in (("any", stage.reads), ("list", stage.lists)):
+    for kind, words in (("any", (*stage.reads, *stage.leaves)), ("list", stage.lists)):
         for word in words:
             path = expand_placeholders(word, values)
             yield kind, path if path.startswith("~") else os.path.join(values["root"], path)

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..declare.plan import Plan
 from ..declare.stage import expand_placeholders
 from ..errors import GraphError
 from ..keep import attempts
@@ -36,12 +37,12 @@ class Place:
         return f"{self.folder}/{attempts.OUT}"
 
 
-def place_of(build: str, word: str, path: Sequence[str]) -> Place:
-    """Where the last command of a stage ran. path: folders before PATH.
+def place_of(plan: Plan, word: str) -> Place:
+    """Where the last command of a stage ran.
 
     Raises GraphError where none ran, or what it ran with is gone.
     """
-    folder = attempts.newest(build, word)
+    folder = attempts.newest(plan.build, word)
     attempt = None if folder is None else attempts.load(folder)
     if folder is None or attempt is None:
         raise GraphError(
@@ -58,12 +59,18 @@ def place_of(build: str, word: str, path: Sequence[str]) -> Place:
     for name, there in values.items():
         if name.startswith("in.") and not os.path.lexists(there):
             raise GraphError(f"{word}: its input {name[3:]}, {there}, is gone; run `doit {attempt.stage}` first")
-    set_env = {name: expand_placeholders(value, values) for name, value in attempt.set_env.items()}
-    pythonpath = [expand_placeholders(each, values) for each in attempt.pythonpath]
-    env = environment.child_environment(attempt.env, set_env, path, pythonpath)
+    stage = plan.stages.get(attempt.stage)
+
+    def expanded(word: str) -> str:
+        for left in stage.leaves if stage is not None else ():  # a folder of its own instead
+            word = word.replace(left, f"{folder}/{os.path.basename(left)}")
+        return expand_placeholders(word, values)
+
+    set_env = {name: expanded(value) for name, value in attempt.set_env.items()}
+    pythonpath = [expanded(each) for each in attempt.pythonpath]
+    env = environment.child_environment(attempt.env, set_env, plan.path, pythonpath)
     env[VARIABLE] = attempt.stage
-    argv = [expand_placeholders(each, values) for each in attempt.run]
-    return Place(folder, attempt, argv, expand_placeholders(attempt.cwd, values), env)
+    return Place(folder, attempt, [expanded(each) for each in attempt.run], expanded(attempt.cwd), env)
 
 
 def rerun(place: Place) -> int:
