@@ -47,6 +47,7 @@ def _where_the_tools_are() -> dict[str, str]:
 
 BENCHES = {
     "build": Bench("tests.bench.build", (tools.BENCH,)),
+    "experiments": Bench("tests.bench.experiments", (tools.BENCH,)),
     "tokenizer": Bench(
         "tests.bench.tokenizer",
         (tools.BENCH_TOKENIZER,),

@@ -196,8 +196,10 @@ class Bench(_BuildThen):
     """Build what is measured, then measure it beside what others wrote."""
 
     name = "bench"
-    doc_purpose = "measure beside what others wrote: the build where nothing is stale, tokenizer, engine, training"
-    doc_usage = "build|tokenizer|engine|train [--quick]"
+    doc_purpose = (
+        "measure beside what others wrote: builds with nothing stale, experiments, tokenizer, engine, training"
+    )
+    doc_usage = "build|experiments|tokenizer|engine|train [--quick]"
     doc_description = (
         "The others are installed into build/tools, each benchmark's by its own locks/bench*.txt, and used only here."
     )

@@ -166,7 +166,7 @@ def test_a_project_without_experiments(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("exp",), "say one of exp run, exp show, exp name, exp pin, exp unpin"),
+        (("exp",), "say one of exp run, exp show, exp export, exp name, exp pin, exp unpin"),
         (("exp", "shwo"), "'shwo' is no part of exp; did you mean show?; say one of"),
         (("exp", "run", "a=[1,2"), "a=[1,2: ] is missing; in a shell, put the word in single quotes"),
         (("exp", "run", "train.lr=1,2", "trian"), "'trian' is not a stage; did you mean train?"),

@@ -53,7 +53,7 @@ def test_every_command_explains_itself(chain: Project, command: str) -> None:
     assert "ARG" not in out and "%(" not in out
 
 
-@pytest.mark.parametrize("part", ["run", "show", "name", "pin", "unpin"])
+@pytest.mark.parametrize("part", ["run", "show", "export", "name", "pin", "unpin"])
 def test_every_part_of_exp_explains_itself(chain: Project, part: str) -> None:
     for words in (("help", "exp", part), ("exp", part, "--help")):
         out = chain.doit(*words).out

@@ -2,12 +2,14 @@
 
 `train.lr=1e-3,3e-3 model.n_layer=4,6` is a grid of four choices. A comma inside brackets, braces, parentheses or
 double quotes parts nothing, nor does one behind a backslash: `data.sources='["a","b"],["c"]'` has two values.
+`train.lr=1e-4..1e-2` is a range, from which a sampler takes what it likes (run/search.py).
 """
 
 from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +19,9 @@ from .stage import Stage
 Words = dict[str, str]  # parameter -> its value, as typed
 
 CLOSES = {"[": "]", "{": "}", "(": ")", '"': '"'}
+WIDE = 10  # from where on a range is looked at by the logarithm: its upper end over its lower
+_NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,28 @@ class Experiments:
     smoke: Mapping[str, str] = field(default_factory=dict)  # words that make a run short enough to try first
     # Parameters that should decide nothing, such as a seed: what they move a metric by is noise.
     noise: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers between two, both included."""
+
+    low: float
+    high: float
+    whole: bool  # whole numbers alone
+
+    @property
+    def log(self) -> bool:
+        """Whether a factor counts, and not a difference."""
+        return self.low > 0 and self.high > WIDE * self.low
+
+    def text(self, number: float) -> str:
+        """A number of it as a word of the command line."""
+        return str(int(number)) if self.whole else repr(float(number))
+
+    def __str__(self) -> str:
+        kind = ["whole numbers"] * self.whole + ["by the logarithm"] * self.log
+        return ", ".join([f"{self.low:.6g} to {self.high:.6g}", *kind])
 
 
 def split_values(name: str, text: str) -> list[str]:
@@ -55,10 +82,22 @@ def split_values(name: str, text: str) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def axes_of(words: Mapping[str, str]) -> dict[str, list[str]]:
-    """The words that have several values, with them."""
-    found = {name: split_values(name, text) for name, text in words.items()}
-    return {name: values for name, values in found.items() if len(values) > 1}
+def axes_of(words: Mapping[str, str]) -> dict[str, list[str] | Range]:
+    """The words that have several values, with them, and those that have a range."""
+    found: dict[str, list[str] | Range] = {}
+    for name, text in words.items():
+        values = split_values(name, text)
+        if len(values) == 1 and (ends := _RANGE.fullmatch(values[0])):
+            found[name] = _range(name, *ends.groups())
+        elif len(values) > 1:
+            found[name] = values
+    return found
+
+
+def _range(name: str, low: str, high: str) -> Range:
+    if not float(low) < float(high):
+        raise UsageError(f"{name}={low}..{high}: the lower end comes first")
+    return Range(float(low), float(high), whole=all(re.fullmatch(r"[+-]?\d+", end) for end in (low, high)))
 
 
 def grid(axes: Mapping[str, Sequence[str]], sample: int | None = None, seed: int = 0) -> list[Words]:

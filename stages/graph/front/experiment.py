@@ -8,46 +8,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from doit import doit_cmd
 
-from ..declare.experiments import Experiments, axes_of, grid, words_text
+from ..declare.experiments import Range, axes_of, grid, words_text
 from ..errors import Interrupted, UsageError
 from .base import EXIT_FAILED, EXIT_USAGE, EXPERIMENT, Command, json_text, locked, option, with_condition
+from .export import ExpExport
+from .part import Part
+from .search import Asked, begin, say_best
 from .text import columns
 
 if TYPE_CHECKING:
     from ..keep.receipt import Receipt
     from ..manage.results import Results
     from ..manage.rows import Row
+    from ..run.experiment import Choice, ExperimentRun
+    from ..run.search import Search
 
 MOST_COLUMNS = 100  # of a chart as text
 MOST_PARAMS = 8  # columns of parameters in a table for people
 
 
-class _Part(Command):
-    """One word after `doit exp`."""
-
-    section = EXPERIMENT
-    options_anywhere = True
-
-    def experiments(self) -> Experiments:
-        """What the project says of its experiments. Raises UsageError where it says nothing."""
-        found = self.graph().experiments
-        if found is None:
-            raise UsageError("this project declares no experiments: give Graph(..., experiments=Experiments(...))")
-        return found
-
-
-class ExpRun(_Part):
-    """Build every combination of values."""
+class ExpRun(Part):
+    """Build every combination of values, or those that a sampler proposes."""
 
     name = "exp run"
-    doc_purpose = "build every combination of the values given, or a sample of them"
-    doc_usage = "NAME=VALUE,VALUE ... [STAGE ...] [-n N] [--random N] [--name NAME] [--smoke]"
+    doc_purpose = "build every combination of the values given, a sample of them, or what a sampler proposes"
+    doc_usage = (
+        "NAME=VALUE,VALUE ... [STAGE ...] [-n N] [--random N] [--name NAME] [--smoke]\n"
+        "       doit exp run NAME=LOW..HIGH ... --sampler tpe --goal METRIC --trials N [STAGE ...] [-n N] ..."
+    )
     doc_description = (
         "One result for each combination, one after another, or with -n several at the same time, as far as the "
         "`resources` that their stages take allow; what they share is built once, and what the store has is "
         "not built again: after Ctrl-C or a kill, the same words go on. A failure does not stop the others. A comma in "
         "brackets, in double quotes or behind a backslash parts nothing; put such a word in single quotes. STAGE: also "
-        "build this of each. The results are pinned, and the links of no preset change. Exit status 1 where any failed."
+        "build this of each. The results are pinned, and the links of no preset change. Exit status 1 where any "
+        "failed. With --sampler each choice is proposed by the metrics of those before it: of values in a list, and of "
+        "ranges such as 1e-4..1e-2, by the logarithm where the ends are more than ten times apart, of whole numbers "
+        "where both ends are. What the store has of the space counts among the N, so the same words go on here too."
     )
     cmd_options = (
         {
@@ -55,7 +52,19 @@ class ExpRun(_Part):
             "type": int,
             "default": 0,
         },
-        {**option("seed", "seed", "of --random; 0 where it is left out", metavar="N"), "type": int, "default": 0},
+        {
+            **option("seed", "seed", "of --random and --sampler; 0 where it is left out", metavar="N"),
+            "type": int,
+            "default": 0,
+        },
+        option("sampler", "sampler", "tpe or random (optuna's): propose choices one after another", metavar="NAME"),
+        option("goal", "goal", "the metric that --sampler makes small; as STAGE.METRIC of another stage", "METRIC"),
+        option("maximise", "maximise", "make it large instead"),
+        {
+            **option("trials", "trials", "how many choices --sampler makes, those in the store included", metavar="N"),
+            "type": int,
+            "default": 0,
+        },
         option("label", "name", "call the results NAME-1, NAME-2, ...", metavar="NAME"),
         option("smoke", "smoke", "first make a short run of each, so that what cannot work fails at once"),
         option("dryrun", "dry-run", "only say which there are, and which have a result"),
@@ -65,7 +74,7 @@ class ExpRun(_Part):
             "default": 1,
         },
     )
-    _axes: dict[str, list[str]]
+    _axes: dict[str, list[str] | Range]
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit. The words with several values are no settings of the project: they are taken out first."""
@@ -79,7 +88,18 @@ class ExpRun(_Part):
         return super().parse_execute(in_args)
 
     def _execute(
-        self, random: int, seed: int, label: str, smoke: bool, dryrun: bool, at_once: int, pos_args: Any = None
+        self,
+        random: int,
+        seed: int,
+        sampler: str,
+        goal: str,
+        maximise: bool,
+        trials: int,
+        label: str,
+        smoke: bool,
+        dryrun: bool,
+        at_once: int,
+        pos_args: Any = None,
     ) -> int:
         from ..keep.names import check_name
         from ..run.experiment import NOT_VALID, ExperimentRun
@@ -95,33 +115,45 @@ class ExpRun(_Part):
         if smoke and not experiments.smoke:
             raise UsageError("this project does not say what makes a run short: Experiments(smoke=...)")
         also = self.stage_names(pos_args)
-        choices = grid(self._axes, random or None, seed)
+        asked = Asked(self._axes, sampler, goal, maximise, trials, seed)
+        asked.check(random)
         with locked(graph):
-            run = ExperimentRun(graph.session, experiments, choices, also)
-            if all(choice.state == NOT_VALID for choice in run.choices):
-                raise UsageError(run.choices[0].message)
-            if dryrun:
-                return self._dry_run(run)
             report = graph.session.report = report_for(sys.stdout, quiet=False)
+            search = begin(graph, experiments, asked, also, self.outstream) if sampler else None
+            if search is not None:
+                run = search.run
+            else:
+                lists = {name: values for name, values in self._axes.items() if not isinstance(values, Range)}
+                run = ExperimentRun(graph.session, experiments, grid(lists, random or None, seed), also)
+                if all(choice.state == NOT_VALID for choice in run.choices):
+                    raise UsageError(run.choices[0].message)
+            if dryrun:
+                return self._dry_run(run, search)
+            report.foresee(run.ahead.left)
             status = 0
             try:
                 with catching_signals(graph, report):
-                    run.run(label, smoke, at_once)
+                    run.run(label, smoke, at_once, None if search is None else search.next)
             except Interrupted as stopped:
                 status = 128 + stopped.signum
             report.close()
-            return status or self._summary(run)
+            return status or self._summary(run, search)
 
-    def _dry_run(self, run: Any) -> int:
+    def _dry_run(self, run: ExperimentRun, search: Search | None) -> int:
+        def say(state: str, choice: Choice, more: str = "") -> None:
+            self.outstream.write(f"{state:<16}{words_text(choice.words)}{more}\n")
+
         for choice in run.choices:
-            state = "not valid" if choice.failed else "has its result" if run.has_result(choice) else "would run"
-            self.outstream.write(f"{state:<16}{words_text(choice.words)}\n")
+            say("not valid" if choice.failed else "has its result" if run.has_result(choice) else "would run", choice)
+        if search is not None and (first := search.next()) is not None:
+            left = search.trials - first.number
+            say("would run", first, f"  and {left} more, by what comes out" if left else "")
         return 0
 
-    def _summary(self, run: Any) -> int:
+    def _summary(self, run: ExperimentRun, search: Search | None) -> int:
         """The table of what is there, then what failed, then the totals."""
         from ..manage.results import Results
-        from ..manage.rows import rows_of
+        from ..manage.rows import rows_of, sort
         from ..run.experiment import DONE, last_line
         from ..show.results_text import columns_of, print_rows
 
@@ -129,7 +161,9 @@ class ExpRun(_Part):
         failed = [choice for choice in run.choices if choice.failed]
         if done:
             results = Results(run.base)
-            rows = rows_of(results, [results.receipts[key] for key in dict.fromkeys(c.key for c in done)])
+            rows = rows_of(results, [results.receipts[str(key)] for key in dict.fromkeys(c.key for c in done)])
+            if search is not None:
+                rows = sort(rows, f"{'-' * search.goal.maximise}{search.goal.name}")
             self.outstream.write("\n")
             print_rows(self.outstream, rows, columns_of(rows))
         self.outstream.write("\n")
@@ -140,10 +174,12 @@ class ExpRun(_Part):
         built = sum(1 for choice in done if run.experiments.stage in choice.built)
         parts = [f"{built} built", f"{len(done) - built} there before"] + [f"{len(failed)} failed"] * bool(failed)
         self.outstream.write(f"{len(run.choices)} choices: {', '.join(parts)}\n")
+        if search is not None:
+            say_best(search, self.outstream)
         return EXIT_FAILED if failed else 0
 
 
-class ExpShow(_Part):
+class ExpShow(Part):
     """A table of results."""
 
     name = "exp show"
@@ -183,27 +219,14 @@ class ExpShow(_Part):
         svg: str,
         pos_args: Any = None,
     ) -> int:
-        from ..keep.links import linked_key
         from ..manage import rows as tables
-        from ..manage.results import Results
         from ..show import results_text as show
 
-        if len(pos_args or ()) > 1 or json + csv + md + bool(chart) > 1:
-            raise UsageError("exp show takes one stage, and one of --json, --csv, --md and --chart")
+        if json + csv + md + bool(chart) > 1:
+            raise UsageError("exp show takes one of --json, --csv, --md and --chart")
         if svg and not chart:
             raise UsageError("--svg FILE writes a chart: say which with --chart Y:X or --chart CURVE")
-        graph = self.graph()
-        stage = pos_args[0] if pos_args else self.experiments().stage
-        results = Results(graph.look)
-        there = results.of(stage)
-        if pos_args and not there:
-            self.stage_names(pos_args)  # a misspelt name
-        here = (
-            linked_key(graph.plan.build, graph.plan.stages[stage].scope, stage) if stage in graph.plan.stages else None
-        )
-        kept = there if every else [each for each in there if results.is_kept(each["key"]) or each["key"] == here]
-        rows = tables.rows_of(results, kept)
-        rows = tables.select(rows, condition) if condition else rows
+        results, stage, rows, more = self.chosen(pos_args, every, condition)
         rows = tables.sort(rows, sort) if sort else rows
         if chart:
             return self._chart(results, stage, rows, chart, svg)
@@ -215,7 +238,6 @@ class ExpShow(_Part):
         else:
             if rows:
                 show.print_rows(self.outstream, rows, columns)
-            more = len(there) - len(kept)
             hidden = len(show.columns_of(rows)) - len(columns)
             said = f"{len(rows)} results of {stage}" + (f"; {more} more in the store (--all)" if more else "")
             said += f"; {hidden} more parameters differ (--filter some away, or --csv, --json)" if hidden else ""
@@ -248,7 +270,7 @@ class ExpShow(_Part):
         return 0
 
 
-class ExpName(_Part):
+class ExpName(Part):
     """Give a result a name."""
 
     name = "exp name"
@@ -273,7 +295,7 @@ class ExpName(_Part):
         return 0
 
 
-class _Pinning(_Part):
+class _Pinning(Part):
     doc_usage = "KEY ..."
 
     def change(self, results: Results, receipt: Receipt) -> str:
@@ -332,10 +354,10 @@ class Exp(Command):
 
     name = "exp"
     section = EXPERIMENT
-    doc_purpose = "run many choices of parameters and compare them: run, show, name, pin, unpin"
-    doc_usage = "run | show | name | pin | unpin [...]"
-    parts: ClassVar[dict[str, type[_Part]]] = {
-        each.name.removeprefix("exp "): each for each in (ExpRun, ExpShow, ExpName, ExpPin, ExpUnpin)
+    doc_purpose = "run many choices of parameters and compare them: run, show, export, name, pin, unpin"
+    doc_usage = "run | show | export | name | pin | unpin [...]"
+    parts: ClassVar[dict[str, type[Part]]] = {
+        each.name.removeprefix("exp "): each for each in (ExpRun, ExpShow, ExpExport, ExpName, ExpPin, ExpUnpin)
     }
 
     def help(self) -> str:

@@ -26,6 +26,7 @@ from ..errors import GraphError
 from ..keep import attempts, links, names
 from ..keep.store import remove_tree
 from . import build, disk
+from .ahead import Ahead, pieces_of
 from .session import Session
 
 DONE, FAILED, NOT_VALID, WAITING = "done", "failed", "not valid", "not run"
@@ -42,6 +43,7 @@ class Choice:
     message: str = ""  # why it failed
     evidence: str = ""  # what `doit log` and `doit shell` call its failed command
     key: str | None = None  # of its result
+    keys: dict[str, str] = field(default_factory=dict)  # stage -> the key of its result, of all that were asked for
     built: list[str] = field(default_factory=list)  # the stages whose command ran
 
     @property
@@ -58,14 +60,17 @@ class ExperimentRun:
     ) -> None:
         """`also`: more stages that are built of each choice."""
         self.session, self.base, self.experiments = session, session.look, experiments
-        self.stages = (experiments.stage, *also)
-        self.choices = [self._choice(number, words) for number, words in enumerate(choices, 1)]
+        self.stages = tuple(dict.fromkeys((experiments.stage, *also)))
+        self.choices = [self.choice(number, words) for number, words in enumerate(choices, 1)]
+        self.total = len(self.choices)  # how many there will be
+        self.ahead = Ahead(self.base)
         self._broken: dict[tuple[str, str], str] = {}  # (stage, key) -> how it failed
         self._guard = threading.Lock()  # of names and pins
         self._labelled = False  # several at a time: reports say which choice a stage belongs to
         self._tried: dict[str, str] = {}  # key of a result of a short run -> stage
 
-    def _choice(self, number: int, words: Words) -> Choice:
+    def choice(self, number: int, words: Words) -> Choice:
+        """A choice that does not count yet."""
         try:
             return Choice(number, words, self._plan(words))
         except (ValueError, GraphError) as error:
@@ -81,24 +86,46 @@ class ExperimentRun:
                 raise ValueError(f"there is no stage {name} in this choice")
         return plan
 
-    def run(self, name: str = "", smoke: bool = False, at_once: int = 1) -> None:
+    def run(
+        self, name: str = "", smoke: bool = False, at_once: int = 1, more: Callable[[], Choice | None] | None = None
+    ) -> None:
         """Build every choice; first, where asked, a short run of each that has no result yet.
 
         name: results are called NAME-1, NAME-2, ... by their place among the choices. at_once: how many at a time.
+        more: asked for further choices, one thread at a time, until there is none.
         """
         self._labelled = at_once > 1
         self.session.slots.limit(at_once)
+        self.ahead.at_once = at_once
+        for choice in self.choices:
+            if choice.plan is not None:
+                self.ahead.expect(choice.plan, self.stages)
         try:
             if smoke:
                 self._each(at_once, self._try)
             self._each(at_once, lambda choice, scope: self._finish(choice, scope, name))
+            if more is not None:
+
+                def go_on(choice: Choice, scope: str) -> None:
+                    if smoke:
+                        self._try(choice, scope)
+                    if not choice.failed:
+                        self._finish(choice, scope, name)
+
+                self._each(at_once, go_on, more)
         finally:
             self._forget_scopes()
             self._forget_tried()
 
-    def _each(self, at_once: int, work: Callable[[Choice, str], None]) -> None:
-        """Do something with each choice that has no result yet and did not fail, given the scope of its links."""
-        waiting = iter([choice for choice in self.choices if choice.state == WAITING])
+    def _each(
+        self, at_once: int, work: Callable[[Choice, str], None], more: Callable[[], Choice | None] | None = None
+    ) -> None:
+        """Do something with each choice that has no result yet and did not fail, given the scope of its links; or with
+        each that `more` gives.
+        """
+        waiting = (
+            iter([choice for choice in self.choices if choice.state == WAITING]) if more is None else iter(more, None)
+        )
         if at_once == 1:
             for choice in waiting:
                 work(choice, EXPERIMENTS)
@@ -135,23 +162,25 @@ class ExperimentRun:
         assert choice.plan is not None
         self._headline(choice, "")
         self._build(choice, choice.plan, scope, choice.built)
+        self.ahead.drop(choice.plan, self.stages)
         if choice.failed:
             return
         build_folder = self.base.plan.build
         with self._guard:
             for stage in self.stages:
-                names.pin(build_folder, str(links.linked_key(build_folder, scope, stage)))
-            choice.key = links.linked_key(build_folder, scope, self.experiments.stage)
-            assert choice.key is not None
+                choice.keys[stage] = str(links.linked_key(build_folder, scope, stage))
+                names.pin(build_folder, choice.keys[stage])
+            choice.key = choice.keys[self.experiments.stage]
             if name:
                 names.give_name(build_folder, f"{name}-{choice.number}", choice.key)
         choice.state = DONE
 
     def _headline(self, choice: Choice, what: str) -> None:
         if self.session.report is not None:
-            self.session.report.note(f"── {choice.number}/{len(self.choices)}{what}  {words_text(choice.words)}")
+            self.session.report.note(f"── {choice.number}/{self.total}{what}  {words_text(choice.words)}")
 
     def has_result(self, choice: Choice) -> bool:
+        """Whether the store has what a choice would build, but for the stages asked for beside it."""
         assert choice.plan is not None
         found = explain(self.base.beside(choice.plan), [self.experiments.stage])[-1]
         return found.state in (FRESH, FROM_STORE)
@@ -177,6 +206,7 @@ class ExperimentRun:
     def _build(self, choice: Choice, plan: Plan, scope: str, built: list[str]) -> None:
         """Bring all stages of a plan up to date; a failure is noted in the choice."""
         look = self.base.beside(plan if scope == EXPERIMENTS else _linked_in(plan, scope))
+        pieces = pieces_of(plan, self.stages)
         for name in plan.chain(self.stages):
             state = look.state(look.plan.stages[name])
             if state.fresh:
@@ -185,7 +215,9 @@ class ExperimentRun:
             with self.session.alone(f"{name} {made[1]}"):
                 failure = self._broken.get(made)
                 if failure is None:
+                    self.ahead.started(pieces[name])
                     outcome, failure = self._stage(look, name, choice)
+                    self.ahead.ended(pieces[name], outcome == build.BUILT)
                     if outcome == build.BUILT:
                         built.append(name)
                 if failure is not None and state.key is not None:

@@ -14,7 +14,7 @@ does not load it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
@@ -72,6 +72,7 @@ class LiveReport(Report):
         self._expected: Mapping[str, float | None] = {}
         self._plan: Plan | None = None
         self._at_once = 1
+        self._ahead: Callable[[], tuple[float, Sequence[str]]] | None = None
         self._closed = False
         self._live: Live | None = None
         self._console: Console | None = None
@@ -90,6 +91,10 @@ class LiveReport(Report):
     def foretell(self, expected: Callable[[], Mapping[str, float | None]], plan: Plan, at_once: int) -> None:
         """Show the time left. expected: the usual seconds of what will run, asked when the first stage starts."""
         self._foretold, self._plan, self._at_once = expected, plan, at_once
+
+    def foresee(self, ahead: Callable[[], tuple[float, Sequence[str]]]) -> None:
+        """Show the time left by this, whatever the plan."""
+        self._ahead = ahead
 
     def started(self, name: str, usual_s: float | None = None) -> None:
         """Show it in the live region."""
@@ -197,6 +202,8 @@ class LiveReport(Report):
 
     def _time_left(self) -> str:
         """What is left of the run, where more than one stage is; "" where nothing is known."""
+        if self._ahead is not None:
+            return _left_text(*self._ahead())
         left: dict[str, float] = {}
         unknown = []
         for name, usual_s in self._expected.items():
@@ -210,9 +217,7 @@ class LiveReport(Report):
             return ""
         from ..decide.times import time_left_s  # only what really runs pays for it
 
-        seconds = round(time_left_s(self._plan, left, self._at_once))
-        text = f"about {duration(seconds) if seconds >= 60 else f'{seconds} s'} left"
-        return f"{text}, and what {', '.join(unknown)} takes" if unknown else text
+        return _left_text(time_left_s(self._plan, left, self._at_once), unknown)
 
     def _fit(self, line: Text, width: int) -> Text:
         """The line, shortened to so many columns."""
@@ -239,6 +244,14 @@ class LiveReport(Report):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _left_text(left_s: float, unknown: Sequence[str]) -> str:
+    seconds = round(left_s)
+    if not seconds:
+        return ""
+    text = f"about {duration(seconds) if seconds >= 60 else f'{seconds} s'} left"
+    return f"{text}, and what {', '.join(unknown)} takes" if unknown else text
 
 
 def _clock(seconds: float, usual_s: float | None) -> str:

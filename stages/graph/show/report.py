@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 STATE_WIDTH = 15
@@ -28,6 +29,9 @@ class Report:
         self._guard = threading.RLock()
 
     # ── Called by the engine ──
+
+    def foresee(self, ahead: Callable[[], tuple[float, Sequence[str]]]) -> None:
+        """How to know the seconds that are left, and the stages of which nobody knows how long they take."""
 
     def started(self, name: str, usual_s: float | None = None) -> None:
         """A stage or setup is being brought up to date, which usually takes `usual_s`."""
