@@ -70,6 +70,15 @@ def test_why_does_not_wait_for_a_silent_remote(there: Project, monkeypatch: pyte
     assert result.err.count("is left alone for this run: reading failed (TimeoutError: nothing moved for 0 s)") == 1
 
 
+def test_why_says_that_nobody_answers(there: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+    monkeypatch.setenv("POCKETLM_STORE", address)  # its port is closed now
+    result = there.doit("why")
+    assert result.status == 0 and "one    will run" in result.out
+    assert result.err.count(f"{address} is left alone for this run: reading failed (") == 1
+
+
 def test_why_stops_asking_a_slow_remote(there: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remotes, "ASK_ALL_S", 0.0)
     there.stages["apart"] = dataclasses.replace(there.stages["one"], name="apart")

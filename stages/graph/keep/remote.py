@@ -96,7 +96,9 @@ class Remote:
         try:
             found: Receipt | None = self._watched(read, ASK_S, lambda: 0)
             return found
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if (trouble := _trouble_behind(error)) is not None:
+                self._give_up("reading", trouble)
             return None
         except Exception as error:  # every backend has its own kinds
             self._give_up("reading", error)
@@ -284,6 +286,14 @@ def _is_refusal(error: Exception) -> bool:
         or getattr(error, "status", None) in REFUSALS
         or isinstance(error, FileNotFoundError)
     )
+
+
+def _trouble_behind(error: FileNotFoundError) -> OSError | None:
+    """What really happened where fsspec says of a server that was not reached that a file is not there."""
+    cause = error.__cause__
+    while isinstance(cause, FileNotFoundError):
+        cause = cause.__cause__
+    return cause if isinstance(cause, OSError) else None
 
 
 def _remove(path: str) -> None:
