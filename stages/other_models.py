@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,5 +27,5 @@ def beside(build: Path, preset: str, written: Path) -> dict[str, Path]:
     return {INDEX: written, **{f"models/{name}/": bundle for name, bundle in others.items()}}
 
 
-def _entries(bundle: Path) -> Sequence[Any]:
+def _entries(bundle: Path) -> list[Any]:
     return list(json.loads((bundle / INDEX).read_text())["models"])
