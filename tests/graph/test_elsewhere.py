@@ -144,6 +144,7 @@ def test_only_what_changed_is_sent(project: Project, pipe: Pipe) -> None:
     project.write("b.txt", "b\n" * 1_000_000)
     project.stage("one", "cat a.txt b.txt | wc -c > {out}/o.txt", sources=(files("a.txt", "b.txt"),))
     project.elsewhere = {"one": pipe.table()}
+    assert f"runs       on {pipe.on}\n" in project.doit("info", "one").out
     result = project.doit()
     assert result.status == 0 and "sends 2.0 MB to ssh://loop" in result.out, result.out
     project.write("a.txt", "other\n")
@@ -398,6 +399,7 @@ def test_a_prefix_runs_here(project: Project) -> None:
     result = project.doit()
     assert result.status == 0 and result.ran == ["one"]
     assert int((project.result("one") / "o.txt").read_text()) == min(19, os.nice(0) + 3)
+    assert "runs       behind env X={snapshot} nice -n 3\n" in project.doit("info", "one").out
     run = project.receipt("one")["run"]
     assert run["argv"][:2] == ["env", f"X={project.build}/run/one/src"] and run["on"] == "prefix"
     project.elsewhere = {"one": {"on": "docker run {image}"}}

@@ -47,10 +47,12 @@ class Info(Command):
         stage, graph = self.one_stage(pos_args), self.graph()
         explanation = explain(graph.look, [stage.name], graph.receipt_at_remote)[-1]
         key, receipt = graph.look.linked_receipt(stage)
+        site = graph.session.site(stage.name)
         rows = [
             ("stage", f"{stage.name}: {stage.doc}"),
             ("state", explanation.state),
             *(("", reason.text()) for reason in explanation.reasons),
+            *([("runs", f"on {site.on}" if not site.is_here else f"behind {site.on}")] if site is not None else []),
             ("command", " ".join(stage.run)),
             *(("input", f"{name}: {output.path or 'all'} of {output.stage}") for name, output in stage.inputs.items()),
             *(("output", output) for output in stage.outputs),

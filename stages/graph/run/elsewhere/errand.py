@@ -7,6 +7,7 @@ again; a run that was killed finds the command there when it is started again, f
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import sys
@@ -361,11 +362,13 @@ class Errand:
         while "name" in (found := connection.answer()):
             path = f"{out}/{found['name']}"
             os.makedirs(os.path.dirname(path), exist_ok=True)
+            digest = hashlib.sha256()
             with open(path, "wb") as file:
                 for data in connection.read(found["size"]):
+                    digest.update(data)
                     file.write(data)
                 os.fchmod(file.fileno(), 0o755 if executable[found["name"]] else 0o644)
-            if file_digest(path) != connection.answer()["digest"]:
+            if digest.hexdigest() != connection.answer()["digest"]:
                 raise Lost(f"{found['name']} came damaged")
             self._fetched.add(found["name"])
 
