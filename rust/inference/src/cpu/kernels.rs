@@ -61,13 +61,13 @@ macro_rules! compile_kernels {
         #[target_feature(enable = $features)]
         fn pack_quads(x: &[f32], k: usize, quads: usize, columns: &mut [MaybeUninit<f32>]) {
             // SAFETY: as above.
-            unsafe { tiles::pack_quads::<$vector>(x, k, quads, columns) };
+            unsafe { quads::pack_quads::<$vector>(x, k, quads, columns) };
         }
 
         #[target_feature(enable = $features)]
         fn transpose_quads(sums: &mut Sums, tokens: usize) {
             // SAFETY: as above.
-            unsafe { tiles::transpose_quads::<$vector, ROWS>(sums, tokens) };
+            unsafe { quads::transpose_quads::<$vector, ROWS>(sums, tokens) };
         }
 
         #[target_feature(enable = $features)]

@@ -27,6 +27,11 @@ mod portable;
     not(target_arch = "x86_64"),
     allow(dead_code, reason = "no vector instructions there yet")
 )]
+mod quads;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "no vector instructions there yet")
+)]
 mod rows;
 mod sample;
 mod silu;

@@ -11,7 +11,7 @@
 use core::mem::MaybeUninit;
 
 use super::columns::Columns;
-use super::vector::{MOST_LANES, QUAD, Vector, Widened};
+use super::vector::{QUAD, Vector};
 use crate::format::BLOCK;
 
 /// The most rows of a tile.
@@ -66,9 +66,9 @@ impl Ahead {
 /// Four vectors at a time change places: what a tile reads and what it leaves has one token a lane, everything else one a line.
 #[derive(Clone, Copy)]
 pub(super) struct Quads {
-    /// [`pack_quads`]
+    /// [`super::quads::pack_quads`]
     pub pack: unsafe fn(&[f32], usize, usize, &mut [MaybeUninit<f32>]),
-    /// [`transpose_quads`]
+    /// [`super::quads::transpose_quads`]
     pub transpose: unsafe fn(&mut Sums, usize),
     /// How many of a tile's rows are transposed: whole fours.
     pub rows: usize,
@@ -229,7 +229,7 @@ pub(super) fn parts(
 }
 
 /// Columns that are packed together, for all tokens of a tile.
-const COLUMNS: usize = 16;
+pub(super) const COLUMNS: usize = 16;
 
 /// The columns `first … first + depth` of x (T, K), tile by tile of (depth, tokens); lanes without a token are 0.
 ///
@@ -276,66 +276,6 @@ pub(super) fn pack<'a>(
     }
     // SAFETY: every tile was written, each of its columns in all rows, and an f32 lies as one that may not have been.
     unsafe { &*(&raw const *packed as *const [f32]) }
-}
-
-/// The first [`COLUMNS`] columns of the first `quads` times four rows of x (T, k), packed: columns (COLUMNS, width), whose first lanes
-/// are written.
-///
-/// # Safety
-/// As [`Vector`]'s.
-#[inline(always)]
-pub(super) unsafe fn pack_quads<V: Widened>(
-    x: &[f32],
-    k: usize,
-    quads: usize,
-    columns: &mut [MaybeUninit<f32>],
-) {
-    let width = columns.len() / COLUMNS;
-    for (quad, x) in x.chunks(QUAD * k).take(quads).enumerate() {
-        for first in (0..COLUMNS).step_by(V::LANES) {
-            // SAFETY: the processor has the instructions.
-            let vectors = core::array::from_fn(|t| unsafe {
-                V::load(x[t * k + first..][..V::LANES].as_ptr())
-            });
-            // SAFETY: as above.
-            let transposed = unsafe { V::transpose(vectors) };
-            for (nth, vector) in transposed.into_iter().enumerate() {
-                let mut lanes = [0.0; MOST_LANES];
-                // SAFETY: as above, and no vector has more lanes.
-                unsafe { vector.store(lanes.as_mut_ptr()) };
-                let lanes = lanes[..V::LANES].as_chunks::<QUAD>().0;
-                for (part, lanes) in lanes.iter().enumerate() {
-                    let column = first + part * QUAD + nth;
-                    let packed = &mut columns[column * width + quad * QUAD..][..QUAD];
-                    for (packed, x) in packed.iter_mut().zip(lanes) {
-                        packed.write(*x);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Transpose each four lanes of each four rows of the first R, up to lane `tokens`: then lane t of row n stands in row
-/// n / 4 · 4 + t % 4, lane t / 4 · 4 + n % 4.
-///
-/// # Safety
-/// As [`Vector`]'s.
-#[inline(always)]
-pub(super) unsafe fn transpose_quads<V: Widened, const R: usize>(sums: &mut Sums, tokens: usize) {
-    for rows in sums[..R].as_chunks_mut::<QUAD>().0 {
-        for first in (0..tokens).step_by(V::LANES) {
-            // SAFETY: the processor has the instructions, and the rows have V::LANES values there.
-            unsafe {
-                let vectors = rows
-                    .each_ref()
-                    .map(|row| V::load(row[first..][..V::LANES].as_ptr()));
-                for (row, vector) in rows.iter_mut().zip(V::transpose(vectors)) {
-                    vector.store(row[first..][..V::LANES].as_mut_ptr());
-                }
-            }
-        }
-    }
 }
 
 /// [`Tiling::tile`] with tiles of R rows and VECTORS vectors. activations: (depth, VECTORS · LANES).
