@@ -31,7 +31,7 @@ PACKAGE = ("src/package", "src/engine", "npm", "scripts")  # of web/: also in wh
 LOCKED = 75  # another run holds the lock
 AGAIN_S = 1.0  # after that
 GRACE_S = 20.0  # for what is told to end
-TAIL = 6  # lines of a failed build that the page shows
+TAIL = 14  # lines of a failed build that the page shows
 
 
 class Follower:
@@ -99,7 +99,7 @@ class Follower:
             if not line.startswith("fresh "):
                 sys.stdout.write(line)
                 sys.stdout.flush()
-                tail = [*tail[1 - TAIL :], line.rstrip()]
+                tail = [*tail[1 - TAIL :], *([line.rstrip()] if line.strip() else [])]
         status = self._building.wait()
         if self._over.is_set():
             return
