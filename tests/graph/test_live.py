@@ -108,6 +108,17 @@ def test_the_time_left(project: Project, make_report: Callable[..., LiveReport])
     assert region(report, 100)[-1] == "  to come: stage-c"  # one that has its own clock is left
 
 
+def test_the_time_left_of_many_choices(make_report: Callable[..., LiveReport]) -> None:
+    report, left = make_report(names="ab"), [(130.4, ["train"])]
+    report.foresee(lambda: left[0])
+    report.started("train 3", 60.0)
+    assert region(report, 100)[-1] == "  about 2 m 10 s left, and what train takes"
+    left[0] = (7.6, [])
+    assert region(report, 100)[-1] == "  about 8 s left"
+    left[0] = (0.2, [])
+    assert "left" not in region(report, 100)[-1]
+
+
 def test_what_is_expected_to_run(project: Project) -> None:
     project.write("a.txt", "a\n")
     project.stage("one", "sleep 0.2; cat a.txt > {out}/o.txt", sources=(files("a.txt"),))
