@@ -27,7 +27,10 @@ PINNED_ISA = {
 
 # A run may go on after these have changed: training/resume.py sees whether the learning rates so far are the same, and
 # in the profile repro whether PyTorch is.
-RESUMES_OVER = (("params", "train.steps"), *(("tools", name) for name in ("torch", "numpy", "safetensors")))
+RESUMES_OVER = (
+    *(("params", f"train.{name}") for name in ("steps", "keep")),
+    *(("tools", name) for name in ("torch", "numpy", "safetensors")),
+)
 
 # The display and the texts shown on the way are run beside the training, and what it makes is the same without them.
 SHOWN_ONLY = ("training/progress.py", "training/loggers.py", "training/sample.py", "training/config/sample.py")

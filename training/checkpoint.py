@@ -1,32 +1,27 @@
-"""Checkpoints: one safetensors file each, which appears whole or not at all and proves that it is whole.
+"""Checkpoints: what is trained of a model, its optimizers' state, and the run's; and the weights that scored best.
 
-A file step-00001234-<first 16 digits of its sha256>.safetensors holds what is trained of the model, the tensors of its
-optimizers and, as JSON among its metadata, the run's state and what else the optimizers know. It is written beside its
-place, forced to the disk, and renamed; so a kill at any moment leaves the one before. Nothing is pickled. A folder
-holds the checkpoints of one run.
+The tensors are stored under their names (training/stored.py); beside them as JSON the run's state and what else the
+optimizers know. A folder holds the checkpoints of one run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from training.command import say, sync
-from training.pieces import piece_of, whole
+from training import dist, stored
+from training.command import say
+from training.pieces import piece_of, put_back
+from training.stored import Damaged
 
 KEPT = 2
-_NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{16})\.safetensors")
+STEP, BEST = "step", "best"  # kinds
 _STATE, _OPTIMIZERS = "state", "optimizers"
 
 
@@ -37,42 +32,32 @@ def write(
 
     Raises ValueError where an optimizer's state holds what is neither a tensor nor a plain value.
     """
-    tensors, packed = gathered(model, optimizers)
-    metadata = {
-        _STATE: json.dumps(state, sort_keys=True, allow_nan=False),
-        _OPTIMIZERS: json.dumps(packed),
-    }
-    data = save(tensors, metadata={"pocketlm": json.dumps(metadata, sort_keys=True)})  # several are in random order
-    directory.mkdir(parents=True, exist_ok=True)
-    final = directory / f"step-{state['step']:08}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
-    temporary = directory / f".tmp-{os.getpid()}"
-    try:
-        with temporary.open("wb") as opened:
-            opened.write(data)
-            opened.flush()
-            os.fsync(opened.fileno())
-        temporary.rename(final)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(
-            error.errno,
-            f"{error.strerror}: the checkpoint of step {state['step']} was not written; the one before it "
-            "stays, and the same command goes on from there",
-            str(directory),
-        ) from error
-    sync(directory)
-    for _, old in found(directory)[kept:]:
-        old.unlink(missing_ok=True)
+    tensors: dict[str, Tensor] = {f"model.{name}": weight for name, weight in _trained(model).items()}
+    states = enumerate(optimizer.state_dict() for optimizer in optimizers)
+    packed = [_packed(its_own, f"optimizer.{index}", tensors) for index, its_own in states]
+    notes = {_STATE: json.dumps(state, sort_keys=True, allow_nan=False), _OPTIMIZERS: json.dumps(packed)}
+    final = stored.write(directory, STEP, state["step"], tensors, notes)
+    if dist.leads():
+        for _, old in found(directory)[kept:]:
+            stored.delete(old)
     return final
 
 
-def gathered(model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[dict[str, Tensor], list[Any]]:
-    """What a checkpoint holds of a model and its optimizers: tensors by name, and the optimizers' states as JSON. Where
-    tensors are in pieces all processes must do this, whichever of them writes.
-    """
-    tensors = {f"model.{name}": _stored(tensor) for name, tensor in _trained(model).items()}
-    states = enumerate(optimizer.state_dict() for optimizer in optimizers)
-    return tensors, [_packed(state, f"optimizer.{index}", tensors) for index, state in states]
+def write_best(directory: Path, model: nn.Module, step: int) -> None:
+    """Write the weights of a step that has scored best."""
+    stored.write(directory, BEST, step, {f"model.{name}": weight for name, weight in _trained(model).items()}, {})
+
+
+def read_best(path: Path, model: nn.Module) -> None:
+    """Give a model such weights. Raises ValueError where they are not whole."""
+    trained = _trained(model)
+    try:
+        tensors, _ = stored.read(path, lambda name: trained.get(name.removeprefix("model.")))
+    except Damaged as error:
+        raise ValueError(f"{path}: {error}; set train.keep=last, or delete {path.parent} to train again") from error
+    if flaw := _misfit(model, tensors):
+        raise ValueError(f"{path}: not the weights of this model ({flaw}); delete {path.parent} to train again")
+    _load(model, tensors)
 
 
 def read_latest(
@@ -89,20 +74,18 @@ def read_latest(
     model and optimizers as they were.
     """
     for left in directory.glob(".tmp-*"):
-        left.unlink(missing_ok=True)
+        stored.delete(left)
     for step, path in found(directory):
         if last_step is not None and step > last_step:
             continue
-        data = path.read_bytes()
-        if not path.stem.endswith(hashlib.sha256(data).hexdigest()[:16]):
-            say(f"{path.name}: damaged (its sha256 is not the one in its name); passed over")
-            continue
         try:
-            tensors = load(data)
-            metadata = json.loads(_metadata(data))
-            state: dict[str, Any] = json.loads(metadata[_STATE])
-            states = [_unpacked(each, tensors) for each in json.loads(metadata[_OPTIMIZERS])]
-        except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+            tensors, notes = stored.read(path, lambda name: _weight_of(name, model, optimizers))
+            state: dict[str, Any] = json.loads(notes[_STATE])
+            states = [_unpacked(each, tensors) for each in json.loads(notes[_OPTIMIZERS])]
+        except Damaged as damaged:
+            say(f"{path.name}: {damaged}; passed over")
+            continue
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             say(f"{path.name}: not a checkpoint ({error}); passed over")
             continue
         if isinstance(state, dict) and state.get("run") != fresh["run"]:
@@ -112,35 +95,44 @@ def read_latest(
         if flaw:
             say(f"{path.name}: not a checkpoint of this run ({flaw}); passed over")
             continue
-        trained = _trained(model)
-        saved = {name: piece_of(tensors[f"model.{name}"], weight) for name, weight in trained.items()}
-        model.load_state_dict(saved, strict=False)  # `_misfit` has compared; what is not trained stands there already
+        _load(model, tensors)
         for optimizer, its_own in zip(optimizers, states, strict=True):
             _restore(optimizer, its_own)
         return state
     return None
 
 
-def found(directory: Path) -> list[tuple[int, Path]]:
-    """(step, path) of a folder's checkpoints, newest step first."""
-    matched = [(int(name[1]), path) for path in directory.glob("step-*") if (name := _NAME.fullmatch(path.name))]
-    return sorted(matched, key=lambda pair: (pair[0], pair[1].stat().st_mtime_ns), reverse=True)
+def found(directory: Path, kind: str = STEP) -> list[tuple[int, Path]]:
+    """(step, path) of a folder's checkpoints, or of its best weights, newest step first."""
+    return stored.found(directory, kind)
 
 
 def _trained(model: nn.Module) -> dict[str, Tensor]:
     """What training changes of a model: of one with adapters little more than these."""
+    put_back(model)
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def _stored(tensor: Tensor) -> Tensor:
-    """As safetensors takes it: on the CPU, in one piece, and sharing no memory."""
-    return whole(tensor.detach()).cpu().contiguous().clone()
+def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a model its weights, of which `_misfit` found nothing wrong; what is not trained stands there already."""
+    saved = {name: piece_of(tensors[f"model.{name}"], weight) for name, weight in _trained(model).items()}
+    model.load_state_dict(saved, strict=False)
+
+
+def _weight_of(name: str, model: nn.Module, optimizers: Sequence[Optimizer]) -> Tensor | None:
+    """The weight that a tensor of a checkpoint is, or belongs to."""
+    match name.split("."):
+        case "model", *words:
+            return _trained(model).get(".".join(words))
+        case "optimizer", which, "state", index, *_ if int(which) < len(optimizers):
+            return dict(enumerate(_parameters(optimizers[int(which)]))).get(int(index))
+    return None
 
 
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Any nesting of tensors and plain values as JSON. A tensor goes to `tensors`, and its name stands for it."""
     if isinstance(value, Tensor):
-        tensors[name] = _stored(value)
+        tensors[name] = value
         return {"tensor": name}
     if isinstance(value, dict):
         pairs = [[key, _packed(each, f"{name}.{key}", tensors)] for key, each in value.items()]
@@ -241,9 +233,3 @@ def _exact(loaded: Any, saved: Any) -> Any:
     if isinstance(saved, list | tuple):
         return type(saved)(_exact(*pair) for pair in zip(loaded, saved, strict=True))
     return saved
-
-
-def _metadata(data: bytes) -> str:
-    """A safetensors file's metadata: a u64 length, then a JSON header."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return str(header["__metadata__"]["pocketlm"])

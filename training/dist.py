@@ -71,6 +71,27 @@ class World:
             torch.distributed.barrier()
 
 
+def place() -> tuple[int, int]:
+    """This process's rank, and how many there are, wherever that is asked."""
+    if torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def leads() -> bool:
+    """Whether this is the process that evaluates, writes and speaks."""
+    return place()[0] == 0
+
+
+def agreed(holds: bool) -> bool:
+    """Whether it holds in all processes."""
+    if torch.distributed.is_initialized():
+        everywhere = torch.tensor(int(holds))
+        torch.distributed.all_reduce(everywhere, torch.distributed.ReduceOp.MIN)
+        return bool(everywhere)
+    return holds
+
+
 def started() -> bool:
     """Whether torchrun has started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ

@@ -63,8 +63,10 @@ class Inputs:
         return {name: [shard.payload_sha256 for shard in stream.shards] for name, stream in streams.items()}
 
     def digest(self) -> str:
-        """Digest of all that decides the weights but the number of steps. In `repro` that is PyTorch's version too."""
-        settings = [self.model.decisive(), {**self.train.decisive(), "steps": None}, self.repro]
+        """Digest of all that decides the weights of each step but how many there are. In `repro` that is PyTorch's
+        version too.
+        """
+        settings = [self.model.decisive(), {**self.train.decisive(), "steps": None, "keep": None}, self.repro]
         made_from: list[Any] = [
             self.data_sha256(),
             self.text.tokenizer_sha256,

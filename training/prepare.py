@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from training import command, dist, lora, pieces, speed
+from training.ahead import Ahead
 from training.data.batches import order_of
 from training.inputs import Inputs
 from training.journal import Journal
@@ -17,7 +18,7 @@ from training.model.families import language_model
 from training.optim.groups import make_optimizers
 from training.resume import Kept
 from training.speed import Way
-from training.state import Training, count
+from training.state import Best, Training, count
 
 Step = Callable[[Training, Way], Tensor]  # one optimizer step; returns its mean loss in nats, ()
 
@@ -38,24 +39,33 @@ def build(inputs: Inputs) -> Training:
     with torch.device("meta"):  # weights without memory, to count them
         n_weights = count(language_model(shape, inputs.vocab_size))
     speed.check_memory(n_weights, 0 if train.lora_rank else n_weights, device)
-    model = language_model(shape, inputs.vocab_size)
-    if inputs.start:
+    in_pieces = train.shard and world.size > 1
+    with torch.device("meta" if in_pieces else "cpu"):
+        model = language_model(shape, inputs.vocab_size)
+    if in_pieces:
+        drawn = model.first_weights(torch.Generator().manual_seed(train.seed))
+        pieces.cut(model, inputs.start.weights().items() if inputs.start else drawn, device, world.size)
+    elif inputs.start:
         model.load_state_dict(inputs.start.weights())
     else:
         model.initialise(torch.Generator().manual_seed(train.seed))
     if train.lora_rank:
         lora.add(model, train.lora_rank, train.lora_alpha, train.seed)
     model.to(device)
-    if train.shard and world.size > 1:
-        pieces.cut(model, device, world.size)
     return Training(
         inputs,
         device,
         model,
         make_optimizers(model, train, device),
-        order_of(inputs.text, shape.ctx_len, train.batch_size, train.seed),
+        Ahead(order_of(inputs.text, shape.ctx_len, train.batch_size, train.seed), device, world.size),
+        scaler_of(inputs, device),
         world,
     )
+
+
+def scaler_of(inputs: Inputs, device: torch.device) -> torch.amp.GradScaler:
+    """What scales the loss, so that gradients do not vanish in f16 (Micikevicius et al. 2018, arXiv:1710.03740)."""
+    return torch.amp.GradScaler(device.type, enabled=inputs.train.precision == "f16" and not inputs.repro)
 
 
 def resume(training: Training, kept: Kept) -> Journal | None:
@@ -63,15 +73,21 @@ def resume(training: Training, kept: Kept) -> Journal | None:
     process that leads.
     """
     fresh = training.state(None)
-    if not training.world.leads:
-        training.world.wait()  # the one that leads may have to move what is kept
-    state = kept.restore(training.model, training.optimizers, fresh)
     if training.world.leads:
-        training.world.wait()
+        kept.take_back()
+    training.world.wait()
+    state = kept.restore(training.model, training.optimizers, fresh)
+    training.world.wait()
+    if training.world.leads:
+        kept.settle(state)
     if state["torch"] != fresh["torch"]:
         command.say(f"PyTorch {state['torch']} made the steps so far, {fresh['torch']} goes on")
     training.step, training.seconds, training.trial = state["step"], state["train_s"], state["trial"]
     training.loss_sum = torch.tensor(state["loss_sum"], dtype=torch.float32, device=training.device)
+    training.losses, training.skipped = state["losses"], state["skipped"]
+    training.skipped_in_a_row = state["skipped_in_a_row"]
+    training.scaler.load_state_dict(state["scaler"])
+    training.best = Best(*state["best"]) if state["best"] else None
     training.way = Way.noted(state["way"]) if state["way"] else None
     if not training.world.leads:
         return None
@@ -97,6 +113,7 @@ def choose_way(training: Training, step: Step, stop: command.StopRequest) -> spe
         trial = functools.partial(trial_step, training, step, stop)
         training.way, training.trial = speed.choose(inputs.train, device, training.model, training.optimizers, trial)
         training.grad_norm = torch.zeros(())  # that of a way which was given up may not be finite
+        training.scaler, training.skipped, training.skipped_in_a_row = scaler_of(inputs, device), 0, 0
     way, steps, a_step = training.way, inputs.train.steps, training.tokens_a_step
     torch.set_num_threads(way.threads)
     command.say(

@@ -15,22 +15,30 @@ from training import command, lora
 from training.journal import NAME as METRICS
 from training.pieces import whole
 from training.resume import Kept
-from training.scoring import Score
 from training.speed import Threads
 from training.state import Training, count
+from training.watch import Outcome
 
 
-def save(training: Training, score: Score, kept: Kept, threads: Threads, out: Path) -> None:
+def save(training: Training, outcome: Outcome, kept: Kept, threads: Threads, out: Path) -> None:
     """Write the outputs: weights, metrics, summary and timings; in the process that leads."""
-    inputs, way, seconds = training.inputs, training.way, training.elapsed_s
+    inputs, way, seconds, score = training.inputs, training.way, training.elapsed_s, outcome.score
     lora.merge(training.model)
-    weights = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in training.model.state_dict().items()}
+    weights = {}
+    for name, tensor in training.model.state_dict().items():
+        together = whole(tensor.detach())  # of pieces; only the process that leads keeps it
+        if training.world.leads:
+            weights[name] = together.cpu().contiguous()
     if not training.world.leads:
         return
     assert way is not None
     tokens_seen = training.step * training.tokens_a_step
     summary: dict[str, Any] = {
         "steps": training.step,
+        "skipped_steps": training.skipped,
+        "weights_of_step": outcome.step,
+        "best_evaluation": training.best and training.best._asdict(),  # before the last step, of train.eval_tokens
+        "last_evaluation": outcome.last and {"step": training.step, "val_bpb": outcome.last},  # where they compare
         "tokens_seen": tokens_seen,
         "parameters": count(training.model),
         "val_bpb": score.bpb,

@@ -25,6 +25,7 @@ from training.config.train import Train
 
 WARM_STEPS, TIMED_STEPS = 2, 5
 LONGEST_TRIAL_S = 6.0  # of one way; a step of a large model takes seconds
+PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}  # of products; weights stay f32
 WORTH = 0.9  # a less exact way must take less than this share of the time
 
 
@@ -33,7 +34,7 @@ class Way:
     """How steps are computed."""
 
     threads: int  # of the CPU
-    precision: str  # "f32" or "bf16" (autocast; the weights stay f32)
+    precision: str  # of PRECISIONS
     compile: bool  # with torch.compile
 
     @classmethod
@@ -42,7 +43,7 @@ class Way:
         kinds = {"threads": int, "precision": str, "compile": bool}
         if not isinstance(value, dict) or {name: type(field) for name, field in value.items()} != kinds:
             raise ValueError(f"{value!r:.80} does not have just {', '.join(kinds)}")
-        if value["threads"] not in range(1, 1 << 16) or value["precision"] not in ("f32", "bf16"):
+        if value["threads"] not in range(1, 1 << 16) or value["precision"] not in PRECISIONS:
             raise ValueError(f"{value!r} is no number of threads and precision")
         return cls(**value)
 
@@ -116,7 +117,7 @@ def unmeasured(train: Train, device: torch.device) -> Way:
 
 def candidates(train: Train, device: torch.device) -> Iterator[list[Way]]:
     """Rounds of ways to try. Each round varies one thing; 0 and "" stand for what the rounds before found best."""
-    first = "bf16" if train.precision == "bf16" else "f32"
+    first = "f32" if train.precision == "auto" else train.precision
     yield [Way(count, first, False) for count in thread_counts(device)]
     if train.precision == "auto":
         yield [Way(0, "bf16", False)]
@@ -224,7 +225,7 @@ class Threads:
 
 def autocast(way: Way, device: torch.device) -> torch.autocast:
     """The context in which the forward pass runs."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=way.precision == "bf16")
+    return torch.autocast(device.type, PRECISIONS[way.precision], enabled=way.precision != "f32")
 
 
 def compiled(way: Way, model: nn.Module) -> Callable[..., Tensor]:

@@ -6,18 +6,27 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from training import dist
-from training.data.batches import Batches, ChatBatches
+from training.ahead import Ahead
 from training.inputs import Inputs
 from training.journal import Journal
 from training.model.families import LanguageModel
 from training.speed import Way, compiled
+
+MOST_SKIPPED = 30  # steps in a row: the loss was scaled by 2^16 at first, and is by 2^-14 then
+
+
+class Best(NamedTuple):
+    """The evaluation of a part of the held-out text that came out best."""
+
+    step: int
+    val_bpb: float
 
 
 @dataclass
@@ -28,10 +37,15 @@ class Training:
     device: torch.device
     model: LanguageModel
     optimizers: list[Optimizer]
-    batches: Batches | ChatBatches
+    ahead: Ahead  # its batches
+    scaler: torch.amp.GradScaler  # of the loss; it does nothing but where train.precision is f16
     world: dist.World = field(default_factory=dist.World)
     step: int = 0  # optimizer steps made
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # (), nats, of the steps since the last record
+    losses: int = 0  # how many are in that sum
+    skipped: int = 0  # steps whose gradients were not finite
+    skipped_in_a_row: int = 0  # up to now
+    best: Best | None = None  # of the evaluations after the first step and before the last
     seconds: float = 0.0  # spent by the processes before this one
     way: Way | None = None  # how steps are computed; None until it was measured
     trial: list[dict[str, Any]] = field(default_factory=list)  # what was measured
@@ -58,7 +72,45 @@ class Training:
     def tokens_a_step(self) -> int:
         """Tokens that an optimizer step reads."""
         train = self.inputs.train
-        return train.batch_size * train.grad_accum * self.batches.window
+        return train.batch_size * train.grad_accum * self.ahead.batches.window
+
+    def takes(self, grad_norm: Tensor) -> bool:
+        """Whether a step is made with gradients of this norm, (): with a scaler not where it is not finite.
+
+        Raises Diverged after MOST_SKIPPED that were not made.
+        """
+        if self.scaler.is_enabled() and not bool(grad_norm.isfinite()):
+            self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
+            if self.skipped_in_a_row == MOST_SKIPPED:
+                raise Diverged(
+                    f"the gradients of {MOST_SKIPPED} steps in a row, up to step {self.step + 1}, are not finite; "
+                    f"lower train.lr (now {self.inputs.train.lr:g}), or set train.precision=bf16"
+                )
+            return False
+        self.grad_norm, self.skipped_in_a_row = grad_norm, 0
+        return True
+
+    def stepped(self, loss: Tensor) -> None:
+        """A step was tried; its mean loss, (), counts where it was made."""
+        self.step += 1
+        if not self.skipped_in_a_row:
+            self.loss_sum += loss
+            self.losses += 1
+
+    def mean_loss(self) -> float | None:
+        """In nats, of the steps since this was asked last; None where none was made. Raises Diverged."""
+        mean = finite(float(self.loss_sum), "the loss", self) / self.losses if self.losses else None
+        self.loss_sum.zero_()
+        self.losses = 0
+        return mean
+
+    def improves(self, val_bpb: float) -> bool:
+        """Whether an evaluation is the best so far; then it is `best`. The same in all processes that ask."""
+        better = self.step > 0 and (self.best is None or val_bpb < self.best.val_bpb)
+        if self.agreed(better):
+            self.best = Best(self.step, val_bpb)
+            return True
+        return False
 
     @property
     def elapsed_s(self) -> float:
@@ -76,6 +128,11 @@ class Training:
             "torch": torch.__version__,
             "step": self.step,
             "loss_sum": finite(float(self.loss_sum), "the loss", self),
+            "losses": self.losses,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
             "train_s": 0.0 if metrics is None else self.elapsed_s,
             "metrics_nbytes": 0 if metrics is None else metrics.mark(),
             "way": None if self.way is None else vars(self.way),

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from training import command, dist, speed
@@ -35,40 +34,39 @@ from training.pieces import whole
 from training.prepare import build, choose_way, resume
 from training.results import save
 from training.resume import Kept
-from training.scoring import Score
 from training.speed import Threads, Way
 from training.state import Diverged, Training
-from training.watch import Watch
+from training.watch import Outcome, Watch
 
 
 def train_step(training: Training, way: Way) -> Tensor:
     """One optimizer step on the batches of step `training.step`; returns the mean loss in nats, (), on the device."""
-    train, device, world = training.inputs.train, training.device, training.world
+    train, device, world, scaler = training.inputs.train, training.device, training.world, training.scaler
     forward = training.forward(way)
     total = torch.zeros((), device=device)
     for micro in world.share(train.grad_accum):
-        batch = training.batches.batch(training.step * train.grad_accum + micro)
-        ids = torch.from_numpy(batch.ids).to(device)  # (B, T + 1)
-        targets = ids[:, 1:]  # (B, T)
-        learnt = None if batch.learnt is None else torch.from_numpy(batch.learnt).to(device)  # (B, T)
+        ids, learnt = training.ahead.take(training.step * train.grad_accum + micro)  # (B, T + 1); (B, T) bool, or None
         with speed.autocast(way, device):
-            logits = forward(ids[:, :-1], learnt)  # (B, T, V); with `learnt` only where that is true: (N, V)
-        targets = targets.flatten() if learnt is None else targets[learnt]  # (B * T,), or (N,)
-        loss = F.cross_entropy(logits.flatten(0, -2).float(), targets) / train.grad_accum  # ()
-        loss.backward()
+            loss = forward(ids[:, :-1], learnt, ids[:, 1:]) / train.grad_accum  # (), over what is learnt of (B, T)
+        scaler.scale(loss).backward()
         total += loss.detach()
     world.sum_gradients(training.model)
-    largest = train.grad_clip or float("inf")
-    training.grad_norm = whole(torch.nn.utils.clip_grad_norm_(training.model.parameters(), largest))  # (), uncut
-    set_lr(training.optimizers, lr_at(training.step, train))
     for optimizer in training.optimizers:
-        optimizer.step()
+        scaler.unscale_(optimizer)
+    largest = train.grad_clip or float("inf")
+    grad_norm = whole(torch.nn.utils.clip_grad_norm_(training.model.parameters(), largest))  # (), uncut
+    set_lr(training.optimizers, lr_at(training.step, train))
+    taken = training.takes(grad_norm)  # f16 may be too narrow for the gradients: then the loss is scaled by less
+    for optimizer in training.optimizers:
+        if taken:
+            optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    scaler.update()
     return world.sum(total)
 
 
-def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: command.StopRequest) -> Score | None:
-    """Steps to the last one, with records, evaluations and checkpoints between them; returns the last score. Those are
+def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: command.StopRequest) -> Outcome | None:
+    """Steps to the last one, with records, evaluations and checkpoints between them; returns what comes out. Those are
     for the process that leads.
 
     Raises Diverged, a ValueError, where the loss runs away, Interrupted after a signal.
@@ -86,13 +84,14 @@ def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: c
         if joins and (training.step % train.eval_every == 0 or last):
             score = watch.evaluate(training, last, stop)
             if last:
-                return score
+                return watch.publish(training, kept, score)
+            if training.improves(score.bpb):
+                kept.save_best(training.model, training.step)
         if last:
             return None
 
         began = time.monotonic()
-        training.loss_sum += train_step(training, training.way)
-        training.step += 1
+        training.stepped(train_step(training, training.way))
         threads.step_took(time.monotonic() - began)
 
         watch.stepped(training)
@@ -106,20 +105,20 @@ def run(inputs: Inputs, partial: Path, out: Path, stop: command.StopRequest, log
     a signal.
     """
     training = build(inputs)
-    kept = Kept(partial, inputs.digest(), inputs.train, writes=training.world.leads)
+    kept = Kept(partial, inputs.digest(), inputs.train)
     metrics = resume(training, kept)
     threads = choose_way(training, train_step, stop)
     with Watch(training, metrics, logs and logs / kept.folder.name) as watch:
         try:
-            score = loop(training, kept, watch, threads, stop)
+            outcome = loop(training, kept, watch, threads, stop)
         except command.Interrupted:
             if training.world.leads or training.in_pieces:
                 kept.save(training.model, training.optimizers, training.state(metrics))
             raise
         except Diverged as diverged:
             raise ValueError(f"{diverged}; {kept.last_good()}") from diverged
-    if score:
-        save(training, score, kept, threads, out)
+    if outcome:
+        save(training, outcome, kept, threads, out)
     dist.leave(training.world)
 
 

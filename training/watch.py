@@ -1,7 +1,7 @@
 """What is seen of a model while it is trained: its score, what it writes, its curves.
 
-Figures go to metrics.jsonl, where nothing depends on the clock; to whoever looks on (training/progress.py); and to
-what train.loggers names (training/loggers.py).
+Figures go to metrics.jsonl, where under the profile repro nothing depends on the clock; to whoever looks on
+(training/progress.py); and to what train.loggers names (training/loggers.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from training import command
 from training.inputs import Inputs
@@ -18,10 +18,20 @@ from training.journal import Journal
 from training.loggers import Loggers
 from training.optim.schedule import lr_at
 from training.progress import Progress
+from training.resume import Kept
 from training.sample import sample
 from training.scoring import Score, evaluate
-from training.state import Diverged, Training, finite
+from training.state import Diverged, Training
 from training.tokenizer_file import document_start
+
+
+class Outcome(NamedTuple):
+    """What a run comes to."""
+
+    score: Score  # of the weights that come out, on train.last_eval_tokens of the held-out text
+    step: int  # whose weights they are
+    last: float | None  # bits per byte of the last step's where they are compared with the best, on train.eval_tokens
+
 
 RAN_AWAY = 3.0  # a loss of so many times a uniform guess's after the warm-up comes back from nowhere
 
@@ -58,26 +68,43 @@ class Watch:
         self.loggers.text(training.step, text)
         return score
 
+    def publish(self, training: Training, kept: Kept, score: Score) -> Outcome:
+        """Choose whose weights come out, and leave the model with these. score: of the last step, and recorded: nothing
+        may stop from there on.
+        """
+        train, best = training.inputs.train, training.best
+        if train.keep == "last" or best is None:
+            return Outcome(score, training.step, None)
+        last = validate(training, train.eval_tokens, None).bpb  # as the others were evaluated
+        if not training.agreed(best.val_bpb < last):
+            return Outcome(score, training.step, last)
+        kept.load_best(training.model, best.step)
+        score = validate(training, train.last_eval_tokens, None)
+        command.say(f"step {best.step} scored best: its weights come out, {score.bpb:.3f} bits/byte")
+        if self.metrics:
+            self.metrics.write({"step": best.step, "kept_bpb": score.bpb})
+        return Outcome(score, best.step, last)
+
     def stepped(self, training: Training) -> None:
         """A step was made: at the end of an interval its figures. Raises Diverged where the loss runs away."""
         inputs, loss_nats = training.inputs, None
         if training.step % inputs.train.log_every == 0:
-            loss_nats = finite(float(training.loss_sum), "the loss", training) / inputs.train.log_every
-            training.loss_sum.zero_()
-            guess = math.log(inputs.vocab_size)
-            if loss_nats > RAN_AWAY * guess and training.step > inputs.train.warmup_steps + inputs.train.log_every:
+            loss_nats, guess = training.mean_loss(), math.log(inputs.vocab_size)
+            warm = training.step > inputs.train.warmup_steps + inputs.train.log_every
+            if warm and loss_nats is not None and loss_nats > RAN_AWAY * guess:
                 raise Diverged(
                     f"the loss is {loss_nats:.3g} nats a token at step {training.step}, a uniform guess's {guess:.3g}; "
                     f"lower train.lr (now {inputs.train.lr:g})"
                 )
-            figures = {
-                "loss_nats": loss_nats,
-                "train_bpb": loss_nats / math.log(2) * inputs.text.n_tokens / inputs.text.text_nbytes,
-                "lr": lr_at(training.step - 1, inputs.train),
-                "grad_norm": float(training.grad_norm),
-            }
-            self._record(training, figures)
-            self.loggers.figures(training.step, {**figures, "tokens_a_second": self.progress.tokens_a_second})
+            figures = {"lr": lr_at(training.step - 1, inputs.train), "grad_norm": float(training.grad_norm)}
+            if loss_nats is not None:
+                figures["loss_nats"] = loss_nats
+                figures["train_bpb"] = loss_nats / math.log(2) * inputs.text.n_tokens / inputs.text.text_nbytes
+            if training.scaler.is_enabled():
+                figures |= {"skipped": training.skipped, "loss_scale": training.scaler.get_scale()}
+            timed = {**figures, "tokens_a_second": self.progress.tokens_a_second}
+            self._record(training, figures if inputs.repro else timed)
+            self.loggers.figures(training.step, timed)
         self.progress.advance(training.step, loss_nats)
 
     def _record(self, training: Training, figures: dict[str, Any]) -> None:
@@ -91,12 +118,12 @@ def settings_of(inputs: Inputs) -> dict[str, Any]:
     return {"model": inputs.model.values(), "train": inputs.train.decisive(), "vocab_size": inputs.vocab_size}
 
 
-def pauses(training: Training, stop: command.StopRequest) -> Callable[[], None]:
+def pauses(training: Training, stop: command.StopRequest | None) -> Callable[[], None]:
     """What is called in the middle of an evaluation. Processes that hold pieces stop together, between two steps."""
-    return (lambda: None) if training.in_pieces else stop.check
+    return (lambda: None) if stop is None or training.in_pieces else stop.check
 
 
-def validate(training: Training, max_tokens: int, stop: command.StopRequest) -> Score:
+def validate(training: Training, max_tokens: int, stop: command.StopRequest | None) -> Score:
     """The score on the held-out text, or on about max_tokens of it."""
     inputs = training.inputs
     return evaluate(

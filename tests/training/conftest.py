@@ -99,6 +99,22 @@ def train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
     return run
 
 
+@pytest.fixture
+def at(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """at(partial, name, stop=..., profile=..., **overrides): a run that keeps things in a folder of its own choice."""
+    from training import train as training_run
+
+    short = {"sample__tokens": "2", "train__eval_tokens": "1024", "train__last_eval_tokens": "1024"}
+
+    def run(partial: str, name: str, stop: Any = None, profile: str = "repro", **overrides: str) -> Path:
+        settings = params(profile=profile, **{**short, **overrides})
+        inputs = training_run.load(settings, tiny / "shards", tiny / "tokenizer")
+        training_run.run(inputs, tmp_path / partial, tmp_path / name, stop or never_stop())
+        return tmp_path / name
+
+    return run
+
+
 def trained_files(folder: Path) -> tuple[Path, Path]:
     """What export takes of a training run."""
     return folder / "model.safetensors", folder / "summary.json"

@@ -19,7 +19,7 @@ from safetensors.torch import load, save, save_file
 
 from tests.training.conftest import params, trained_files
 from tests.training.test_train import small_model
-from training import checkpoint, command, export, tokenizer_file
+from training import checkpoint, command, export, stored, tokenizer_file
 from training.config import preset as config
 from training.config.section import read
 from training.config.train import Train
@@ -211,7 +211,7 @@ FRESH = {"run": "r", "step": 0, "loss_sum": 0.0}
 def forge(path: Path, change: Callable[[dict[str, torch.Tensor], dict[str, Any]], object]) -> None:
     """Change a checkpoint, and name it by what it holds now."""
     data = path.read_bytes()
-    tensors, metadata = load(data), json.loads(checkpoint._metadata(data))
+    tensors, metadata = load(data), stored.notes_of(data)
     state = json.loads(metadata["state"])
     changed = change(tensors, state)
     metadata = {**metadata, "state": changed if isinstance(changed, str) else json.dumps(state)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -49,6 +50,27 @@ def stopped_in_the_middle(tiny: Path, out: Path, settings: Path) -> str:
     return said
 
 
+def killed_in_the_middle(tiny: Path, out: Path, settings: Path, until: int) -> None:
+    """Train until so many steps are kept, and then end all its processes at once."""
+    with start("train", *arguments(tiny, out, settings)) as child:
+        deadline = time.monotonic() + 240
+        while not any(int(path.name[5:13]) >= until for path in (out / "kept").glob("*/step-*")):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        for pid in [child.pid, *started_by(child.pid)]:
+            os.kill(pid, signal.SIGKILL)
+        child.communicate()
+
+
+def started_by(pid: int) -> list[int]:
+    """The processes that one has started, each in a group of its own."""
+    if not Path(f"/proc/{pid}/task").is_dir():
+        pytest.skip("what a process has started is found out by /proc")
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    listed = [int(each) for path in children for each in path.read_text().split()]
+    return [*listed, *(inner for each in listed for inner in started_by(each))]
+
+
 def test_two_processes_learn_what_one_does(tiny: Path, tmp_path: Path) -> None:
     for count in (1, 2):
         settings = write_params(tmp_path / f"{count}.json", train__processes=str(count), **SETTINGS)
@@ -82,22 +104,47 @@ def test_another_number_of_processes_goes_on(tiny: Path, tmp_path: Path, counts:
     assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
-def test_pieces_learn_what_one_process_does(tiny: Path, tmp_path: Path) -> None:
-    """FSDP2, stopped in the middle, gone on with in one process that has whole weights, and the other way round."""
-    whole = write_params(tmp_path / "whole.json", **SETTINGS)
+def test_pieces_are_stored_in_pieces_and_any_number_goes_on(tiny: Path, tmp_path: Path) -> None:
+    """FSDP2: two processes, then one, then two, each killed in the middle: losses and weights are those of one.
+    A checkpoint of two is two files, neither of which has all of it.
+    """
+    settings = {**SETTINGS, "train__steps": "15", "train__keep": "best"}
+    whole = write_params(tmp_path / "whole.json", **settings)
     command("train", *arguments(tiny, tmp_path / "whole", whole))
-    cut = {"train__processes": "2", "train__shard": "true"}
-    for number, given in enumerate((cut, {"train__processes": "1", "train__shard": "true"})):
-        out = tmp_path / str(number)
-        first = write_params(tmp_path / "first.json", train__checkpoint_seconds="0", **given, **SETTINGS)
-        stopped_in_the_middle(tiny, out, first)
-        other = write_params(tmp_path / "then.json", **(SETTINGS if given is cut else {**cut, **SETTINGS}))
-        assert "resumed at step" in command("train", *arguments(tiny, out, other))
-        assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
-        for name, tensor in load_file(tmp_path / "whole" / "model.safetensors").items():
-            torch.testing.assert_close(
-                load_file(out / "model.safetensors")[name], tensor, rtol=1e-2, atol=1e-3, msg=f"{given} {name}"
-            )
+    out = tmp_path / "out"
+    pieces, alone = ({"train__processes": count, "train__shard": "true"} for count in "21")
+    for number, (given, until) in enumerate(((pieces, 3), (alone, 7), (pieces, 11))):
+        each = write_params(tmp_path / f"{number}.json", train__checkpoint_seconds="0", **given, **settings)
+        killed_in_the_middle(tiny, out, each, until)
+        newest = max((out / "kept").glob("*/step-*"), key=lambda path: int(path.name[5:13]))
+        assert newest.is_dir() == (given is pieces)
+        if given is pieces:
+            parts = sorted(newest.glob("shard-*.safetensors"))
+            sizes = [path.stat().st_size for path in parts]
+            assert len(parts) == 2 and max(sizes) < 0.6 * sum(sizes)
+    last = write_params(tmp_path / "last.json", **pieces, **settings)
+    assert "resumed at step" in command("train", *arguments(tiny, out, last))
+    assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+    for name, tensor in load_file(tmp_path / "whole" / "model.safetensors").items():
+        torch.testing.assert_close(load_file(out / "model.safetensors")[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+
+
+def test_a_damaged_piece_is_seen_by_all_processes(tiny: Path, tmp_path: Path) -> None:
+    """The checkpoint before it is taken; and what is left of one that was being written is swept away."""
+    pieces = {"train__processes": "2", "train__shard": "true", "train__checkpoint_seconds": "0"}
+    settings = write_params(tmp_path / "params.json", **pieces, **SETTINGS)
+    killed_in_the_middle(tiny, tmp_path, settings, 4)
+    (folder,) = (path for path in (tmp_path / "kept").iterdir() if path.is_dir())
+    *_, before, newest = sorted(folder.glob("step-*"), key=lambda path: int(path.name[5:13]))
+    part = max(newest.glob("shard-*.safetensors"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    (folder / ".tmp-step-00000099").mkdir()
+    said = command("train", *arguments(tiny, tmp_path, settings))
+    assert f"{newest.name}: damaged (a sha256 of its files is not the one in its notes); passed over" in said
+    assert f"resumed at step {int(before.name[5:13])} of 12" in said
+    assert not list((tmp_path / "kept").glob("**/.tmp-*"))
 
 
 def test_batches_are_shared_out() -> None:

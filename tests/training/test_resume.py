@@ -14,14 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tests.training.conftest import never_stop, params
 from training import checkpoint
-from training import train as training_run
 from training.command import Interrupted, StopRequest
 from training.config import preset as config
 from training.optim.schedule import lr_at, shared_steps
 
-SHORT = {"sample__tokens": "2", "train__eval_tokens": "1024", "train__last_eval_tokens": "1024"}
 OUTPUTS = ("model.safetensors", "metrics.jsonl", "summary.json")
 
 
@@ -133,19 +130,6 @@ class StopAt(StopRequest):
         self.left -= 1
         if self.left < 0:
             raise Interrupted(15, "stopped")
-
-
-@pytest.fixture
-def at(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
-    """at(partial, name, stop=..., profile=..., **overrides): a run that keeps things in a folder of its own choice."""
-
-    def run(partial: str, name: str, stop: StopRequest | None = None, profile: str = "repro", **overrides: str) -> Path:
-        settings = params(profile=profile, **{**SHORT, **overrides})
-        inputs = training_run.load(settings, tiny / "shards", tiny / "tokenizer")
-        training_run.run(inputs, tmp_path / partial, tmp_path / name, stop or never_stop())
-        return tmp_path / name
-
-    return run
 
 
 def stopped(run: Callable[..., Path], partial: str, questions: int, **overrides: str) -> None:

@@ -32,7 +32,7 @@ class Train(Section, frozen=True):
     eval_overlap: CountOrNone  # positions of context that each evaluation window shares with the one before
     seed: CountOrNone  # of the weights and the order of the data
     device: Literal["auto", "cpu", "cuda", "mps"]
-    precision: Literal["auto", "f32", "bf16"]  # "auto": measured at start
+    precision: Literal["auto", "f32", "bf16", "f16"]  # "auto": f32 or bf16, measured at start; f16 scales the loss
     compile: bool  # try torch.compile at start, and use it where it is faster
     optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": Muon for the layers' matrices, AdamW for all else
     orthogonal: Literal["newton-schulz", "polar"] = "newton-schulz"  # how Muon gets there: in five steps or in three
@@ -40,6 +40,7 @@ class Train(Section, frozen=True):
     lora_rank: CountOrNone = 0  # of the low-rank change of an imported model's matrices; 0: all weights are trained
     lora_alpha: NotNegative = 32.0  # that change is scaled by lora_alpha / lora_rank
     checkpoint_seconds: NotNegative = 15.0  # time between checkpoints; 0 = after every step
+    keep: Literal["last", "best"] = "last"  # whose weights come out: the last step's, or the best evaluation's
     loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where its curves go beside metrics.jsonl
     shard: bool = False  # cut weights, gradients and moments into pieces, one a process (FSDP2)
     processes: Count = 1  # that torchrun starts on this machine, one a GPU; grad_accum is a multiple of it

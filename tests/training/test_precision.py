@@ -1,0 +1,120 @@
+"""f16 with a scaled loss; and what is said where a loss is lost for good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.conftest import params
+from tests.training.test_resume import StopAt
+from tests.training.test_train import FAST
+from training import prepare
+from training import train as training_run
+from training.command import Interrupted
+from training.speed import Way
+from training.state import MOST_SKIPPED, Diverged, Training
+
+SMALL = {"model__n_layer": "1", "model__ctx_len": "64", "train__eval_overlap": "0", "train__batch_size": "1"}
+HALF = {**SMALL, "profile": "fast", "train__precision": "f16", "train__steps": "8", "train__log_every": "1"}
+WAY = Way(1, "f16", False)
+
+
+@pytest.fixture(autouse=True)
+def one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured at the start."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("family", [{}, FAST], ids=["llama", "fast"])
+def test_f16_learns_what_f32_does(at: Callable[..., Path], family: dict[str, str]) -> None:
+    half = at("half", "half", **HALF, **family)
+    single = at("single", "single", **{**HALF, "train__precision": "f32"}, **family)
+    ours, theirs = ([line["loss_nats"] for line in lines(out) if "loss_nats" in line] for out in (half, single))
+    assert ours == pytest.approx(theirs, rel=5e-3) and ours != theirs
+    assert all(line["loss_scale"] == 65536.0 for line in lines(half) if "lr" in line)
+    made = json.loads((half / "summary.json").read_text())
+    assert (made["precision"], made["skipped_steps"]) == ("f16", 0)
+
+
+def training_of(tiny: Path) -> Training:
+    inputs = training_run.load(params(**HALF), tiny / "shards", tiny / "tokenizer")
+    return prepare.build(inputs)
+
+
+def tried(training: Training, factor: float) -> None:
+    """A step whose gradients are so many times as large."""
+    for weight in training.model.parameters():
+        weight.register_hook(lambda gradient: gradient * factor)
+        break
+    training.stepped(training_run.train_step(training, WAY))
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(tiny: Path) -> None:
+    training = training_of(tiny)
+    before = {name: weight.clone() for name, weight in training.model.named_parameters()}
+    tried(training, float("inf"))
+    assert (training.step, training.skipped, training.losses) == (1, 1, 0)
+    assert training.scaler.get_scale() == 32768.0
+    assert all(torch.equal(weight, before[name]) for name, weight in training.model.named_parameters())
+    assert training.mean_loss() is None
+    training = training_of(tiny)
+    for _ in range(3):
+        tried(training, 1.0)
+    assert (training.step, training.skipped, training.losses, training.skipped_in_a_row) == (3, 0, 3, 0)
+    assert training.mean_loss() == pytest.approx(5.7, abs=0.3)
+    for _ in range(MOST_SKIPPED - 1):
+        tried(training, float("nan"))
+    assert training.skipped == training.skipped_in_a_row == MOST_SKIPPED - 1
+    with pytest.raises(Diverged, match=rf"the gradients of 30 steps in a row, up to step {3 + MOST_SKIPPED}, are not"):
+        tried(training, 1.0)
+
+
+def test_the_scaler_goes_on_where_it_was(at: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scale that doubles after every second step is in the checkpoint, and so is the number of steps skipped."""
+    monkeypatch.setattr(
+        prepare,
+        "scaler_of",
+        lambda inputs, device: torch.amp.GradScaler(device.type, init_scale=2.0**20, growth_interval=2),
+    )
+    whole = at("whole", "whole", **HALF)
+    scales = [line["loss_scale"] for line in lines(whole) if "loss_scale" in line]
+    assert len(set(scales)) > 2
+    with pytest.raises(Interrupted):
+        at("kept", "stopped", StopAt(14), train__checkpoint_seconds="0", **HALF)
+    resumed = at("kept", "resumed", **HALF)
+    for line, expected in zip(lines(resumed), lines(whole), strict=True):
+        for name in ("loss_nats", "loss_scale", "skipped"):
+            assert line.get(name) == expected.get(name), line
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (float("nan"), "the loss is nan at step 6; lower train.lr (now 0.01); the last good checkpoint is of step 5: "),
+        (1e4, "at step 6, a uniform guess's 5.73; lower train.lr (now 0.01); the last good checkpoint is of step 5: "),
+    ],
+)
+def test_a_loss_that_runs_away_names_its_step_and_what_is_good(
+    at: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, break_it: float, message: str
+) -> None:
+    plain = training_run.train_step
+
+    def step(training: Training, way: Way) -> torch.Tensor:
+        return plain(training, way) * (break_it if training.step == 5 else 1.0)
+
+    monkeypatch.setattr(training_run, "train_step", step)
+    given = {"train__steps": "9", "train__log_every": "1", "train__warmup_steps": "0"}
+    with pytest.raises(ValueError) as raised:
+        at("kept", "out", train__checkpoint_seconds="0", **given)
+    assert message in str(raised.value)
+    (good,) = (tmp_path / "kept").glob("*/step-00000005-*")
+    assert str(raised.value).endswith(f": {good}")
