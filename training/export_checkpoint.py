@@ -8,17 +8,15 @@ in f32: to score narrower ones on the held-out text would take from the training
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from training import checkpoint, command, export, export_finetuned, finetune, inputs, lora
+from training import checkpoint, command, export, export_finetuned, finetune, inputs, lora, stored
 from training.data.batches import order_of
 from training.inputs import Inputs
 from training.model.families import LanguageModel, language_model
@@ -28,15 +26,12 @@ from training.state import count
 def saved_weights(path: Path) -> dict[str, Tensor]:
     """What is trained of a checkpoint's model, by the names of training/model/.
 
-    Raises ValueError where the file is not what its name says.
+    Raises ValueError where the file, or the folder of pieces, is not what its name says.
     """
-    data = path.read_bytes()
-    if not path.stem.endswith(hashlib.sha256(data).hexdigest()[:16]):
-        raise ValueError(f"{path}: damaged, or not whole: its sha256 is not the one in its name")
     try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a checkpoint ({error})") from error
+        tensors, _ = stored.read(path, lambda name: None)
+    except stored.Damaged as error:
+        raise ValueError(f"{path}: {error}") from error
     return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 
