@@ -70,7 +70,7 @@ def stage(settings: Settings) -> Stage:
     """The stage `web` of one preset: a folder that any static host can serve, from any sub-path."""
     return Stage(
         name="web",
-        doc="Put page, model.bin, its entry for a list and provenance.json together: a static bundle for any host.",
+        doc="Put page, model.bin, an index of models and provenance.json together: a bundle for any host.",
         run=(
             "sh",
             "-c",
