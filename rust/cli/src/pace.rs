@@ -98,6 +98,7 @@ mod tests {
     fn step(tokens: usize, guessed: u32) -> Step {
         Step {
             ids: vec![0; tokens],
+            logprobs: Vec::new(),
             prefilled: 0,
             guessed,
             done: None,

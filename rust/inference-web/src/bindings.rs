@@ -128,9 +128,10 @@ impl Engine {
             seed: options.seed(),
             ..off
         };
-        Ok(self
-            .session
-            .start(&prompt, sampling, options.max_tokens(), written)?)
+        self.session
+            .start(&prompt, sampling, options.max_tokens(), written)?;
+        self.session.set_top_logprobs(options.top_logprobs());
+        Ok(())
     }
 
     /// How many tokens a prompt takes, as `start` reads it.
@@ -145,6 +146,12 @@ impl Engine {
         let step: Step = Object::new().unchecked_into();
         step.set_text(&brought.text);
         step.set_ids(brought.ids);
+        step.set_lengths(brought.lengths);
+        let said = &brought.logprobs;
+        let top = || said.iter().flat_map(|token| &token.top);
+        step.set_logprobs(said.iter().map(|token| token.chosen).collect());
+        step.set_top_ids(top().map(|(id, _)| *id).collect());
+        step.set_top_logprobs(top().map(|(_, logprob)| *logprob).collect());
         step.set_prefilled(brought.prefilled);
         step.set_done(or_null(brought.done.map(|reason| match reason {
             FinishReason::Eos => "eos",

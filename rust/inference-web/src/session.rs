@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use pocketlm_inference::generate::FinishReason;
+use pocketlm_inference::logprobs::Logprobs;
 use pocketlm_inference::{Config, Engine, EngineError, Generator, Model, Sampling};
 use pocketlm_tokenizer::{Tokenizer, Utf8Stream};
 
@@ -30,12 +31,16 @@ struct Run {
 }
 
 /// What one step brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TextStep {
     /// New text; whole characters only.
     pub text: String,
     /// The tokens that it came from; some bytes of theirs may still wait for the rest of a character.
     pub ids: Vec<u32>,
+    /// How many UTF-16 units of `text` each of them brought. One that ends within a character brings it with the next token.
+    pub lengths: Vec<u32>,
+    /// What the model said of each of them, where [`Session::set_top_logprobs`] asks for it; else empty.
+    pub logprobs: Vec<Logprobs>,
     /// Tokens of the prompt that were read.
     pub prefilled: u32,
     /// Set in the last step.
@@ -105,6 +110,13 @@ impl Session {
         Ok(())
     }
 
+    /// Tell with each token of the run what [`Generator::set_top_logprobs`] says.
+    pub fn set_top_logprobs(&mut self, count: Option<u32>) {
+        if let Some(run) = self.run.as_mut() {
+            run.generator.set_top_logprobs(count);
+        }
+    }
+
     /// How many tokens a prompt takes, as [`start`](Self::start) reads it.
     pub fn count(&self, prompt: &[impl AsRef<str>]) -> usize {
         prompt_ids(&self.tokenizer, self.model().config(), prompt).len()
@@ -122,13 +134,21 @@ impl Session {
         run.generator.set_batch(batch);
         run.generator.set_layers(layers);
         let step = run.generator.step(&mut self.engine).await?;
-        let mut text = run.text.push(&self.tokenizer.decode(&step.ids)?);
+        let mut text = String::new();
+        let mut lengths = Vec::with_capacity(step.ids.len());
+        for id in &step.ids {
+            let brought = run.text.push(&self.tokenizer.decode(&[*id])?);
+            lengths.push(brought.encode_utf16().count() as u32);
+            text.push_str(&brought);
+        }
         if step.done.is_some() {
             text.push_str(&run.text.finish());
         }
         Ok(TextStep {
             text,
             ids: step.ids,
+            lengths,
+            logprobs: step.logprobs,
             prefilled: step.prefilled,
             done: step.done,
         })

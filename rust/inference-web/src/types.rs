@@ -42,12 +42,24 @@ export interface GenerateOptions {
   logit_bias?: LogitBias;
   seed: number;
   max_tokens: number;
+  /** So many likeliest tokens are told with each one, and its own log-probability; without it nothing is, at no cost. */
+  top_logprobs?: number;
 }
 
-/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text; neither, where a part of a chunk was computed. */
+/**
+ * What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text; neither, where a part of a chunk was computed.
+ *
+ * `lengths`: how many UTF-16 units of `text` each token brought; one that ends within a character brings it with the next. Where `top_logprobs` asks
+ * for it, `logprobs` has each token's log-probability, and `top_ids` and `top_logprobs` have the likeliest tokens in its place, as many a token;
+ * else they are empty.
+ */
 export interface Step {
   text: string;
   ids: Uint32Array;
+  lengths: Uint32Array;
+  logprobs: Float32Array;
+  top_ids: Uint32Array;
+  top_logprobs: Float32Array;
   prefilled: number;
   done: FinishReason | null;
 }
@@ -117,6 +129,8 @@ extern "C" {
     pub fn seed(this: &GenerateOptions) -> u32;
     #[wasm_bindgen(method, getter)]
     pub fn max_tokens(this: &GenerateOptions) -> u32;
+    #[wasm_bindgen(method, getter)]
+    pub fn top_logprobs(this: &GenerateOptions) -> Option<u32>;
 
     /// See the TypeScript type of this name.
     #[wasm_bindgen(typescript_type = "LogitBias")]
@@ -133,6 +147,14 @@ extern "C" {
     pub fn set_text(this: &Step, text: &str);
     #[wasm_bindgen(method, setter)]
     pub fn set_ids(this: &Step, ids: Vec<u32>);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_lengths(this: &Step, lengths: Vec<u32>);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_logprobs(this: &Step, logprobs: Vec<f32>);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_top_ids(this: &Step, ids: Vec<u32>);
+    #[wasm_bindgen(method, setter)]
+    pub fn set_top_logprobs(this: &Step, logprobs: Vec<f32>);
     #[wasm_bindgen(method, setter)]
     pub fn set_prefilled(this: &Step, prefilled: u32);
     #[wasm_bindgen(method, setter)]

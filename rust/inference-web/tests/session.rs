@@ -291,3 +291,41 @@ fn the_next_turn_goes_on_in_the_cache() {
     let (.., prefilled) = run(&mut session, &said, hot(), 1, 1);
     assert_eq!(prefilled as usize, tokens - first.len() - 2);
 }
+
+/// Characters that end in the middle of a token are the next token's.
+#[test]
+fn each_token_brings_its_part_of_the_text() {
+    let mut session = session();
+    for batch in [1, 5, 64] {
+        session
+            .start(&["", "To be"], hot(), 60, &[])
+            .expect("a prompt");
+        session.set_top_logprobs(Some(2));
+        let (mut text, mut parts, mut said) = (String::new(), String::new(), 0);
+        loop {
+            let step = block_on(session.step(batch, u32::MAX)).expect("a step");
+            let units: Vec<u16> = step.text.encode_utf16().collect();
+            assert_eq!(step.lengths.len(), step.ids.len());
+            let mut from = 0;
+            for length in &step.lengths {
+                let part = &units[from..from + *length as usize];
+                parts += &String::from_utf16(part).expect("no character is cut");
+                from += *length as usize;
+            }
+            assert_eq!(step.logprobs.len(), step.ids.len());
+            said += step.logprobs.len();
+            text += &step.text;
+            if step.done.is_some() {
+                break;
+            }
+            assert_eq!(from, units.len());
+        }
+        assert_eq!(said, 60);
+        assert!(text.starts_with(&parts) && text.len() - parts.len() <= 3);
+    }
+    session
+        .start(&["", "To be"], hot(), 2, &[])
+        .expect("a prompt");
+    let steps = [(); 2].map(|()| block_on(session.step(2, u32::MAX)).expect("a step"));
+    assert!(steps.iter().all(|step| step.logprobs.is_empty()));
+}

@@ -14,6 +14,7 @@ use crate::cursor::check_vocabulary;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::limits::PREFILL_CHUNK;
+use crate::logprobs::Logprobs;
 use crate::sampling::{Sampling, random_u32};
 
 /// Why a generation ended.
@@ -26,10 +27,12 @@ pub enum FinishReason {
 }
 
 /// What one call of [`Generator::step`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// New tokens; none while the prompt is being read.
     pub ids: Vec<u32>,
+    /// What the model said of each of them, where [`Generator::set_top_logprobs`] asks for it; else empty.
+    pub logprobs: Vec<Logprobs>,
     /// Tokens of the prompt (or, after a slide, of the window) that were read in this step.
     pub prefilled: u32,
     /// Tokens that were guessed and read in one pass ([`Generator::set_guesses`]), of which the right ones are in `ids`; 0 where none were.
@@ -50,6 +53,8 @@ pub struct Generator {
     layers: u32,
     /// Tokens that are guessed at once; below 2 none are.
     guesses: u32,
+    /// So many likeliest tokens are told with each one; `None` tells nothing.
+    top_logprobs: Option<u32>,
     /// What stands in the cache, followed by what still has to be read.
     window: Vec<u32>,
     /// Windows begun; each has random numbers of its own, since positions repeat.
@@ -155,6 +160,7 @@ impl Generator {
             batch: Self::BATCH,
             layers: u32::MAX,
             guesses: 0,
+            top_logprobs: None,
             in_chunks: window.len(),
             window,
             slides: 0,
@@ -202,6 +208,12 @@ impl Generator {
         self.guesses = guesses;
     }
 
+    /// Tell with each token its log-probability and that of the `count` likeliest ones, or nothing, as unless told. Where they are told, the
+    /// logits are read back for each token and nothing is guessed; where not, it costs nothing. The tokens are the same.
+    pub fn set_top_logprobs(&mut self, count: Option<u32>) {
+        self.top_logprobs = count;
+    }
+
     /// Read one chunk of the prompt, or a part of it, or sample up to K tokens. After `done` it does nothing more.
     ///
     /// # Errors
@@ -211,7 +223,7 @@ impl Generator {
             self.done = Some(FinishReason::MaxTokens);
         }
         if self.done.is_some() {
-            return Ok(self.brought(Vec::new(), 0, 0));
+            return Ok(self.brought(Vec::new(), Vec::new(), 0, 0));
         }
         let ctx_len = engine.model().config().ctx_len;
         if engine.position() == ctx_len {
@@ -224,14 +236,18 @@ impl Generator {
             let is_read = engine.prefill_part(chunk, self.layers).await?;
             let prefilled = if is_read { chunk.len() as u32 } else { 0 };
             self.is_broken = false;
-            return Ok(self.brought(Vec::new(), prefilled, 0));
+            return Ok(self.brought(Vec::new(), Vec::new(), prefilled, 0));
         }
         let n = self
             .batch
             .min(self.remaining)
             .min(ctx_len - engine.position());
         self.is_broken = true;
-        let (mut ids, read) = if self.guesses > 1 && engine.can_guess() {
+        let mut logprobs = Vec::new();
+        let (mut ids, read) = if let Some(count) = self.top_logprobs {
+            let ids = self.decode_told(engine, n, count, &mut logprobs).await?;
+            (ids, 1)
+        } else if self.guesses > 1 && engine.can_guess() {
             let room = self.remaining.min(ctx_len - engine.position());
             let guesses = lookup::guess(&self.window, self.guesses.min(room) as usize);
             engine.decode_guessed(&self.sampling, guesses).await?
@@ -242,6 +258,7 @@ impl Generator {
         let config = engine.model().config();
         if let Some(end) = ids.iter().position(|id| config.is_end(*id)) {
             ids.truncate(end);
+            logprobs.truncate(end);
             self.done = Some(FinishReason::Eos);
         }
         self.window.extend_from_slice(&ids);
@@ -249,12 +266,41 @@ impl Generator {
         if self.done.is_none() && self.remaining == 0 {
             self.done = Some(FinishReason::MaxTokens);
         }
-        Ok(self.brought(ids, 0, if read > 1 { read } else { 0 }))
+        Ok(self.brought(ids, logprobs, 0, if read > 1 { read } else { 0 }))
     }
 
-    fn brought(&self, ids: Vec<u32>, prefilled: u32, guessed: u32) -> Step {
+    /// Sample up to `n` tokens one by one, each with what the model said of it; one that ends the text is the last.
+    async fn decode_told(
+        &self,
+        engine: &mut Engine,
+        n: u32,
+        count: u32,
+        logprobs: &mut Vec<Logprobs>,
+    ) -> Result<Vec<u32>, EngineError> {
+        let mut ids = Vec::with_capacity(n as usize);
+        for _ in 0..n {
+            // Sampling adjusts them in their place.
+            let logits = engine.last_logits().await?;
+            let id = engine.decode(&self.sampling, 1).await?[0];
+            logprobs.push(Logprobs::of(&logits, id, count as usize));
+            ids.push(id);
+            if engine.model().config().is_end(id) {
+                break;
+            }
+        }
+        Ok(ids)
+    }
+
+    fn brought(
+        &self,
+        ids: Vec<u32>,
+        logprobs: Vec<Logprobs>,
+        prefilled: u32,
+        guessed: u32,
+    ) -> Step {
         Step {
             ids,
+            logprobs,
             prefilled,
             guessed,
             done: self.done,

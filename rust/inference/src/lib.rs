@@ -15,6 +15,7 @@
 //! | [`cpu`] | the CPU backend: one plain function a GPU kernel, the same names, the oracle of the GPU's |
 //! | `gpu` | the wgpu backend (feature `gpu`), kernels in `shaders/` |
 //! | [`engine`] | [`Engine`]: one face for both backends; several may share a model's weights |
+//! | [`logprobs`] | [`Logprobs`](logprobs::Logprobs): how likely a sampled token was, and which ones were likelier |
 //! | [`generate`] | [`Generator`]: the loop that the command line and the browser share |
 //!
 //! Imports only point up in this list.
@@ -79,6 +80,7 @@ pub mod generate;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod limits;
+pub mod logprobs;
 mod memory;
 pub mod model;
 pub mod rope;

@@ -1,13 +1,9 @@
-import type { ScoredToken, TextScore } from "pocketlm";
+import type { TextScore, Token as TextToken } from "pocketlm";
 import { type KeyboardEvent, type MouseEvent, memo, useState } from "react";
 import { formatCount } from "../lib/format";
-import { shownText, surpriseLevel } from "../lib/surprise";
+import { bitsOf, bytesOf, percentOf, shownText, surpriseLevel } from "../lib/surprise";
 
-function percent(probability: number): string {
-  return `${(100 * probability).toPrecision(3)} %`;
-}
-
-type TokenProps = { token: ScoredToken; index: number; is_chosen: boolean };
+type TokenProps = { token: TextToken; index: number; is_chosen: boolean };
 
 /** Only the tokens whose choice changes are drawn again. */
 const Token = memo(function Token({ token, index, is_chosen }: TokenProps) {
@@ -19,7 +15,7 @@ const Token = memo(function Token({ token, index, is_chosen }: TokenProps) {
       tabIndex={-1}
       aria-selected={is_chosen}
       data-index={index}
-      data-level={surpriseLevel(token.bits)}
+      data-level={surpriseLevel(bitsOf(token))}
     >
       {shownText(token.text)}
     </span>
@@ -56,7 +52,7 @@ export function Tokens({ score }: { score: TextScore }) {
       <p>
         {n_bytes === 0
           ? "There is no text to score."
-          : `${(bits / n_bytes).toFixed(3)} bits per byte: ${bits.toFixed(1)} bits for ${formatCount(n_bytes)} bytes in ${formatCount(tokens.length)} tokens. The thicker the line under a token, the less the model expected it.`}
+          : `${(bits / n_bytes).toFixed(3)} bits per byte: ${bits.toFixed(1)} bits for ${formatCount(n_bytes)} bytes in ${formatCount(tokens.length)} tokens, ${(n_bytes / tokens.length).toFixed(1)} bytes a token. The thicker the line under a token, the less the model expected it.`}
       </p>
       {token !== undefined && (
         <div
@@ -77,17 +73,16 @@ export function Tokens({ score }: { score: TextScore }) {
       {token !== undefined && (
         <div className="likeliest">
           <p>
-            Token {formatCount(chosen + 1)}, <code>{shownText(token.text)}</code>, id {token.id}:{" "}
-            {token.bits === null
+            Token {formatCount(chosen + 1)}, <code>{shownText(token.text)}</code>, id {token.id}, {bytesOf(token.text)}:{" "}
+            {token.logprob === null
               ? "nothing stands before it."
-              : `${percent(2 ** -token.bits)} likely, ${token.bits.toFixed(2)} bits.`}
+              : `${percentOf(token.logprob)} likely, ${(-token.logprob / Math.LN2).toFixed(2)} bits.`}
           </p>
           {token.likeliest.length > 0 && <p>Likeliest here:</p>}
           <ol>
-            {token.likeliest.map(({ text, probability }, index) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: two tokens may read alike
-              <li key={index}>
-                <code>{shownText(text)}</code> {percent(probability)}
+            {token.likeliest.map(({ id, text, logprob }) => (
+              <li key={id}>
+                <code>{shownText(text)}</code> {percentOf(logprob)}
               </li>
             ))}
           </ol>

@@ -79,7 +79,7 @@ const MODEL: LoadedModel = {
 };
 const CRASH: EngineEvent = { type: "failed", run: 1, error: { kind: "crashed", message: "unreachable", hint: "" } };
 const tokens = (...ids: number[]): EngineEvent => {
-  return { type: "tokens", run: 1, text: "x", ids: Uint32Array.from(ids), prefilled: 0, elapsed_ms: 40 };
+  return { type: "tokens", run: 1, text: "x", ids: Uint32Array.from(ids), tokens: [], prefilled: 0, elapsed_ms: 40 };
 };
 
 /** A run that has brought the tokens 4, 5, 6 when its worker crashes. */

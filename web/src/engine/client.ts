@@ -16,6 +16,7 @@ type Run = {
   prompt: string[];
   shorter: string[][];
   options: GenerateOptions;
+  /** What stands after the prompt. */
   ids: number[];
   elapsed_ms: number;
   /** A run is started again once: what crashes twice would crash for ever. */
@@ -44,10 +45,20 @@ export class EngineClient {
     this.#startWorker(this.#loading);
   }
 
-  /** Begin a run, under a number that no other has had; a run that is under way ends. */
-  generate(run: number, prompt: string[], options: GenerateOptions, shorter: string[][] = []): void {
-    this.#run = { number: run, prompt, shorter, options, ids: [], elapsed_ms: 0, is_second_try: false };
-    this.#post({ type: "generate", run, prompt, shorter, options, written: null });
+  /**
+   * Begin a run, under a number that no other has had; a run that is under way ends. `after`: tokens that stand after the prompt already;
+   * `max_tokens` counts them too.
+   */
+  generate(
+    run: number,
+    prompt: string[],
+    options: GenerateOptions,
+    shorter: string[][] = [],
+    after: readonly number[] = [],
+  ): void {
+    this.#run = { number: run, prompt, shorter, options, ids: [...after], elapsed_ms: 0, is_second_try: false };
+    const written = after.length === 0 ? null : { ids: Uint32Array.from(after), elapsed_ms: 0 };
+    this.#post({ type: "generate", run, prompt, shorter, options, written });
   }
 
   stop(run: number): void {

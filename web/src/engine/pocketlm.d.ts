@@ -39,12 +39,24 @@ export interface GenerateOptions {
     logit_bias?: LogitBias;
     seed: number;
     max_tokens: number;
+    /** So many likeliest tokens are told with each one, and its own log-probability; without it nothing is, at no cost. */
+    top_logprobs?: number;
 }
 
-/** What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text; neither, where a part of a chunk was computed. */
+/**
+ * What one step brought: a chunk of the prompt read (`prefilled` tokens of it), or new tokens and their text; neither, where a part of a chunk was computed.
+ *
+ * `lengths`: how many UTF-16 units of `text` each token brought; one that ends within a character brings it with the next. Where `top_logprobs` asks
+ * for it, `logprobs` has each token's log-probability, and `top_ids` and `top_logprobs` have the likeliest tokens in its place, as many a token;
+ * else they are empty.
+ */
 export interface Step {
     text: string;
     ids: Uint32Array;
+    lengths: Uint32Array;
+    logprobs: Float32Array;
+    top_ids: Uint32Array;
+    top_logprobs: Float32Array;
     prefilled: number;
     done: FinishReason | null;
 }

@@ -65,17 +65,20 @@ export type LoadedModel = {
 /** Why a run ended. */
 export type Ending = FinishReason | "stopped";
 
-/** What a run has brought before its engine was lost: it goes on after that. */
+/** What stands after the prompt already, as an engine brought it that was lost, or an earlier run: the run goes on after that. */
 export type Written = { ids: Uint32Array; elapsed_ms: number };
 
-/** `probability`: of all tokens, before anything is left out by the sampling. */
-export type Candidate = { text: string; probability: number };
+/** `logprob`: the natural logarithm of its probability among all tokens, before anything of the sampling takes effect. */
+export type Candidate = { id: number; text: string; logprob: number };
 
-/** A token of a text. `bits`: its surprisal, −log₂ of its probability; null where nothing stands before it. */
-export type ScoredToken = { id: number; text: string; bits: number | null; likeliest: Candidate[] };
+/**
+ * A token of a text. One that ends within a letter brings it with the next. `logprob` is that of a candidate, null where nothing stands before
+ * the token or nobody asked; `likeliest`: what was likeliest in its place, the likeliest first, as many as were asked for.
+ */
+export type Token = { id: number; text: string; logprob: number | null; likeliest: Candidate[] };
 
-/** `n_bytes`: of the tokens that were scored, in UTF-8. */
-export type TextScore = { tokens: ScoredToken[]; bits: number; n_bytes: number };
+/** `bits`: −log₂ of the text's probability. `n_bytes`: of the tokens that were scored, in UTF-8. */
+export type TextScore = { tokens: Token[]; bits: number; n_bytes: number };
 
 /**
  * To the worker. A run is numbered by whoever asks for it; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
@@ -109,7 +112,16 @@ export type EngineEvent =
   | { type: "ready"; model: LoadedModel }
   /** The run begins, with the prompt, 0, or with the n-th of those that are shorter: it takes `prompt_tokens`. */
   | { type: "begun"; run: number; prompt: number; prompt_tokens: number }
-  | { type: "tokens"; run: number; text: string; ids: Uint32Array; prefilled: number; elapsed_ms: number }
+  /** `text`: that of `tokens`; only the end of a letter that stays broken may come without one. */
+  | {
+      type: "tokens";
+      run: number;
+      text: string;
+      ids: Uint32Array;
+      tokens: Token[];
+      prefilled: number;
+      elapsed_ms: number;
+    }
   | { type: "done"; run: number; ending: Ending; elapsed_ms: number }
   /** The engine was lost in the middle of a run, and is being built anew: progress follows, then `recovered` or `failed`. */
   | { type: "interrupted"; run: number; error: EngineError }

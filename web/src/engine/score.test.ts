@@ -45,9 +45,9 @@ test("surprisal is that of the distribution, and the bytes are those of the text
   const unlikely = Math.log2(Math.E + 306);
   expect(tokens.map(token => token.text)).toEqual(["a", "b", "x"]);
   for (const [index, expected] of [unlikely, likely, unlikely].entries()) {
-    expect(tokens[index]?.bits).toBeCloseTo(expected, 5);
+    expect(tokens[index]?.logprob).toBeCloseTo(-expected * Math.LN2, 5);
   }
-  expect(tokens[1]?.likeliest[0]).toMatchObject({ text: "b" });
+  expect(tokens[1]?.likeliest[0]).toEqual({ id: tokens[1]?.id, text: "b", logprob: tokens[1]?.logprob });
   expect(tokens[1]?.likeliest).toHaveLength(5);
   expect(bits).toBeCloseTo(likely + 2 * unlikely, 4);
   expect(n_bytes).toBe(3);

@@ -6,7 +6,7 @@
  * tokens that are new, so every token is scored once.
  */
 import type { SessionEngine } from "./backend";
-import type { ScoredToken, TextScore } from "./protocol";
+import type { TextScore, Token } from "./protocol";
 
 /** Logits that are in memory at a time: 32 MiB. A large vocabulary is scored in shorter windows than its context. */
 const MOST_LOGITS = 1 << 23;
@@ -57,7 +57,7 @@ export async function scoreText(engine: SessionEngine, text: string): Promise<Te
   const before = bos_token_id === undefined ? [] : [bos_token_id];
   const stream = Uint32Array.from([...before, ...own]);
   const nameOf = (id: number) => engine.decode(Uint32Array.of(id));
-  const tokens: ScoredToken[] = own.map(id => ({ id, text: nameOf(id), bits: null, likeliest: [] }));
+  const tokens: Token[] = own.map(id => ({ id, text: nameOf(id), logprob: null, likeliest: [] }));
   for (const [start, length, scored] of windows(stream.length, window, overlap)) {
     const logits = await engine.logits(stream.slice(start, start + length));
     for (let at = length - scored; at < length; at += 1) {
@@ -65,14 +65,16 @@ export async function scoreText(engine: SessionEngine, text: string): Promise<Te
       const total = logSumExp(row);
       const token = tokens[start + at + 1 - before.length];
       if (token === undefined) throw new Error(`no token ${start + at + 1} in a text of ${own.length}`);
-      token.bits = (total - (row[token.id] ?? 0)) / Math.LN2;
+      token.logprob = (row[token.id] ?? 0) - total;
       token.likeliest = largest(row, CANDIDATES).map(id => ({
+        id,
         text: nameOf(id),
-        probability: Math.exp((row[id] ?? 0) - total),
+        logprob: (row[id] ?? 0) - total,
       }));
     }
   }
   const scored = before.length === 0 ? own.slice(1) : own;
   const n_bytes = new TextEncoder().encode(engine.decode(Uint32Array.from(scored))).length;
-  return { tokens, bits: tokens.reduce((sum, { bits }) => sum + (bits ?? 0), 0), n_bytes };
+  const nats = tokens.reduce((sum, { logprob }) => sum - (logprob ?? 0), 0);
+  return { tokens, bits: nats / Math.LN2, n_bytes };
 }

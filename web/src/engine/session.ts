@@ -11,6 +11,7 @@ import { type Obtained, obtain, openOwnFile } from "./obtain";
 import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
+import { tokensOf } from "./tokens";
 import { firstThatFits } from "./turns";
 
 /** What the worker brings. `shelf` is null where the browser keeps nothing; `parts` throws an `EngineError` where there is no wasm. */
@@ -196,7 +197,8 @@ export class EngineSession {
         ids.push(...step.ids);
         const { text, prefilled } = step;
         if (step.ids.length + prefilled > 0 || step.done !== null) {
-          this.#emit({ type: "tokens", run, text, ids: step.ids, prefilled, elapsed_ms: elapsed_ms() });
+          const tokens = tokensOf(step, id => loaded.engine.decode(Uint32Array.of(id)));
+          this.#emit({ type: "tokens", run, text, ids: step.ids, tokens, prefilled, elapsed_ms: elapsed_ms() });
         }
         if (step.done !== null) {
           loaded.losses = 0;

@@ -20,7 +20,7 @@ test("a run is told when it begins and when it is over, and not in between", () 
   const begun = announcement(state, () => "");
   expect(begun).not.toBe("");
   const ids = Uint32Array.of(1, 2);
-  state = reduce(state, { type: "tokens", run: 1, text: "To be", ids, prefilled: 0, elapsed_ms: 1 });
+  state = reduce(state, { type: "tokens", run: 1, text: "To be", ids, tokens: [], prefilled: 0, elapsed_ms: 1 });
   const never = () => {
     throw new Error("the text is put together for every step");
   };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { shownText, surpriseLevel } from "./surprise";
+import { bitsOf, bytesOf, percentOf, shownText, surpriseLevel } from "./surprise";
 
 test.each([
   [null, 0],
@@ -12,6 +12,17 @@ test.each([
   [100, 4],
 ])("%s bits are of level %d", (bits, level) => {
   expect(surpriseLevel(bits)).toBe(level);
+});
+
+test("a token in figures", () => {
+  expect([bitsOf({ logprob: null }), bitsOf({ logprob: -3 * Math.LN2 })]).toEqual([null, 3]);
+  expect(percentOf(Math.log(0.1234))).toBe("12.3 %");
+  expect(["é", " a", "", "\uFFFD"].map(bytesOf)).toEqual([
+    "c3 a9",
+    "20 61",
+    "a part of a letter",
+    "a part of a letter",
+  ]);
 });
 
 test("whitespace is seen, and so is what turns text around", () => {

@@ -1,5 +1,23 @@
 /** Surprisal and whitespace, as they are shown. */
 
+import type { Token } from "pocketlm";
+
+/** A token's surprisal, −log₂ of its probability; null where that is not known. */
+export function bitsOf({ logprob }: Pick<Token, "logprob">): number | null {
+  return logprob === null ? null : -logprob / Math.LN2;
+}
+
+/** A token's bytes in UTF-8, in hexadecimal; one that is no text by itself holds a part of a letter. */
+export function bytesOf(text: string): string {
+  if (text === "" || text.includes("\uFFFD")) return "a part of a letter";
+  return Array.from(new TextEncoder().encode(text), byte => byte.toString(16).padStart(2, "0")).join(" ");
+}
+
+/** 0.1234 as "12.3 %", from its natural logarithm. */
+export function percentOf(logprob: number): string {
+  return `${(100 * Math.exp(logprob)).toPrecision(3)} %`;
+}
+
 /** From so many bits on a token is of the next level. */
 const LEVELS_BITS = [1, 3, 6, 10];
 

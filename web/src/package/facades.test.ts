@@ -5,7 +5,7 @@ import { CARD, FakeEngine } from "../testing/fakeEngine";
 import { FakeWorker, MODEL_FILE } from "../testing/fakeWorker";
 import { aiSdkModel } from "./aiSdk";
 import { Model } from "./model";
-import { type ChatCompletionChunk, type ChatCompletionParams, openaiClient } from "./openai";
+import { type ChatCompletionChunk, type ChatCompletionParams, type CompletionParams, openaiClient } from "./openai";
 
 const MESSAGES = [{ role: "user", content: "Hi" }] as const;
 
@@ -91,12 +91,53 @@ describe("OpenAI's calls", () => {
   test.each([
     [{ tools: [] }, /`tools` is not supported/],
     [{ n: 2 }, /`n` is not supported/],
-    [{ logprobs: true }, /`logprobs`/],
+    [{ logprobs: true, top_logprobs: 11 }, /topLogprobs should be/],
     [{ messages: [{ role: "tool", content: "x" }] }, /role tool/],
     [{ messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /type image_url/],
   ])("%j is refused by name", async (params, message) => {
     const asked: ChatCompletionParams = JSON.parse(JSON.stringify({ messages: MESSAGES, ...params }));
     await expect(openaiClient(model).chat.completions.create(asked)).rejects.toThrow(message);
+  });
+
+  test("log-probabilities, where they are asked for, whole and in a stream", async () => {
+    const { create } = openaiClient(model).chat.completions;
+    const asked = { messages: MESSAGES, max_tokens: 2, logprobs: true, top_logprobs: 1 } as const;
+    const { choices } = await create(asked);
+    const bytes = [..."x"].map(letter => letter.charCodeAt(0));
+    expect(choices[0]?.logprobs?.content[1]).toMatchObject({
+      token: "word ",
+      logprob: -1,
+      top_logprobs: [{ token: "x", logprob: -1, bytes }],
+    });
+    const content = [];
+    for await (const chunk of await create({ ...asked, stream: true })) {
+      content.push(...(chunk.choices[0]?.logprobs?.content ?? []));
+    }
+    expect(content).toEqual(choices[0]?.logprobs?.content);
+  });
+
+  test("a text that goes on, without a template, whole and in a stream", async () => {
+    const { create } = openaiClient(model).completions;
+    const asked = { prompt: "Go <s>", max_tokens: 3, logprobs: 2 } as const;
+    const { object, choices, usage } = await create(asked);
+    expect([object, choices[0]?.text, choices[0]?.finish_reason]).toEqual([
+      "text_completion",
+      "word word word ",
+      "length",
+    ]);
+    expect(usage).toEqual({ prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 });
+    expect(choices[0]?.logprobs).toMatchObject({ token_logprobs: [-0, -1, -2], text_offset: [0, 5, 10] });
+    expect(engine.started[0]?.prompt).toEqual(["", "Go <s>"]);
+    let text = "";
+    const offsets = [];
+    for await (const chunk of await create({ ...asked, stream: true })) {
+      text += chunk.choices[0]?.text;
+      offsets.push(...(chunk.choices[0]?.logprobs?.text_offset ?? []));
+    }
+    expect([text, offsets]).toEqual(["word word word ", [0, 5, 10]]);
+    const ids: CompletionParams = JSON.parse('{ "prompt": [1, 2] }');
+    await expect(create(ids)).rejects.toThrow(/`prompt` is not a text/);
+    await expect(create(JSON.parse('{ "prompt": "a", "echo": true }'))).rejects.toThrow(/`echo` is not supported/);
   });
 
   test("null is as good as nothing", async () => {

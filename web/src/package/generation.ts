@@ -1,14 +1,15 @@
 /** A text that is being written: to be read as it comes, or as a whole at its end. */
-import type { Ending } from "../engine/protocol";
+import type { Ending, EngineEvent, Token } from "../engine/protocol";
 import { StopFilter } from "./stopFilter";
 
-/** New text, and the tokens that it came with. A token that ends in the middle of a letter brings its text with the next one. */
-export type Piece = { text: string; ids: Uint32Array };
+/** New text, and the tokens that it came with; with `stop`, those of the stop too, whose text is not in `text`. */
+export type Piece = { text: string; ids: Uint32Array; tokens: readonly Token[] };
 
 export type Result = {
   text: string;
   /** All tokens that were generated; with `stop`, those of the stop too. */
   ids: Uint32Array;
+  tokens: readonly Token[];
   /** "eos": the model ended its text; "max-tokens": the limit was reached; "stopped": by whoever reads it; "stop-text": at one of `stop`. */
   ending: Ending | "stop-text";
   /** Tokens of the prompt, and of these the ones that had to be read: the others stood in the cache. */
@@ -90,11 +91,11 @@ export class Run implements Generation {
     this.#left_out = left_out;
   }
 
-  add(text: string, ids: Uint32Array, prefilled: number, elapsed_ms: number): void {
+  add({ text, ids, tokens, prefilled, elapsed_ms }: Extract<EngineEvent, { type: "tokens" }>): void {
     if (this.#outcome !== null) return;
     this.#read_tokens += prefilled;
     this.#elapsed_ms = elapsed_ms;
-    this.#push(this.#filter.push(text), ids);
+    this.#push({ text: this.#filter.push(text), ids, tokens });
     if (this.#filter.is_over) this.#end({ ending: "stop-text" }, true);
   }
 
@@ -123,15 +124,15 @@ export class Run implements Generation {
     }
   }
 
-  #push(text: string, ids: Uint32Array): void {
-    if (text === "" && ids.length === 0) return;
-    this.#pieces.push({ text, ids });
+  #push(piece: Piece): void {
+    if (piece.text === "" && piece.ids.length === 0) return;
+    this.#pieces.push(piece);
     this.#announce();
   }
 
   #end(outcome: Outcome, is_cut: boolean): void {
     if (this.#outcome !== null) return;
-    this.#push(this.#filter.flush(), new Uint32Array(0));
+    this.#push({ text: this.#filter.flush(), ids: new Uint32Array(0), tokens: [] });
     this.#outcome = outcome;
     this.#state = "over";
     if ("error" in outcome) this.#settle.reject(outcome.error);
@@ -144,6 +145,7 @@ export class Run implements Generation {
     return {
       text: this.#pieces.map(({ text }) => text).join(""),
       ids: Uint32Array.from(this.#pieces.flatMap(({ ids }) => Array.from(ids))),
+      tokens: this.#pieces.flatMap(({ tokens }) => tokens),
       ending,
       prompt_tokens: this.#prompt_tokens,
       read_tokens: this.#read_tokens,

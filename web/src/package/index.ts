@@ -16,10 +16,10 @@ export type {
   ModelHeader,
   ModelSource,
   NotKept,
-  ScoredToken,
   Storage,
   TextScore,
   Timing,
+  Token,
 } from "../engine/protocol";
 export type { Message } from "./chat";
 export type { Generation, Piece, Result } from "./generation";

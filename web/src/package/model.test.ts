@@ -61,6 +61,38 @@ test("a text comes piece by piece, and as a whole", async () => {
   expect(engine.started[0]).toMatchObject({ prompt: ["", "Go"], options: { max_tokens: 5, temperature: 0 } });
 });
 
+test("the tokens come with the text, and with what the model said of them where that is asked", async () => {
+  const model = await load();
+  const plain = await model.generate("Go", { maxTokens: 2 }).result;
+  expect(plain.tokens).toEqual([
+    { id: 0, text: "word ", logprob: null, likeliest: [] },
+    { id: 1, text: "word ", logprob: null, likeliest: [] },
+  ]);
+  expect(engine.started.at(-1)?.options).not.toHaveProperty("top_logprobs");
+  const told = model.generate("Go", { maxTokens: 3, topLogprobs: 2 });
+  const tokens = [];
+  for await (const piece of told) tokens.push(...piece.tokens);
+  expect(tokens).toEqual((await told.result).tokens);
+  expect(tokens[2]).toEqual({
+    id: 2,
+    text: "word ",
+    logprob: -2,
+    likeliest: [
+      { id: 2, text: "x", logprob: -2 },
+      { id: 3, text: "x", logprob: -3 },
+    ],
+  });
+  for (const topLogprobs of [-1, 11, 2.5]) {
+    expect(() => model.generate("Go", { topLogprobs })).toThrow(/topLogprobs should be a whole number from 0 to 10/);
+  }
+});
+
+test("a text goes on behind the tokens of an earlier one", async () => {
+  const model = await load();
+  const { ids, ending } = await model.generate("Go", { maxTokens: 3, after: Uint32Array.of(0, 1, 2) }).result;
+  expect([ids, ending]).toEqual([Uint32Array.of(3, 4, 5), "max-tokens"]);
+});
+
 test("a second generation waits, says so, and follows in its turn; so do questions", async () => {
   const model = await load();
   const first = model.generate("1", { maxTokens: 3 });

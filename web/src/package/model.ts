@@ -171,7 +171,9 @@ export class Model {
 
   #begin(prepare: () => Promise<Prompts>, options: TextOptions): Generation {
     const { signal } = options;
+    const after = Array.from(options.after ?? []);
     const engine_options = engineOptions(options);
+    engine_options.max_tokens += after.length;
     const onAbort = () => run.abort(signal?.reason);
     let free: () => void = () => undefined;
     this.#runs += 1;
@@ -202,7 +204,7 @@ export class Model {
         const [prompt = [], ...shorter] = prompts;
         this.#run = run;
         this.#left_out = left_out;
-        this.#client.generate(run.run, prompt, engine_options, shorter);
+        this.#client.generate(run.run, prompt, engine_options, shorter, after);
       } catch (thrown) {
         this.#refuse(run, thrown instanceof ModelError ? thrown : partIsMissing(thrown));
       }
@@ -288,7 +290,7 @@ export class Model {
       case "tokens":
         // The reader of the text may end it here; who watches hears of these tokens first.
         this.#tell(event);
-        if (this.#run?.run === event.run) this.#run.add(event.text, event.ids, event.prefilled, event.elapsed_ms);
+        if (this.#run?.run === event.run) this.#run.add(event);
         return;
       case "done":
         this.#tell(event);

@@ -20,11 +20,21 @@ export type TextOptions = {
   logitBias?: Readonly<Record<number, number>> | undefined;
   /** The same seed and settings give the same text. Drawn where none is given. */
   seed?: number | undefined;
+  /**
+   * Tell with each token its log-probability, and with theirs so many of the likeliest tokens in its place, 0 to 10. Where nothing is said
+   * neither is told, and it costs nothing; on a graphics device asking costs a transfer a token.
+   */
+  topLogprobs?: number | undefined;
+  /** Ids that stand after the prompt already, as an earlier text brought them: this one goes on behind them. `maxTokens` counts the new ones. */
+  after?: Iterable<number> | undefined;
   /** The text ends before the first of these. */
   stop?: string | readonly string[] | undefined;
   /** Ends the generation: whoever reads it gets the signal's reason thrown. */
   signal?: AbortSignal | undefined;
 };
+
+/** More likeliest tokens than these are not told. */
+export const MOST_LOGPROBS = 10;
 
 /** What is taken where nothing is said. */
 export const DEFAULTS = {
@@ -42,8 +52,19 @@ export function randomSeed(): number {
   return word % 1_000_000;
 }
 
+/** Throws a `ModelError` where `topLogprobs` is out of bounds; the other bounds are the engine's to check. */
 export function engineOptions(options: TextOptions): GenerateOptions {
   const bias = Object.entries(options.logitBias ?? {});
+  const { topLogprobs } = options;
+  if (
+    topLogprobs !== undefined &&
+    !(Number.isInteger(topLogprobs) && topLogprobs >= 0 && topLogprobs <= MOST_LOGPROBS)
+  ) {
+    throw badInput(
+      `topLogprobs should be a whole number from 0 to ${MOST_LOGPROBS}, got ${topLogprobs}.`,
+      "Correct it.",
+    );
+  }
   return {
     max_tokens: options.maxTokens ?? DEFAULTS.maxTokens,
     temperature: options.temperature ?? DEFAULTS.temperature,
@@ -54,6 +75,7 @@ export function engineOptions(options: TextOptions): GenerateOptions {
     presence_penalty: options.presencePenalty ?? 0,
     frequency_penalty: options.frequencyPenalty ?? 0,
     seed: options.seed ?? randomSeed(),
+    ...(topLogprobs !== undefined && { top_logprobs: topLogprobs }),
     ...(bias.length > 0 && {
       logit_bias: {
         ids: Uint32Array.from(bias, ([id]) => Number(id)),

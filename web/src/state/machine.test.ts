@@ -21,7 +21,7 @@ function after(...actions: Action[]): State {
 const ready: Action[] = [{ type: "load" }, { type: "ready", model: MODEL }];
 const generating: Action[] = [...ready, { type: "generate", run: 1 }];
 const tokens = (run: number, count: number, elapsed_ms: number, prefilled = 0): Action => {
-  return { type: "tokens", run, text: "x", ids: new Uint32Array(count), prefilled, elapsed_ms };
+  return { type: "tokens", run, text: "x", ids: new Uint32Array(count), tokens: [], prefilled, elapsed_ms };
 };
 const done: Action = { type: "done", run: 1, ending: "eos", elapsed_ms: 9 };
 

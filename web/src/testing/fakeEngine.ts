@@ -46,6 +46,7 @@ export class FakeEngine implements SessionEngine {
   fails_at = 0;
   #next = 0;
   #end = 0;
+  #top: number | undefined;
   #layers_left = 0;
 
   /** `token_ms`: how long the clock is held for each token, and for each layer of a chunk. */
@@ -71,10 +72,11 @@ export class FakeEngine implements SessionEngine {
     this.started.push({ prompt, options });
     this.#next = written.length;
     this.#end = options.max_tokens;
+    this.#top = options.top_logprobs;
     this.#layers_left = this.chunks * this.chunk_layers;
   }
 
-  /** The token at place n of a run has the id n, wherever the run was taken up. */
+  /** The token at place n of a run has the id n, wherever the run was taken up; where it is asked, a log-probability of −n. */
   step(batch: number, layers = this.chunk_layers): Promise<Step> {
     if (this.failure !== null && this.#next >= this.fails_at) return Promise.reject(this.failure);
     if (this.#layers_left > 0) {
@@ -84,16 +86,30 @@ export class FakeEngine implements SessionEngine {
       this.#layers_left -= computed;
       this.#hold(computed);
       const prefilled = computed === of_chunk ? 3 : 0;
-      return Promise.resolve({ text: "", ids: new Uint32Array(0), prefilled, done: null });
+      return Promise.resolve(this.#brought([], prefilled, null));
     }
     this.batches.push(batch);
     const first = this.#next;
     const count = Math.min(batch, this.#end - first);
     this.#next += count;
     this.#hold(count);
-    const ids = Uint32Array.from({ length: count }, (_, index) => first + index);
-    const done = this.#next === this.#end ? "max-tokens" : null;
-    return Promise.resolve({ text: "word ".repeat(count), ids, prefilled: 0, done });
+    const ids = Array.from({ length: count }, (_, index) => first + index);
+    return Promise.resolve(this.#brought(ids, 0, this.#next === this.#end ? "max-tokens" : null));
+  }
+
+  #brought(ids: number[], prefilled: number, done: Step["done"]): Step {
+    const told = this.#top === undefined ? [] : ids;
+    const top = told.flatMap(id => Array.from({ length: this.#top ?? 0 }, (_, nth) => id + nth));
+    return {
+      text: "word ".repeat(ids.length),
+      ids: Uint32Array.from(ids),
+      lengths: Uint32Array.from(ids, () => 5),
+      logprobs: Float32Array.from(told, id => -id),
+      top_ids: Uint32Array.from(top),
+      top_logprobs: Float32Array.from(top, id => -id),
+      prefilled,
+      done,
+    };
   }
 
   #hold(times: number): void {
