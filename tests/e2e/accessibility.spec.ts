@@ -34,6 +34,13 @@ for (const viewport of [
       await expect(reader.stop).toBeDisabled();
       expect(await violations(page), "written").toEqual([]);
       await page.getByLabel("Show surprise").check();
+      await reader.field("Seed").fill("77");
+      await reader.write();
+      await reader.output.locator(".token").nth(3).click();
+      await expect(page.getByRole("region", { name: "Token" }).locator(".candidate")).toHaveCount(5);
+      await expect(page.getByRole("region", { name: "Branches" })).toBeVisible();
+      expect(await violations(page), "a token that is looked at, and branches").toEqual([]);
+      await page.getByLabel("Score the text").check();
       await expect(page.getByRole("listbox", { name: "Tokens" })).toBeVisible();
       expect(await violations(page), "surprise").toEqual([]);
     });

@@ -42,8 +42,10 @@ export class Reader {
   }
 
   async text(): Promise<string> {
-    // Drawn once a frame: let the last frame pass.
-    await this.page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    // Drawn ten times a second at most: what waits was put off before this is, and then its frame passes.
+    await this.page.evaluate(
+      () => new Promise(resolve => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(resolve)), 120)),
+    );
     return (await this.output.textContent()) ?? "";
   }
 }

@@ -7,7 +7,7 @@ for (const device of ["cpu", "gpu"] as const) {
     const { text, bits, n_bytes } = expected().score;
     await reader.open(site.address(`?device=${device}`));
     await reader.prompt.fill(text);
-    await page.getByLabel("Show surprise").check();
+    await page.getByLabel("Score the text").check();
     const surprise = page.getByRole("region", { name: "Surprise" });
     await expect(surprise).toContainText(`for ${new Intl.NumberFormat("en").format(n_bytes)} bytes`);
     const said = /^([\d.]+) bits per byte/.exec((await surprise.textContent()) ?? "")?.[1];
@@ -27,7 +27,7 @@ test("a token tells how likely it was, from the keyboard too, and a new run puts
   await reader.prompt.fill("The king is here");
   await reader.field("Max tokens").fill("8");
   await reader.write();
-  const view = page.getByLabel("Show surprise");
+  const view = page.getByLabel("Score the text");
   await view.check();
   const tokens = page.getByRole("listbox", { name: "Tokens" });
   const told = page.locator(".likeliest");
@@ -48,3 +48,27 @@ test("a token tells how likely it was, from the keyboard too, and a new run puts
   await expect(view).not.toBeChecked();
   await expect(tokens).toHaveCount(0);
 });
+
+for (const device of ["cpu", "gpu"] as const) {
+  test(`what is written is shaded as it comes, in the same text, ${device}`, async ({
+    site,
+    reader,
+    page,
+    complaints,
+  }) => {
+    await reader.open(site.address(`?device=${device}`));
+    await reader.field("Seed").fill("3");
+    await reader.field("Max tokens").fill("30");
+    const plain = await reader.write();
+    await expect(reader.output.locator("[data-level]")).toHaveCount(0);
+    await page.getByLabel("Show surprise").check();
+    expect(await reader.write()).toBe(plain);
+    const levels = await reader.output.locator(".token").evaluateAll(all => all.map(each => each.dataset["level"]));
+    expect(levels).toHaveLength(30);
+    expect(new Set(levels).size).toBeGreaterThan(2);
+    await page.getByLabel("Show whitespace").check();
+    await expect(reader.output).toContainText("·");
+    expect((await reader.text()).replaceAll("↵", "").replaceAll("·", " ")).toBe(plain);
+    expect(complaints).toEqual([]);
+  });
+}

@@ -1,10 +1,12 @@
-import { type Device, type ModelSource, randomSeed } from "pocketlm";
-import { type ReactNode, useCallback, useState } from "react";
+import { type Device, type ModelSource, randomSeed, type Token } from "pocketlm";
+import { type ReactNode, useCallback, useReducer, useState } from "react";
 import type { CommandId } from "./commands";
+import { Branches } from "./components/Branches";
 import { Chat } from "./components/Chat";
 import { CommandButton } from "./components/CommandButton";
 import { ErrorPanel } from "./components/ErrorPanel";
 import { Header } from "./components/Header";
+import { Inspector } from "./components/Inspector";
 import { LoadPanel } from "./components/LoadPanel";
 import { Making } from "./components/Making";
 import { ModelCard } from "./components/ModelCard";
@@ -13,19 +15,26 @@ import { Output } from "./components/Output";
 import { PromptBox } from "./components/PromptBox";
 import { RunFigures } from "./components/RunFigures";
 import { SamplingPanel } from "./components/SamplingPanel";
+import { SavedNote } from "./components/SavedNote";
 import { ShortcutHelp } from "./components/ShortcutHelp";
 import { StorageNote } from "./components/StorageNote";
+import { Switch } from "./components/Switch";
 import { Tokens } from "./components/Tokens";
-import { useChat } from "./hooks/useChat";
+import type { Look } from "./components/TokenText";
 import { type Copied, useCopy } from "./hooks/useCopy";
+import { branchAt, useDocument } from "./hooks/useDocument";
 import { useEngine } from "./hooks/useEngine";
+import { useSaved } from "./hooks/useSaved";
 import { useScore } from "./hooks/useScore";
 import { useShortcuts } from "./hooks/useShortcuts";
 import { useTheme } from "./hooks/useTheme";
 import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
+import { saveFile } from "./lib/download";
 import { openings } from "./lib/provenance";
 import { defaultSampling } from "./state/sampling";
+import { readAddress, toMarkdown } from "./state/saved";
+import { type DocAction, emptyDoc, pathTo, reduceDoc, textOf } from "./state/tree";
 
 const COPIED: Record<NonNullable<Copied>, string> = {
   copied: "Copied: the prompt and the text.",
@@ -37,28 +46,66 @@ type Props = { from: ModelSource; worker_url?: string | null; choice?: ReactNode
 
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ from, worker_url = null, choice = null, device, isMac }: Props) {
-  const engine = useEngine(from, device, worker_url);
-  const { state, text, load, generate, stop, forget } = engine;
-  const chat = useChat(engine);
+  const [doc, change] = useReducer(reduceDoc, emptyDoc);
+  const onTokens = useCallback((tokens: readonly Token[]) => change({ type: "append", tokens }), []);
+  const engine = useEngine(from, device, worker_url, onTokens);
+  const { state, load, stop, forget } = engine;
   const surprise = useScore(engine);
   const { theme, choose } = useTheme();
   const { copied, copy } = useCopy();
-  const [options, setOptions] = useState(() => defaultSampling(randomSeed()));
+  const [address] = useState(() => readAddress(location.hash));
+  const [options, setOptions] = useState(() => ({ ...defaultSampling(randomSeed()), ...address.settings }));
+  const [look, setLook] = useState<Look>({ shades: false, whitespace: false });
+  /** The node that is looked at. */
+  const [chosen, setChosen] = useState<number | null>(null);
   /** null until the reader has written: an opening that the model brings stands there meanwhile. */
-  const [written, setWritten] = useState<string | null>(null);
+  const [written, setWritten] = useState<string | null>(address.prompt);
 
   const model = "model" in state ? state.model : null;
   const run_state = "run" in state ? state.run : null;
   const interruption = run_state?.interruption ?? null;
+  const isReady = state.phase === "ready";
+  const isGenerating = state.phase === "generating" || state.phase === "recovering";
+  const is_chat = model !== null && model.card.chat_template !== null;
+  const writing = useDocument({ doc, change, engine, is_chat, is_told: look.shades });
+  const { path, writeFrom } = writing;
+  const saved = useSaved({
+    doc,
+    change,
+    written,
+    setWritten,
+    options,
+    setOptions,
+    model_sha256: model?.sha256 ?? null,
+    isReady,
+    stop,
+  });
   const offered = model === null ? [] : openings(model.card.header.provenance);
   const prompt = written ?? offered[0] ?? model?.card.golden_prompt ?? "";
+  /** What the model wrote, and what stands in between. */
+  const behind = path.filter((node, at) => at > 0 && (!is_chat || node.token !== null));
+  const node = behind.find(({ id }) => id === chosen) ?? null;
+  const written_last = path.slice(path.findLastIndex(({ token }) => token === null) + 1);
 
+  /** Change what is shown, its prompt too. */
+  const show = useCallback(
+    (action: DocAction) => {
+      const next = reduceDoc(doc, action);
+      change(action);
+      const [first] = pathTo(next, next.tip);
+      if (first !== undefined) setWritten(first.text);
+    },
+    [doc],
+  );
   const run = useCallback(
     (id: CommandId) => {
       switch (id) {
         case "generate":
           setWritten(prompt);
-          generate(prompt, options);
+          writeFrom({ type: "begin", prompt }, options);
+          return;
+        case "continue":
+          writeFrom({ type: "continue" }, options);
           return;
         case "stop":
           stop();
@@ -66,27 +113,37 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
         case "again": {
           const drawn = { ...options, seed: randomSeed() };
           setOptions(drawn);
-          generate(prompt, drawn);
+          writeFrom(is_chat ? { type: "rewind" } : { type: "begin", prompt }, drawn);
           return;
         }
+        case "undo":
+          show({ type: "undo" });
+          return;
         case "copy":
-          copy(prompt + text.since(0));
+          copy(textOf(path));
           return;
         default:
           assertNever(id);
       }
     },
-    [prompt, options, generate, stop, text, copy],
+    [prompt, path, options, is_chat, writeFrom, show, stop, copy],
   );
-  const is_chat = model !== null && model.card.chat_template !== null;
   const runOfShortcut = useCallback(
     (id: CommandId) => {
-      // In a conversation there is no prompt to continue and nothing to copy but by selecting it.
-      if (!is_chat || id === "stop") run(id);
+      // In a conversation there is no prompt to continue.
+      if (!is_chat || id !== "generate") run(id);
     },
     [is_chat, run],
   );
-  useShortcuts(state, runOfShortcut);
+  useShortcuts(state, doc, runOfShortcut);
+
+  const onChoose = (id: number | null) => {
+    setChosen(id);
+    const found = id === null ? undefined : doc.nodes[id];
+    if (found !== undefined && isReady) writing.look(found, options);
+  };
+  const onWalk = (id: number) => show({ type: "walk", node: id });
+  const button = (id: CommandId) => <CommandButton id={id} state={state} doc={doc} run={run} />;
 
   return (
     <div className="page">
@@ -103,16 +160,32 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           )}
           {is_chat ? (
             <Chat
-              messages={chat.messages}
-              text={text}
+              said={writing.said}
+              look={look}
+              chosen={chosen}
+              onChoose={onChoose}
               offered={offered}
-              isReady={state.phase === "ready"}
-              isAnswering={chat.isAnswering}
-              left_out={chat.left_out}
-              onAsk={question => chat.ask(question, options)}
-              onStop={stop}
-              onNew={chat.clear}
-            />
+              isReady={isReady}
+              isAnswering={isGenerating}
+              left_out={writing.left_out}
+              onAsk={question =>
+                writeFrom(
+                  doc.tip === null
+                    ? { type: "begin", prompt: question }
+                    : { type: "write", node: doc.tip, text: question },
+                  options,
+                )
+              }
+              onNew={() => {
+                stop();
+                change({ type: "clear" });
+              }}
+            >
+              {button("stop")}
+              {button("again")}
+              {button("continue")}
+              {button("undo")}
+            </Chat>
           ) : (
             <>
               <PromptBox value={prompt} onChange={setWritten} />
@@ -126,23 +199,44 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 </p>
               )}
               <div className="actions">
-                <CommandButton id="generate" state={state} run={run} variant="primary" />
-                <CommandButton id="stop" state={state} run={run} />
-                <CommandButton id="again" state={state} run={run} />
-                <CommandButton id="copy" state={state} run={run} />
+                <CommandButton id="generate" state={state} doc={doc} run={run} variant="primary" />
+                {button("stop")}
+                {button("again")}
+                {button("continue")}
+                {button("undo")}
+                {button("copy")}
               </div>
-              <label className="switch">
-                <input
-                  type="checkbox"
-                  checked={surprise.is_on}
-                  disabled={state.phase !== "ready"}
-                  onChange={() => surprise.toggle(prompt + text.since(0))}
-                />
-                Show surprise
-              </label>
               {copied !== null && <p className="told">{COPIED[copied]}</p>}
             </>
           )}
+          <div className="switches">
+            <Switch
+              label="Show surprise"
+              is_on={look.shades}
+              onToggle={() => setLook({ ...look, shades: !look.shades })}
+            />
+            <Switch
+              label="Show whitespace"
+              is_on={look.whitespace}
+              onToggle={() => setLook({ ...look, whitespace: !look.whitespace })}
+            />
+            {!is_chat && (
+              <Switch
+                label="Score the text"
+                is_on={surprise.is_on}
+                isEnabled={isReady}
+                onToggle={() => surprise.toggle(path[0]?.text === prompt ? textOf(path) : prompt)}
+              />
+            )}
+            <button
+              type="button"
+              className="link"
+              aria-disabled={behind.length === 0}
+              onClick={() => behind.length > 0 && onChoose(chosen === null ? (behind[0]?.id ?? null) : null)}
+            >
+              Look at a token
+            </button>
+          </div>
           {state.phase !== "failed" && interruption !== null && (
             <InterruptionNote cause={interruption} isOver={state.phase !== "recovering"} />
           )}
@@ -151,23 +245,54 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           {surprise.score !== null && <Tokens score={surprise.score} />}
           {!is_chat && !surprise.is_on && (
             <Output
-              text={text}
-              isGenerating={state.phase === "generating" || state.phase === "recovering"}
-              placeholder={state.phase === "ready" ? "The model goes on from here." : ""}
+              nodes={behind}
+              look={look}
+              chosen={chosen}
+              onChoose={onChoose}
+              isGenerating={isGenerating}
+              placeholder={isReady ? "The model goes on from here." : ""}
             />
           )}
           <RunFigures run={run_state} />
+          <Branches doc={doc} path={path} isEnabled={isReady} onWalk={onWalk} />
+          {node !== null && (
+            <Inspector
+              doc={doc}
+              nodes={behind}
+              node={node}
+              isReady={isReady}
+              onChoose={onChoose}
+              onBranch={candidate => {
+                setChosen(null);
+                writeFrom(branchAt(node, candidate), options);
+              }}
+              onWrite={text => {
+                setChosen(null);
+                writeFrom({ type: "write", node: node.id, text }, options);
+              }}
+              onWalk={onWalk}
+            />
+          )}
         </div>
         <aside>
           <SamplingPanel options={options} onChange={setOptions} />
           {choice}
+          <SavedNote
+            hasText={doc.tip !== null}
+            onMarkdown={() =>
+              saveFile("text.md", "text/markdown", toMarkdown(path, options, model?.sha256 ?? "", is_chat))
+            }
+            onJson={() => saveFile("text.json", "application/json", saved.json())}
+            onOpen={saved.open}
+            onForget={saved.forget}
+          />
           {model !== null && <ModelCard model={model} />}
           {model !== null && <StorageNote model={model} onDelete={forget} />}
         </aside>
       </main>
       {model !== null && typeof from === "string" && <Making model_url={from} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
-        {copied === null ? announcement(state, () => text.since(0)) : COPIED[copied]}
+        {copied === null ? announcement(state, () => textOf(written_last)) : COPIED[copied]}
       </p>
       <footer>
         <ShortcutHelp isMac={isMac} />

@@ -1,9 +1,10 @@
 /** What the reader can do, once: buttons, shortcuts and the help at the foot of the page all read this list. */
 import type { State } from "./state/machine";
+import type { Doc } from "./state/tree";
 
-export type CommandId = "generate" | "stop" | "again" | "copy";
+export type CommandId = "generate" | "continue" | "stop" | "again" | "undo" | "copy";
 
-export type Shortcut = { key: string; ctrl: boolean; shift: boolean };
+export type Shortcut = { key: string; ctrl: boolean; shift: boolean; alt: boolean };
 
 export type Command = {
   id: CommandId;
@@ -11,39 +12,54 @@ export type Command = {
   /** For the help: what it does, in a few words. */
   about: string;
   shortcut: Shortcut | null;
-  isEnabled: (state: State) => boolean;
+  isEnabled: (state: State, doc: Doc) => boolean;
 };
 
 const isReady = (state: State) => state.phase === "ready";
+const hasText = (doc: Doc) => doc.tip !== null;
 
 export const COMMANDS: readonly Command[] = [
   {
     id: "generate",
     label: "Generate",
     about: "write on from the prompt",
-    shortcut: { key: "Enter", ctrl: true, shift: false },
+    shortcut: { key: "Enter", ctrl: true, shift: false, alt: false },
     isEnabled: isReady,
+  },
+  {
+    id: "continue",
+    label: "Continue",
+    about: "write on from where the text ends",
+    shortcut: { key: "Enter", ctrl: false, shift: false, alt: true },
+    isEnabled: (state, doc) => isReady(state) && hasText(doc),
   },
   {
     id: "stop",
     label: "Stop",
     about: "stop writing",
-    shortcut: { key: "Escape", ctrl: false, shift: false },
+    shortcut: { key: "Escape", ctrl: false, shift: false, alt: false },
     isEnabled: state => state.phase === "generating" || (state.phase === "recovering" && state.run.ending === null),
   },
   {
     id: "again",
     label: "Regenerate",
     about: "write it again with a new seed",
-    shortcut: { key: "Enter", ctrl: true, shift: true },
+    shortcut: { key: "Enter", ctrl: true, shift: true, alt: false },
     isEnabled: isReady,
+  },
+  {
+    id: "undo",
+    label: "Undo",
+    about: "go back to the text before",
+    shortcut: null,
+    isEnabled: (state, doc) => isReady(state) && doc.past.length > 0,
   },
   {
     id: "copy",
     label: "Copy",
     about: "copy the prompt and the text",
     shortcut: null,
-    isEnabled: state => "run" in state && state.run !== null && state.run.tokens > 0,
+    isEnabled: (_, doc) => hasText(doc),
   },
 ];
 
@@ -60,7 +76,7 @@ export function commandFor(press: KeyPress): Command | null {
   const ctrl = press.ctrlKey || press.metaKey;
   const isMeant = ({ shortcut }: Command) =>
     shortcut !== null &&
-    !press.altKey &&
+    shortcut.alt === press.altKey &&
     shortcut.key === press.key &&
     shortcut.ctrl === ctrl &&
     shortcut.shift === press.shiftKey;
@@ -70,5 +86,11 @@ export function commandFor(press: KeyPress): Command | null {
 /** The keys to press, one word each: ["Ctrl", "Enter"]. */
 export function shortcutKeys(shortcut: Shortcut, isMac: boolean): string[] {
   const key = shortcut.key === "Escape" ? "Esc" : shortcut.key;
-  return [...(shortcut.ctrl ? [isMac ? "⌘" : "Ctrl"] : []), ...(shortcut.shift ? ["Shift"] : []), key];
+  const { ctrl, shift, alt } = shortcut;
+  return [
+    ...(ctrl ? [isMac ? "⌘" : "Ctrl"] : []),
+    ...(alt ? [isMac ? "⌥" : "Alt"] : []),
+    ...(shift ? ["Shift"] : []),
+    key,
+  ];
 }

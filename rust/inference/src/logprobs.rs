@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::cpu::exp::exp;
+
 /// Natural logarithms of probabilities among all V tokens, from the raw logits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logprobs {
@@ -25,12 +27,13 @@ impl Logprobs {
     /// ```
     pub fn of(logits: &[f32], chosen: u32, count: usize) -> Self {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        // In f64: a large vocabulary's small terms would be lost beside the sum.
         let sum: f64 = logits
             .iter()
-            .map(|logit| f64::from(libm::expf(logit - largest)))
+            .map(|logit| f64::from(exp(logit - largest)))
             .sum();
-        let total = f64::from(largest) + libm::log(sum);
-        let logprob = |logit: f32| (f64::from(logit) - total) as f32;
+        let log_sum = libm::logf(sum as f32);
+        let logprob = |logit: f32| logit - largest - log_sum;
         let mut top: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
         for (id, logit) in logits.iter().copied().enumerate() {
             if top.len() == count && top.last().is_none_or(|(_, least)| logit <= *least) {

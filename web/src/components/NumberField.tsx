@@ -8,8 +8,9 @@ type Props = { spec: FieldSpec; value: number; onChange: (value: number) => void
  * and hidden from assistive technology so that the name stands for one control.
  */
 export function NumberField({ spec, value, onChange, children }: Props) {
-  // What is being typed, while it is not yet what the value reads as: "", "0.", or out of bounds.
+  // What is being typed, while it is not yet what the value reads as: "", "0.", or out of bounds. A value from elsewhere takes its place.
   const [draft, setDraft] = useState<string | null>(null);
+  const meant = draft === null ? value : parseField(spec, draft);
   const id = `field-${spec.name}`;
 
   const type = (text: string) => {
@@ -29,7 +30,7 @@ export function NumberField({ spec, value, onChange, children }: Props) {
         min={spec.min}
         max={spec.max}
         step={spec.step}
-        value={draft ?? value}
+        value={draft === null || (meant !== null && meant !== value) ? value : draft}
         aria-describedby={`${id}-about`}
         onChange={event => type(event.target.value)}
         onBlur={() => setDraft(null)}

@@ -1,4 +1,4 @@
-/** The engine as React sees it: the state machine, the text, and what one can ask for. */
+/** The engine as React sees it: the state machine, and what one can ask for. */
 import {
   type Device,
   type EngineError,
@@ -11,20 +11,22 @@ import {
   type ModelSource,
   type TextOptions,
   type TextScore,
+  type Token,
 } from "pocketlm";
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
+import { Batches } from "../lib/batches";
 import { initialState, reduce, type State } from "../state/machine";
-import { TextLog } from "../state/textLog";
+
+/** What the model is to go on with: a text, or a conversation. */
+export type Asked = { prompt: string } | { messages: readonly Message[] };
 
 export type EngineHandle = {
   state: State;
-  text: TextLog;
   load: () => void;
-  /** Continue a text. */
-  generate: (prompt: string, options: TextOptions) => void;
-  /** Write the next message of a conversation. */
-  chat: (messages: readonly Message[], options: TextOptions) => void;
+  generate: (asked: Asked, options: TextOptions) => void;
   stop: () => void;
+  /** Ask for one token alone, beside what stands on the page; only the answer to the last question is told. */
+  peek: (asked: Asked, options: TextOptions, onToken: (token: Token) => void) => void;
   /** Ask how surprised the model is by a text; only the answer to the last question is told. */
   score: (text: string, onScore: (score: TextScore) => void) => void;
   /** Delete the model's file from this device; what runs goes on. */
@@ -33,15 +35,25 @@ export type EngineHandle = {
   not_renewed: EngineError | null;
 };
 
+type TokensEvent = Extract<ModelEvent, { type: "tokens" }>;
+
+/** New text is drawn no more often than this: a render a token would cost more than the token. */
+const DRAW_MS = 100;
+
 function never(): void {}
 
 /**
  * `worker_url`: of the package's worker, where it is not the one that the page was bundled with. Another model or worker is
- * loaded beside what is there and takes its place between two runs; where it fails, what is there stays.
+ * loaded beside what is there and takes its place between two runs; where it fails, what is there stays. `onTokens`, which stays the same,
+ * is told what the run under way has written.
  */
-export function useEngine(from: ModelSource, device: Device, worker_url: string | null = null): EngineHandle {
+export function useEngine(
+  from: ModelSource,
+  device: Device,
+  worker_url: string | null,
+  onTokens: (tokens: readonly Token[]) => void,
+): EngineHandle {
   const [state, dispatch] = useReducer(reduce, initialState);
-  const [text] = useState(() => new TextLog());
   const [not_renewed, setNotRenewed] = useState<EngineError | null>(null);
   /** Ends the loading that is under way, or the model that came of it. */
   const loading = useRef<AbortController | null>(null);
@@ -50,6 +62,13 @@ export function useEngine(from: ModelSource, device: Device, worker_url: string 
   /** The run whose text is wanted; what comes late from a stopped one is dropped. */
   const generation = useRef<Generation | null>(null);
   const asked = useRef<AbortController | null>(null);
+  const [written] = useState(
+    () =>
+      new Batches<TokensEvent>(DRAW_MS, events => {
+        onTokens(events.flatMap(({ tokens }) => tokens));
+        for (const event of events) dispatch(event);
+      }),
+  );
 
   const dispose = useCallback(() => {
     renewing.current?.abort();
@@ -57,7 +76,8 @@ export function useEngine(from: ModelSource, device: Device, worker_url: string 
     model.current?.dispose();
     model.current = null;
     generation.current = null;
-  }, []);
+    written.clear();
+  }, [written]);
 
   /** What happens to the model is told to the page while `controller` is the one in `loading`. */
   const start = useCallback(
@@ -65,13 +85,17 @@ export function useEngine(from: ModelSource, device: Device, worker_url: string 
       const { signal } = controller;
       const onEvent = (event: ModelEvent) => {
         if (signal.aborted || loading.current !== controller) return;
-        if (event.type === "tokens" && event.run === generation.current?.run) text.append(event.text);
+        if (event.type === "tokens") {
+          if (event.run === generation.current?.run) written.push(event);
+          return;
+        }
+        written.flush();
         dispatch(event);
       };
       const worker = worker_url === null ? undefined : () => new Worker(worker_url, { type: "module" });
       return loadModel(from, { device, signal, onEvent, worker });
     },
-    [from, device, worker_url, text],
+    [from, device, worker_url, written],
   );
 
   const load = useCallback(() => {
@@ -119,39 +143,47 @@ export function useEngine(from: ModelSource, device: Device, worker_url: string 
   }, [load, renew]);
   useEffect(() => dispose, [dispose]);
 
-  const begin = useCallback(
-    (start: (loaded: Model) => Generation) => {
+  const generate = useCallback(
+    (what: Asked, options: TextOptions) => {
       if (model.current === null) return;
-      text.clear();
-      generation.current = start(model.current);
+      written.flush();
+      generation.current = begin(model.current, what, options);
       dispatch({ type: "generate", run: generation.current.run });
     },
-    [text],
-  );
-  const generate = useCallback(
-    (prompt: string, options: TextOptions) => begin(loaded => loaded.generate(prompt, options)),
-    [begin],
-  );
-  const chat = useCallback(
-    (messages: readonly Message[], options: TextOptions) => begin(loaded => loaded.chat(messages, options)),
-    [begin],
+    [written],
   );
 
   const stop = useCallback(() => {
     if (generation.current === null) return;
+    written.flush();
     generation.current.stop();
     generation.current = null;
     dispatch({ type: "stop" });
+  }, [written]);
+
+  const peek = useCallback((what: Asked, options: TextOptions, onToken: (token: Token) => void) => {
+    if (model.current === null) return;
+    asked.current?.abort();
+    asked.current = new AbortController();
+    const told = { ...options, maxTokens: 1, signal: asked.current.signal };
+    // What is out of date is not wanted; what fails ends the engine, and an event tells.
+    begin(model.current, what, told).result.then(
+      ({ tokens: [token] }) => token !== undefined && onToken(token),
+      () => undefined,
+    );
   }, []);
 
   const score = useCallback((scored: string, onScore: (score: TextScore) => void) => {
     asked.current?.abort();
     asked.current = new AbortController();
-    // What fails ends the engine, and an event tells; what is out of date is not wanted.
     model.current?.score(scored, { signal: asked.current.signal }).then(onScore, () => undefined);
   }, []);
 
   const forget = useCallback(() => model.current?.forget(), []);
 
-  return { state, text, load, generate, chat, stop, score, forget, not_renewed };
+  return { state, load, generate, stop, peek, score, forget, not_renewed };
+}
+
+function begin(model: Model, asked: Asked, options: TextOptions): Generation {
+  return "prompt" in asked ? model.generate(asked.prompt, options) : model.chat(asked.messages, options);
 }

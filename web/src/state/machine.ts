@@ -1,7 +1,7 @@
 /**
  * The page's state machine, a pure function: idle → loading → ready ⇄ generating ⇄ recovering → failed.
  *
- * The text itself is not here (state/textLog.ts): it grows with every token, and nothing but the output reads it.
+ * The text itself is not here but in state/tree.ts.
  */
 import type { Ending, EngineError, LoadedModel, LoadProgress, ModelEvent } from "pocketlm";
 import { assertNever } from "../lib/assertNever";

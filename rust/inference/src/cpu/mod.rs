@@ -11,7 +11,7 @@ mod avx2;
 mod avx512;
 mod columns;
 mod engine;
-mod exp;
+pub(crate) mod exp;
 mod integers;
 mod isa;
 #[cfg_attr(

@@ -1,0 +1,101 @@
+import type { Candidate } from "pocketlm";
+import { type FormEvent, useState } from "react";
+import { formatCount } from "../lib/format";
+import { bitsOf, bytesOf, percentOf, shownText } from "../lib/surprise";
+import { type Doc, siblings, type TreeNode } from "../state/tree";
+import { Walker } from "./Walker";
+
+type Props = {
+  doc: Doc;
+  /** The nodes that are shown, and the one of them that is looked at. */
+  nodes: readonly TreeNode[];
+  node: TreeNode;
+  isReady: boolean;
+  onChoose: (node: number | null) => void;
+  onBranch: (candidate: Candidate) => void;
+  onWrite: (text: string) => void;
+  onWalk: (node: number) => void;
+};
+
+/** One token: what it is, what else was likely in its place, and the ways on from it. */
+export function Inspector({ doc, nodes, node, isReady, onChoose, onBranch, onWrite, onWalk }: Props) {
+  const [written, setWritten] = useState("");
+  const place = nodes.findIndex(({ id }) => id === node.id);
+  const ways = siblings(doc, node);
+  const bits = bitsOf(node);
+
+  const step = (by: -1 | 1) => {
+    const to = nodes[place + by];
+    return (
+      <button
+        type="button"
+        className="step"
+        aria-label={by < 0 ? "Previous token" : "Next token"}
+        aria-disabled={to === undefined}
+        onClick={() => to !== undefined && onChoose(to.id)}
+      >
+        {by < 0 ? "‹" : "›"}
+      </button>
+    );
+  };
+  const write = (event: FormEvent) => {
+    event.preventDefault();
+    if (!isReady || written === "") return;
+    onWrite(written);
+    setWritten("");
+  };
+
+  return (
+    <section className="inspector" aria-label="Token">
+      <p className="heading">
+        {step(-1)}
+        <span>
+          Token {formatCount(place + 1)} of {formatCount(nodes.length)}
+        </span>
+        {step(1)}
+        <code>{shownText(node.text)}</code>
+        <button type="button" className="link" onClick={() => onChoose(null)}>
+          Close
+        </button>
+      </p>
+      <p>
+        {node.token === null ? "Your text" : `id ${node.token}, ${bytesOf(node.text)}`}
+        {node.token !== null && node.source === "typed" && ", chosen by you"}
+        {bits !== null && `, ${percentOf(node.logprob ?? 0)} likely, ${bits.toFixed(2)} bits`}
+      </p>
+      {ways.length > 1 && (
+        <p>
+          Branches here:{" "}
+          <Walker fork={{ node, ways, taken: ways.indexOf(node.id) }} isEnabled={isReady} onWalk={onWalk} />
+        </p>
+      )}
+      {node.likeliest.length > 0 && (
+        <>
+          <p id="likeliest-here">Likeliest here; take one, and the model writes on from it:</p>
+          <ul className="candidates" aria-labelledby="likeliest-here">
+            {node.likeliest.map(candidate => (
+              <li key={candidate.id}>
+                <button
+                  type="button"
+                  className="candidate"
+                  aria-disabled={!isReady || candidate.id === node.token}
+                  aria-current={candidate.id === node.token}
+                  onClick={() => isReady && candidate.id !== node.token && onBranch(candidate)}
+                >
+                  <code>{shownText(candidate.text)}</code> {percentOf(candidate.logprob)}
+                </button>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      <form onSubmit={write}>
+        <label htmlFor="insert">Go on with your own words after this</label>
+        <input id="insert" value={written} autoComplete="off" onChange={event => setWritten(event.target.value)} />
+        <button type="submit" className="button" aria-disabled={!isReady || written === ""}>
+          Write on
+        </button>
+      </form>
+    </section>
+  );
+}

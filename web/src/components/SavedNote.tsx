@@ -1,0 +1,89 @@
+import { useEffect, useRef, useState } from "react";
+
+/** A larger file holds no text of this page. */
+const LARGEST_FILE_BYTES = 20_000_000;
+
+type Props = {
+  hasText: boolean;
+  onMarkdown: () => void;
+  onJson: () => void;
+  /** False where it is no text of this page. */
+  onOpen: (text: string) => boolean;
+  onForget: () => void;
+};
+
+/** The text as a file, and back: chosen, dropped onto the page or pasted; and what this device keeps of it. */
+export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Props) {
+  const file = useRef<HTMLInputElement>(null);
+  const [told, setTold] = useState("");
+
+  useEffect(() => {
+    const open = async (chosen: File) => {
+      const is_text = chosen.size <= LARGEST_FILE_BYTES && onOpen(await chosen.text());
+      setTold(is_text ? `Opened ${chosen.name}.` : `${chosen.name} is no text that was saved here.`);
+    };
+    const onDrop = (event: DragEvent) => {
+      const [dropped] = event.dataTransfer?.files ?? [];
+      if (dropped === undefined) return;
+      event.preventDefault();
+      void open(dropped);
+    };
+    const onDragOver = (event: DragEvent) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    };
+    const onPaste = (event: ClipboardEvent) => {
+      // What is no text of this page is pasted as it is.
+      if (!onOpen(event.clipboardData?.getData("text/plain") ?? "")) return;
+      event.preventDefault();
+      setTold("Opened what was pasted.");
+    };
+    const onChange = () => {
+      const chosen = file.current?.files?.[0];
+      if (chosen !== undefined) void open(chosen);
+      if (file.current !== null) file.current.value = "";
+    };
+    const input = file.current;
+    addEventListener("drop", onDrop);
+    addEventListener("dragover", onDragOver);
+    addEventListener("paste", onPaste);
+    input?.addEventListener("change", onChange);
+    return () => {
+      removeEventListener("drop", onDrop);
+      removeEventListener("dragover", onDragOver);
+      removeEventListener("paste", onPaste);
+      input?.removeEventListener("change", onChange);
+    };
+  }, [onOpen]);
+
+  const button = (label: string, onClick: () => void, isEnabled: boolean) => (
+    <button type="button" className="button" aria-disabled={!isEnabled} onClick={() => isEnabled && onClick()}>
+      {label}
+    </button>
+  );
+  return (
+    <section className="storage" aria-labelledby="your-text">
+      <h2 id="your-text">Your text</h2>
+      <p>
+        This device keeps it, with all its branches, for your next visit; the address has its beginning and the
+        settings. Nothing is sent anywhere.
+      </p>
+      <p className="ways">
+        {button("Save as Markdown", onMarkdown, hasText)}
+        {button("Save as JSON", onJson, hasText)}
+        {button("Open a file", () => file.current?.click(), true)}
+        {button(
+          "Forget it",
+          () => {
+            onForget();
+            setTold("Forgotten.");
+          },
+          true,
+        )}
+      </p>
+      <input ref={file} type="file" accept=".json,application/json" hidden aria-label="A text saved as JSON" />
+      <p role="status" aria-label="Saved">
+        {told}
+      </p>
+    </section>
+  );
+}

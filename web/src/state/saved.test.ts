@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import { defaultSampling } from "./sampling";
+import { addressOf, asTyped, fromJson, readAddress, toJson, toMarkdown } from "./saved";
+import { emptyDoc, pathTo, reduceDoc } from "./tree";
+
+const OPTIONS = { ...defaultSampling(7), temperature: 0.35, minP: 0.05 };
+const DOC = reduceDoc(reduceDoc(emptyDoc, { type: "begin", prompt: "To be\n&#=é🙂" }), {
+  type: "append",
+  tokens: [
+    { id: 3, text: " or", logprob: -1.5, likeliest: [{ id: 4, text: " and", logprob: -0.5 }] },
+    { id: 5, text: "", logprob: null, likeliest: [] },
+    { id: 6, text: "``` <b>", logprob: Number.NEGATIVE_INFINITY, likeliest: [] },
+  ],
+});
+const TREE = { nodes: DOC.nodes, children: DOC.children, tip: DOC.tip };
+const PATH = pathTo(DOC, DOC.tip);
+
+describe("the address", () => {
+  test("brings back what it was made from", () => {
+    const address = addressOf("To be\n&#=é🙂 +%", OPTIONS);
+    expect(address.startsWith("#")).toBe(true);
+    expect(readAddress(address)).toEqual({ prompt: "To be\n&#=é🙂 +%", settings: OPTIONS });
+    expect(readAddress(addressOf("", OPTIONS)).prompt).toBe("");
+    expect(readAddress(addressOf("x".repeat(5000), OPTIONS))).toEqual({ prompt: null, settings: OPTIONS });
+  });
+
+  test.each(["", "#", "#temperature=warm&topK=2.5&topP=7&seed=-1&maxTokens=&minP=NaN&constructor=1"])(
+    "of nonsense asks for nothing: %j",
+    hash => expect(readAddress(hash)).toEqual({ prompt: null, settings: {} }),
+  );
+});
+
+describe("a file", () => {
+  const saved = { model_sha256: "ab", tree: TREE, settings: OPTIONS };
+
+  test("brings back the tree and the settings; what JSON cannot say is not known", () => {
+    const nodes = TREE.nodes.map(node =>
+      node.logprob === Number.NEGATIVE_INFINITY ? { ...node, logprob: null } : node,
+    );
+    expect(fromJson(toJson(saved))).toEqual({ ...saved, tree: { ...TREE, nodes } });
+  });
+
+  test.each([
+    ["no JSON", "{"],
+    ["something else", "{}"],
+    ["another format", toJson(saved).replace("pocketlm-text-1", "pocketlm-text-9")],
+    ["a tip that is none", toJson(saved).replace('"tip":3', '"tip":4')],
+    ["a loop", toJson(saved).replace('"parent":0', '"parent":1')],
+    ["text that is none", toJson(saved).replace('" or"', "7")],
+  ])("that is %s is refused", (_, text) => expect(fromJson(text)).toBeNull());
+
+  test("of another model gives its text", () => {
+    const typed = asTyped(PATH);
+    expect(typed.nodes).toMatchObject([{ text: "To be\n&#=é🙂 or``` <b>", token: null, parent: null }]);
+    expect(asTyped([])).toBe(emptyDoc);
+  });
+});
+
+test("in Markdown a text cannot leave its fence", () => {
+  const text = toMarkdown(PATH, OPTIONS, "ab", false);
+  expect(text).toContain("````text\n or``` <b>\n````");
+  expect(text).toContain("- Temperature: 0.35");
+  expect(toMarkdown(PATH, OPTIONS, "ab", true)).toContain("## Model\n\n````text");
+});
