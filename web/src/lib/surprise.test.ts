@@ -18,8 +18,8 @@ test("a token in figures", () => {
   expect([bitsOf({ logprob: null }), bitsOf({ logprob: -3 * Math.LN2 })]).toEqual([null, 3]);
   expect(percentOf(Math.log(0.1234))).toBe("12.3 %");
   expect(["é", " a", "", "\uFFFD"].map(bytesOf)).toEqual([
-    "c3 a9",
-    "20 61",
+    "bytes c3 a9",
+    "bytes 20 61",
     "a part of a letter",
     "a part of a letter",
   ]);

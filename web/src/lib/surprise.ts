@@ -10,7 +10,8 @@ export function bitsOf({ logprob }: Pick<Token, "logprob">): number | null {
 /** A token's bytes in UTF-8, in hexadecimal; one that is no text by itself holds a part of a letter. */
 export function bytesOf(text: string): string {
   if (text === "" || text.includes("\uFFFD")) return "a part of a letter";
-  return Array.from(new TextEncoder().encode(text), byte => byte.toString(16).padStart(2, "0")).join(" ");
+  const bytes = Array.from(new TextEncoder().encode(text), byte => byte.toString(16).padStart(2, "0"));
+  return `bytes ${bytes.join(" ")}`;
 }
 
 /** 0.1234 as "12.3 %", from its natural logarithm. */
