@@ -266,10 +266,14 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 setChosen(null);
                 writeFrom(branchAt(node, candidate), options);
               }}
-              onWrite={text => {
-                setChosen(null);
-                writeFrom({ type: "write", node: node.id, text }, options);
-              }}
+              onWrite={
+                is_chat
+                  ? null
+                  : text => {
+                      setChosen(null);
+                      writeFrom({ type: "write", node: node.id, text }, options);
+                    }
+              }
               onWalk={onWalk}
             />
           )}

@@ -13,7 +13,8 @@ type Props = {
   isReady: boolean;
   onChoose: (node: number | null) => void;
   onBranch: (candidate: Candidate) => void;
-  onWrite: (text: string) => void;
+  /** null in a conversation, where a question is the reader's word. */
+  onWrite: ((text: string) => void) | null;
   onWalk: (node: number) => void;
 };
 
@@ -41,7 +42,7 @@ export function Inspector({ doc, nodes, node, isReady, onChoose, onBranch, onWri
   const write = (event: FormEvent) => {
     event.preventDefault();
     if (!isReady || written === "") return;
-    onWrite(written);
+    onWrite?.(written);
     setWritten("");
   };
 
@@ -89,13 +90,15 @@ export function Inspector({ doc, nodes, node, isReady, onChoose, onBranch, onWri
           </ul>
         </>
       )}
-      <form onSubmit={write}>
-        <label htmlFor="insert">Go on with your own words after this</label>
-        <input id="insert" value={written} autoComplete="off" onChange={event => setWritten(event.target.value)} />
-        <button type="submit" className="button" aria-disabled={!isReady || written === ""}>
-          Write on
-        </button>
-      </form>
+      {onWrite !== null && (
+        <form onSubmit={write}>
+          <label htmlFor="insert">Go on with your own words after this</label>
+          <input id="insert" value={written} autoComplete="off" onChange={event => setWritten(event.target.value)} />
+          <button type="submit" className="button" aria-disabled={!isReady || written === ""}>
+            Write on
+          </button>
+        </form>
+      )}
     </section>
   );
 }
