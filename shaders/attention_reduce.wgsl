@@ -3,7 +3,7 @@
 // Dispatch (H, T, 1). Uses: splits.wgsl. Oracle: tests/shaders/oracles.py:attention, after the kernel before
 
 @group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> partials: array<vec4<f32>>;  // (splits, T, H, vec4s(D) + 1)
+@group(0) @binding(1) var<storage, read> partials: array<vec4<f32>>;  // (splits, T, H, 2·half_vec4s() + 1)
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;       // (T, row of H·D padded to vec4s), written
 
 override THREADS: u32 = 64;
@@ -17,7 +17,7 @@ fn attention_reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
   for (var s = 0u; s < splits; s++) {
     largest = max(largest, partials[partial_index(s, token, head, step.n_tokens)].x);
   }
-  for (var i = local; i < vec4s(D_HEAD); i += THREADS) {
+  for (var i = local; i < 2u * half_vec4s(); i += THREADS) {
     var total = 0.0;
     var sum = vec4<f32>();
     for (var s = 0u; s < splits; s++) {
@@ -31,9 +31,11 @@ fn attention_reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
       }
     }
     sum /= total;
-    let start = token * 4u * vec4s(N_HEAD * D_HEAD) + head * D_HEAD;
-    for (var c = 0u; c < 4u && 4u * i + c < D_HEAD; c++) {
-      out[start + 4u * i + c] = sum[c];
+    let half = D_HEAD / 2u;
+    let first = 4u * (i % half_vec4s());
+    let start = token * 4u * vec4s(N_HEAD * D_HEAD) + head * D_HEAD + i / half_vec4s() * half + first;
+    for (var c = 0u; c < 4u && first + c < half; c++) {
+      out[start + c] = sum[c];
     }
   }
 }

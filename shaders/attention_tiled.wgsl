@@ -1,17 +1,18 @@
 // `attention` for many tokens: a tile of queries shares each key and value that is read (Dao et al. 2022, "FlashAttention",
-// arXiv:2205.14135). One workgroup a head, 4·ROWS tokens, a split, and 16 vec4s of the head's width.
+// arXiv:2205.14135). One workgroup a head, 4·ROWS tokens, a split, and 16 vec4s of the head's width, 8 of each half; both halves' vec4s i
+// stand side by side in a tile.
 //
 // A tile of as many positions: the products of 4 queries with 4 keys a thread, 8 vec4s of the width at a time through workgroup memory; the
 // online softmax of a thread's 4 queries; then the products of the weights with a tile of values, 4 queries by 16/ROWS vec4s a thread.
 // A mat4x4 here has a column a key (or a vec4 of the sum's width), its components the 4 queries (or the columns the queries).
-// Dispatch (H, ⌈T/(4·ROWS)⌉, splits · ⌈vec4s(D)/16⌉). Uses: splits.wgsl. Oracle: tests/shaders/oracles.py:attention
+// Dispatch (H, ⌈T/(4·ROWS)⌉, splits · ⌈half_vec4s()/8⌉). Uses: splits.wgsl. Oracle: tests/shaders/oracles.py:attention
 
 @group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;               // (T, H, vec4s(D))
-@group(0) @binding(2) var<storage, read> k_cache: array<vec4<f32>>;         // (G, S, vec4s(D))
-@group(0) @binding(3) var<storage, read> v_cache: array<vec4<f32>>;         // (G, S, vec4s(D))
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;               // (T, H, 2·half_vec4s())
+@group(0) @binding(2) var<storage, read> k_cache: array<vec4<u32>>;         // (G, S, cached_vec4s())
+@group(0) @binding(3) var<storage, read> v_cache: array<vec4<u32>>;         // (G, S, cached_vec4s())
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;             // (T, row of H·D padded to vec4s), written if there is one split
-@group(0) @binding(5) var<storage, read_write> partials: array<vec4<f32>>;  // (splits, T, H, vec4s(D) + 1), written if there are more
+@group(0) @binding(5) var<storage, read_write> partials: array<vec4<f32>>;  // (splits, T, H, 2·half_vec4s() + 1), written if there are more
 
 override ROWS: u32 = 8;      // threads over the queries, and over the keys: 8, or 4 on a CPU adapter; the workgroup has ROWS²
 const MAX_ROWS: u32 = 8;
@@ -44,12 +45,13 @@ fn attention_tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_i
   let head = workgroup.x;
   let threads = ROWS * ROWS;
   let size = 4u * ROWS;
-  let width = vec4s(D_HEAD);
-  let blocks = (width + VALUES - 1u) / VALUES;
+  let width = half_vec4s();
+  let pairs = VALUES / 2u;
+  let blocks = (width + pairs - 1u) / pairs;
   let split = workgroup.z / blocks;
-  let first_value = workgroup.z % blocks * VALUES;
+  let first_pair = workgroup.z % blocks * pairs;
   let first_token = workgroup.y * size;
-  let cache = head / (N_HEAD / N_KV_HEAD) * CTX_LEN * width;
+  let cache = head / (N_HEAD / N_KV_HEAD) * CTX_LEN;
   let scale = inverseSqrt(f32(D_HEAD));
   let split_size = positions_a_split(step.position, step.n_tokens);
   let start = split * split_size;
@@ -67,21 +69,25 @@ fn attention_tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_i
   var sum3 = mat4x4<f32>();
   for (var first = start; first < end; first += size) {
     var score = mat4x4<f32>();
-    for (var column = 0u; column < width; column += COLUMNS) {
-      for (var unit = local; unit < size * COLUMNS; unit += threads) {
-        let row = unit / COLUMNS;
-        let i = column + unit % COLUMNS;
-        let at = row * STRIDE + unit % COLUMNS;
-        var x = vec4<f32>();
+    for (var column = 0u; column < width; column += COLUMNS / 2u) {
+      for (var unit = local; unit < size * COLUMNS / 2u; unit += threads) {
+        let row = unit / (COLUMNS / 2u);
+        let i = column + unit % (COLUMNS / 2u);
+        let at = row * STRIDE + 2u * (unit % (COLUMNS / 2u));
+        var x = Halves();
         if (i < width && first_token + row < step.n_tokens) {
-          x = q[((first_token + row) * N_HEAD + head) * width + i];
+          let query = ((first_token + row) * N_HEAD + head) * 2u * width + i;
+          x = Halves(q[query], q[query + width]);
         }
-        tile[at] = x;
-        x = vec4<f32>();
+        tile[at] = x.low;
+        tile[at + 1u] = x.high;
+        x = Halves();
         if (i < width && first + row < end) {
-          x = k_cache[cache + (first + row) * width + i];
+          let key = (cache + first + row) * cached_vec4s() + i;
+          x = unpack_halves(k_cache[key], k_cache[key + cached_vec4s() - width]);
         }
-        tile[size * STRIDE + at] = x;
+        tile[size * STRIDE + at] = x.low;
+        tile[size * STRIDE + at + 1u] = x.high;
       }
       workgroupBarrier();
       for (var i = 0u; i < COLUMNS; i++) {
@@ -109,14 +115,16 @@ fn attention_tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_i
       score[j] = select(vec4<f32>(LOWEST), score[j] * scale, (position <= sees) & (position < vec4<u32>(end)));
       own_largest = max(own_largest, score[j]);
     }
-    for (var unit = local; unit < size * VALUES; unit += threads) {
-      let position = first + unit / VALUES;
-      let i = first_value + unit % VALUES;
-      var x = vec4<f32>();
+    for (var unit = local; unit < size * pairs; unit += threads) {
+      let position = first + unit / pairs;
+      let i = first_pair + unit % pairs;
+      var x = Halves();
       if (i < width && position < end) {
-        x = v_cache[cache + position * width + i];
+        let value = (cache + position) * cached_vec4s() + i;
+        x = unpack_halves(v_cache[value], v_cache[value + cached_vec4s() - width]);
       }
-      tile[unit] = x;
+      tile[2u * unit] = x.low;
+      tile[2u * unit + 1u] = x.high;
     }
     let new_largest = max(largest, most_of(own_largest, local));
     let rescale = exp_of(largest - new_largest);
@@ -165,22 +173,25 @@ fn attention_tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_i
       continue;
     }
     let partial = partial_index(split, token, head, step.n_tokens);
-    if (is_split && first_value + own_key == 0u) {
+    if (is_split && first_pair + own_key == 0u) {
       partials[partial] = vec4<f32>(largest[j], total[j], 0.0, 0.0);
     }
     for (var v = 0u; v < VALUES / ROWS; v++) {
-      let i = first_value + own_key + ROWS * v;
+      let column = own_key + ROWS * v;
+      let i = first_pair + column / 2u;
+      let which = column % 2u;  // of the halves
       if (i >= width) {
         continue;
       }
       let sum = sums[v][j];
       if (is_split) {
-        partials[partial + 1u + i] = sum;
+        partials[partial + 1u + which * width + i] = sum;
         continue;
       }
-      let row = token * 4u * vec4s(N_HEAD * D_HEAD) + head * D_HEAD;
-      for (var c = 0u; c < 4u && 4u * i + c < D_HEAD; c++) {
-        out[row + 4u * i + c] = sum[c] / total[j];
+      let half = D_HEAD / 2u;
+      let start = token * 4u * vec4s(N_HEAD * D_HEAD) + head * D_HEAD + which * half + 4u * i;
+      for (var c = 0u; c < 4u && 4u * i + c < half; c++) {
+        out[start + c] = sum[c] / total[j];
       }
     }
   }

@@ -5,6 +5,8 @@
 //
 // Shapes: T tokens of this submission, C D_MODEL, H N_HEAD, G N_KV_HEAD, D D_HEAD, F D_FF, V VOCAB_SIZE, S CTX_LEN.
 // A row of f32 values is padded with zeros to whole vec4s; `vec4s(n)` is its length. A capital with a hat, as Ĉ, is a padded length.
+// A head of a query, key or value lies as two halves, each padded so: whoever rotates components j and j + D/2 together finds and
+// leaves them at one place of both, and in an f16 cache a word is such a pair.
 
 // One submission's state. The host writes it before the submission; `sample` advances it between the tokens of one submission.
 struct Step {
@@ -27,6 +29,7 @@ override VOCAB_SIZE: u32 = 4;
 override CTX_LEN: u32 = 4;
 override NORM_EPS: f32 = 1e-5;
 override WEIGHT_DTYPE: u32 = 0;  // of the kernel's matrices: F32, F16, Q8_0 or Q4_0
+override CACHE_DTYPE: u32 = 0;   // of the keys and values in the cache: F32 or F16
 
 const F32: u32 = 0u;   // IEEE binary32, four to a vec4<u32>
 const F16: u32 = 1u;   // IEEE binary16, eight to a vec4<u32>
@@ -39,6 +42,38 @@ const LOWEST: f32 = -3e38;
 // Whole vec4s that hold n floats.
 fn vec4s(n: u32) -> u32 {
   return (n + 3u) / 4u;
+}
+
+// vec4s of half a head: of D̂/2.
+fn half_vec4s() -> u32 {
+  return vec4s(D_HEAD / 2u);
+}
+
+// vec4<u32>s of a cached key or value.
+fn cached_vec4s() -> u32 {
+  return select(2u, 1u, CACHE_DTYPE == F16) * half_vec4s();
+}
+
+// Components j and j + D/2 as a word of an f16 cache. What a half cannot hold would become anything, so it is kept as the largest.
+fn pack_pair(low: f32, high: f32) -> u32 {
+  return pack2x16float(clamp(vec2<f32>(low, high), vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+}
+
+struct Halves {
+  low: vec4<f32>,   // components 4i … 4i + 3
+  high: vec4<f32>,  // components D/2 + 4i … D/2 + 4i + 3
+}
+
+// Out of vec4<u32>s i and i + cached_vec4s() - half_vec4s() of a cached key or value: of one in f16.
+fn unpack_halves(first: vec4<u32>, second: vec4<u32>) -> Halves {
+  if (CACHE_DTYPE == F16) {
+    let a = unpack2x16float(first.x);
+    let b = unpack2x16float(first.y);
+    let c = unpack2x16float(first.z);
+    let d = unpack2x16float(first.w);
+    return Halves(vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y));
+  }
+  return Halves(bitcast<vec4<f32>>(first), bitcast<vec4<f32>>(second));
 }
 
 // vec4<u32>s in a weight row of n weights. In a block format the row's quants come first, then its scales, eight to a vec4<u32>.

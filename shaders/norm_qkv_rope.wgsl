@@ -1,5 +1,5 @@
 // RMSNorm, the three projections with their biases, and RoPE on q and k; k and v go into the layer's cache at their positions.
-// Without ROPE q and k stay as they are, for qk_norm_rope.
+// Without ROPE q and k stay as they are, k behind q, for qk_norm_rope.
 // A slot owns rows j and j + D/2 of one head: the two that RoPE rotates together (Hugging Face's rotate_half).
 // Dispatch: the grid of matvec.wgsl or matmul.wgsl over (H + 2G)·D/2 pairs. Uses: matvec.wgsl or matmul.wgsl. Oracle: tests/shaders/oracles.py:norm_qkv_rope
 
@@ -8,10 +8,9 @@
 @group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;          // (vec4s(C))
 @group(0) @binding(3) var<storage, read> w_qkv: array<vec4<u32>>;         // ((H + 2G)·D, weight_stride(C)): q's rows, k's, v's
 @group(0) @binding(4) var<storage, read> rope: array<vec2<f32>>;          // (S, D/2), cosine and sine
-@group(0) @binding(5) var<storage, read_write> q: array<f32>;             // (T, H, D̂), written
-@group(0) @binding(6) var<storage, read_write> k_cache: array<f32>;       // (G, S, D̂), T rows a head written
-@group(0) @binding(7) var<storage, read_write> v_cache: array<f32>;       // (G, S, D̂), T rows a head written
-
+@group(0) @binding(5) var<storage, read_write> q: array<f32>;             // (T, H, D̂), written; without ROPE then (T, G, D̂), written
+@group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;       // (G, S, 4·cached_vec4s()), T rows a head written with ROPE
+@group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;       // (G, S, 4·cached_vec4s()), T rows a head written
 @group(0) @binding(8) var<storage, read> bias: array<f32>;                // ((H + 2G)·D): q's, k's, v's; anything without QKV_BIAS
 
 override QKV_BIAS: bool = false;
@@ -52,7 +51,7 @@ fn store(pair: u32, first_token: u32, n: u32, a: vec4<f32>, b: vec4<f32>) {
   let half = D_HEAD / 2u;
   let head = pair / half;
   let j = pair % half;
-  let stride = 4u * vec4s(D_HEAD);
+  let half_stride = 4u * half_vec4s();
   var bias_low = 0.0;
   var bias_high = 0.0;
   if (QKV_BIAS) {
@@ -65,9 +64,13 @@ fn store(pair: u32, first_token: u32, n: u32, a: vec4<f32>, b: vec4<f32>) {
     let low = a[t] + bias_low;
     let high = b[t] + bias_high;
     if (head >= N_HEAD + N_KV_HEAD) {
-      let start = ((head - N_HEAD - N_KV_HEAD) * CTX_LEN + position) * stride;
-      v_cache[start + j] = low;
-      v_cache[start + j + half] = high;
+      let at = ((head - N_HEAD - N_KV_HEAD) * CTX_LEN + position) * 4u * cached_vec4s() + j;
+      if (CACHE_DTYPE == F16) {
+        v_cache[at] = pack_pair(low, high);
+      } else {
+        v_cache[at] = bitcast<u32>(low);
+        v_cache[at + half_stride] = bitcast<u32>(high);
+      }
       continue;
     }
     var angle = vec2<f32>(1.0, 0.0);
@@ -76,14 +79,22 @@ fn store(pair: u32, first_token: u32, n: u32, a: vec4<f32>, b: vec4<f32>) {
     }
     let rotated_low = low * angle.x - high * angle.y;
     let rotated_high = high * angle.x + low * angle.y;
-    if (head >= N_HEAD) {
-      let start = ((head - N_HEAD) * CTX_LEN + position) * stride;
-      k_cache[start + j] = rotated_low;
-      k_cache[start + j + half] = rotated_high;
+    if (ROPE && head >= N_HEAD) {
+      let at = ((head - N_HEAD) * CTX_LEN + position) * 4u * cached_vec4s() + j;
+      if (CACHE_DTYPE == F16) {
+        k_cache[at] = pack_pair(rotated_low, rotated_high);
+      } else {
+        k_cache[at] = bitcast<u32>(rotated_low);
+        k_cache[at + half_stride] = bitcast<u32>(rotated_high);
+      }
     } else {
-      let start = (token * N_HEAD + head) * stride;
-      q[start + j] = rotated_low;
-      q[start + j + half] = rotated_high;
+      var row = token * N_HEAD + head;
+      if (head >= N_HEAD) {
+        row = step.n_tokens * N_HEAD + token * N_KV_HEAD + head - N_HEAD;
+      }
+      let at = row * 2u * half_stride + j;
+      q[at] = rotated_low;
+      q[at + half_stride] = rotated_high;
     }
   }
 }

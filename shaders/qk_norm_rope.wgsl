@@ -1,11 +1,12 @@
-// RMSNorm of each head's query and key over the head's own width, then RoPE, in place: what Qwen 3 does between the projections and
-// attention. A workgroup a head and a token. Dispatch (H + G, T, 1). Oracle: tests/shaders/oracles.py:qk_norm_rope
+// RMSNorm of each head's query and key over the head's own width, then RoPE: what Qwen 3 does between the projections and attention. The
+// keys, which norm_qkv_rope left behind the queries, go into the layer's cache.
+// A workgroup a head and a token. Dispatch (H + G, T, 1). Oracle: tests/shaders/oracles.py:qk_norm_rope
 
 @group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> gains: array<f32>;            // (2, D̂): the queries' norm, the keys'
+@group(0) @binding(1) var<storage, read> gains: array<f32>;            // (2, row of D padded to vec4s): the queries' norm, the keys'
 @group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;       // (S, D/2), cosine and sine
-@group(0) @binding(3) var<storage, read_write> q: array<f32>;          // (T, H, D̂), updated
-@group(0) @binding(4) var<storage, read_write> k_cache: array<f32>;    // (G, S, D̂), T rows a head updated
+@group(0) @binding(3) var<storage, read_write> q: array<f32>;          // (T, H, D̂), updated, then (T, G, D̂): the keys
+@group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;    // (G, S, 4·cached_vec4s()), T rows a head written
 
 override THREADS: u32 = 64;  // at most MAX_THREADS; fewer on a CPU adapter, which pays for each thread at each barrier
 const MAX_THREADS: u32 = 64;
@@ -16,18 +17,18 @@ var<workgroup> squares: array<f32, MAX_THREADS>;
 fn qk_norm_rope(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let token = workgroup.y;
   let position = step.position + token;
-  let stride = 4u * vec4s(D_HEAD);
+  let half_stride = 4u * half_vec4s();
   let half = D_HEAD / 2u;
   let is_key = workgroup.x >= N_HEAD;
-  var start = (token * N_HEAD + workgroup.x) * stride;
-  if (is_key) {
-    start = ((workgroup.x - N_HEAD) * CTX_LEN + position) * stride;
-  }
+  let key_head = workgroup.x - N_HEAD;
+  let row = select(token * N_HEAD + workgroup.x, step.n_tokens * N_HEAD + token * N_KV_HEAD + key_head, is_key);
+  let start = row * 2u * half_stride;
 
   var own = 0.0;
-  for (var j = local; j < D_HEAD; j += THREADS) {
-    let value = component(is_key, start + j);
-    own += value * value;
+  for (var j = local; j < half; j += THREADS) {
+    let low = q[start + j];
+    let high = q[start + half_stride + j];
+    own += low * low + high * high;
   }
   squares[local] = own;
   workgroupBarrier();
@@ -37,27 +38,22 @@ fn qk_norm_rope(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invo
   }
   let scale = inverseSqrt(total / f32(D_HEAD) + NORM_EPS);
 
-  let gain = select(0u, stride, is_key);
+  let gain = select(0u, 4u * vec4s(D_HEAD), is_key);
   for (var j = local; j < half; j += THREADS) {
-    let low = component(is_key, start + j) * scale * gains[gain + j];
-    let high = component(is_key, start + j + half) * scale * gains[gain + j + half];
+    let low = q[start + j] * scale * gains[gain + j];
+    let high = q[start + half_stride + j] * scale * gains[gain + j + half];
     let angle = rope[position * half + j];
-    set_component(is_key, start + j, low * angle.x - high * angle.y);
-    set_component(is_key, start + j + half, high * angle.x + low * angle.y);
-  }
-}
-
-fn component(is_key: bool, i: u32) -> f32 {
-  if (is_key) {
-    return k_cache[i];
-  }
-  return q[i];
-}
-
-fn set_component(is_key: bool, i: u32, value: f32) {
-  if (is_key) {
-    k_cache[i] = value;
-  } else {
-    q[i] = value;
+    let rotated_low = low * angle.x - high * angle.y;
+    let rotated_high = high * angle.x + low * angle.y;
+    let at = (key_head * CTX_LEN + position) * 4u * cached_vec4s() + j;
+    if (!is_key) {
+      q[start + j] = rotated_low;
+      q[start + half_stride + j] = rotated_high;
+    } else if (CACHE_DTYPE == F16) {
+      k_cache[at] = pack_pair(rotated_low, rotated_high);
+    } else {
+      k_cache[at] = bitcast<u32>(rotated_low);
+      k_cache[at + half_stride] = bitcast<u32>(rotated_high);
+    }
   }
 }

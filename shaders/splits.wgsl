@@ -20,7 +20,7 @@ fn count_splits(position: u32, n_tokens: u32) -> u32 {
   return (position + n_tokens + size - 1u) / size;
 }
 
-// Of a split, a token and a head: the index of (maximum, total, 0, 0), after which come the vec4s(D) of the sum.
+// Of a split, a token and a head: the index of (maximum, total, 0, 0), after which come the 2·half_vec4s() of the sum.
 fn partial_index(split: u32, token: u32, head: u32, n_tokens: u32) -> u32 {
-  return ((split * n_tokens + token) * N_HEAD + head) * (vec4s(D_HEAD) + 1u);
+  return ((split * n_tokens + token) * N_HEAD + head) * (2u * half_vec4s() + 1u);
 }

@@ -138,6 +138,24 @@ def padded(rows: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.pad(rows.float(), (0, -width % 4)).numpy()
 
 
+def halved(heads: torch.Tensor) -> np.ndarray:
+    """f32 heads (…, D) as two halves, each padded with zeros to whole vec4s: (…, D̂)."""
+    return np.concatenate([padded(half) for half in heads.chunk(2, -1)], axis=-1)
+
+
+def cached(heads: torch.Tensor, dtype: str) -> np.ndarray:
+    """Keys or values (…, D) as the kernels read them: f32 `halved`; f16 as pairs of both halves, (…, D̂/2, 2)."""
+    if dtype == "f32":
+        return halved(heads)
+    return np.stack([padded(half).astype(np.float16) for half in heads.chunk(2, -1)], axis=-1)
+
+
+def uncached(array: np.ndarray, d_head: int) -> np.ndarray:
+    """The inverse of `cached` and of `halved`, as they hold it: (…, D) in f32."""
+    low, high = np.moveaxis(array, -1, 0) if array.dtype == np.float16 else np.split(array, 2, axis=-1)
+    return np.concatenate([half[..., : d_head // 2] for half in (low, high)], axis=-1).astype(np.float32)
+
+
 def weights(rows: torch.Tensor, dtype: str) -> np.ndarray:
     """Weight rows as the kernels read them, each padded with zeros to whole vec4<u32>s.
 

@@ -12,12 +12,15 @@ from tests.shaders import oracles
 from tests.shaders.harness import (
     Dispatch,
     assert_close,
+    cached,
+    halved,
     padded,
     products_grid,
     quantised,
     run,
     run_in_turn,
     step,
+    uncached,
     weights,
 )
 
@@ -62,10 +65,15 @@ each_case = pytest.mark.parametrize(
 )
 
 
-def constants(shape: tuple[int, ...], ctx_len: int = 32, dtype: str = "f32") -> dict[str, float]:
-    """Override constants of a model of this shape."""
+CACHE_DTYPES = ("f32", "f16")
+each_cache = pytest.mark.parametrize("cache", CACHE_DTYPES)
+
+
+def constants(shape: tuple[int, ...], ctx_len: int = 32, dtype: str = "f32", cache: str = "f32") -> dict[str, float]:
+    """Override constants of a model of this shape, of matrices of this dtype and of such a cache."""
     names = ("D_MODEL", "N_HEAD", "N_KV_HEAD", "D_HEAD", "D_FF", "VOCAB_SIZE")
-    return {**dict(zip(names, shape)), "CTX_LEN": ctx_len, "NORM_EPS": EPS, "WEIGHT_DTYPE": DTYPES.index(dtype)}
+    sizes = {**dict(zip(names, shape)), "CTX_LEN": ctx_len, "NORM_EPS": EPS}
+    return {**sizes, "WEIGHT_DTYPE": DTYPES.index(dtype), "CACHE_DTYPE": DTYPES.index(cache)}
 
 
 def fit(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
@@ -96,6 +104,7 @@ def matvec(
     variant: Variant,
     position: int = 0,
     ctx_len: int = 32,
+    cache: str = "f32",
     rows: int | None = None,
     **extra: float,
 ) -> list[np.ndarray]:
@@ -109,7 +118,7 @@ def matvec(
         products, tile_pairs, tile = "matvec", workgroup // split, 1 if rows == 1 else 4
         own = {"LANES": split, "TILE": tile}
     grid = products_grid(pairs, rows, tile_pairs, tile)
-    overrides = {**constants(shape, ctx_len, dtype), "WORKGROUP": workgroup, **own, **extra}
+    overrides = {**constants(shape, ctx_len, dtype, cache), "WORKGROUP": workgroup, **own, **extra}
     return run(kernel, overrides, [step(position, tokens), *arrays], grid, uniform=True, products=products)
 
 
@@ -135,10 +144,17 @@ def test_embed(shape: tuple[int, ...], dtype: str) -> None:
     )
 
 
+def assert_kept(op: str, array: np.ndarray, cache: str, want: torch.Tensor) -> None:
+    """Compare keys or values that a kernel wrote, (G, S, …), with what it should have; f16 has 11 bits and rounds once."""
+    rtol = 1e-5 if cache == "f32" else 2**-11
+    assert_close(op, uncached(array, want.shape[-1]), want, rtol=rtol)
+
+
 @each_case
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: Variant) -> None:
-    shape, has_bias = fit(shape, variant.dtype), tokens > 1
+    shape, has_bias, rotated = fit(shape, variant.dtype), tokens > 1, tokens != 6
+    cache = "f32" if variant.dtype == "f32" else "f16"
     width, n_head, n_kv_head, d_head, _, _ = shape
     position = 6
     ctx_len = position + tokens + 5
@@ -146,41 +162,65 @@ def test_norm_qkv_rope(shape: tuple[int, ...], tokens: int, variant: Variant) ->
     x, gain, w = normal(tokens, width), normal(width, seed=1) + 1, normal(rows, width, seed=2, scale=width**-0.5)
     bias = normal(rows, seed=3)
     table = oracles.rope_table(ctx_len, d_head, 10000.0)
-    q = padded(torch.zeros(tokens, n_head, d_head))
-    cache = padded(torch.full((n_kv_head, ctx_len, d_head), 7.0))
-    arrays = [padded(x), padded(gain), weights(w, variant.dtype), table.float().numpy(), q, cache, cache, bias.numpy()]
+    q = halved(torch.zeros(tokens * (n_head + n_kv_head), d_head))
+    kept = cached(torch.full((n_kv_head, ctx_len, d_head), 7.0), cache)
+    arrays = [padded(x), padded(gain), weights(w, variant.dtype), table.float().numpy(), q, kept, kept, bias.numpy()]
     got = matvec("norm_qkv_rope", shape, tokens, rows // 2, arrays, variant=variant, position=position,
-                 ctx_len=ctx_len, QKV_BIAS=has_bias)  # fmt: skip
+                 ctx_len=ctx_len, cache=cache, QKV_BIAS=has_bias, ROPE=rotated)  # fmt: skip
 
     seen = slice(position, position + tokens)
+    unturned = torch.tensor([1.0, 0.0], dtype=torch.float64).expand_as(table)
     want = oracles.norm_qkv_rope(x.double(), gain.double(), stored(w, variant.dtype), bias.double() * has_bias,
-                                 table[seen], n_head, n_kv_head, EPS)  # fmt: skip
-    assert_close("norm_qkv_rope q", got[5][..., :d_head], want[0])
-    for name, cached, rows_written in (("k", got[6], want[1]), ("v", got[7], want[2])):
+                                 (table if rotated else unturned)[seen], n_head, n_kv_head, EPS)  # fmt: skip
+    got_q, got_keys = np.split(uncached(got[5], d_head), [tokens * n_head])
+    assert_close("norm_qkv_rope q", got_q, want[0].flatten(0, 1))
+    # Keys that are not rotated yet wait behind the queries.
+    waiting = torch.zeros_like(want[1]) if rotated else want[1]
+    assert_close("norm_qkv_rope keys", got_keys, waiting.flatten(0, 1))
+    for name, array, rows_written in (("k", got[6], want[1] if rotated else None), ("v", got[7], want[2])):
         full = torch.full((n_kv_head, ctx_len, d_head), 7.0, dtype=torch.float64)
-        full[:, seen] = rows_written.transpose(0, 1)  # all else stays as it was
-        assert_close(f"norm_qkv_rope {name}", cached[..., :d_head], full)
+        if rows_written is not None:
+            full[:, seen] = rows_written.transpose(0, 1)  # all else stays as it was
+        assert_kept(f"norm_qkv_rope {name}", array, cache, full)
 
 
+@each_cache
 @pytest.mark.parametrize("threads", [16, 64])
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_qk_norm_rope(shape: tuple[int, ...], tokens: int, threads: int) -> None:
+def test_qk_norm_rope(shape: tuple[int, ...], tokens: int, threads: int, cache: str) -> None:
     _, n_head, n_kv_head, d_head, _, _ = shape
     ctx_len, position = 17, 6
-    q, k = normal(tokens, n_head, d_head), normal(n_kv_head, ctx_len, d_head, seed=1)
+    q, keys = normal(tokens, n_head, d_head), normal(tokens, n_kv_head, d_head, seed=1)
     gains, table = normal(2, d_head, seed=2) + 1, oracles.rope_table(ctx_len, d_head, 10000.0)
-    arrays = [step(position, tokens), padded(gains), table.float().numpy(), padded(q), padded(k)]
+    both = halved(torch.cat([q.flatten(0, 1), keys.flatten(0, 1)]))
+    full = torch.full((n_kv_head, ctx_len, d_head), 7.0, dtype=torch.float64)
+    arrays = [step(position, tokens), padded(gains), table.float().numpy(), both, cached(full, cache)]
     grid = (n_head + n_kv_head, tokens, 1)
-    overrides = {**constants(shape, ctx_len), "THREADS": threads}
+    overrides = {**constants(shape, ctx_len, cache=cache), "THREADS": threads}
     *_, got_q, got_k = run("qk_norm_rope", overrides, arrays, grid, uniform=True)
     seen = slice(position, position + tokens)
-    keys = k[:, seen].transpose(0, 1)
     want = oracles.qk_norm_rope(q.double(), keys.double(), gains.double(), table[seen], EPS)
-    assert_close("qk_norm_rope q", got_q[..., :d_head], want[0])
-    full = k.double()
+    assert_close("qk_norm_rope q", uncached(got_q, d_head)[: tokens * n_head], want[0].flatten(0, 1))
     full[:, seen] = want[1].transpose(0, 1)  # all else stays as it was
-    assert_close("qk_norm_rope k", got_k[..., :d_head], full)
+    assert_kept("qk_norm_rope k", got_k, cache, full)
+
+
+def test_what_no_half_can_hold_is_kept_as_the_largest() -> None:
+    """Of keys and values beyond 65504 none becomes infinite, in either kernel that writes them."""
+    shape, largest = (4, 1, 1, 4, 1, 1), 65504.0
+    x, table = torch.tensor([[1.0, 1.0, 1.0, 1.0]]), oracles.rope_table(1, 4, 10000.0)
+    rows = torch.tensor([0.0, 1e5, -1e9, 3e38]).repeat(3)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    kept, q = cached(torch.zeros(1, 1, 4), "f16"), halved(torch.zeros(2, 4))
+    arrays = [padded(x), padded(torch.ones(4)), weights(rows, "f32"), table.float().numpy(), q, kept, kept, padded(q)]
+    got = matvec("norm_qkv_rope", shape, 1, 6, arrays, variant=MATVEC[0], ctx_len=1, cache="f16")
+    want = np.array([0.0, largest, -largest, largest])
+    for array in got[6:8]:
+        assert (uncached(array, 4)[0, 0] == want).all(), array
+    gains = padded(torch.full((2, 4), 1e6))
+    arrays = [step(0, 1), gains, table.float().numpy(), halved(torch.tensor([[1.0, 2, 3, 4], [-1.0, 2, 3, 4]])), kept]
+    got = run("qk_norm_rope", constants(shape, 1, cache="f16"), arrays, (2, 1, 1), uniform=True)
+    assert (uncached(got[4], 4)[0, 0] == largest * np.array([-1, 1, 1, 1])).all(), got[4]
 
 
 # THREADS and LANES of attention.wgsl, or ROWS of attention_tiled.wgsl, with the workgroups wanted (1 does not split);
@@ -205,22 +245,23 @@ ATTENTION = [
     ids=lambda value: "-".join(map(str, value.values() if isinstance(value, dict) else value)),
 )
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_attention(shape: tuple[int, ...], variant: dict[str, int], case: tuple[int, int]) -> None:
+@each_cache
+def test_attention(shape: tuple[int, ...], variant: dict[str, int], case: tuple[int, int], cache: str) -> None:
     _, n_head, n_kv_head, d_head, _, _ = shape
     position, tokens = case
     is_tiled = "ROWS" in variant
-    ctx_len, width = position + tokens + 3, -(-d_head // 4)
+    ctx_len, width = position + tokens + 3, -(-d_head // 8)
     q, k, v = (
         normal(*s, seed=i) for i, s in enumerate([(tokens, n_head, d_head), *[(n_kv_head, ctx_len, d_head)] * 2])
     )
     k *= 2  # peaked enough that the running maximum changes between tiles
-    k[:, position + tokens :] = 1e9  # what lies in the future must not be seen
+    k[:, position + tokens :] = 6e4  # what lies in the future must not be seen
     tile = 4 * variant["ROWS"] if is_tiled else 1
-    blocks = -(-width // (16 if is_tiled else variant["THREADS"]))
+    blocks = -(-width // (8 if is_tiled else variant["THREADS"]))
     n_tiles = -(-tokens // tile)
     splits = count_splits(position + tokens, max(variant["WORKGROUPS"] // (n_head * n_tiles), 1))
     overrides = {
-        **constants(shape, ctx_len),
+        **constants(shape, ctx_len, cache=cache),
         "LEAST_SPLIT": LEAST_SPLIT,
         "TILE_TOKENS": tile,
         "WORKGROUPS": variant["WORKGROUPS"],
@@ -228,15 +269,21 @@ def test_attention(shape: tuple[int, ...], variant: dict[str, int], case: tuple[
     grid = (n_head, n_tiles, splits * blocks)
     name = "attention_tiled" if is_tiled else "attention"
     out = padded(torch.zeros(tokens, n_head * d_head))
-    partials = np.full((splits, tokens, n_head, width + 1, 4), np.nan, np.float32)
-    arrays = [step(position, tokens), padded(q), padded(k), padded(v), out, partials]
+    partials = np.full((splits, tokens, n_head, 2 * width + 1, 4), np.nan, np.float32)
+    kept_k, kept_v = cached(k, cache), cached(v, cache)
+    arrays = [step(position, tokens), halved(q), kept_k, kept_v, out, partials]
     dispatches = [Dispatch(name, {**overrides, **variant}, grid, range(6))]
     if splits > 1:
         dispatches.append(Dispatch("attention_reduce", overrides, (n_head, tokens, 1), (0, 5, 4)))
     got = run_in_turn(dispatches, arrays, uniform=True)[4]
-    want = oracles.attention(q.double(), k.double(), v.double(), position)
+    got = got[:, : n_head * d_head]
+    held = [torch.from_numpy(uncached(kept, d_head)).double() for kept in (kept_k, kept_v)]
+    want = oracles.attention(q.double(), *held, position)
     # A score's error becomes its weight's relative error, and scores reach 10: 2e-5 where other kernels have 1e-5.
-    assert_close(name, got[:, : n_head * d_head], want, atol=2e-5)
+    assert_close(name, got, want, atol=2e-5)
+    # Squared error over squared values, against a cache that rounds nothing.
+    exact = oracles.attention(q.double(), k.double(), v.double(), position).numpy()
+    assert ((got - exact) ** 2).sum() <= (1e-7 if cache == "f32" else 1e-5) * (exact**2).sum()
 
 
 LEAST_SPLIT = 7

@@ -1,13 +1,14 @@
-//! `pocketlm bench MODEL [--json] [--profile]`: the median of several runs of loading, prefill and decode; where the time goes.
+//! `pocketlm bench MODEL [--json] [--profile] [--at POSITIONS]`: the median of several runs of loading, prefill and decode; where the time goes.
 
 use std::io::{self, Write};
 use std::time::Instant;
 
 use clap::Args;
 use cpu_time::ProcessTime;
-use pocketlm_inference::{Engine, EngineError, Sampling};
-use serde_json::json;
+use pocketlm_inference::{Config, Engine, EngineError, Sampling};
+use serde_json::{Value, json};
 
+use crate::model::cached_numbers;
 use crate::{ModelOptions, device, model, profile};
 
 #[derive(Args)]
@@ -20,6 +21,9 @@ pub struct Options {
     /// Runs of each measurement; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Also show what a token takes at these positions of the context, by turns; the least of the runs counts
+    #[arg(long, value_name = "POSITION,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    at: Vec<u32>,
     /// Also show where the time goes: on the CPU by operation, with the share of the memory's bandwidth; on a GPU by kernel
     #[arg(long)]
     profile: bool,
@@ -40,9 +44,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     // A prompt of half the context, then as many tokens as still fit: decode is measured over the whole second half.
     let prompt_tokens = (config.ctx_len / 2).max(1);
     let decode_tokens = config.ctx_len - prompt_tokens;
-    let prompt: Vec<u32> = (0..prompt_tokens)
-        .map(|i| i.wrapping_mul(2_654_435_761) % config.vocab_size)
-        .collect();
+    let prompt = prompt(config, prompt_tokens);
     let mut runs = Vec::new();
     for _ in 0..options.runs {
         runs.push(pollster::block_on(measure(
@@ -51,6 +53,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             decode_tokens,
         ))?);
     }
+    let at = pollster::block_on(at_positions(&mut opened.engine, &options.at, options.runs))?;
+    let cache = opened.engine.cache();
+    let cache_bytes = cache.nbytes(cached_numbers(config)) * u64::from(config.ctx_len);
     let profile = match &mut opened.engine {
         _ if !options.profile => None,
         Engine::Cpu(engine) => Some(profile::of_cpu(engine, options.runs)?),
@@ -66,6 +71,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "threads": opened.threads(),
             "model": options.model.model.display().to_string(),
             "file_bytes": model.file_nbytes(),
+            "cache": cache.name(),
+            "cache_bytes": cache_bytes,
             "runs": options.runs,
             "parse_ms": parse_ms,
             "start_ms": start_ms,
@@ -75,6 +82,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "decode_tokens": decode_tokens,
             "decode_tokens_per_s": decode,
             "decode_cpu_ms": median(&runs, |run| run.decode.cpu_s) * 1e3,
+            "at": at.iter().map(At::json).collect::<Vec<_>>(),
         });
         if let Some(profile) = profile {
             figures["profile"] = profile.json();
@@ -83,13 +91,16 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         format!(
             "device          {}\n\
+             cache           {} ({cache_bytes} bytes)\n\
              read and check  {parse_ms:.1} ms ({} bytes)\n\
              start           {start_ms:.1} ms (with the self-check)\n\
              prefill         {prefill:.0} tokens/s ({prompt_tokens} tokens, median of {runs})\n\
              decode          {decode:.0} tokens/s ({decode_tokens} tokens, greedy, median of {runs})\n\
-             {}",
+             {}{}",
             opened.describe(),
+            cache.name(),
             model.file_nbytes(),
+            at.iter().map(At::line).collect::<String>(),
             profile.map_or_else(String::new, |profile| profile.tables()),
             runs = options.runs,
         )
@@ -149,6 +160,74 @@ async fn measure(engine: &mut Engine, prompt: &[u32], tokens: u32) -> Result<Run
     }
     let decode = watch.took();
     Ok(Run { prefill, decode })
+}
+
+/// What a token takes at a position.
+struct At {
+    position: u32,
+    took: Took,
+}
+
+impl At {
+    fn json(&self) -> Value {
+        json!({"position": self.position, "ms": self.took.clock_s * 1e3, "cpu_ms": self.took.cpu_s * 1e3})
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "at {:<12} {:.3} ms a token, {:.3} ms of the processor's time\n",
+            self.position,
+            self.took.clock_s * 1e3,
+            self.took.cpu_s * 1e3,
+        )
+    }
+}
+
+/// What a token takes at each position: of a few tokens from there on, the least of `runs` rounds through all positions.
+async fn at_positions(
+    engine: &mut Engine,
+    positions: &[u32],
+    runs: u32,
+) -> Result<Vec<At>, EngineError> {
+    const TOKENS: u32 = 4;
+    let Some(last) = positions.iter().max() else {
+        return Ok(Vec::new());
+    };
+    engine.rewind(0)?;
+    engine
+        .prefill(&prompt(engine.model().config(), *last))
+        .await?;
+    let mut all: Vec<At> = positions
+        .iter()
+        .map(|position| At {
+            position: *position,
+            took: Took {
+                clock_s: f64::INFINITY,
+                cpu_s: f64::INFINITY,
+            },
+        })
+        .collect();
+    for _ in 0..runs {
+        for At { position, took } in &mut all {
+            // The token before is read again: after a rewind there are no logits to go on from.
+            engine.rewind(*position - 1)?;
+            let before = prompt(engine.model().config(), *position);
+            engine.prefill(&before[before.len() - 1..]).await?;
+            let watch = Stopwatch::start();
+            engine.decode(&Sampling::GREEDY, TOKENS).await?;
+            let now = watch.took();
+            took.clock_s = took.clock_s.min(now.clock_s / f64::from(TOKENS));
+            took.cpu_s = took.cpu_s.min(now.cpu_s / f64::from(TOKENS));
+        }
+    }
+    Ok(all)
+}
+
+/// Ids all over the vocabulary.
+fn prompt(config: &Config, tokens: u32) -> Vec<u32> {
+    (0..tokens)
+        .map(|i| i.wrapping_mul(2_654_435_761) % config.vocab_size)
+        .collect()
 }
 
 fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {

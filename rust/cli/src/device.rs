@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use pocketlm_inference::cpu::Isa;
-use pocketlm_inference::{Engine, EngineError, Model, gpu};
+use pocketlm_inference::{Cache, Engine, EngineError, Model, gpu};
 
 use crate::threads::{self, Pool};
-use crate::{Device, Instructions, ModelOptions, report};
+use crate::{CacheDtype, Device, Instructions, ModelOptions, report};
 
 /// An engine and the adapter it runs on.
 pub struct Opened {
@@ -64,14 +64,18 @@ pub async fn open_checked(model: &Arc<Model>, options: &ModelOptions) -> anyhow:
 pub async fn open(model: &Arc<Model>, options: &ModelOptions) -> anyhow::Result<Opened> {
     let isa = isa(options.isa)?;
     let threads = options.threads.map_or_else(threads::available, usize::from);
+    let cache = options.cache.map(|cache| match cache {
+        CacheDtype::F32 => Cache::F32,
+        CacheDtype::F16 => Cache::F16,
+    });
     match options.device {
-        Device::Cpu => open_cpu(model, isa, threads),
-        Device::Gpu => Ok(open_gpu(model, true).await?),
-        Device::Auto => match open_working_gpu(model).await {
+        Device::Cpu => open_cpu(model, cache, isa, threads),
+        Device::Gpu => Ok(open_gpu(model, cache, true).await?),
+        Device::Auto => match open_working_gpu(model, cache).await {
             Ok(opened) => Ok(opened),
             Err(error) => {
                 report(&format!("running on the CPU: {error}"));
-                open_cpu(model, isa, threads)
+                open_cpu(model, cache, isa, threads)
             }
         },
     }
@@ -118,25 +122,34 @@ fn isas() -> Vec<Isa> {
     vec![Isa::PORTABLE]
 }
 
-fn open_cpu(model: &Arc<Model>, isa: Isa, threads: usize) -> anyhow::Result<Opened> {
+fn open_cpu(
+    model: &Arc<Model>,
+    cache: Option<Cache>,
+    isa: Isa,
+    threads: usize,
+) -> anyhow::Result<Opened> {
     let pool = Arc::new(Pool::new(threads)?);
     Ok(Opened {
-        engine: Engine::cpu_with(model.clone(), isa, pool)?,
+        engine: Engine::cpu_with(model.clone(), cache, isa, pool)?,
         adapter: None,
     })
 }
 
 /// A GPU that is not a CPU in disguise and that computes the golden answer.
-async fn open_working_gpu(model: &Arc<Model>) -> Result<Opened, EngineError> {
-    let mut opened = open_gpu(model, false).await?;
+async fn open_working_gpu(model: &Arc<Model>, cache: Option<Cache>) -> Result<Opened, EngineError> {
+    let mut opened = open_gpu(model, cache, false).await?;
     opened.engine.self_check().await?;
     Ok(opened)
 }
 
 /// A software adapter (lavapipe, WARP) is taken only where `software` says so.
-async fn open_gpu(model: &Arc<Model>, software: bool) -> Result<Opened, EngineError> {
+async fn open_gpu(
+    model: &Arc<Model>,
+    cache: Option<Cache>,
+    software: bool,
+) -> Result<Opened, EngineError> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = gpu::request(&instance, model).await?;
+    let adapter = gpu::request(&instance, model, cache).await?;
     let name = adapter.describe();
     if adapter.is_software() && !software {
         let reason = format!("{name} is a CPU; `--device gpu` takes it all the same");
@@ -145,7 +158,8 @@ async fn open_gpu(model: &Arc<Model>, software: bool) -> Result<Opened, EngineEr
             reason,
         });
     }
-    let engine = Engine::gpu(model.clone(), adapter.device, adapter.queue, |_, _| {}).await?;
+    let (device, queue) = (adapter.device, adapter.queue);
+    let engine = Engine::gpu(model.clone(), cache, device, queue, |_, _| {}).await?;
     Ok(Opened {
         engine,
         adapter: Some(name),

@@ -5,8 +5,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
-use pocketlm_inference::Model;
-use pocketlm_inference::format::Dtype;
+use pocketlm_inference::{Cache, Model};
 
 use crate::model;
 
@@ -50,7 +49,7 @@ fn describe(model: &Model) -> anyhow::Result<String> {
         .tensors()
         .map(|tensor| tensor.shape.iter().product::<u64>())
         .sum();
-    let cache_floats = 2 * u64::from(model.config().n_layer) * u64::from(model.config().kv_width());
+    let cache = Cache::of(model);
     let mut text = String::new();
     writeln!(
         text,
@@ -59,8 +58,9 @@ fn describe(model: &Model) -> anyhow::Result<String> {
     )?;
     writeln!(
         text,
-        "KV cache: {} bytes a token",
-        Dtype::F32.nbytes(cache_floats)
+        "KV cache: {} bytes a token ({})",
+        cache.nbytes(model::cached_numbers(model.config())),
+        cache.name()
     )?;
     for part in ["config", "provenance"] {
         writeln!(text, "\n{part}")?;

@@ -67,6 +67,18 @@ struct ModelOptions {
     /// Threads that share the CPU's operations [default: as many as there are processors for this process]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// What keys and values are kept in [default: f32 where all weights are f32, else f16]
+    #[arg(long, value_enum)]
+    cache: Option<CacheDtype>,
+}
+
+/// What keys and values are kept in.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CacheDtype {
+    /// Nothing is rounded
+    F32,
+    /// Half the memory
+    F16,
 }
 
 /// Instructions of the CPU's matrix loop.

@@ -6,8 +6,10 @@ use std::time::Instant;
 use pocketlm_inference::cpu::CpuEngine;
 use pocketlm_inference::gpu::{GpuEngine, KernelTime};
 use pocketlm_inference::model::Part;
-use pocketlm_inference::{Engine, EngineError, Model, Sampling};
+use pocketlm_inference::{Cache, Engine, EngineError, Model, Sampling};
 use serde_json::{Value, json};
+
+use crate::model::cached_numbers;
 
 /// Tokens of a round: those of a prompt's chunk at once, then as many decoded one by one.
 const TOKENS: u32 = Engine::PREFILL_CHUNK as u32;
@@ -60,7 +62,7 @@ fn prompts(model: &Model) -> (Vec<u32>, Vec<u32>) {
 /// # Errors
 /// Those of the engine; [`EngineError::ContextFull`] where the context holds less than two tokens.
 pub fn of_cpu(engine: &mut CpuEngine, runs: u32) -> Result<Profile, EngineError> {
-    let model = engine.model().clone();
+    let (model, cache) = (engine.model().clone(), engine.cache());
     let ctx_len = model.config().ctx_len;
     let (before, chunk) = prompts(&model);
     let tokens = chunk.len() as u32;
@@ -79,9 +81,9 @@ pub fn of_cpu(engine: &mut CpuEngine, runs: u32) -> Result<Profile, EngineError>
     let before = before.len() as u64 + u64::from(tokens) / 2;
     Ok(Profile {
         prefill: prefill.phase(tokens, 1, |name| {
-            bytes_read(&model, name, u64::from(tokens), before)
+            bytes_read(&model, cache, name, u64::from(tokens), before)
         }),
-        decode: decode.phase(1, tokens, |name| bytes_read(&model, name, 1, middle)),
+        decode: decode.phase(1, tokens, |name| bytes_read(&model, cache, name, 1, middle)),
         stream_bytes_per_s: Some(stream_bytes_per_s()),
     })
 }
@@ -163,7 +165,7 @@ impl Clock {
 }
 
 /// Bytes of weights that an operation reads in all layers, for `tokens` tokens that stand about `position`; of the cache, for attention.
-fn bytes_read(model: &Model, operation: &str, tokens: u64, position: u64) -> u64 {
+fn bytes_read(model: &Model, cache: Cache, operation: &str, tokens: u64, position: u64) -> u64 {
     use Part::{
         Down, Gate, InputNorm, Key, KeyBias, KeyNorm, Output, PostAttentionNorm, Query, QueryBias,
         QueryNorm, Up, Value, ValueBias,
@@ -174,8 +176,7 @@ fn bytes_read(model: &Model, operation: &str, tokens: u64, position: u64) -> u64
         "norm_qkv_rope" => &[InputNorm, Query, QueryBias, Key, KeyBias, Value, ValueBias],
         "qk_norm_rope" => &[QueryNorm, KeyNorm],
         "attention" => {
-            let floats = 2 * u64::from(config.n_layer) * u64::from(config.kv_width());
-            return tokens * position * floats * size_of::<f32>() as u64;
+            return tokens * position * cache.nbytes(cached_numbers(config));
         }
         "matmul_residual (attention)" => &[Output],
         "norm_gate_up_silu" | "norm_up_relu2" => &[PostAttentionNorm, Gate, Up],

@@ -65,15 +65,18 @@ pub async fn engine(
     let name = adapter_name().await?;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let (Kept::Whole(model) | Kept::Outside(model, _)) = &kept;
-    let adapter = gpu::request(&instance, model).await?;
+    let adapter = gpu::request(&instance, model, None).await?;
     let device = Device {
         name,
         device: adapter.device.clone(),
     };
     let engine = match kept {
-        Kept::Whole(model) => Engine::gpu(model, adapter.device, adapter.queue, progress).await?,
+        Kept::Whole(model) => {
+            Engine::gpu(model, None, adapter.device, adapter.queue, progress).await?
+        }
         Kept::Outside(head, source) => {
-            Engine::gpu_from(head, &*source, adapter.device, adapter.queue, progress).await?
+            let (device, queue) = (adapter.device, adapter.queue);
+            Engine::gpu_from(head, &*source, None, device, queue, progress).await?
         }
     };
     Ok((engine, device))

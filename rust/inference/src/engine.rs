@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::cache::Cache;
 use crate::cpu::{CpuEngine, Isa, OneThread, Threads};
 use crate::error::EngineError;
 #[cfg(feature = "gpu")]
@@ -40,33 +41,37 @@ impl Engine {
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn cpu(model: Arc<Model>) -> Result<Self, EngineError> {
-        Self::cpu_with(model, Isa::PORTABLE, Arc::new(OneThread))
+        Self::cpu_with(model, None, Isa::PORTABLE, Arc::new(OneThread))
     }
 
     /// Run `model` on the CPU, with these instructions and threads. The threads make it faster and change no bit of what it computes.
+    /// `cache`: in what keys and values are kept, [`Cache::of`] the model unless told.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn cpu_with(
         model: Arc<Model>,
+        cache: Option<Cache>,
         isa: Isa,
         threads: Arc<dyn Threads>,
     ) -> Result<Self, EngineError> {
-        CpuEngine::new(model, isa, threads).map(Self::Cpu)
+        CpuEngine::new(model, cache, isa, threads).map(Self::Cpu)
     }
 
-    /// Run `model` on a GPU device, as [`crate::gpu::request`] gives it; `progress` is told the phase and its done fraction.
+    /// Run `model` on a GPU device, as [`crate::gpu::request`] gives it; `progress` is told the phase and its done fraction. `cache` as
+    /// [`cpu_with`](Self::cpu_with)'s.
     ///
     /// # Errors
     /// Those of [`GpuEngine::new`].
     #[cfg(feature = "gpu")]
     pub async fn gpu(
         model: Arc<Model>,
+        cache: Option<Cache>,
         device: wgpu::Device,
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        GpuEngine::new(model, device, queue, progress)
+        GpuEngine::new(model, cache, device, queue, progress)
             .await
             .map(|engine| Self::Gpu(Box::new(engine)))
     }
@@ -79,11 +84,12 @@ impl Engine {
     pub async fn gpu_from(
         model: Arc<Model>,
         source: &dyn ReadAt,
+        cache: Option<Cache>,
         device: wgpu::Device,
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        GpuEngine::from_source(model, source, device, queue, progress)
+        GpuEngine::from_source(model, source, cache, device, queue, progress)
             .await
             .map(|engine| Self::Gpu(Box::new(engine)))
     }
@@ -120,6 +126,15 @@ impl Engine {
             Self::Cpu(_) => "cpu",
             #[cfg(feature = "gpu")]
             Self::Gpu(_) => "gpu",
+        }
+    }
+
+    /// In what keys and values are kept.
+    pub fn cache(&self) -> Cache {
+        match self {
+            Self::Cpu(engine) => engine.cache(),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.cache(),
         }
     }
 

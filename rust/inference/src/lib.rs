@@ -7,6 +7,7 @@
 //! | [`error`], [`limits`], `memory` | failures as data; constants that several rooms share; large buffers without aborts |
 //! | [`mod@format`] | parses `model.bin` with every check of `training/FORMAT.md` |
 //! | [`model`] | [`Model`]: which tensor plays which part, by architecture |
+//! | [`cache`] | [`Cache`]: in what keys and values are kept |
 //! | [`weights`] | a matrix as it lies in the file, f32 or f16 |
 //! | [`rope`] | the tables of cosines and sines that both backends read |
 //! | `cursor` | where a backend stands in its cache, which tokens it holds, and what does not fit there |
@@ -71,6 +72,7 @@ compile_error!(
 );
 
 pub mod adjustments;
+pub mod cache;
 pub mod cpu;
 mod cursor;
 pub mod engine;
@@ -87,6 +89,7 @@ pub mod rope;
 pub mod sampling;
 pub mod weights;
 
+pub use cache::Cache;
 pub use engine::Engine;
 pub use error::{EngineError, FormatError};
 pub use format::{Config, Digester, Identity, ReadAt};

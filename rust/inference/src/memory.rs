@@ -26,9 +26,12 @@ pub(crate) fn with_capacity(what: &'static str, len: usize) -> Result<Vec<f32>, 
 }
 
 /// A vector of `len` zeros, or an error instead of an abort. The zeros are the allocator's: a cache costs memory only where it is used.
-pub(crate) fn zeros(what: &'static str, len: usize) -> Result<Vec<f32>, EngineError> {
+pub(crate) fn zeros<T: bytemuck::Zeroable>(
+    what: &'static str,
+    len: usize,
+) -> Result<Vec<T>, EngineError> {
     bytemuck::allocation::try_zeroed_vec(len).map_err(|()| EngineError::OutOfMemory {
         what,
-        needed_bytes: len as u64 * size_of::<f32>() as u64,
+        needed_bytes: len as u64 * size_of::<T>() as u64,
     })
 }

@@ -3,11 +3,14 @@
 //! Tolerance: 1e-5 of the largest expected value, or of 1; sums here have at most 100 terms of size 1, and f32 has 24 bits. Where
 //! activations are rounded to 16 bits, 3e-4: a gate times its input has the errors of both.
 
+mod cached;
 mod engine_support;
 mod model_writer;
 
+use cached::{CACHES, Kept};
 use engine_support::isas;
 use model_writer::{Random, stored};
+use pocketlm_inference::Cache;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::cpu::{Cores, Isa, OneThread};
 use pocketlm_inference::format::{Architecture, Config, Dtype};
@@ -156,10 +159,22 @@ fn rope(heads: Heads, theta: f64) -> RopeTable {
     .unwrap()
 }
 
+fn cache() -> impl Strategy<Value = Cache> {
+    prop::sample::select(CACHES.to_vec())
+}
+
+/// What a cache's numbers are held to where those that are written are held to `tolerance`: half a last bit more in f16.
+fn when_kept(tolerance: f64, cache: Cache) -> f64 {
+    match cache {
+        Cache::F32 => tolerance,
+        Cache::F16 => tolerance + 2f64.powi(-11),
+    }
+}
+
 /// What attention gives: (T, H·D). q: (T, H·D); k, v: (G, S, D).
-fn attended(heads: Heads, [q, k, v]: [&[f32]; 3], position: usize) -> Vec<f64> {
+fn attended(heads: Heads, q: &[f32], k: &Kept, v: &Kept, position: usize) -> Vec<f64> {
     let (d, s, q_width) = (heads.d_head, heads.ctx_len, heads.n_head * heads.d_head);
-    let (q, k, v) = (wide(q), wide(k), wide(v));
+    let (q, k, v) = (wide(q), wide(&k.values()), wide(&v.values()));
     let mut expected = Vec::new();
     for t in 0..q.len() / q_width {
         for head in 0..heads.n_head {
@@ -221,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype(), has_bias: bool, isa in isa()) {
+    fn norm_qkv_rope(seed: u64, heads in heads(), tokens in 1usize..11, width in 1usize..40, position in 0usize..30, dtype in dtype(), cache in cache(), has_bias: bool, isa in isa()) {
         let (random, width) = (&mut Random(seed), fit(width, dtype));
         let theta = 10_000.0;
         let (q_width, kv_width) = (heads.n_head * heads.d_head, heads.n_kv_head * heads.d_head);
@@ -230,14 +245,13 @@ proptest! {
         let wk = Matrix::random(random, kv_width * width, dtype);
         let wv = Matrix::random(random, kv_width * width, dtype);
         let (mut normed, mut q) = (vec![0.0; x.len()], vec![0.0; tokens * q_width]);
-        let mut k_cache = vec![7.0; kv_width * heads.ctx_len];
-        let mut v_cache = k_cache.clone();
+        let [mut k_cache, mut v_cache] = [(); 2].map(|()| Kept::of(&vec![7.0; kv_width * heads.ctx_len], cache));
         let norm = Norm { weight: &gain, eps: 1e-5 };
         let biases = [q_width, kv_width, kv_width].map(|width| random.vec(width));
         let bias = has_bias.then(|| [&biases[0][..], &biases[1], &biases[2]]);
         let qkv = Qkv { q: wq.weights(), k: wk.weights(), v: wv.weights(), bias };
         let table = rope(heads, theta);
-        ops::norm_qkv_rope(alone(isa), heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; 2 * tokens * kv_width], &mut k_cache, &mut v_cache);
+        ops::norm_qkv_rope(alone(isa), heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; 2 * tokens * kv_width], k_cache.to_write(), v_cache.to_write());
         let project = |x: &[f64], w: &Matrix, part: usize| {
             let values = matmul(x, &w.f64(), width).into_iter().enumerate();
             let bias = |n: usize| if has_bias { f64::from(biases[part][n % biases[part].len()]) } else { 0.0 };
@@ -259,41 +273,43 @@ proptest! {
             }
             cache
         };
-        assert_within(tolerance(isa, dtype), "k", &k_cache, &in_cache(&rotated(project(&x, &wk, 1), kv_width)));
-        assert_within(tolerance(isa, dtype), "v", &v_cache, &in_cache(&project(&x, &wv, 2)));
+        let tolerance = when_kept(tolerance(isa, dtype), cache);
+        assert_within(tolerance, "k", &k_cache.values(), &in_cache(&rotated(project(&x, &wk, 1), kv_width)));
+        assert_within(tolerance, "v", &v_cache.values(), &in_cache(&project(&x, &wv, 2)));
     }
 
     #[test]
-    fn qk_norm_rope(seed: u64, heads in heads(), tokens in 1usize..7, position in 0usize..30) {
+    fn qk_norm_rope(seed: u64, heads in heads(), tokens in 1usize..7, position in 0usize..30, cache in cache()) {
         let random = &mut Random(seed);
         let (d, theta, eps) = (heads.d_head, 10_000.0, 1e-3f32);
-        let mut q = random.vec(tokens * heads.n_head * d);
-        let mut k = random.vec(heads.n_kv_head * heads.ctx_len * d);
+        let [mut q, mut keys] = [heads.n_head, heads.n_kv_head].map(|n| random.vec(tokens * n * d));
         let gains = [random.vec(d), random.vec(d)];
-        let expected = |values: &[f32], gain: &[f32], position: &dyn Fn(usize) -> Option<usize>| -> Vec<f64> {
-            values.chunks(d).enumerate().flat_map(|(row, head)| match position(row) {
-                Some(position) => rotate(&rms_norm(&wide(head), &wide(gain), eps.into()), position, theta),
-                None => wide(head),
-            }).collect()
+        let expected = |values: &[f32], gain: &[f32], n: usize| -> Vec<f64> {
+            values.chunks(d).enumerate()
+                .flat_map(|(row, head)| rotate(&rms_norm(&wide(head), &wide(gain), eps.into()), position + row / n, theta)).collect()
         };
-        let expected_q = expected(&q, &gains[0], &|row| Some(position + row / heads.n_head));
-        let is_new = |row: usize| (position..position + tokens).contains(&(row % heads.ctx_len)).then_some(row % heads.ctx_len);
-        let expected_k = expected(&k, &gains[1], &is_new);
-        ops::qk_norm_rope(heads, [&gains[0], &gains[1]], eps, &rope(heads, theta), position, &mut q, &mut k);
+        let (expected_q, expected_keys) = (expected(&q, &gains[0], heads.n_head), expected(&keys, &gains[1], heads.n_kv_head));
+        let mut k_cache = Kept::of(&vec![7.0; heads.n_kv_head * heads.ctx_len * d], cache);
+        ops::qk_norm_rope(heads, [&gains[0], &gains[1]], eps, &rope(heads, theta), position, &mut q, &mut keys, k_cache.to_write());
         assert_close("q", &q, &expected_q);
-        assert_close("k", &k, &expected_k);
+        let mut expected = vec![7.0; heads.n_kv_head * heads.ctx_len * d];
+        for (row, key) in expected_keys.chunks(d).enumerate() {
+            let (t, head) = (row / heads.n_kv_head, row % heads.n_kv_head);
+            expected[(head * heads.ctx_len + position + t) * d..][..d].copy_from_slice(key);
+        }
+        assert_within(when_kept(1e-5, cache), "k", &k_cache.values(), &expected);
     }
 
     #[test]
-    fn attention(seed: u64, heads in heads(), tokens in 1usize..9, position in 0usize..31, isa in isa()) {
+    fn attention(seed: u64, heads in heads(), tokens in 1usize..9, position in 0usize..31, cache in cache(), isa in isa()) {
         let random = &mut Random(seed);
         let (d, s, q_width) = (heads.d_head, heads.ctx_len, heads.n_head * heads.d_head);
         let q: Vec<f32> = random.vec(tokens * q_width).iter().map(|q| q * 4.0).collect();
-        let (k, v) = (random.vec(heads.n_kv_head * s * d), random.vec(heads.n_kv_head * s * d));
+        let [k, v] = [(); 2].map(|()| Kept::of(&random.vec(heads.n_kv_head * s * d), cache));
         let mut out = vec![0.0; q.len()];
-        ops::attention(alone(isa), heads, &q, &k, &v, position, &mut out);
+        ops::attention(alone(isa), heads, &q, k.weights(), v.weights(), position, &mut out);
 
-        let expected = attended(heads, [&q, &k, &v], position);
+        let expected = attended(heads, &q, &k, &v, position);
         assert_close("attention", &out, &expected);
     }
 
@@ -437,12 +453,16 @@ fn attention_of_long_prompts() {
             ctx_len: position + tokens + 3,
         };
         let q = random.normals(tokens * heads.n_head * d_head, 1.5);
-        let [k, v] = [(); 2].map(|()| random.normals(n_kv_head * heads.ctx_len * d_head, 1.0));
-        let expected = attended(heads, [&q, &k, &v], position);
-        for isa in isas() {
-            let mut out = vec![7.0; q.len()];
-            ops::attention(alone(isa), heads, &q, &k, &v, position, &mut out);
-            assert_close("attention", &out, &expected);
+        for cache in CACHES {
+            let len = n_kv_head * heads.ctx_len * d_head;
+            let [k, v] = [(); 2].map(|()| Kept::of(&random.normals(len, 1.0), cache));
+            let expected = attended(heads, &q, &k, &v, position);
+            for isa in isas() {
+                let mut out = vec![7.0; q.len()];
+                let (k, v) = (k.weights(), v.weights());
+                ops::attention(alone(isa), heads, &q, k, v, position, &mut out);
+                assert_close("attention", &out, &expected);
+            }
         }
     }
 }

@@ -84,7 +84,7 @@ fn computed(
     threads: Arc<dyn Threads>,
     prompt: &[u32],
 ) -> (Vec<u32>, Vec<u32>) {
-    let mut engine = CpuEngine::new(model.clone(), isa, threads).unwrap();
+    let mut engine = CpuEngine::new(model.clone(), None, isa, threads).unwrap();
     let logits = engine.logits(prompt).unwrap();
     let sampling = Sampling {
         temperature: 1.0,

@@ -98,7 +98,7 @@ fn tiles_and_splits_give_the_logits_of_the_cpu_backend() {
         let ids = Random(1).ids(shape.ctx_len as usize, shape.vocab_size);
         let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
         for forced in FORCED {
-            let mut gpu = forced_engine(&model, forced);
+            let mut gpu = forced_engine(&model, None, forced);
             // Whole chunks, a few tokens, and one by one at the end of the cache.
             let mut got = Vec::new();
             let (most, few) = ids.split_at(ids.len().saturating_sub(8));
@@ -123,7 +123,7 @@ fn tiles_splits_and_a_survey_give_the_tokens_of_the_cpu_backend() {
         block_on(cpu.prefill(&prompt)).unwrap();
         let expected = block_on(cpu.decode(sampling, 30)).unwrap();
         for forced in FORCED {
-            let mut gpu = forced_engine(&model, forced);
+            let mut gpu = forced_engine(&model, None, forced);
             block_on(gpu.prefill(&prompt)).unwrap();
             let got = block_on(gpu.decode(sampling, 30)).unwrap();
             assert_eq!(got, expected, "{forced:?} {shape:?}");

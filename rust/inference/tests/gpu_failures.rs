@@ -8,14 +8,21 @@ use std::sync::Arc;
 
 use gpu_support::{SHAPES, Shape, adapter, model, model_file};
 use pocketlm_inference::gpu::{Adapter, Dtypes, GpuEngine, Phase, largest_binding, request};
-use pocketlm_inference::{EngineError, Model, Sampling};
+use pocketlm_inference::{Cache, EngineError, Model, Sampling};
 use pollster::block_on;
 
 #[test]
 fn a_lost_device_is_reported_by_every_later_call() {
     let model = model(SHAPES[1], 1);
     let Adapter { device, queue, .. } = adapter(&model);
-    let mut gpu = block_on(GpuEngine::new(model, device.clone(), queue, |_, _| {})).unwrap();
+    let mut gpu = block_on(GpuEngine::new(
+        model,
+        None,
+        device.clone(),
+        queue,
+        |_, _| {},
+    ))
+    .unwrap();
     block_on(gpu.prefill(&[1, 2])).unwrap();
     device.destroy();
     let errors = [
@@ -42,7 +49,7 @@ fn logits_that_are_not_numbers_end_the_generation() {
     let model = Arc::new(Model::parse(file.bytes()).unwrap());
     let Adapter { device, queue, .. } = adapter(&model);
     // The warm-up samples a token, so that it is loading that fails.
-    let error = block_on(GpuEngine::new(model, device, queue, |_, _| {}))
+    let error = block_on(GpuEngine::new(model, None, device, queue, |_, _| {}))
         .err()
         .expect("bad logits");
     assert_eq!(error, EngineError::BadLogits { index: 0 });
@@ -60,12 +67,12 @@ fn a_tensor_larger_than_the_devices_limit_is_refused_by_name_before_anything_is_
     };
     let model = Arc::new(Model::parse(model_file(shape, 3, &vec![0.0; 35_000]).bytes()).unwrap());
     assert_eq!(
-        largest_binding(model.config(), &Dtypes::of(&model)),
+        largest_binding(model.config(), Cache::F32, &Dtypes::of(&model)),
         140_000_000
     );
     // A device asked for a small model has the default limits.
     let Adapter { device, queue, .. } = adapter(&self::model(SHAPES[0], 1));
-    let error = block_on(GpuEngine::new(model, device, queue, |_, _| {}))
+    let error = block_on(GpuEngine::new(model, None, device, queue, |_, _| {}))
         .err()
         .expect("too large");
     assert!(
@@ -84,6 +91,7 @@ fn no_adapter_is_an_error_with_a_reason() {
     let error = block_on(request(
         &wgpu::Instance::new(descriptor),
         &model(SHAPES[0], 1),
+        None,
     ))
     .err()
     .expect("no adapter");
@@ -98,9 +106,13 @@ fn loading_tells_its_progress_in_order_and_to_the_end() {
     let model = model(SHAPES[1], 4);
     let Adapter { device, queue, .. } = adapter(&model);
     let mut told = Vec::new();
-    block_on(GpuEngine::new(model, device, queue, |phase, fraction| {
-        told.push((phase, fraction))
-    }))
+    block_on(GpuEngine::new(
+        model,
+        None,
+        device,
+        queue,
+        |phase, fraction| told.push((phase, fraction)),
+    ))
     .unwrap();
     let warm_up = told
         .iter()

@@ -4,19 +4,24 @@
 
 #![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
 
+mod cached;
 mod gpu_support;
 #[path = "gpu_support/kernel.rs"]
 mod kernel;
+#[path = "gpu_support/layout.rs"]
+mod layout;
 
-use gpu_support::{ONE_LAYER, Random, assert_close};
+use cached::{CACHES, Kept};
+use gpu_support::{ONE_LAYER, Random, assert_close, stored};
 use kernel::Gpu;
-use pocketlm_inference::Config;
+use layout::{assert_cached, cached, padded, unpadded};
 use pocketlm_inference::cpu::Cores;
 use pocketlm_inference::cpu::ops::{self, Heads, Norm};
 use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{Splitting, Step, TILED_FROM, constants};
 use pocketlm_inference::rope::RopeTable;
 use pocketlm_inference::weights::{Qkv, Weights};
+use pocketlm_inference::{Cache, Config};
 
 /// f32 sums of a few hundred products of order 1, in another order: differences of a few 1e-6.
 const TOLERANCE: f32 = 2e-5;
@@ -40,27 +45,6 @@ fn configs() -> [Config; 3] {
             ..ONE_LAYER
         },
     )
-}
-
-/// Rows of f32 values, each padded to whole vec4s.
-fn padded(values: &[f32], width: u32) -> Vec<u8> {
-    let stride = width.next_multiple_of(4) as usize;
-    let rows = values.chunks_exact(width as usize).flat_map(|row| {
-        let mut row = row.to_vec();
-        row.resize(stride, 0.0);
-        row
-    });
-    rows.flat_map(f32::to_le_bytes).collect()
-}
-
-/// The inverse of [`padded`].
-fn unpadded(bytes: &[u8], width: u32) -> Vec<f32> {
-    let stride = width.next_multiple_of(4) as usize;
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-    values
-        .chunks_exact(stride)
-        .flat_map(|row| row[..width as usize].to_vec())
-        .collect()
 }
 
 fn step(tokens: usize) -> Vec<u8> {
@@ -97,7 +81,7 @@ fn embed() {
         ];
         let got = gpu.run(
             "embed",
-            &constants(config, Dtype::F32),
+            &constants(config, Cache::F32, Dtype::F32),
             &contents,
             [config.d_model.div_ceil(256), tokens as u32, 1],
         );
@@ -116,97 +100,113 @@ fn norm_qkv_rope() {
             [q_width, kv_width, kv_width].map(|rows| random.normals((rows * c) as usize, 0.3));
         let bias = [q_width, kv_width, kv_width].map(|rows| random.normals(rows as usize, 0.5));
         let rope = RopeTable::new(config).unwrap();
-        let cache_len = (kv_width * config.ctx_len) as usize;
-        let (mut q, mut normed) = (vec![0.0; tokens * q_width as usize], vec![0.0; x.len()]);
-        let (mut k_cache, mut v_cache) = (vec![0.0; cache_len], vec![0.0; cache_len]);
-        ops::norm_qkv_rope(
-            Cores::PORTABLE,
-            heads(config),
-            &x,
-            Norm {
-                weight: &gain,
-                eps: config.norm_eps as f32,
-            },
-            Qkv {
-                q: Weights::F32(&wq),
-                k: Weights::F32(&wk),
-                v: Weights::F32(&wv),
-                bias: Some([&bias[0], &bias[1], &bias[2]]),
-            },
-            Some(&rope),
-            POSITION,
-            &mut normed,
-            &mut q,
-            &mut vec![0.0; 2 * tokens * kv_width as usize],
-            &mut k_cache,
-            &mut v_cache,
-        );
-        let table: Vec<f32> = rope
-            .cos
-            .iter()
-            .zip(&rope.sin)
-            .flat_map(|(cos, sin)| [*cos, *sin])
-            .collect();
-        let cache = padded(&vec![0.0; cache_len], d);
-        let biases = bias.concat();
-        let contents = [
-            &step(tokens)[..],
-            &padded(&x, c),
-            &padded(&gain, c),
-            &padded(&[&wq[..], &wk, &wv].concat(), c),
-            bytemuck::cast_slice(&table),
-            &padded(&vec![0.0; q.len()], d),
-            &cache,
-            &cache,
-            bytemuck::cast_slice(&biases),
-        ];
-        let pairs = (q_width + 2 * kv_width) / 2;
-        let (mut constants, grid) = gpu.products(config, pairs, tokens as u32);
-        constants.push(("QKV_BIAS", 1.0));
-        let got = gpu.run("norm_qkv_rope", &constants, &contents, grid);
-        assert_close("norm_qkv_rope q", &unpadded(&got[5], d), &q, TOLERANCE);
-        assert_close(
-            "norm_qkv_rope k",
-            &unpadded(&got[6], d),
-            &k_cache,
-            TOLERANCE,
-        );
-        assert_close(
-            "norm_qkv_rope v",
-            &unpadded(&got[7], d),
-            &v_cache,
-            TOLERANCE,
-        );
+        let table = pairs_of(&rope);
+        let empty = vec![0.0; (kv_width * config.ctx_len) as usize];
+        for (cache, rotated) in CACHES
+            .into_iter()
+            .flat_map(|cache| [(cache, true), (cache, false)])
+        {
+            let (mut q, mut normed) = (vec![0.0; tokens * q_width as usize], vec![0.0; x.len()]);
+            let mut projected = vec![0.0; 2 * tokens * kv_width as usize];
+            let [mut k_cache, mut v_cache] = [(); 2].map(|()| Kept::of(&empty, cache));
+            ops::norm_qkv_rope(
+                Cores::PORTABLE,
+                heads(config),
+                &x,
+                Norm {
+                    weight: &gain,
+                    eps: config.norm_eps as f32,
+                },
+                Qkv {
+                    q: Weights::F32(&wq),
+                    k: Weights::F32(&wk),
+                    v: Weights::F32(&wv),
+                    bias: Some([&bias[0], &bias[1], &bias[2]]),
+                },
+                rotated.then_some(&rope),
+                POSITION,
+                &mut normed,
+                &mut q,
+                &mut projected,
+                k_cache.to_write(),
+                v_cache.to_write(),
+            );
+            // Behind the queries lie keys that are not rotated yet.
+            if !rotated {
+                q.extend_from_slice(&projected[..tokens * kv_width as usize]);
+            }
+            let kept = cached(&empty, cache, d);
+            let biases = bias.concat();
+            let contents = [
+                &step(tokens)[..],
+                &padded(&x, c),
+                &padded(&gain, c),
+                &padded(&[&wq[..], &wk, &wv].concat(), c),
+                bytemuck::cast_slice(&table),
+                &padded(&vec![0.0; q.len()], d / 2),
+                &kept,
+                &kept,
+                bytemuck::cast_slice(&biases),
+            ];
+            let pairs = (q_width + 2 * kv_width) / 2;
+            let (mut constants, grid) = gpu.products(config, cache, pairs, tokens as u32);
+            constants.push(("QKV_BIAS", 1.0));
+            constants.push(("ROPE", f64::from(rotated)));
+            let got = gpu.run("norm_qkv_rope", &constants, &contents, grid);
+            assert_close("norm_qkv_rope q", &unpadded(&got[5], d / 2), &q, TOLERANCE);
+            assert_cached("norm_qkv_rope k", &got[6], d, &k_cache, TOLERANCE);
+            assert_cached("norm_qkv_rope v", &got[7], d, &v_cache, TOLERANCE);
+        }
     });
+}
+
+/// The table as the kernels have it.
+fn pairs_of(rope: &RopeTable) -> Vec<f32> {
+    let pairs = rope.cos.iter().zip(&rope.sin);
+    pairs.flat_map(|(cos, sin)| [*cos, *sin]).collect()
 }
 
 #[test]
 fn qk_norm_rope() {
     for_each_case(|gpu, config, tokens, random| {
         let d = config.d_head;
-        let mut q = random.normals(tokens * config.q_width() as usize, 1.0);
-        let mut k = random.normals((config.kv_width() * config.ctx_len) as usize, 1.0);
+        let q = random.normals(tokens * config.q_width() as usize, 1.0);
+        let keys = random.normals(tokens * config.kv_width() as usize, 1.0);
+        let before = random.normals((config.kv_width() * config.ctx_len) as usize, 1.0);
         let gains = [(); 2].map(|()| random.normals(d as usize, 1.0));
         let rope = RopeTable::new(config).unwrap();
-        let pairs = rope.cos.iter().zip(&rope.sin);
-        let table: Vec<f32> = pairs.flat_map(|(cos, sin)| [*cos, *sin]).collect();
-        let contents = [
-            &step(tokens)[..],
-            &padded(&gains.concat(), d),
-            bytemuck::cast_slice(&table),
-            &padded(&q, d),
-            &padded(&k, d),
-        ];
-        let mut constants = constants(config, Dtype::F32);
-        let threads = f64::from(gpu.tuning.threads());
-        constants.push(("THREADS", threads));
-        let grid = [config.n_head + config.n_kv_head, tokens as u32, 1];
-        let got = gpu.run("qk_norm_rope", &constants, &contents, grid);
-        let eps = config.norm_eps as f32;
-        let norms = [&gains[0][..], &gains[1]];
-        ops::qk_norm_rope(heads(config), norms, eps, &rope, POSITION, &mut q, &mut k);
-        assert_close("qk_norm_rope q", &unpadded(&got[3], d), &q, TOLERANCE);
-        assert_close("qk_norm_rope k", &unpadded(&got[4], d), &k, TOLERANCE);
+        let table = pairs_of(&rope);
+        for cache in CACHES {
+            let (mut q, mut keys, mut k_cache) =
+                (q.clone(), keys.clone(), Kept::of(&before, cache));
+            let contents = [
+                &step(tokens)[..],
+                &padded(&gains.concat(), d),
+                bytemuck::cast_slice(&table),
+                &padded(&[&q[..], &keys].concat(), d / 2),
+                &cached(&before, cache, d),
+            ];
+            let mut constants = constants(config, cache, Dtype::F32);
+            let threads = f64::from(gpu.tuning.threads());
+            constants.push(("THREADS", threads));
+            let grid = [config.n_head + config.n_kv_head, tokens as u32, 1];
+            let got = gpu.run("qk_norm_rope", &constants, &contents, grid);
+            let (eps, norms) = (config.norm_eps as f32, [&gains[0][..], &gains[1]]);
+            let to_write = k_cache.to_write();
+            ops::qk_norm_rope(
+                heads(config),
+                norms,
+                eps,
+                &rope,
+                POSITION,
+                &mut q,
+                &mut keys,
+                to_write,
+            );
+            let got_q = &unpadded(&got[3], d / 2)[..q.len()];
+            assert_close("qk_norm_rope q", got_q, &q, TOLERANCE);
+            assert_cached("qk_norm_rope k", &got[4], d, &k_cache, TOLERANCE);
+        }
     });
 }
 
@@ -217,20 +217,24 @@ fn attention() {
         let q = random.normals(tokens * config.q_width() as usize, 1.0);
         let [k, v] =
             [(); 2].map(|()| random.normals((config.kv_width() * config.ctx_len) as usize, 1.0));
-        let mut expected = vec![0.0; q.len()];
-        ops::attention(
-            Cores::PORTABLE,
-            heads(config),
-            &q,
-            &k,
-            &v,
-            POSITION,
-            &mut expected,
-        );
         // Neither split nor tiled; both; as on a GPU.
-        for (forced, rows, is_tiled) in [(1, 4, false), (1, 4, true), (40, 4, true), (300, 8, true)]
+        let variants = [(1, 4, false), (1, 4, true), (40, 4, true), (300, 8, true)];
+        for (cache, (forced, rows, is_tiled)) in CACHES
+            .into_iter()
+            .flat_map(|cache| variants.map(|variant| (cache, variant)))
         {
-            let (width, tokens) = (d.div_ceil(4), tokens as u32);
+            let mut expected = vec![0.0; q.len()];
+            let [kept_k, kept_v] = [&k, &v].map(|values| Kept::of(values, cache));
+            ops::attention(
+                Cores::PORTABLE,
+                heads(config),
+                &q,
+                kept_k.weights(),
+                kept_v.weights(),
+                POSITION,
+                &mut expected,
+            );
+            let (width, tokens) = ((d / 2).div_ceil(4), tokens as u32);
             let is_tiled = is_tiled && tokens >= TILED_FROM;
             let splitting = Splitting {
                 workgroups: forced,
@@ -246,25 +250,26 @@ fn attention() {
                     ("LEAST_SPLIT", splitting.least),
                     ("TILE_TOKENS", splitting.tile_tokens),
                 ];
-                let mut constants = constants(config, Dtype::F32);
+                let mut constants = constants(config, cache, Dtype::F32);
                 let own = own.iter().chain(&splits);
                 constants.extend(own.map(|(name, value)| (*name, f64::from(*value))));
                 constants
             };
             let (name, own, grid) = if is_tiled {
-                let grid = [tokens.div_ceil(4 * rows), splits * width.div_ceil(16)];
+                let grid = [tokens.div_ceil(4 * rows), splits * width.div_ceil(8)];
                 ("attention_tiled", with(&[("ROWS", rows)]), grid)
             } else {
                 let grid = [tokens, splits * width.div_ceil(threads)];
                 ("attention", with(&[("THREADS", threads)]), grid)
             };
             let out = padded(&vec![0.0; q.len()], config.q_width());
-            let partials = vec![0; (splits * tokens * config.n_head * (width + 1)) as usize * 16];
+            let partials =
+                vec![0; (splits * tokens * config.n_head * (2 * width + 1)) as usize * 16];
             let (step, q, k, v) = (
                 step(tokens as usize),
-                padded(&q, d),
-                padded(&k, d),
-                padded(&v, d),
+                padded(&q, d / 2),
+                cached(&k, cache, d),
+                cached(&v, cache, d),
             );
             let contents = [&step[..], &q, &k, &v, &out, &partials];
             let mut got = gpu.run(name, &own, &contents, [config.n_head, grid[0], grid[1]]);
@@ -275,7 +280,7 @@ fn attention() {
                 got[4] = gpu.run("attention_reduce", &own, &contents, grid).remove(2);
             }
             assert_close(
-                &format!("{name}, {splits} splits"),
+                &format!("{name}, {splits} splits, {cache:?}"),
                 &unpadded(&got[4], config.q_width()),
                 &expected,
                 TOLERANCE,
@@ -306,7 +311,7 @@ fn matmul_residual() {
             &padded(&w, k),
             &padded(&x, c),
         ];
-        let (mut constants, grid) = gpu.products(config, c.div_ceil(2), tokens as u32);
+        let (mut constants, grid) = gpu.products(config, Cache::F32, c.div_ceil(2), tokens as u32);
         constants.push(("WIDTH_IN", f64::from(k)));
         let got = gpu.run("matmul_residual", &constants, &contents, grid);
         assert_close(
@@ -349,7 +354,7 @@ fn norm_gate_up_silu() {
             &padded(&up, c),
             &hidden,
         ];
-        let (constants, grid) = gpu.products(config, f, tokens as u32);
+        let (constants, grid) = gpu.products(config, Cache::F32, f, tokens as u32);
         let got = gpu.run("norm_gate_up_silu", &constants, &contents, grid);
         assert_close(
             "norm_gate_up_silu",
@@ -381,7 +386,7 @@ fn norm_up_relu2() {
             &padded(&up, c),
             &padded(&vec![0.0; expected.len()], f),
         ];
-        let (constants, grid) = gpu.products(config, f.div_ceil(2), tokens as u32);
+        let (constants, grid) = gpu.products(config, Cache::F32, f.div_ceil(2), tokens as u32);
         let got = gpu.run("norm_up_relu2", &constants, &contents, grid);
         assert_close(
             "norm_up_relu2",
@@ -424,8 +429,12 @@ fn norm_logits() {
             &padded(&w, c),
             &logits,
         ];
-        let (mut constants, grid) =
-            gpu.products(config, config.vocab_size.div_ceil(2), tokens as u32);
+        let (mut constants, grid) = gpu.products(
+            config,
+            Cache::F32,
+            config.vocab_size.div_ceil(2),
+            tokens as u32,
+        );
         constants.push(("LOGIT_CAP", cap.map_or(0.0, f64::from)));
         let got = gpu.run("norm_logits", &constants, &contents, grid);
         // The kernel writes the last token's row first.

@@ -129,7 +129,7 @@ fn a_gpu_takes_the_weights_from_where_the_file_lies() {
         let head = Arc::new(opened(&bytes).unwrap());
         let gpu = adapter(&head);
         let source: &[u8] = &bytes;
-        let engine = Engine::gpu_from(head, &source, gpu.device, gpu.queue, |_, _| {});
+        let engine = Engine::gpu_from(head, &source, None, gpu.device, gpu.queue, |_, _| {});
         let mut engine = block_on(engine).unwrap();
         block_on(engine.self_check()).unwrap();
         assert_eq!(
@@ -151,6 +151,7 @@ fn a_weight_that_is_wrong_outside_is_found_on_the_way_to_the_gpu() {
     let error = block_on(Engine::gpu_from(
         head,
         &outside,
+        None,
         gpu.device,
         gpu.queue,
         |_, _| {},

@@ -54,8 +54,8 @@ fn a_profile_is_of_the_tokens_that_are_otherwise_sampled() {
             "sample",
         ]
     );
-    // Rows of 45 and 71 weights are padded to 48 and 72.
-    let (layers, runs, head) = (3, 5, 12 * 4);
+    // Rows of 45 and 71 weights are padded to 48 and 72, halves of a head, 5 numbers, to 8.
+    let (layers, runs, head) = (3, 5, 2 * 8 * 4);
     assert_eq!(of("norm_logits").bytes, runs * (1 << 15) * 48 * 4);
     assert_eq!(
         of("norm_gate_up_silu").bytes,
@@ -76,7 +76,14 @@ fn without_timestamps_a_profile_is_refused_and_nothing_is_read() {
         block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
     let (device, queue) =
         block_on(plain.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-    let mut gpu = block_on(GpuEngine::new(model.clone(), device, queue, |_, _| {})).unwrap();
+    let mut gpu = block_on(GpuEngine::new(
+        model.clone(),
+        None,
+        device,
+        queue,
+        |_, _| {},
+    ))
+    .unwrap();
     let refused = block_on(gpu.profile(&PROMPT, &Sampling::GREEDY, 1));
     assert!(
         matches!(refused, Err(EngineError::NoTimestamps { .. })),
@@ -89,7 +96,14 @@ fn without_timestamps_a_profile_is_refused_and_nothing_is_read() {
 fn what_does_not_fit_or_has_no_logits_is_refused() {
     let model = model(SHAPES[1], 3);
     let Adapter { device, queue, .. } = adapter(&model);
-    let mut gpu = block_on(GpuEngine::new(model.clone(), device, queue, |_, _| {})).unwrap();
+    let mut gpu = block_on(GpuEngine::new(
+        model.clone(),
+        None,
+        device,
+        queue,
+        |_, _| {},
+    ))
+    .unwrap();
     let greedy = Sampling::GREEDY;
     assert_eq!(
         block_on(gpu.profile(&[], &greedy, 1)),

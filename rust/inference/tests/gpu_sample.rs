@@ -8,11 +8,11 @@ mod kernel;
 
 use gpu_support::{ONE_LAYER, Random};
 use kernel::Gpu;
-use pocketlm_inference::Config;
 use pocketlm_inference::cpu::ops;
 use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{SPANS, Step, constants};
 use pocketlm_inference::sampling::Sampling;
+use pocketlm_inference::{Cache, Config};
 
 const POSITION: usize = 3;
 
@@ -71,7 +71,7 @@ fn sample() {
                     &[0; 16],
                     &[0; 4],
                 ];
-                let mut constants = constants(&config, Dtype::F32);
+                let mut constants = constants(&config, Cache::F32, Dtype::F32);
                 constants.push(("THREADS", f64::from(gpu.tuning.sample_threads())));
                 let got = gpu.run("sample", &constants, &contents, [1, 1, 1]);
                 let ring: Vec<u32> = bytemuck::pod_collect_to_vec(&got[3]);
@@ -122,7 +122,7 @@ fn a_survey_finds_the_token_that_the_cpu_samples_in_a_large_vocabulary() {
             };
             let (step, row) = (bytemuck::bytes_of(&step), bytemuck::cast_slice(&logits));
             let with = |own: &[(&'static str, u32)]| {
-                let mut constants = constants(&config, Dtype::F32);
+                let mut constants = constants(&config, Cache::F32, Dtype::F32);
                 constants.extend(own.iter().map(|(name, value)| (*name, f64::from(*value))));
                 constants
             };

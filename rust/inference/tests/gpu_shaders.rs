@@ -6,6 +6,7 @@ use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+use pocketlm_inference::Cache;
 use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::gpu::{
     Binding, KERNELS, Kernel, Split, Splitting, Step, Tuning, constants,
@@ -54,8 +55,8 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
         config(2048, 32, 4, 64, 1 << 20),
         config(65_536, 1024, 1024, 1024, 7),
     ] {
-        for dtype in [Dtype::F32, Dtype::F16] {
-            let base: PipelineConstants = constants(&config, dtype)
+        for (dtype, cache) in [(Dtype::F32, Cache::F32), (Dtype::F16, Cache::F16)] {
+            let base: PipelineConstants = constants(&config, cache, dtype)
                 .into_iter()
                 .map(|(name, value)| (name.into(), value))
                 .collect();

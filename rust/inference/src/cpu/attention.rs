@@ -7,6 +7,7 @@
 
 use core::mem::MaybeUninit;
 
+use super::cache::Cached;
 use super::columns::Columns;
 use super::kernels::Kernels;
 use super::matmul::{LEAST_OF_A_PART, TOKENS_OF_A_TILE};
@@ -34,13 +35,30 @@ const HEADS: usize = 4;
 
 /// Causal attention of T queries over the cache, softmax in f32 with the maximum subtracted.
 ///
-/// q: (T, H·D); k_cache, v_cache: (G, S, D); out: (T, H·D), written. Query t sees positions `0 … position + t`.
+/// q: (T, H·D); k_cache, v_cache: (G, S, D), both f32 or both f16; out: (T, H·D), written. Query t sees positions `0 … position + t`.
 pub fn attention(
     cores: Cores<'_>,
     heads: Heads,
     q: &[f32],
-    k_cache: &[f32],
-    v_cache: &[f32],
+    k_cache: Weights<'_>,
+    v_cache: Weights<'_>,
+    position: usize,
+    out: &mut [f32],
+) {
+    match (k_cache, v_cache) {
+        (Weights::F32(k), Weights::F32(v)) => attention_of(cores, heads, q, k, v, position, out),
+        (Weights::F16(k), Weights::F16(v)) => attention_of(cores, heads, q, k, v, position, out),
+        _ => panic!("a cache is f32 or f16, of keys and of values alike"),
+    }
+}
+
+/// [`attention`] over a cache of one kind.
+fn attention_of<C: Cached>(
+    cores: Cores<'_>,
+    heads: Heads,
+    q: &[f32],
+    k_cache: &[C],
+    v_cache: &[C],
     position: usize,
     out: &mut [f32],
 ) {
@@ -141,11 +159,11 @@ impl Queries<'_> {
     }
 
     /// Each query alone. keys, values: (S, D); `out`'s lines from `first_token` on are written.
-    fn attend_one_by_one(
+    fn attend_one_by_one<C: Cached>(
         &self,
         cores: Cores<'_>,
-        keys: &[f32],
-        values: &[f32],
+        keys: &[C],
+        values: &[C],
         first_token: usize,
         out: &mut Columns<'_>,
     ) {
@@ -157,13 +175,17 @@ impl Queries<'_> {
             match cores.isa.kernels() {
                 // SAFETY: whoever made the Isa promised that the processor has these instructions.
                 Some(kernels) => unsafe {
-                    (kernels.attend_one)(self.query(index), keys, values, out);
+                    C::attend_one(kernels)(self.query(index), keys, values, out);
                 },
-                None => attend_one(self.query(index), keys, values, out, |q, keys, scores| {
-                    let n_keys = scores.len();
-                    let out = &mut Columns::all(scores, n_keys);
-                    portable::matmul(q, Weights::F32(keys), q.len(), out);
-                }),
+                None => {
+                    let scores = |q: &[f32], keys: &[C], scores: &mut [f32]| {
+                        let n_keys = scores.len();
+                        let out = &mut Columns::all(scores, n_keys);
+                        portable::matmul(q, C::weights(keys), q.len(), out);
+                    };
+                    let sum = portable::weighted_sum;
+                    attend_one(self.query(index), keys, values, out, scores, sum);
+                }
             }
         }
     }
@@ -172,11 +194,11 @@ impl Queries<'_> {
     ///
     /// # Safety
     /// The processor has the kernels' instructions.
-    unsafe fn attend(
+    unsafe fn attend<C: Cached>(
         &self,
         kernels: &Kernels,
-        keys: &[f32],
-        values: &[f32],
+        keys: &[C],
+        values: &[C],
         first_token: usize,
         out: &mut Columns<'_>,
     ) {
@@ -186,6 +208,7 @@ impl Queries<'_> {
         let lies_ready = padded == d_head && d_head <= kernels.tiling.tokens;
         let mut packed = [MaybeUninit::uninit(); TOKENS * DEPTH];
         let mut lined_up = [MaybeUninit::uninit(); TOKENS * DEPTH];
+        let mut widened = [MaybeUninit::uninit(); TOKENS * DEPTH];
         let mut rows: Rows = [[0.0; DEPTH]; ROWS];
         let mut weights: Rows = [[0.0; DEPTH]; ROWS];
         let mut sums: Sums = [[0.0; TOKENS]; ROWS];
@@ -203,7 +226,11 @@ impl Queries<'_> {
             let n_keys = keys.len() / d_head;
             // How many keys of this block a query sees.
             let seen = |index: usize| self.seen(index).saturating_sub(nth * block).min(n_keys);
+            // SAFETY: the caller's promise.
+            let keys = unsafe { widen(kernels, keys, &mut widened) };
             let keys = pack(kernels.tiling, keys, d_head, 0, d_head, &mut packed);
+            // SAFETY: the caller's promise.
+            let values = unsafe { widen(kernels, values, &mut widened) };
             let values = if lies_ready {
                 values
             } else {
@@ -274,6 +301,27 @@ impl Queries<'_> {
             }
         }
     }
+}
+
+/// The values as f32: where they lie, or `widened`, which has room for them.
+///
+/// # Safety
+/// The processor has the kernels' instructions.
+unsafe fn widen<'a, C: Cached>(
+    kernels: &Kernels,
+    values: &'a [C],
+    widened: &'a mut [MaybeUninit<f32>],
+) -> &'a [f32] {
+    if let Some(values) = C::as_f32(values) {
+        return values;
+    }
+    let widened = &mut widened[..values.len()];
+    widened.fill(MaybeUninit::new(0.0));
+    // SAFETY: all were written, and an f32 lies as one that may not have been.
+    let widened = unsafe { &mut *(&raw mut *widened as *mut [f32]) };
+    // SAFETY: the caller's promise.
+    unsafe { (kernels.widen)(C::weights(values), 0, widened) };
+    widened
 }
 
 /// values (S, D) in tiles of columns, each (S, columns); columns beyond the last are 0.

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
+use super::cache::Cached;
 use super::columns::Columns;
 use super::exp::silu_of;
 use super::kernels::{Kernels, compile_kernels};
@@ -38,6 +39,12 @@ impl Vector for __m256 {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: the trait's.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the trait's.
         unsafe { _mm256_storeu_ps(to, self) }
@@ -58,12 +65,6 @@ impl Vector for __m256 {
 
 impl Widened for __m256 {
     type Block = [Self; BLOCK / LANES];
-
-    #[inline(always)]
-    unsafe fn load_f16(from: *const u16) -> Self {
-        // SAFETY: the trait's.
-        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
-    }
 
     #[inline(always)]
     unsafe fn multiply(self, factor: Self) -> Self {

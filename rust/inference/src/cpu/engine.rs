@@ -6,10 +6,12 @@ use core::ops::Range;
 
 mod guesses;
 
+use super::cache::Stored;
 use super::isa::Isa;
 use super::ops::{self, Heads, Norm};
 use super::threads::{Cores, Threads};
 use crate::adjustments::Adjustments;
+use crate::cache::Cache;
 use crate::cursor::Cursor;
 use crate::error::EngineError;
 use crate::limits::PREFILL_CHUNK;
@@ -38,10 +40,8 @@ pub struct CpuEngine {
     cursor: Cursor,
     /// What [`prefill_part`](Self::prefill_part) left unfinished; `None` once `x` holds anything else.
     begun: Option<Begun>,
-    /// (L, G, S, D)
-    k_cache: Vec<f32>,
-    /// (L, G, S, D)
-    v_cache: Vec<f32>,
+    k_cache: Stored,
+    v_cache: Stored,
     /// (T, C), the residual stream.
     x: Vec<f32>,
     /// (T, C), x after RMSNorm.
@@ -64,16 +64,18 @@ pub struct CpuEngine {
 
 impl CpuEngine {
     /// Allocate the cache and the activations for a model that these instructions run on these threads. What is computed does not
-    /// depend on the threads, not in a bit.
+    /// depend on the threads, not in a bit. `cache`: what it is kept in, [`Cache::of`] the model unless told.
     ///
     /// # Errors
     /// [`EngineError::OutOfMemory`] with the buffer that did not fit; [`EngineError::NotWhole`] where the model was only opened.
     pub fn new(
         model: Arc<Model>,
+        cache: Option<Cache>,
         isa: Isa,
         threads: Arc<dyn Threads>,
     ) -> Result<Self, EngineError> {
         model.check_whole()?;
+        let cache = cache.unwrap_or_else(|| Cache::of(&model));
         let config = model.config();
         let [c, f, v, s] = [
             config.d_model,
@@ -96,8 +98,8 @@ impl CpuEngine {
             },
             cursor: Cursor::new(config),
             begun: None,
-            k_cache: zeros("KV cache", cache_len)?,
-            v_cache: zeros("KV cache", cache_len)?,
+            k_cache: Stored::new(cache, cache_len)?,
+            v_cache: Stored::new(cache, cache_len)?,
             rope: RopeTable::empty(config)?,
             x: zeros("activations", tokens * c)?,
             normed: zeros("activations", tokens * c)?,
@@ -117,7 +119,8 @@ impl CpuEngine {
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn another(&self) -> Result<Self, EngineError> {
-        Self::new(self.model.clone(), self.isa, self.threads.clone())
+        let cache = Some(self.cache());
+        Self::new(self.model.clone(), cache, self.isa, self.threads.clone())
     }
 
     /// An engine of the same weights that stands where this one does; from here on neither knows of the other.
@@ -133,12 +136,7 @@ impl CpuEngine {
             (&mut fork.k_cache, &self.k_cache),
             (&mut fork.v_cache, &self.v_cache),
         ] {
-            for (to, from) in to
-                .chunks_exact_mut(of_a_head)
-                .zip(from.chunks_exact(of_a_head))
-            {
-                to[..used].copy_from_slice(&from[..used]);
-            }
+            to.copy_used(from, of_a_head, used);
         }
         fork.logits.copy_from_slice(&self.logits);
         fork.cursor = self.cursor.clone();
@@ -148,6 +146,11 @@ impl CpuEngine {
     /// The model that runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// In what keys and values are kept.
+    pub fn cache(&self) -> Cache {
+        self.k_cache.cache()
     }
 
     /// The instructions of the matrix loop.
@@ -337,7 +340,7 @@ impl CpuEngine {
         let tokens = ids.len();
         let width = config.d_model as usize;
         let q_len = tokens * config.q_width() as usize;
-        let cache_len = self.k_cache.len() / config.n_layer as usize;
+        let cache_len = config.kv_width() as usize * config.ctx_len as usize;
         self.rope.grow(self.cursor.position() + tokens as u32);
         let position = self.cursor.position() as usize;
         let cores = cores(self.isa, &self.threads);
@@ -354,7 +357,6 @@ impl CpuEngine {
         for layer in layers {
             let weights = LayerWeights::of(&self.model, layer);
             let cache = layer * cache_len..(layer + 1) * cache_len;
-            let (k_cache, v_cache) = (&mut self.k_cache[cache.clone()], &mut self.v_cache[cache]);
             let norm = Norm {
                 weight: weights.input_layernorm,
                 eps,
@@ -371,14 +373,24 @@ impl CpuEngine {
                 normed,
                 q,
                 &mut self.scratch[..2 * keys],
-                k_cache,
-                v_cache,
+                self.k_cache.part_mut(cache.clone()),
+                self.v_cache.part_mut(cache.clone()),
             );
             mark("norm_qkv_rope");
             if let Some(gains) = weights.qk_norm {
-                ops::qk_norm_rope(self.heads, gains, eps, &self.rope, position, q, k_cache);
+                ops::qk_norm_rope(
+                    self.heads,
+                    gains,
+                    eps,
+                    &self.rope,
+                    position,
+                    q,
+                    &mut self.scratch[..keys],
+                    self.k_cache.part_mut(cache.clone()),
+                );
                 mark("qk_norm_rope");
             }
+            let (k_cache, v_cache) = (self.k_cache.part(cache.clone()), self.v_cache.part(cache));
             ops::attention(cores, self.heads, q, k_cache, v_cache, position, attended);
             mark("attention");
             ops::matmul_residual(

@@ -5,8 +5,8 @@ use super::softmax::Softmax;
 use super::tiles::Tiling;
 use crate::weights::Weights;
 
-/// `(q, keys, values, out)`
-pub(super) type AttendOne = unsafe fn(&[f32], &[f32], &[f32], &mut [f32]);
+/// `(q, keys, values, out)`, keys and values as a cache holds them.
+pub(super) type AttendOne<C> = unsafe fn(&[f32], &[C], &[C], &mut [f32]);
 
 /// Loops compiled for some instructions. To call one is safe where the processor has these.
 pub(super) struct Kernels {
@@ -21,7 +21,9 @@ pub(super) struct Kernels {
     /// [`Softmax::go_on`]
     pub softmax: unsafe fn(&mut Softmax, &mut [f32]) -> f32,
     /// [`super::softmax::attend_one`]
-    pub attend_one: AttendOne,
+    pub attend_one: AttendOne<f32>,
+    /// The same over a cache in f16.
+    pub attend_one_f16: AttendOne<u16>,
 }
 
 /// The [`Kernels`] of `$vector`, compiled for `$features`, which are the vector's instructions: its tiles have 1 to `$most` vectors.
@@ -44,7 +46,8 @@ macro_rules! compile_kernels {
             widen,
             silu,
             softmax,
-            attend_one,
+            attend_one: attend_one::<f32>,
+            attend_one_f16: attend_one::<u16>,
         };
 
         #[target_feature(enable = $features)]
@@ -93,12 +96,17 @@ macro_rules! compile_kernels {
         }
 
         #[target_feature(enable = $features)]
-        fn attend_one(q: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
-            softmax::attend_one(q, keys, values, out, |q, keys, scores| {
+        fn attend_one<C: Cached>(q: &[f32], keys: &[C], values: &[C], out: &mut [f32]) {
+            let scores = |q: &[f32], keys: &[C], scores: &mut [f32]| {
                 let n_keys = scores.len();
                 let out = &mut Columns::all(scores, n_keys);
-                products(q, Weights::F32(keys), 0, out);
-            });
+                products(q, C::weights(keys), 0, out);
+            };
+            let sum = |weights: &[f32], values: &[C], out: &mut [f32]| {
+                // SAFETY: as above.
+                unsafe { softmax::weighted_sum::<$vector, C>(weights, values, out) };
+            };
+            softmax::attend_one(q, keys, values, out, scores, sum);
         }
     };
 }

@@ -17,6 +17,7 @@ use crate::weights::{Blocks, Qkv, Quant, Weight, Weights};
 
 pub use super::adjust_logits::adjust_logits;
 pub use super::attention::{Heads, attention};
+pub use super::cache::CacheMut;
 pub use super::sample::sample;
 
 /// RMSNorm's gain and epsilon.
@@ -54,10 +55,10 @@ pub fn embed(ids: &[u32], embedding: Weights<'_>, x: &mut [f32]) {
     }
 }
 
-/// RMSNorm, then the three projections with their biases, then RoPE on q and k where `rope` is given; k and v go into the layer's
-/// cache.
+/// RMSNorm, then the three projections with their biases. v goes into the layer's cache, and where `rope` is given q and k are rotated
+/// and k goes there, too; else k stays in `projected`, for [`qk_norm_rope`].
 ///
-/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written; projected: (2, T, G·D), scratch;
+/// x: (T, C); normed: (T, C), scratch; q: (T, H·D), written; projected: (2, T, G·D), written: k, then scratch;
 /// k_cache, v_cache: (G, S, D), rows `position … position + T` of each head written.
 #[allow(
     clippy::too_many_arguments,
@@ -74,8 +75,8 @@ pub fn norm_qkv_rope(
     normed: &mut [f32],
     q: &mut [f32],
     projected: &mut [f32],
-    k_cache: &mut [f32],
-    v_cache: &mut [f32],
+    mut k_cache: CacheMut<'_>,
+    mut v_cache: CacheMut<'_>,
 ) {
     let Heads {
         n_head,
@@ -105,33 +106,43 @@ pub fn norm_qkv_rope(
         Product::new(qkv.v, width, values),
     ];
     matmul(cores, normed, width, products);
-    if let Some([bias, ..]) = qkv.bias {
-        for q in q.chunks_exact_mut(q_width) {
-            add(q, bias);
-        }
-    }
-    for (part, rows, cache) in [(1, keys, &mut *k_cache), (2, values, v_cache)] {
-        for (t, row) in rows.chunks_exact_mut(kv_width).enumerate() {
-            if let Some(bias) = qkv.bias {
-                add(row, bias[part]);
-            }
-            let positions = cache.chunks_exact_mut(d_head).skip(position + t);
-            for (head, cached) in row.chunks_exact(d_head).zip(positions.step_by(ctx_len)) {
-                cached.copy_from_slice(head);
+    if let Some(biases) = qkv.bias {
+        let rows = [&mut *q, &mut *keys, &mut *values];
+        for (rows, bias) in rows.into_iter().zip(biases) {
+            for row in rows.chunks_exact_mut(bias.len()) {
+                add(row, bias);
             }
         }
     }
     if let Some(rope) = rope {
-        each_head(heads, position, q, k_cache, |head, _, position| {
-            rotate_half(head, rope, position);
-        });
+        for (rows, width) in [(q, q_width), (&mut *keys, kv_width)] {
+            each_head(d_head, rows, width, position, |head, position| {
+                rotate_half(head, rope, position);
+            });
+        }
+        keep(heads, keys, position, &mut k_cache);
+    }
+    keep(heads, values, position, &mut v_cache);
+}
+
+/// Write rows (T, G·D) of keys or of values to the cache (G, S, D), from `position` on.
+fn keep(heads: Heads, rows: &[f32], position: usize, cache: &mut CacheMut<'_>) {
+    let d_head = heads.d_head;
+    for (t, row) in rows.chunks_exact(heads.n_kv_head * d_head).enumerate() {
+        for (head, row) in row.chunks_exact(d_head).enumerate() {
+            cache.write((head * heads.ctx_len + position + t) * d_head, row);
+        }
     }
 }
 
 /// RMSNorm of each head's query and key over its own width, then RoPE: what Qwen 3 does between the projections and attention.
 ///
-/// gains: (D) of the queries' norm and of the keys'; q: (T, H·D), updated; k_cache: (G, S, D), rows `position … position + T` of each
-/// head updated.
+/// gains: (D) of the queries' norm and of the keys'; q: (T, H·D), updated; keys: (T, G·D), updated; k_cache: (G, S, D), rows
+/// `position … position + T` of each head written.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one argument a binding of the GPU kernel"
+)]
 pub fn qk_norm_rope(
     heads: Heads,
     gains: [&[f32]; 2],
@@ -139,36 +150,35 @@ pub fn qk_norm_rope(
     rope: &RopeTable,
     position: usize,
     q: &mut [f32],
-    k_cache: &mut [f32],
+    keys: &mut [f32],
+    mut k_cache: CacheMut<'_>,
 ) {
     assert!(gains.iter().all(|gain| gain.len() == heads.d_head));
-    each_head(heads, position, q, k_cache, |head, is_key, position| {
-        let scale = 1.0 / libm::sqrtf(dot(head, head) / head.len() as f32 + eps);
-        for (x, gain) in head.iter_mut().zip(gains[usize::from(is_key)]) {
-            *x *= scale * gain;
-        }
-        rotate_half(head, rope, position);
-    });
+    let d_head = heads.d_head;
+    let [q_width, kv_width] = [heads.n_head, heads.n_kv_head].map(|heads| heads * d_head);
+    for (rows, width, gain) in [(q, q_width, gains[0]), (&mut *keys, kv_width, gains[1])] {
+        each_head(d_head, rows, width, position, |head, position| {
+            let scale = 1.0 / libm::sqrtf(dot(head, head) / head.len() as f32 + eps);
+            for (x, gain) in head.iter_mut().zip(gain) {
+                *x *= scale * gain;
+            }
+            rotate_half(head, rope, position);
+        });
+    }
+    keep(heads, keys, position, &mut k_cache);
 }
 
-/// Call `update` with each head of the queries (T, H·D) and of the keys that stand in the cache (G, S, D) from `position` on, with
-/// whether it is a key, and its position.
+/// Call `update` with each head of rows (T, `width`), the first of which stands at `position`, and with its position.
 fn each_head(
-    heads: Heads,
+    d_head: usize,
+    rows: &mut [f32],
+    width: usize,
     position: usize,
-    q: &mut [f32],
-    k_cache: &mut [f32],
-    mut update: impl FnMut(&mut [f32], bool, usize),
+    mut update: impl FnMut(&mut [f32], usize),
 ) {
-    let d_head = heads.d_head;
-    let q_width = heads.n_head * d_head;
-    for (t, q) in q.chunks_exact_mut(q_width).enumerate() {
-        for head in q.chunks_exact_mut(d_head) {
-            update(head, false, position + t);
-        }
-        for keys in k_cache.chunks_exact_mut(heads.ctx_len * d_head) {
-            let start = (position + t) * d_head;
-            update(&mut keys[start..start + d_head], true, position + t);
+    for (t, row) in rows.chunks_exact_mut(width).enumerate() {
+        for head in row.chunks_exact_mut(d_head) {
+            update(head, position + t);
         }
     }
 }

@@ -4,7 +4,9 @@
 use super::columns::Columns;
 use super::integers::{self, Packed};
 use super::lanes::{Floats, LANES};
+use super::softmax;
 use super::tiles::{self, Ahead, Rows, Sums, Tiling, tile};
+use super::vector::Load;
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Weight, Weights};
 
@@ -57,6 +59,13 @@ pub(super) fn matmul(x: &[f32], w: Weights<'_>, k: usize, out: &mut Columns<'_>)
 #[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     dots::<1, 4, f32>([a], b)[0]
+}
+
+/// [`softmax::weighted_sum`]. Not inlined, as [`products`] is not.
+#[inline(never)]
+pub(super) fn weighted_sum<C: Load>(weights: &[f32], values: &[C], out: &mut [f32]) {
+    // SAFETY: every processor of the target has these registers.
+    unsafe { softmax::weighted_sum::<Floats, C>(weights, values, out) };
 }
 
 /// Not inlined: in a large function V8 keeps the sums in memory, which takes half as long again.

@@ -22,6 +22,8 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     /// The values at `from`.
     unsafe fn load(from: *const f32) -> Self;
+    /// The binary16 values at `from`, widened.
+    unsafe fn load_f16(from: *const u16) -> Self;
     /// Write the lanes to `to`.
     unsafe fn store(self, to: *mut f32);
     /// Have the cache line at `from` fetched, wherever that is; nothing where there is no such instruction.
@@ -38,8 +40,6 @@ pub(super) trait Widened: Vector {
     /// The weights of a block: BLOCK / LANES vectors.
     type Block: AsRef<[Self]>;
 
-    /// The binary16 values at `from`, widened.
-    unsafe fn load_f16(from: *const u16) -> Self;
     /// `self · factor`.
     unsafe fn multiply(self, factor: Self) -> Self;
     /// The sum of each vector's lanes, pairwise; the order does not depend on the place among the four.
@@ -58,12 +58,12 @@ pub(super) trait Load: Weight {
     ///
     /// # Safety
     /// As [`Vector`]'s.
-    unsafe fn load<V: Widened>(from: *const Self) -> V;
+    unsafe fn load<V: Vector>(from: *const Self) -> V;
 }
 
 impl Load for f32 {
     #[inline(always)]
-    unsafe fn load<V: Widened>(from: *const Self) -> V {
+    unsafe fn load<V: Vector>(from: *const Self) -> V {
         // SAFETY: the caller's promise.
         unsafe { V::load(from) }
     }
@@ -71,7 +71,7 @@ impl Load for f32 {
 
 impl Load for u16 {
     #[inline(always)]
-    unsafe fn load<V: Widened>(from: *const Self) -> V {
+    unsafe fn load<V: Vector>(from: *const Self) -> V {
         // SAFETY: the caller's promise.
         unsafe { V::load_f16(from) }
     }

@@ -5,6 +5,7 @@ use alloc::string::ToString;
 
 use super::buffers::largest_binding;
 use super::matrices::Dtypes;
+use crate::cache::Cache;
 use crate::error::EngineError;
 use crate::model::Model;
 
@@ -38,13 +39,17 @@ impl Adapter {
     }
 }
 
-/// Ask for the fastest adapter and a device with WebGPU's default limits, and buffers as large as `model` needs where that is more
-/// than the defaults have. No kernel needs an optional feature; timestamps are asked for where they are to be had, to
+/// Ask for the fastest adapter and a device with WebGPU's default limits, and buffers as large as `model` with such a cache needs
+/// ([`Cache::of`] it unless told), where that is more than the defaults have. No kernel needs an optional feature; timestamps are asked for where they are to be had, to
 /// [profile](super::GpuEngine::profile).
 ///
 /// # Errors
 /// [`EngineError::NoAdapter`] with the reason: there is none, or its buffers are too small for the model.
-pub async fn request(instance: &wgpu::Instance, model: &Model) -> Result<Adapter, EngineError> {
+pub async fn request(
+    instance: &wgpu::Instance,
+    model: &Model,
+    cache: Option<Cache>,
+) -> Result<Adapter, EngineError> {
     let no_adapter = |reason| EngineError::NoAdapter {
         backend: "gpu",
         reason,
@@ -57,7 +62,8 @@ pub async fn request(instance: &wgpu::Instance, model: &Model) -> Result<Adapter
         .request_adapter(&options)
         .await
         .map_err(|error| no_adapter(error.to_string()))?;
-    let needed = largest_binding(model.config(), &Dtypes::of(model));
+    let cache = cache.unwrap_or_else(|| Cache::of(model));
+    let needed = largest_binding(model.config(), cache, &Dtypes::of(model));
     let most = adapter.limits();
     let largest = most
         .max_storage_buffer_binding_size

@@ -8,6 +8,7 @@ use super::kernels::SPANS;
 use super::matrices::{self, Dtypes};
 use super::step::Step;
 use crate::adjustments::{Adjustment, Penalties};
+use crate::cache::Cache;
 use crate::error::EngineError;
 use crate::format::{Config, Dtype, ReadAt};
 use crate::limits::{PREFILL_CHUNK, RING};
@@ -104,7 +105,7 @@ fn row_bytes(n: u32) -> u64 {
 
 impl Sizes {
     /// `partial_rows`: splits · tokens · heads of attention, at the most.
-    fn new(config: &Config, dtypes: &Dtypes, partial_rows: u32) -> Self {
+    fn new(config: &Config, cache: Cache, dtypes: &Dtypes, partial_rows: u32) -> Self {
         let rows = |rows: u32, width: u32, dtype: Dtype| {
             u64::from(rows) * matrices::row_bytes(width, dtype)
         };
@@ -119,7 +120,18 @@ impl Sizes {
         let chunk = ctx_len.min(PREFILL_CHUNK as u64);
         let logits_rows = (LOGITS_BYTES / (4 * vocab_size)).clamp(1, chunk);
         let logits = logits_rows * vocab_size * 4;
-        let head = row_bytes(config.d_head);
+        // A head lies as two halves, each padded.
+        let half = row_bytes(config.d_head / 2);
+        let head = 2 * half;
+        let cached = match cache {
+            Cache::F32 => head,
+            Cache::F16 => half,
+        };
+        let waiting_keys = if config.architecture.has_qk_norm() {
+            n_kv_head
+        } else {
+            0
+        };
         Self {
             chunk,
             logits_rows,
@@ -140,14 +152,14 @@ impl Sizes {
                 0
             },
             w_qkv: rows(qkv, config.d_model, dtypes.qkv),
-            cache: n_kv_head * ctx_len * head,
+            cache: n_kv_head * ctx_len * cached,
             w_out: rows(config.d_model, config.q_width(), dtypes.out),
             w_gate: rows(config.d_ff, config.d_model, dtypes.gate_up),
             w_down: rows(config.d_model, config.d_ff, dtypes.down),
             gain: row_bytes(config.d_model),
             rope: ctx_len * u64::from(config.d_head / 2) * 8,
             x: chunk * row_bytes(config.d_model),
-            q: chunk * n_head * head,
+            q: chunk * (n_head + waiting_keys) * head,
             attended: chunk * row_bytes(config.q_width()),
             partials: u64::from(partial_rows.max(1)) * (head + 16),
             hidden: chunk * row_bytes(config.d_ff),
@@ -204,8 +216,8 @@ impl Sizes {
 }
 
 /// The largest single buffer that a model needs, in bytes: what the device's limits must allow.
-pub fn largest_binding(config: &Config, dtypes: &Dtypes) -> u64 {
-    Sizes::new(config, dtypes, 0)
+pub fn largest_binding(config: &Config, cache: Cache, dtypes: &Dtypes) -> u64 {
+    Sizes::new(config, cache, dtypes, 0)
         .named()
         .into_iter()
         .map(|(_, size)| size)
@@ -223,12 +235,13 @@ impl Buffers {
         context: &Context,
         model: &Model,
         source: Option<&dyn ReadAt>,
+        cache: Cache,
         partial_rows: u32,
         mut progress: impl FnMut(f32),
     ) -> Result<Self, EngineError> {
         let config = model.config();
         let dtypes = Dtypes::of(model);
-        let sizes = Sizes::new(config, &dtypes, partial_rows);
+        let sizes = Sizes::new(config, cache, &dtypes, partial_rows);
         let limit = context.largest_binding();
         if let Some((name, size)) = sizes.named().into_iter().find(|(_, size)| *size > limit) {
             let reason = alloc::format!(

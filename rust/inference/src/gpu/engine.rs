@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::step::Step;
 use super::tuning::{Forced, TILED_FROM, Tuning};
 use crate::adjustments::{Adjustments, Penalties};
+use crate::cache::Cache;
 use crate::cursor::Cursor;
 use crate::error::EngineError;
 use crate::format::{Config, ReadAt};
@@ -48,6 +49,7 @@ impl Phase {
 /// A model on a GPU.
 pub struct GpuEngine {
     pub(super) model: Arc<Model>,
+    cache: Cache,
     pub(super) context: Context,
     pub(super) buffers: Buffers,
     pub(super) plan: Plan,
@@ -56,7 +58,8 @@ pub struct GpuEngine {
 }
 
 impl GpuEngine {
-    /// Put a model on a device. `progress` is told the phase and the fraction of it that is done.
+    /// Put a model on a device. `progress` is told the phase and the fraction of it that is done. `cache`: in what keys and values are
+    /// kept, [`Cache::of`] the model unless told.
     ///
     /// The device belongs to the engine from now on: its error callbacks are replaced.
     ///
@@ -65,11 +68,13 @@ impl GpuEngine {
     /// kernel that does not compile, [`EngineError::DeviceLost`].
     pub async fn new(
         model: Arc<Model>,
+        cache: Option<Cache>,
         device: wgpu::Device,
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
-        Self::with(model, None, Forced::default(), device, queue, progress).await
+        let forced = Forced::default();
+        Self::with(model, None, cache, forced, device, queue, progress).await
     }
 
     /// As [`new`](Self::new), of a model that was [opened](Model::open): its weights go from `source` to the device, and never lie in
@@ -80,12 +85,13 @@ impl GpuEngine {
     pub async fn from_source(
         model: Arc<Model>,
         source: &dyn ReadAt,
+        cache: Option<Cache>,
         device: wgpu::Device,
         queue: wgpu::Queue,
         progress: impl FnMut(Phase, f32),
     ) -> Result<Self, EngineError> {
         let forced = Forced::default();
-        Self::with(model, Some(source), forced, device, queue, progress).await
+        Self::with(model, Some(source), cache, forced, device, queue, progress).await
     }
 
     /// As [`new`](Self::new), with the kernels cut and chosen as is `forced`, whatever the adapter: for tests.
@@ -94,16 +100,18 @@ impl GpuEngine {
     /// As [`new`](Self::new).
     pub async fn forced(
         model: Arc<Model>,
+        cache: Option<Cache>,
         forced: Forced,
         device: wgpu::Device,
         queue: wgpu::Queue,
     ) -> Result<Self, EngineError> {
-        Self::with(model, None, forced, device, queue, |_, _| {}).await
+        Self::with(model, None, cache, forced, device, queue, |_, _| {}).await
     }
 
     async fn with(
         model: Arc<Model>,
         source: Option<&dyn ReadAt>,
+        cache: Option<Cache>,
         forced: Forced,
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -112,19 +120,22 @@ impl GpuEngine {
         if source.is_none() {
             model.check_whole()?;
         }
+        let cache = cache.unwrap_or_else(|| Cache::of(&model));
         let context = Context::new(device, queue);
         let config = model.config();
         let tuning = Tuning::forced(context.device_type(), forced);
         let dtypes = Dtypes::of(&model);
         let compiling = |fraction| progress(Phase::Compile, fraction);
-        let pipelines = Pipelines::compile(&context, config, &dtypes, tuning, compiling).await?;
+        let pipelines =
+            Pipelines::compile(&context, config, cache, &dtypes, tuning, compiling).await?;
         let uploading = |fraction: f32| progress(Phase::WarmUp, 0.5 * fraction);
         let rows = pipelines.attention.partial_rows();
-        let buffers = Buffers::new(&context, &model, source, rows, uploading).await?;
+        let buffers = Buffers::new(&context, &model, source, cache, rows, uploading).await?;
         let plan = Plan::new(&context, config, Arc::new(pipelines), &buffers);
         let mut engine = Self {
             cursor: Cursor::new(model.config()),
             model,
+            cache,
             context,
             buffers,
             plan,
@@ -146,6 +157,7 @@ impl GpuEngine {
             plan: self.plan.over(&context, self.config(), &buffers),
             cursor: Cursor::new(self.config()),
             model: self.model.clone(),
+            cache: self.cache,
             context,
             buffers,
         })
@@ -196,6 +208,11 @@ impl GpuEngine {
     /// The model that runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// In what keys and values are kept.
+    pub fn cache(&self) -> Cache {
+        self.cache
     }
 
     /// Where it runs.

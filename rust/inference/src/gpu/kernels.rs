@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::text;
+use crate::cache::Cache;
 use crate::format::{Config, Dtype};
 
 /// A kernel's grid of workgroups.
@@ -204,8 +205,8 @@ fn dtype_number(dtype: Dtype) -> u32 {
 /// Override constants by name.
 pub type Constants = Vec<(&'static str, f64)>;
 
-/// The override constants of `shaders/common.wgsl` for a model, and for a kernel whose matrices have this dtype.
-pub fn constants(config: &Config, dtype: Dtype) -> Constants {
+/// The override constants of `shaders/common.wgsl` for a model with such a cache, and for a kernel whose matrices have this dtype.
+pub fn constants(config: &Config, cache: Cache, dtype: Dtype) -> Constants {
     let mut constants: Constants = [
         ("D_MODEL", config.d_model),
         ("N_HEAD", config.n_head),
@@ -215,6 +216,7 @@ pub fn constants(config: &Config, dtype: Dtype) -> Constants {
         ("VOCAB_SIZE", config.vocab_size),
         ("CTX_LEN", config.ctx_len),
         ("WEIGHT_DTYPE", dtype_number(dtype)),
+        ("CACHE_DTYPE", dtype_number(cache.dtype())),
     ]
     .map(|(name, value)| (name, f64::from(value)))
     .to_vec();

@@ -8,14 +8,15 @@ use super::kernels::{
 };
 use super::matrices::Dtypes;
 use super::tuning::{Split, Splitting, TILED_FROM, Tiling, Tuning};
+use crate::cache::Cache;
 use crate::error::EngineError;
 use crate::format::Config;
 
 /// Threads a workgroup of `embed`.
 const EMBED_THREADS: u32 = 64;
 
-/// vec4s of the head's width that a workgroup of `attention_tiled` sums.
-const TILED_VALUES: u32 = 16;
+/// vec4s of each half of a head that a workgroup of `attention_tiled` sums.
+const TILED_VALUES: u32 = 8;
 
 /// The most workgroups in one dimension of a grid under WebGPU's default limits.
 const MAX_GRID: u32 = 65_535;
@@ -116,7 +117,7 @@ impl Attention {
             Some(many) if tokens >= TILED_FROM => (many, self.splitting.tile_tokens, TILED_VALUES),
             _ => (&self.few, 1, self.threads),
         };
-        let blocks = config.d_head.div_ceil(4).div_ceil(block);
+        let blocks = half_vec4s(config).div_ceil(block);
         let grid = [config.n_head, tokens.div_ceil(tile), splits * blocks];
         (
             kernel,
@@ -137,6 +138,7 @@ impl Pipelines {
     pub async fn compile(
         context: &Context,
         config: &Config,
+        cache: Cache,
         dtypes: &Dtypes,
         tuning: Tuning,
         mut progress: impl FnMut(f32),
@@ -149,7 +151,7 @@ impl Pipelines {
         };
         let mut matvec = async |kernel: Kernel, dtype, pairs: u32, own: &[(&'static str, f64)]| {
             step();
-            let mut base = constants(config, dtype);
+            let mut base = constants(config, cache, dtype);
             base.extend_from_slice(own);
             Self::matvec(context, kernel, &base, tuning, is_tiled, pairs).await
         };
@@ -190,7 +192,7 @@ impl Pipelines {
         .await?;
         let mut plain = async |kernel: Kernel, own: &[(&'static str, u32)]| {
             step();
-            let mut constants = constants(config, dtypes.embedding);
+            let mut constants = constants(config, cache, dtypes.embedding);
             constants.extend(own.iter().map(|(name, value)| (*name, f64::from(*value))));
             let layout = context.create_bind_group_layout(kernel);
             let pipeline = context.create_pipeline(kernel, &layout, &constants).await?;
@@ -208,7 +210,7 @@ impl Pipelines {
         } else {
             None
         };
-        let width = config.d_head.div_ceil(4);
+        let width = half_vec4s(config);
         let splitting = tuning.splitting(is_tiled);
         let splits = [
             ("WORKGROUPS", splitting.workgroups),
@@ -308,6 +310,11 @@ impl Pipelines {
             layout,
         })
     }
+}
+
+/// vec4s of half a head.
+fn half_vec4s(config: &Config) -> u32 {
+    (config.d_head / 2).div_ceil(4)
 }
 
 /// Weights of all layers' matrices.

@@ -143,7 +143,7 @@ impl Tuning {
         }
     }
 
-    /// Threads a workgroup of `attention` for heads of `width` vec4s, at most 64: enough for all of them on a CPU adapter, where a second
+    /// Threads a workgroup of `attention` for heads of twice `width` vec4s, at most 64: enough for all of them on a CPU adapter, where a second
     /// workgroup would compute the scores again.
     pub fn attention_threads(self, width: u32) -> u32 {
         if self.is_cpu {
@@ -153,7 +153,7 @@ impl Tuning {
         }
     }
 
-    /// Threads of `attention` that read a key of `width` vec4s side by side.
+    /// Threads of `attention` that read a key of twice `width` vec4s side by side.
     ///
     /// A GPU reads whole cache lines where 8 neighbours read 16 bytes each.
     pub fn key_lanes(self, width: u32) -> u32 {

@@ -21,12 +21,12 @@ impl Weight for f32 {
 impl Weight for u16 {
     const IS_F32: bool = false;
 
-    /// Finite binary16 bits to f32, subnormals included: the exponent and mantissa move up by 13 bits, and a multiplication by
-    /// 2^112 corrects the bias. Branch-free, so loops over it vectorise. (NaN and infinity were refused when the file was read.)
+    /// Finite binary16 bits to f32, subnormals included: exponent and mantissa move up by 13 bits, the sign, which is extended, by 16,
+    /// and a multiplication by 2^112 corrects the bias. Branch-free, so loops over it vectorise. (NaN and infinity were refused when
+    /// the file was read, and a cache never holds them.)
     #[inline(always)]
     fn widen(self) -> f32 {
-        let magnitude =
-            f32::from_bits(u32::from(self & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
-        f32::from_bits(magnitude.to_bits() | (u32::from(self & 0x8000) << 16))
+        let moved = i32::from(self as i16).cast_unsigned() << 13 & 0x8fff_ffff;
+        f32::from_bits(moved) * f32::from_bits((127 + 112) << 23)
     }
 }

@@ -1,9 +1,9 @@
 //! Runs one kernel alone, outside the engine.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use pocketlm_inference::Config;
 use pocketlm_inference::format::Dtype;
 use pocketlm_inference::gpu::{Binding, Constants, KERNELS, Tuning, constants};
+use pocketlm_inference::{Cache, Config};
 use pollster::block_on;
 
 use crate::gpu_support::INSTALL;
@@ -134,9 +134,15 @@ impl Gpu {
     }
 
     /// The constants and the grid of a kernel that multiplies by weights: `matvec.wgsl`'s for a few tokens, `matmul.wgsl`'s for many.
-    pub fn products(&self, config: &Config, pairs: u32, tokens: u32) -> (Constants, [u32; 3]) {
+    pub fn products(
+        &self,
+        config: &Config,
+        cache: Cache,
+        pairs: u32,
+        tokens: u32,
+    ) -> (Constants, [u32; 3]) {
         let (split, tiling) = (self.tuning.split(pairs), self.tuning.tiling());
-        let mut constants = constants(config, Dtype::F32);
+        let mut constants = constants(config, cache, Dtype::F32);
         let (own, tile) = if tokens < 8 {
             let tile = if tokens == 1 { 1 } else { 4 };
             let own = [

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pocketlm_inference::format::{Architecture, Config, Dtype};
 use pocketlm_inference::gpu::{self, Adapter, Forced, GpuEngine};
-use pocketlm_inference::{Engine, Model};
+use pocketlm_inference::{Cache, Engine, Model};
 use serde_json::json;
 
 #[path = "../model_writer/mod.rs"]
@@ -13,7 +13,7 @@ mod model_writer;
 
 use model_writer::File;
 #[allow(unused_imports, reason = "each test file uses a part of it")]
-pub use model_writer::{Random, Shape};
+pub use model_writer::{Random, Shape, stored};
 
 pub const INSTALL: &str =
     "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1";
@@ -162,21 +162,27 @@ pub fn model(shape: Shape, seed: u64) -> Arc<Model> {
 /// The adapter of this machine. Its absence is a failure, never a reason to skip.
 pub fn adapter(model: &Model) -> Adapter {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    pollster::block_on(gpu::request(&instance, model))
+    pollster::block_on(gpu::request(&instance, model, None))
         .unwrap_or_else(|error| panic!("{error}. On Debian, install a software driver: {INSTALL}"))
 }
 
 pub fn gpu_engine(model: &Arc<Model>) -> GpuEngine {
     let Adapter { device, queue, .. } = adapter(model);
-    pollster::block_on(GpuEngine::new(model.clone(), device, queue, |_, _| {}))
-        .expect("a GPU engine")
+    pollster::block_on(GpuEngine::new(
+        model.clone(),
+        None,
+        device,
+        queue,
+        |_, _| {},
+    ))
+    .expect("a GPU engine")
 }
 
 /// A GPU engine whose kernels are chosen as on another adapter, or for a larger model.
-pub fn forced_engine(model: &Arc<Model>, forced: Forced) -> GpuEngine {
+pub fn forced_engine(model: &Arc<Model>, cache: Option<Cache>, forced: Forced) -> GpuEngine {
     let Adapter { device, queue, .. } = adapter(model);
-    pollster::block_on(GpuEngine::forced(model.clone(), forced, device, queue))
-        .expect("a GPU engine")
+    let engine = GpuEngine::forced(model.clone(), cache, forced, device, queue);
+    pollster::block_on(engine).expect("a GPU engine")
 }
 
 /// Compare; a failure names the operation, the index, both values and the largest difference.

@@ -49,6 +49,12 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: as above; an array of u16 needs no more alignment than one.
+        Floats::of_halves(unsafe { &*from.cast() })
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's, that there is room for 4 values.
         Floats::store(self, unsafe { &mut *to.cast() });

@@ -32,12 +32,10 @@ impl Floats {
     #[inline(always)]
     pub fn of_halves(bits: &[u16; 4]) -> Self {
         // SAFETY: the array has the 8 bytes that are read, and the load asks for no alignment.
-        let bits = unsafe { u32x4_load_extend_u16x4(bits.as_ptr()) };
+        let bits = unsafe { i32x4_load_extend_i16x4(bits.as_ptr().cast()) };
         // As `Weight::widen` of u16.
-        let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
-        let magnitude = f32x4_mul(magnitude, u32x4_splat((127 + 112) << 23));
-        let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
-        Self(v128_or(magnitude, sign))
+        let moved = v128_and(i32x4_shl(bits, 13), u32x4_splat(0x8fff_ffff));
+        Self(f32x4_mul(moved, u32x4_splat((127 + 112) << 23)))
     }
 
     #[inline(always)]

@@ -41,12 +41,10 @@ impl Floats {
         // As `Weight::widen` of u16.
         Self(sse2!({
             let bits = _mm_loadl_epi64(bits.as_ptr().cast());
-            let bits = _mm_unpacklo_epi16(bits, _mm_setzero_si128());
-            let magnitude = _mm_slli_epi32::<13>(_mm_and_si128(bits, _mm_set1_epi32(0x7fff)));
+            let bits = _mm_srai_epi32::<3>(_mm_unpacklo_epi16(_mm_setzero_si128(), bits));
+            let moved = _mm_and_si128(bits, _mm_set1_epi32(0x8fff_ffff_u32 as i32));
             let factor = _mm_set1_ps(f32::from_bits((127 + 112) << 23));
-            let magnitude = _mm_mul_ps(_mm_castsi128_ps(magnitude), factor);
-            let sign = _mm_slli_epi32::<16>(_mm_and_si128(bits, _mm_set1_epi32(0x8000)));
-            _mm_or_ps(magnitude, _mm_castsi128_ps(sign))
+            _mm_mul_ps(_mm_castsi128_ps(moved), factor)
         }))
     }
 
