@@ -167,12 +167,12 @@ fn attention(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   low /= total;
   high /= total;
   let half = D_HEAD / 2u;
-  let start = token * 4u * vec4s(N_HEAD * D_HEAD) + head * D_HEAD;
+  let place = token * 4u * vec4s(N_HEAD * D_HEAD) + head * D_HEAD;
   for (var c = 0u; c < 4u; c++) {
     let d = 4u * (first + lane) + c;
     if (d < half) {
-      out[start + d] = low[c];
-      out[start + half + d] = high[c];
+      out[place + d] = low[c];
+      out[place + half + d] = high[c];
     }
   }
 }

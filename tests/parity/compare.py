@@ -11,12 +11,18 @@ from collections.abc import Callable
 import numpy as np
 
 DEVICES = ["cpu", "gpu"]
-Logits = Callable[..., np.ndarray]  # (model, ids, device, chunk=None) -> (T, V)
+Logits = Callable[..., np.ndarray]  # (model, ids, device, chunk=None, cache="f32") -> (T, V)
 
 
 def tolerance(logits: np.ndarray) -> float:
     """The largest difference that counts as rounding."""
     return float(1e-3 * max(logits.std(), 0.1))
+
+
+def nmse(got: np.ndarray, expected: np.ndarray) -> float:
+    """Squared error over squared logits."""
+    error, power = ((rows.astype(np.float64) ** 2).sum() for rows in (got - expected, expected))
+    return float(error / power)
 
 
 def margin(row: np.ndarray) -> float:

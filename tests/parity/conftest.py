@@ -36,11 +36,14 @@ def cli() -> Run:
 
 @pytest.fixture(scope="session")
 def engine_logits(cli: Run) -> Logits:
-    """`pocketlm logits`: (T, V) f32 of a model for forced tokens on a device, all at once or in chunks."""
+    """`pocketlm logits`: (T, V) f32 of a model for forced tokens on a device, all at once or in chunks.
 
-    def logits(path: Path, ids: list[int], device: str, chunk: int | None = None) -> np.ndarray:
+    Keys and values are kept in f32 unless `cache` says otherwise, so that nothing is rounded but the weights.
+    """
+
+    def logits(path: Path, ids: list[int], device: str, chunk: int | None = None, cache: str = "f32") -> np.ndarray:
         chunks = () if chunk is None else ("--chunk", chunk)
-        done = cli("logits", path, "--ids", ",".join(map(str, ids)), "--device", device, *chunks)
+        done = cli("logits", path, "--ids", ",".join(map(str, ids)), "--device", device, "--cache", cache, *chunks)
         assert done.returncode == 0, done.stderr.decode()
         return np.frombuffer(done.stdout, dtype="<f4").reshape(len(ids), -1)
 

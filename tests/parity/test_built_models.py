@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests import oracles
-from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity
+from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity, nmse
 from tests.parity.conftest import BUILD
 from training.format.file import ModelFile, read_model
 
@@ -40,6 +40,18 @@ def test_forced_tokens(engine_logits: Logits, preset: str, device: str) -> None:
     expected = torch_logits(model, ids, torch.float32)
     got = engine_logits(path, ids, device)
     assert_parity(f"{preset} {device}", got, expected, lambda: torch_logits(model, ids, torch.float64))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_forced_tokens_with_a_cache_in_f16(engine_logits: Logits, preset: str, device: str) -> None:
+    path, model = load(preset)
+    count = min(256, model.config["ctx_len"])
+    ids = np.random.default_rng(1).integers(model.config["vocab_size"], size=count).tolist()
+    expected = torch_logits(model, ids, torch.float32)
+    got = engine_logits(path, ids, device, cache="f16")
+    assert nmse(got, expected) <= 1e-6
+    assert (got.argmax(1) == expected.argmax(1)).mean() >= 0.99
 
 
 @pytest.mark.parametrize("device", DEVICES)

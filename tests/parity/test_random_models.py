@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity, tolerance
+from tests.parity.compare import DEVICES, Logits, assert_greedy, assert_parity, nmse, tolerance
+from tests.parity.conftest import Run
 from tests.parity.models import RandomModel, config, write_random_model
 from training.format.dtypes import DTYPES, QUANT_NBYTES, Dtype
 
@@ -68,10 +69,41 @@ def test_forced_tokens_in_blocks(tmp_path: Path, engine_logits: Logits, device: 
     ids = forced_ids(model, 256)
     expected = model.logits(ids, torch.float32).numpy()
     got = engine_logits(model.path, ids, device)
-    error, power = ((rows.astype(np.float64) ** 2).sum() for rows in (got - expected, expected))
     in_integers = device == "cpu" and dtype in QUANT_NBYTES
-    assert error / power <= (NMSE_IN_INTEGERS if in_integers else NMSE[dtype])
+    assert nmse(got, expected) <= (NMSE_IN_INTEGERS if in_integers else NMSE[dtype])
     assert_parity(f"{dtype} {device}", got, expected, lambda: model.logits(ids, torch.float64).numpy())
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [("gqa", "f32"), ("odd", "f16"), ("narrow-heads", "f16"), ("heads-wider-than-model", "f16"), ("wide", "f16")]
+    + [("in-blocks", dtype) for dtype in DTYPES],
+)
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_cache_in_f16(tmp_path: Path, engine_logits: Logits, device: str, shape: str, dtype: Dtype) -> None:
+    """256 tokens with keys and values in f16, at once and one by one at the end: within the bounds of a cache in f32."""
+    model = make(tmp_path, shape, dtype)
+    ids = forced_ids(model, 256)
+    expected = model.logits(ids, torch.float32).numpy()
+    got = engine_logits(model.path, ids, device, cache="f16")
+    in_integers = device == "cpu" and dtype in QUANT_NBYTES
+    assert nmse(got, expected) <= (NMSE_IN_INTEGERS if in_integers else 1e-6)
+    assert (got.argmax(1) == expected.argmax(1)).mean() >= 0.99
+    few = ids[:32]
+    alone = engine_logits(model.path, few, device, chunk=1, cache="f16")
+    assert nmse(alone, expected[: len(few)]) <= (NMSE_IN_INTEGERS if in_integers else 1e-6)
+    # It is another computation than with a cache in f32.
+    assert np.abs(got - engine_logits(model.path, ids, device)).max() > 1e-5 * expected.std()
+
+
+@pytest.mark.parametrize(("dtype", "cache"), [("f32", "f32"), ("f16", "f16"), ("q8_0", "f16"), ("q4_0", "f16")])
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_cache_of_a_dtype(tmp_path: Path, cli: Run, device: str, dtype: Dtype, cache: str) -> None:
+    """Unless something else is asked for, keys and values are kept in f32 exactly where the weights are f32."""
+    model = make(tmp_path, "in-blocks", dtype)
+    command = ("logits", model.path, "--ids", "3,1,4,1,5", "--device", device)
+    assert cli(*command).stdout == cli(*command, "--cache", cache).stdout
+    assert f"({cache})" in cli("inspect", model.path).stdout.decode()
 
 
 @pytest.mark.parametrize("device", DEVICES)

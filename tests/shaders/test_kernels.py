@@ -212,7 +212,7 @@ def test_what_no_half_can_hold_is_kept_as_the_largest() -> None:
     x, table = torch.tensor([[1.0, 1.0, 1.0, 1.0]]), oracles.rope_table(1, 4, 10000.0)
     rows = torch.tensor([0.0, 1e5, -1e9, 3e38]).repeat(3)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0]])
     kept, q = cached(torch.zeros(1, 1, 4), "f16"), halved(torch.zeros(2, 4))
-    arrays = [padded(x), padded(torch.ones(4)), weights(rows, "f32"), table.float().numpy(), q, kept, kept, padded(q)]
+    arrays = [padded(x), padded(torch.ones(4)), weights(rows, "f32"), table.float().numpy(), q, kept, kept, q]
     got = matvec("norm_qkv_rope", shape, 1, 6, arrays, variant=MATVEC[0], ctx_len=1, cache="f16")
     want = np.array([0.0, largest, -largest, largest])
     for array in got[6:8]:

@@ -112,10 +112,29 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// How long something took.
+#[derive(Clone, Copy)]
 struct Took {
     clock_s: f64,
     /// Of all threads of this process: what a busy machine spoils least.
     cpu_s: f64,
+}
+
+impl Took {
+    /// What each of `n` parts took.
+    fn shared_by(self, n: u32) -> Self {
+        Self {
+            clock_s: self.clock_s / f64::from(n),
+            cpu_s: self.cpu_s / f64::from(n),
+        }
+    }
+
+    /// The least of both, by either clock.
+    fn min(self, other: Self) -> Self {
+        Self {
+            clock_s: self.clock_s.min(other.clock_s),
+            cpu_s: self.cpu_s.min(other.cpu_s),
+        }
+    }
 }
 
 struct Stopwatch {
@@ -183,44 +202,41 @@ impl At {
     }
 }
 
-/// What a token takes at each position: of a few tokens from there on, the least of `runs` rounds through all positions.
+/// What a token takes at each position: of a few tokens from there on, the least of `runs` rounds through all positions. Each has a
+/// session of its own, that stands there.
 async fn at_positions(
     engine: &mut Engine,
     positions: &[u32],
     runs: u32,
 ) -> Result<Vec<At>, EngineError> {
     const TOKENS: u32 = 4;
-    let Some(last) = positions.iter().max() else {
-        return Ok(Vec::new());
-    };
-    engine.rewind(0)?;
-    engine
-        .prefill(&prompt(engine.model().config(), *last))
-        .await?;
-    let mut all: Vec<At> = positions
-        .iter()
-        .map(|position| At {
-            position: *position,
-            took: Took {
-                clock_s: f64::INFINITY,
-                cpu_s: f64::INFINITY,
-            },
-        })
-        .collect();
+    let model = engine.model().clone();
+    let mut sessions = Vec::new();
+    for position in positions {
+        let prompt = prompt(model.config(), *position);
+        let mut session = engine.another().await?;
+        session.prefill(&prompt).await?;
+        sessions.push((session, prompt));
+    }
+    let mut least: Vec<Option<Took>> = positions.iter().map(|_| None).collect();
     for _ in 0..runs {
-        for At { position, took } in &mut all {
+        for ((session, prompt), least) in sessions.iter_mut().zip(&mut least) {
             // The token before is read again: after a rewind there are no logits to go on from.
-            engine.rewind(*position - 1)?;
-            let before = prompt(engine.model().config(), *position);
-            engine.prefill(&before[before.len() - 1..]).await?;
+            session.rewind(prompt.len() as u32 - 1)?;
+            session.prefill(&prompt[prompt.len() - 1..]).await?;
             let watch = Stopwatch::start();
-            engine.decode(&Sampling::GREEDY, TOKENS).await?;
-            let now = watch.took();
-            took.clock_s = took.clock_s.min(now.clock_s / f64::from(TOKENS));
-            took.cpu_s = took.cpu_s.min(now.cpu_s / f64::from(TOKENS));
+            session.decode(&Sampling::GREEDY, TOKENS).await?;
+            let took = watch.took().shared_by(TOKENS);
+            *least = Some(least.take().map_or(took, |least| least.min(took)));
         }
     }
-    Ok(all)
+    let found = positions.iter().zip(least);
+    Ok(found
+        .filter_map(|(position, took)| {
+            let position = *position;
+            took.map(|took| At { position, took })
+        })
+        .collect())
 }
 
 /// Ids all over the vocabulary.

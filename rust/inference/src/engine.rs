@@ -259,7 +259,8 @@ impl Engine {
     /// Run the golden prompt of the file and compare its last logits with torch's, then sample the likeliest token; leaves the cache empty.
     ///
     /// The last id is read by itself: a GPU has other kernels for one token than for many, and a driver may get either wrong. Every
-    /// |difference| must be ≤ 1e-3 · max(standard deviation of the golden logits, 0.1) (`training/FORMAT.md` §2).
+    /// |difference| must be ≤ 1e-3 · max(standard deviation of the golden logits, 0.1), or with a cache in f16 ≤ 50 times that
+    /// (`training/FORMAT.md` §2).
     ///
     /// # Errors
     /// [`EngineError::SelfCheck`] with the largest difference, [`EngineError::SelfCheckSample`].
@@ -277,7 +278,11 @@ impl Engine {
         self.prefill(&golden.ids[..alone]).await?;
         self.prefill(&golden.ids[alone..]).await?;
         let logits = self.last_logits().await?;
-        let tolerance = tolerance(golden.logits);
+        let tolerance = tolerance(golden.logits)
+            * match self.cache() {
+                Cache::F32 => 1.0,
+                Cache::F16 => SLACK_OF_F16,
+            };
         // A NaN compares false with everything, so it is taken for an infinite difference.
         let difference = |index: &usize| {
             let difference = (logits[*index] - golden.logits[*index]).abs();
@@ -316,6 +321,10 @@ impl Engine {
         }
     }
 }
+
+/// How many times as much a cache in f16 may differ. Chosen by measurement: over 256 positions the largest difference from a cache in f32
+/// is 4 times [`tolerance`] in a random model of 15 M weights, and 17 times in SmolLM2-135M; one that computes something else is further off.
+const SLACK_OF_F16: f32 = 50.0;
 
 /// The largest difference between two computations of the same logits that counts as rounding: 1e-3 · max(standard deviation, 0.1).
 ///
