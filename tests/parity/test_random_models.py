@@ -81,7 +81,7 @@ def test_forced_tokens_in_blocks(tmp_path: Path, engine_logits: Logits, device: 
 )
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_cache_in_f16(tmp_path: Path, engine_logits: Logits, device: str, shape: str, dtype: Dtype) -> None:
-    """256 tokens with keys and values in f16, at once and one by one at the end: within the bounds of a cache in f32."""
+    """256 tokens with keys and values in f16, at once, the last one by one: within the bounds of a cache in f32."""
     model = make(tmp_path, shape, dtype)
     ids = forced_ids(model, 256)
     expected = model.logits(ids, torch.float32).numpy()

@@ -145,7 +145,7 @@ def test_embed(shape: tuple[int, ...], dtype: str) -> None:
 
 
 def assert_kept(op: str, array: np.ndarray, cache: str, want: torch.Tensor) -> None:
-    """Compare keys or values that a kernel wrote, (G, S, …), with what it should have; f16 has 11 bits and rounds once."""
+    """Compare keys or values that a kernel wrote, (G, S, …), with what it should have; f16 rounds once, to 11 bits."""
     rtol = 1e-5 if cache == "f32" else 2**-11
     assert_close(op, uncached(array, want.shape[-1]), want, rtol=rtol)
 

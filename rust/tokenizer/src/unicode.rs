@@ -99,6 +99,10 @@ const BMP_END: u32 = 0x1_0000;
 static BMP: [u8; BMP_NBYTES] = BMP_TABLE;
 
 const BMP_NBYTES: usize = BMP_END as usize / 2;
+#[expect(
+    clippy::large_const_arrays,
+    reason = "read while compiling alone: it becomes `BMP`, or the pages"
+)]
 const BMP_TABLE: [u8; BMP_NBYTES] = {
     let mut table = [0; BMP_NBYTES];
     let mut byte = 0;

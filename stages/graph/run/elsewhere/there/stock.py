@@ -142,7 +142,7 @@ def _make(line: str, folder: str) -> int:
     assert process.stdout is not None
     try:
         while True:
-            ready, _, _ = select.select([process.stdout, 0], [], [])
+            ready, _, _ = select.select([process.stdout.fileno(), 0], [], [])
             if 0 in ready:  # nothing is asked meanwhile: the connection is lost
                 sys.exit(1)
             text = os.read(process.stdout.fileno(), CHUNK_BYTES)
