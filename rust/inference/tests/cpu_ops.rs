@@ -251,7 +251,7 @@ proptest! {
         let bias = has_bias.then(|| [&biases[0][..], &biases[1], &biases[2]]);
         let qkv = Qkv { q: wq.weights(), k: wk.weights(), v: wv.weights(), bias };
         let table = rope(heads, theta);
-        ops::norm_qkv_rope(alone(isa), heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; 2 * tokens * kv_width], k_cache.to_write(), v_cache.to_write());
+        ops::norm_qkv_rope(alone(isa), heads, &x, norm, qkv, Some(&table), position, &mut normed, &mut q, &mut vec![0.0; 2 * tokens * kv_width], k_cache.writable(), v_cache.writable());
         let project = |x: &[f64], w: &Matrix, part: usize| {
             let values = matmul(x, &w.f64(), width).into_iter().enumerate();
             let bias = |n: usize| if has_bias { f64::from(biases[part][n % biases[part].len()]) } else { 0.0 };
@@ -290,7 +290,7 @@ proptest! {
         };
         let (expected_q, expected_keys) = (expected(&q, &gains[0], heads.n_head), expected(&keys, &gains[1], heads.n_kv_head));
         let mut k_cache = Kept::of(&vec![7.0; heads.n_kv_head * heads.ctx_len * d], cache);
-        ops::qk_norm_rope(heads, [&gains[0], &gains[1]], eps, &rope(heads, theta), position, &mut q, &mut keys, k_cache.to_write());
+        ops::qk_norm_rope(heads, [&gains[0], &gains[1]], eps, &rope(heads, theta), position, &mut q, &mut keys, k_cache.writable());
         assert_close("q", &q, &expected_q);
         let mut expected = vec![7.0; heads.n_kv_head * heads.ctx_len * d];
         for (row, key) in expected_keys.chunks(d).enumerate() {

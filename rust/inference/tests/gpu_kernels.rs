@@ -128,8 +128,8 @@ fn norm_qkv_rope() {
                 &mut normed,
                 &mut q,
                 &mut projected,
-                k_cache.to_write(),
-                v_cache.to_write(),
+                k_cache.writable(),
+                v_cache.writable(),
             );
             // Behind the queries lie keys that are not rotated yet.
             if !rotated {
@@ -192,7 +192,7 @@ fn qk_norm_rope() {
             let grid = [config.n_head + config.n_kv_head, tokens as u32, 1];
             let got = gpu.run("qk_norm_rope", &constants, &contents, grid);
             let (eps, norms) = (config.norm_eps as f32, [&gains[0][..], &gains[1]]);
-            let to_write = k_cache.to_write();
+            let writable = k_cache.writable();
             ops::qk_norm_rope(
                 heads(config),
                 norms,
@@ -201,7 +201,7 @@ fn qk_norm_rope() {
                 POSITION,
                 &mut q,
                 &mut keys,
-                to_write,
+                writable,
             );
             let got_q = &unpadded(&got[3], d / 2)[..q.len()];
             assert_close("qk_norm_rope q", got_q, &q, TOLERANCE);

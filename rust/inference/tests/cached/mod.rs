@@ -31,7 +31,7 @@ impl Kept {
         }
     }
 
-    pub fn to_write(&mut self) -> CacheMut<'_> {
+    pub fn writable(&mut self) -> CacheMut<'_> {
         match self {
             Self::F32(values) => CacheMut::F32(values),
             Self::F16(bits) => CacheMut::F16(bits),
