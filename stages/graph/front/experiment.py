@@ -365,7 +365,7 @@ class Exp(Command):
         rows = [(f"{part.name} {part.doc_usage}", part.doc_purpose) for part in self.parts.values()]
         lines = [f"doit {self.name}: {self.doc_purpose}", "", f"Usage: doit {self.name} {self.doc_usage}", ""]
         for usage, purpose in rows:
-            lines += [f"  doit {usage}", *columns([("", purpose)], 4)]
+            lines += [f"  doit {usage}".replace("\n       ", "\n  "), *columns([("", purpose)], 4)]
         return "\n".join([*lines, "", "`doit help exp run` has more about it, and so on."])
 
     def parse_execute(self, in_args: list[str]) -> int:

@@ -35,7 +35,7 @@ class Run(Command, cmd_run.Run):
     )
     shown_options: ClassVar[Mapping[str, tuple[str, str]] | None] = {
         "always": ("", "build fresh stages too, and reuse no result from the store"),
-        "since": ("STAGE", "so from this stage on alone: it, and what is made from it (-a is implied)"),
+        "since": ("STAGE", "build this stage and what is made from it anew, fresh or not (-a is implied)"),
         "single": ("", "only the named stages, without those that they need"),
         "continue": ("", "after a failure, go on with the stages that do not depend on it"),
         "num_process": ("N", "run up to N stages at the same time"),
