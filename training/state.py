@@ -106,8 +106,8 @@ class Training:
 
     def improves(self, val_bpb: float) -> bool:
         """Whether an evaluation is the best so far; then it is `best`. The same in all processes that ask."""
-        better = self.step > 0 and (self.best is None or val_bpb < self.best.val_bpb)
-        if self.agreed(better):
+        before = self.best.val_bpb if self.best else math.inf
+        if self.agreed(self.step > 0 and val_bpb < before):  # not where it is no number
             self.best = Best(self.step, val_bpb)
             return True
         return False

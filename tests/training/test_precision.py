@@ -40,7 +40,7 @@ def test_f16_learns_what_f32_does(at: Callable[..., Path], family: dict[str, str
     single = at("single", "single", **{**HALF, "train__precision": "f32"}, **family)
     ours, theirs = ([line["loss_nats"] for line in lines(out) if "loss_nats" in line] for out in (half, single))
     assert ours == pytest.approx(theirs, rel=5e-3) and ours != theirs
-    assert all(line["loss_scale"] == 65536.0 for line in lines(half) if "lr" in line)
+    assert all(line["loss_scale"] == 65536.0 and "tokens_a_second" in line for line in lines(half) if "lr" in line)
     made = json.loads((half / "summary.json").read_text())
     assert (made["precision"], made["skipped_steps"]) == ("f16", 0)
 
