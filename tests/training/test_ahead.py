@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.training.test_train import digests
 from training.ahead import AHEAD, Ahead
 from training.data.batches import Batch, Batches
 from training.data.shard_file import open_split
@@ -64,3 +66,18 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_it_is_asked_for() -> None
     assert int(ahead.take(0)[0][0, 0]) == 0
     with pytest.raises(ValueError, match="shard 7 is gone"):
         ahead.take(1)
+
+
+def test_a_run_is_the_same_without_a_thread(at: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"train__steps": "6", "train__log_every": "1", "model__ctx_len": "64", "train__eval_overlap": "0"}
+    ahead = digests(at("ahead", "ahead", **given))
+    monkeypatch.setattr(Ahead, "take", Ahead._read)
+    assert digests(at("plain", "plain", **given)) == ahead
+
+
+def test_what_a_gpu_fetches_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    for device, count in ((CPU, 0), (torch.device("cuda"), 2)):
+        Ahead(Noted(masked=True), device)._read(1)  # type: ignore[arg-type]
+        assert len(pinned) == count
