@@ -27,7 +27,7 @@ from stages.graph.keep import attempts
 
 LOOK_S = 0.5  # how often the folder of checkpoints is looked at
 RUNS, ENDED, STOPPED, NONE = "runs", "ended", "stopped", "none"  # what became of the training
-_CHECKPOINT = re.compile(r"step-(\d{8,})-[0-9a-f]{16}\.safetensors")
+_CHECKPOINT = re.compile(r"step-(\d{8,})-[0-9a-f]{16}(?:\.safetensors)?")  # without: a folder, of tensors in pieces
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class Live:
         """Export what is new."""
         try:
             taken = self._take(seen)
-        except FileNotFoundError:
+        except (FileNotFoundError, shutil.Error):
             return  # the training has removed it meanwhile: there is a newer one
         said = self._export(seen, taken)
-        taken.unlink(missing_ok=True)
+        _remove(taken)
         if self._over.is_set():
             return
         made = self.folder / "out" / "model.bin"
@@ -167,14 +167,13 @@ class Live:
 
     def _take(self, seen: Seen) -> Path:
         """A checkpoint under a name that the training does not know: it may delete its own at any time."""
-        taken = self.folder / Path(seen.newest).name
-        taken.unlink(missing_ok=True)
-        try:
-            os.link(seen.newest, taken)
-        except FileNotFoundError:
-            raise
-        except OSError:  # another file system
-            shutil.copyfile(seen.newest, taken)
+        source = Path(seen.newest)
+        taken = self.folder / source.name
+        _remove(taken)
+        if source.is_dir():
+            shutil.copytree(source, taken, copy_function=_link)
+        else:
+            _link(source, taken)
         return taken
 
     def _export(self, seen: Seen, taken: Path) -> str | None:
@@ -225,6 +224,23 @@ class Live:
         new = self.described.with_suffix(".new")
         new.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
         new.replace(self.described)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """Another name for a file; a copy of it on another file system. Raises FileNotFoundError where it is gone."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def says(seen: Seen, steps: int | None) -> str:

@@ -180,6 +180,26 @@ def test_each_new_checkpoint_is_exported_and_the_training_keeps_its_own(
     assert not list((tmp_path / "live").glob("step-*"))
 
 
+def test_a_checkpoint_in_pieces_is_taken_as_a_whole(
+    training: Training, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Exports(monkeypatch)
+    training.begin()
+    pieces = training.run / f"step-{5:08}-{5:016x}"
+    pieces.mkdir()
+    (pieces / "notes.json").write_text("{}")
+    with live.Live(str(training.build), tmp_path / "live", {}, "tiny") as watched:
+        seen = live.look(str(training.build))
+        assert (seen.newest, seen.step) == (str(pieces), 5)
+        news(watched, f"?{5:016x}")
+        taken = watched._take(seen)
+        assert (taken / "notes.json").samefile(pieces / "notes.json")
+    gone = tmp_path / "gone"
+    pieces.rename(gone)
+    with pytest.raises(FileNotFoundError):
+        watched._take(seen)
+
+
 def test_one_that_cannot_be_exported_is_said_and_the_next_is_tried(
     training: Training, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
