@@ -105,7 +105,15 @@ def test_inspect_and_bench(cli: Run, talking: RandomModel) -> None:
     assert "model.layers.1.mlp.down_proj.weight" in text and "vocab_size" in text
     figures = json.loads(cli("bench", talking.path, "--json", "--runs", 1, "--device", "cpu").stdout)
     assert figures["device"] == "cpu" and figures["decode_tokens_per_s"] > 0
-    assert "profile" not in figures
+    assert "profile" not in figures and figures["at"] == []
+    config = talking.config
+    numbers = 2 * config["n_layer"] * config["n_kv_head"] * config["d_head"]
+    assert (figures["cache"], figures["cache_bytes"]) == ("f32", 4 * numbers * config["ctx_len"])
+    assert f"KV cache: {4 * numbers} bytes a token (f32)" in text
+    command = ("bench", talking.path, "--json", "--runs", 1, "--device", "cpu", "--cache", "f16", "--at", "3,9")
+    figures = json.loads(cli(*command).stdout)
+    assert (figures["cache"], figures["cache_bytes"]) == ("f16", 2 * numbers * config["ctx_len"])
+    assert [at["position"] for at in figures["at"]] == [3, 9] and all(at["cpu_ms"] > 0 for at in figures["at"])
 
 
 def test_a_profile_accounts_for_every_byte_of_the_weights(cli: Run, talking: RandomModel) -> None:

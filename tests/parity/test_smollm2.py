@@ -50,17 +50,22 @@ def theirs() -> tuple[list[int], np.ndarray[Any, Any]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("chunk", [None, 1])
-def test_the_logits_are_those_of_transformers(engine_logits: Logits, device: str, chunk: int | None) -> None:
+@pytest.mark.parametrize("cache", ["f32", "f16"])
+def test_the_logits_are_those_of_transformers(
+    engine_logits: Logits, device: str, chunk: int | None, cache: str
+) -> None:
     """As a prompt, and token by token as an answer is written: the same most likely token, and a divergence <= 1e-5."""
     ids, expected = theirs()
     if (device, chunk) == ("gpu", 1):
         ids, expected = ids[:64], expected[:64]  # a software adapter takes minutes for more
-    got = engine_logits(BUILD / "smollm2" / "model.bin", ids, device, chunk)
+    got = engine_logits(BUILD / "smollm2" / "model.bin", ids, device, chunk, cache)
     log_p, log_q = (torch.from_numpy(logits).double().log_softmax(-1) for logits in (expected, got))
     divergence = float((log_p.exp() * (log_p - log_q)).sum(-1).mean())
     equal = int((got.argmax(1) == expected.argmax(1)).sum())
     nmse = float(((got - expected) ** 2).sum() / (expected**2).sum())
-    print(f"{device}, {len(ids)} tokens, chunk {chunk}: KL {divergence:.1e}, top-1 {equal}, NMSE {nmse:.1e}")
-    assert equal == len(ids)
+    print(
+        f"{device}, {len(ids)} tokens, chunk {chunk}, {cache} cache: KL {divergence:.1e}, top-1 {equal}, NMSE {nmse:.1e}"
+    )
+    assert equal >= len(ids) * (1 if cache == "f32" else 0.99)
     assert divergence <= 1e-5
     assert nmse <= 1e-6
