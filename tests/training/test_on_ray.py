@@ -111,6 +111,16 @@ def test_what_a_killed_worker_left_is_done_again(cluster: None, made: Path, monk
     assert bytes_of(made / "ray" / "shards") == bytes_of(made / "local" / "shards")
 
 
+def dies(piece: Piece) -> None:
+    """It always does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_always_dies_is_an_error(cluster: None) -> None:
+    with pytest.raises(ValueError, match=r"data\.engine=ray: The worker died unexpectedly .* It was tried 4 times"):
+        list(on_ray.over(dies, [Piece("train", 0, 0, 1)], "", ""))
+
+
 def test_an_error_names_the_file_and_leaves_nothing(cluster: None, made: Path) -> None:
     text = made / "corpus" / "train" / "00000.txt"
     text.write_bytes(text.read_bytes().replace(b"boat", b"moat"))

@@ -29,6 +29,7 @@ from training.data.documents import Piece
 OBJECT_STORE_NBYTES = 100_000_000  # of a cluster of our own: what the tasks return, not the texts
 SPEAKS_EVERY_S = 10.0
 CONNECTS_S = 10.0
+RETRIES = 3  # of a piece whose worker died; Ray Data's own default has no end
 
 Made = TypeVar("Made")
 
@@ -57,9 +58,18 @@ def over(function: Callable[[Piece], Made], pieces: Sequence[Piece], address: st
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         rows = ray.data.from_items([piece._asdict() for piece in pieces], override_num_blocks=len(pieces))
+        results = rows.map(task, num_cpus=1, ray_remote_args_fn=lambda: {"max_retries": RETRIES})
+        each = iter(results.iter_rows())
         spoke_s = time.monotonic()
-        for number, row in enumerate(rows.map(task, num_cpus=1).iter_rows(), 1):
-            made = pickle.loads(row["made"])
+        for number in range(1, len(pieces) + 1):
+            try:
+                made = pickle.loads(next(each)["made"])
+            except ray.exceptions.RayTaskError:  # a flaw in the function: its traceback is in it
+                raise
+            except ray.exceptions.RayError as error:
+                raise ValueError(
+                    f"data.engine=ray: {error} It was tried {RETRIES + 1} times; is there memory for the workers?"
+                ) from error
             if isinstance(made, Exception):
                 raise made
             if time.monotonic() > spoke_s + SPEAKS_EVERY_S:
@@ -88,8 +98,8 @@ def _cluster(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what ends it is raised, too
     with contextlib.ExitStack() as closing:
         if address:
             _check_listens(address)
