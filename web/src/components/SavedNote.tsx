@@ -12,7 +12,7 @@ type Props = {
   onForget: () => void;
 };
 
-/** The text as a file, and back: chosen, dropped onto the page or pasted; and what this device keeps of it. */
+/** The text as a file, and back: chosen or pasted (what is dropped onto the page is a model); and what this device keeps of it. */
 export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Props) {
   const file = useRef<HTMLInputElement>(null);
   const [told, setTold] = useState("");
@@ -21,15 +21,6 @@ export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Pro
     const open = async (chosen: File) => {
       const is_text = chosen.size <= LARGEST_FILE_BYTES && onOpen(await chosen.text());
       setTold(is_text ? `Opened ${chosen.name}.` : `${chosen.name} is no text that was saved here.`);
-    };
-    const onDrop = (event: DragEvent) => {
-      const [dropped] = event.dataTransfer?.files ?? [];
-      if (dropped === undefined) return;
-      event.preventDefault();
-      void open(dropped);
-    };
-    const onDragOver = (event: DragEvent) => {
-      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
     };
     const onPaste = (event: ClipboardEvent) => {
       // What is no text of this page is pasted as it is.
@@ -43,13 +34,9 @@ export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Pro
       if (file.current !== null) file.current.value = "";
     };
     const input = file.current;
-    addEventListener("drop", onDrop);
-    addEventListener("dragover", onDragOver);
     addEventListener("paste", onPaste);
     input?.addEventListener("change", onChange);
     return () => {
-      removeEventListener("drop", onDrop);
-      removeEventListener("dragover", onDragOver);
       removeEventListener("paste", onPaste);
       input?.removeEventListener("change", onChange);
     };
@@ -70,7 +57,7 @@ export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Pro
       <p className="ways">
         {button("Save as Markdown", onMarkdown, hasText)}
         {button("Save as JSON", onJson, hasText)}
-        {button("Open a file", () => file.current?.click(), true)}
+        {button("Open a saved text", () => file.current?.click(), true)}
         {button(
           "Forget it",
           () => {
