@@ -7,6 +7,7 @@ import { ChosenModel } from "./components/ChosenModel";
 import { keepForOffline } from "./offline";
 import "./styles/tokens.css";
 import "./styles/page.css";
+import "./styles/chat.css";
 import "./styles/controls.css";
 import "./styles/making.css";
 import "./styles/surprise.css";
