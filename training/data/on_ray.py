@@ -19,6 +19,7 @@ import socket
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +59,9 @@ def over(function: Callable[[Piece], Made], pieces: Sequence[Piece], address: st
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         rows = ray.data.from_items([piece._asdict() for piece in pieces], override_num_blocks=len(pieces))
-        results = rows.map(task, num_cpus=1, ray_remote_args_fn=lambda: {"max_retries": RETRIES})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray 2.64 will want them named, 2.60 knows no name for this one
+            results = rows.map(task, num_cpus=1, ray_remote_args_fn=lambda: {"max_retries": RETRIES})
         each = iter(results.iter_rows())
         spoke_s = time.monotonic()
         for number in range(1, len(pieces) + 1):
