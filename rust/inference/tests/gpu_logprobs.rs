@@ -4,7 +4,7 @@
 
 mod gpu_support;
 
-use gpu_support::{SHAPES, gpu_engine, model};
+use gpu_support::{SHAPES, Shape, gpu_engine, model};
 use pocketlm_inference::generate::Step;
 use pocketlm_inference::logprobs::Logprobs;
 use pocketlm_inference::{Engine, Generator, Sampling};
@@ -30,7 +30,8 @@ fn a_token_is_told_with_what_the_model_said_before_it_on_both_backends() {
         seed: 5,
         ..Sampling::GREEDY
     };
-    for shape in SHAPES.into_iter().take(3) {
+    let roomy = |shape: &Shape| shape.vocab_size > 3 && shape.ctx_len > 8;
+    for shape in SHAPES.into_iter().filter(roomy).take(3) {
         let model = model(shape, 7);
         let cpu = Engine::cpu(model.clone()).unwrap();
         let gpu = Engine::Gpu(Box::new(gpu_engine(&model)));
