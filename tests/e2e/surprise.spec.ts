@@ -62,7 +62,10 @@ for (const device of ["cpu", "gpu"] as const) {
     const plain = await reader.write();
     await expect(reader.output.locator("[data-level]")).toHaveCount(0);
     await page.getByLabel("Show surprise").check();
+    const unshaded = page.getByText("What was written while “Show surprise” was off has no shades.");
+    await expect(unshaded).toBeVisible();
     expect(await reader.write()).toBe(plain);
+    await expect(unshaded).toBeHidden();
     const levels = await reader.output.locator(".token").evaluateAll(all => all.map(each => each.dataset["level"]));
     expect(levels).toHaveLength(30);
     expect(new Set(levels).size).toBeGreaterThan(2);

@@ -85,6 +85,8 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   /** What the model wrote, and what stands in between. */
   const behind = path.filter((node, at) => at > 0 && (!is_chat || node.token !== null));
   const node = behind.find(({ id }) => id === chosen) ?? null;
+  /** Tokens that came while nobody asked how likely they were. */
+  const isUnshaded = look.shades && behind.some(({ source, logprob }) => source === "sampled" && logprob === null);
   const written_last = path.slice(path.findLastIndex(({ token }) => token === null) + 1);
 
   /** Change what is shown, its prompt too. */
@@ -237,6 +239,12 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
               Look at a token
             </button>
           </div>
+          {isUnshaded && isReady && (
+            <p className="told">
+              What was written while “Show surprise” was off has no shades. Write it again
+              {is_chat ? "." : ", or use “Score the text”."}
+            </p>
+          )}
           {state.phase !== "failed" && interruption !== null && (
             <InterruptionNote cause={interruption} isOver={state.phase !== "recovering"} />
           )}
