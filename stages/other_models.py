@@ -23,9 +23,9 @@ def beside(build: Path, preset: str, written: Path) -> dict[str, Path]:
         # Each bundle's index names its models relative to itself.
         models += [{**entry, "path": f"{name}/models/{entry['path']}"} for entry in _entries(bundle)]
     written.parent.mkdir(parents=True, exist_ok=True)
-    written.write_text(json.dumps({"models": models}, indent=1) + "\n")
+    written.write_text(json.dumps({"models": models}, indent=1) + "\n", encoding="utf-8")
     return {INDEX: written, **{f"models/{name}/": bundle for name, bundle in others.items()}}
 
 
 def _entries(bundle: Path) -> list[Any]:
-    return list(json.loads((bundle / INDEX).read_text())["models"])
+    return list(json.loads((bundle / INDEX).read_text(encoding="utf-8"))["models"])

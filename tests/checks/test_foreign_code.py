@@ -16,6 +16,7 @@ PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "she
 RUNS_CODE = {"eval", "exec", "compile", "os.system", "os.popen", "shutil.unpack_archive", "torch.hub.load"}
 ALLOWED = {  # (file, what): why
     ("stages/graph/run/child/sitecustomize.py", "exec"): "the user's own sitecustomize, which ours stands in front of",
+    ("training/data/on_ray.py", "pickle"): "what our own workers answer; what Ray sends is pickled anyway",
 }
 
 

@@ -38,7 +38,7 @@ def state(base: str, run: str) -> None:
 def _settled(base: str, run: str) -> Iterator[None]:
     """Wait until nobody else lays out this command."""
     os.makedirs(f"{base}/runs", exist_ok=True)
-    with open(f"{base}/runs/{run}.lock", "w") as lock:
+    with open(f"{base}/runs/{run}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -76,7 +76,7 @@ def _runs(folder: str) -> bool:
 
 def _job(folder: str) -> str | None:
     try:
-        with open(f"{folder}/job") as file:
+        with open(f"{folder}/job", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return None
@@ -104,7 +104,7 @@ def start(
                 os.makedirs(os.path.dirname(f"{made}/{name}"), exist_ok=True)
                 with open(f"{made}/{name}", "w", encoding="utf-8", errors="surrogateescape") as file:
                     file.write(text)
-            with open(f"{made}/spec.json", "w") as file:
+            with open(f"{made}/spec.json", "w", encoding="utf-8") as file:
                 json.dump({**spec, "files": files}, file)
             os.rename(made, folder)
             try:
@@ -132,20 +132,20 @@ def _detach(folder: str) -> None:
     end = time.monotonic() + START_S
     while not (os.path.exists(f"{folder}/pid") or os.path.exists(f"{folder}/status.json")):
         if time.monotonic() > end:
-            with open(f"{folder}/trouble", errors="replace") as file:
+            with open(f"{folder}/trouble", errors="replace", encoding="utf-8") as file:
                 raise Refused(f"the command was not started within {START_S:.0f} s: {file.read().strip()[-500:]}")
         time.sleep(0.02)
 
 
 def _queue(folder: str, slurm: list[str]) -> None:
     """Hand the runner to Slurm."""
-    with open(f"{folder}/job.sh", "w") as file:
+    with open(f"{folder}/job.sh", "w", encoding="utf-8") as file:
         file.write(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{folder}/runner.py" "{folder}"\n')
     words = ["sbatch", "--parsable", f"--output={folder}/trouble", "--open-mode=append", f"--chdir={folder}", *slurm]
     done = subprocess.run([*words, f"{folder}/job.sh"], capture_output=True, text=True)
     if done.returncode != 0:
         raise Refused(f"`{' '.join(words[:1] + slurm)}` ended with status {done.returncode}: {done.stderr.strip()}")
-    with open(f"{folder}/job.new", "w") as file:
+    with open(f"{folder}/job.new", "w", encoding="utf-8") as file:
         file.write(done.stdout.strip().partition(";")[0])
     os.rename(f"{folder}/job.new", f"{folder}/job")
 
@@ -182,13 +182,13 @@ def follow(base: str, run: str, offset: int) -> None:
 
 def _status(folder: str) -> dict[str, Any]:
     try:
-        with open(f"{folder}/status.json") as file:
+        with open(f"{folder}/status.json", encoding="utf-8") as file:
             found: dict[str, Any] = json.load(file)
             return found
     except OSError:
         trouble = ""
         if os.path.exists(f"{folder}/trouble"):
-            with open(f"{folder}/trouble", errors="replace") as file:
+            with open(f"{folder}/trouble", errors="replace", encoding="utf-8") as file:
                 trouble = file.read().strip()[-500:]
         return {"status": -1, "seconds": 0.0, "trouble": trouble}
 
@@ -214,7 +214,7 @@ def made(base: str, run: str) -> None:
                 st = os.stat(full)
                 files.append((prefix + name, st.st_size, bool(st.st_mode & 0o100)))
     moved = []
-    with open(f"{folder}/spec.json") as file:
+    with open(f"{folder}/spec.json", encoding="utf-8") as file:
         spec = json.load(file)
     for name, digest, _ in spec["files"]:
         try:
@@ -252,7 +252,7 @@ def stop(base: str, run: str, hurry: bool) -> None:
     """Ask a command to end; hurry: it gets no more time. Answers its state."""
     folder = f"{base}/runs/{run}"
     if _state(folder) in (["running", "stopping"] if hurry else ["running"]):
-        with open(f"{folder}/stopped", "w"):
+        with open(f"{folder}/stopped", "w", encoding="utf-8"):
             pass
         job = _job(folder)
         if job is not None:
@@ -260,7 +260,7 @@ def stop(base: str, run: str, hurry: bool) -> None:
             gently = ["--batch", "--signal=TERM"] if done.stdout.strip() == "RUNNING" and not hurry else []
             subprocess.run(["scancel", *gently, job], capture_output=True)
         else:
-            with open(f"{folder}/pid") as file:
+            with open(f"{folder}/pid", encoding="utf-8") as file:
                 os.kill(int(file.read()), signal.SIGTERM)
     answer(state=_state(folder))
 
@@ -276,7 +276,7 @@ def forget(base: str, run: str, partial: str | None) -> None:
     remove(f"{folder}.lock")
     if partial is not None:
         kept = f"{base}/partial/{partial[len(base) :].split('/')[2]}"
-        with contextlib.suppress(OSError), open(f"{kept}.lock", "w") as lock:
+        with contextlib.suppress(OSError), open(f"{kept}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else another command goes on from it now
             remove(partial)
             _rmdir(kept)
@@ -304,10 +304,10 @@ def others(base: str, run: str, owner: str) -> None:
     for name in os.listdir(f"{base}/runs") if os.path.isdir(f"{base}/runs") else ():
         folder = f"{base}/runs/{name}"
         try:
-            with open(f"{folder}/spec.json") as file:
+            with open(f"{folder}/spec.json", encoding="utf-8") as file:
                 same = json.load(file)["owner"] == owner
             if same and name != run and _state(folder) == "running":
-                with open(f"{folder}/{'job' if _job(folder) else 'pid'}") as file:
+                with open(f"{folder}/{'job' if _job(folder) else 'pid'}", encoding="utf-8") as file:
                     found.append([name, file.read().strip()])
         except (OSError, ValueError, KeyError):
             continue

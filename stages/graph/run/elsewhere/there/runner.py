@@ -25,7 +25,7 @@ Spec = dict[str, Any]
 
 def execute(folder: str) -> None:
     """Run the command of a folder under its supervisor."""
-    with open(f"{folder}/spec.json") as file:
+    with open(f"{folder}/spec.json", encoding="utf-8") as file:
         spec = json.load(file)
     lock = os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -42,7 +42,7 @@ def execute(folder: str) -> None:
             running[0].terminate()
 
     signal.signal(signal.SIGTERM, end)
-    with open(f"{folder}/pid.new", "w") as file:
+    with open(f"{folder}/pid.new", "w", encoding="utf-8") as file:
         file.write(str(os.getpid()))
     os.rename(f"{folder}/pid.new", f"{folder}/pid")
     held = _hold_partial(spec, output, asked)
@@ -72,7 +72,7 @@ def execute(folder: str) -> None:
 
 
 def _end(folder: str, status: int, started: float, seconds: float) -> None:
-    with open(f"{folder}/status.json.new", "w") as file:
+    with open(f"{folder}/status.json.new", "w", encoding="utf-8") as file:
         json.dump({"status": status, "seconds": seconds, "started": started}, file)
     os.rename(f"{folder}/status.json.new", f"{folder}/status.json")
 

@@ -110,7 +110,7 @@ def prepare(base: str, name: str, files: dict[str, str], line: str, python: str)
     """Make an environment, unless it was made before; what that prints comes as "text". It ends with the connection."""
     env, work = f"{base}/env/{name}", f"{base}/env/.{name}"
     os.makedirs(f"{base}/env", exist_ok=True)
-    with open(f"{work}.lock", "w") as lock:
+    with open(f"{work}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(f"{env}/.made"):
             for folder in (env, work):
@@ -124,7 +124,7 @@ def prepare(base: str, name: str, files: dict[str, str], line: str, python: str)
             if status != 0:
                 raise Refused(f"the environment could not be made: `{line}` ended with status {status}")
             os.makedirs(env, exist_ok=True)
-            with open(f"{env}/.made", "w"):
+            with open(f"{env}/.made", "w", encoding="utf-8"):
                 pass
     answer(env=env)
 
