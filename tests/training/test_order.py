@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.data import order as orders
 from training.data.order import Shuffle
 
 
@@ -59,3 +60,12 @@ def test_each_comes_at_each_place_as_often(n: int) -> None:
     assert abs(chi_square(places, 256, 225)) < 5
     assert (0,) not in steps
     assert abs(chi_square(steps, n - 1, n - 2)) < 5
+
+
+@pytest.mark.parametrize("n", [1, 2, 1000])
+def test_the_order_of_few_is_drawn_and_that_of_many_computed(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (n, n - 1):
+        monkeypatch.setattr(orders, "MOST_KEPT", most)
+        got = orders.shuffled(n, np.random.Generator(np.random.PCG64(n)))
+        assert isinstance(got, Shuffle) == (most < n)
+        assert sorted(int(got[place]) for place in range(n)) == list(range(n))

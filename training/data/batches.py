@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.command import say
-from training.data.order import Shuffle
+from training.data.order import Order, shuffled
 from training.data.shard_file import TokenStream
 
 
@@ -43,14 +43,14 @@ class Batches:
         for index in range(k * self.batch_size, (k + 1) * self.batch_size):
             epoch, place = divmod(index, self.windows_per_epoch)
             offset, order = self._epoch(epoch)
-            rows.append(self.stream.read(offset + order[place] * self.window, self.window + 1))
+            rows.append(self.stream.read(offset + int(order[place]) * self.window, self.window + 1))
         return Batch(np.stack(rows), None)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a batch may straddle two epochs; one instance a run)
-    def _epoch(self, epoch: int) -> tuple[int, Shuffle]:
+    def _epoch(self, epoch: int) -> tuple[int, Order]:
         """An epoch's offset and the order of its windows."""
         random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-        return int(random.integers(self.offsets)), Shuffle(self.windows_per_epoch, random)
+        return int(random.integers(self.offsets)), shuffled(self.windows_per_epoch, random)
 
 
 class ChatBatches:
@@ -67,7 +67,7 @@ class ChatBatches:
         chosen = []
         for index in range(k * self.batch_size, (k + 1) * self.batch_size):
             epoch, place = divmod(index, self.stream.n_documents)
-            chosen.append(self._order(epoch)[place])
+            chosen.append(int(self._order(epoch)[place]))
         spans = [(int(self.starts[each]) + 1, int(self.starts[each + 1])) for each in chosen]  # without separators
         longest = max(end - start for start, end in spans)
         ids = np.full((len(spans), longest), self.stream.separator_id, np.int64)
@@ -78,8 +78,8 @@ class ChatBatches:
         return Batch(ids, learnt)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a batch may straddle two epochs; one instance a run)
-    def _order(self, epoch: int) -> Shuffle:
-        return Shuffle(self.stream.n_documents, np.random.Generator(np.random.PCG64([self.seed, epoch])))
+    def _order(self, epoch: int) -> Order:
+        return shuffled(self.stream.n_documents, np.random.Generator(np.random.PCG64([self.seed, epoch])))
 
 
 def order_of(text: TokenStream, ctx_len: int, batch_size: int, seed: int) -> Batches | ChatBatches:

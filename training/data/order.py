@@ -1,4 +1,4 @@
-"""A shuffled order that is computed and never kept: which of n things comes at each place.
+"""A shuffled order: which of n things comes at each place. That of few is drawn, that of many computed and never kept.
 
 A Feistel network over pairs of digits to the base ceil(sqrt(n)) permutes base² >= n numbers; one that falls outside of
 the n is permuted again until it does not, in a fraction 2 / sqrt(n) of all cases where n is large. So the order of a
@@ -12,10 +12,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
+MOST_KEPT = 1 << 24  # 64 MiB; windows of 256 tokens of 4 G tokens
 ROUNDS = 8
 SMALLEST_BASE = 8  # to the base 3 some orders of five things came three times as often as others, after any rounds
 _WORD = (1 << 64) - 1
+
+
+def shuffled(n: int, random: np.random.Generator) -> Order:
+    """A permutation of 0 ... n - 1, n at least 1."""
+    return random.permutation(n).astype(np.uint32) if n <= MOST_KEPT else Shuffle(n, random)
 
 
 class Shuffle:
@@ -44,3 +51,6 @@ def mixed(word: int) -> int:
     word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
     word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
     return word ^ word >> 31
+
+
+Order = NDArray[np.uint32] | Shuffle  # both are asked by the place
