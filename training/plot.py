@@ -94,6 +94,7 @@ def _axis(points: Points, last_step: float, top: float, bottom: float, lines: in
     low, high = min(late), max(late) * 1.15
     step = _nice((high - low) / lines)
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
+    high = max(high, low + step)  # all values may be 0
 
     def y_of(value: float) -> float:
         return top + (bottom - top) * (high - max(low, min(value, high))) / (high - low)

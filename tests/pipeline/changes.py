@@ -130,6 +130,7 @@ MODULES: dict[str, str] = {
     "dist": "train",
     "evaluate": "",
     "export": "export",
+    "export_checkpoint": "",
     "export_finetuned": "",
     "export_gguf": "",
     "export_hf": "",

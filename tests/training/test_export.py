@@ -170,3 +170,11 @@ def test_what_else_was_measured_is_drawn_below() -> None:
         top = plot.HEIGHT + index * plot.SMALL
         assert all(0 <= x <= plot.WIDTH and top <= y <= top + plot.SMALL for x, y in points)
         assert [y for _, y in points] == sorted((y for _, y in points), reverse=True), "what rises goes up"
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_never_changes_is_drawn_too(value: float) -> None:
+    """A training may be so short that its speed is told as 0."""
+    flat = [(10.0, value), (12.0, value)]
+    picture = plot.training_svg("x", flat, flat, [plot.Curve("speed", flat)])
+    assert ElementTree.fromstring(picture) is not None and "nan" not in picture
