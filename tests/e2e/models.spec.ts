@@ -96,7 +96,7 @@ test("a chosen file gives the text that the served one gives", async ({ site, re
   await reader.open(site.address("?device=cpu"));
   await reader.field("Seed").fill("3");
   const served = await reader.write();
-  await page.locator("input[type=file]").setInputFiles(site.model_file);
+  await models(page).locator("input[type=file]").setInputFiles(site.model_file);
   await expect(models(page).getByRole("radio", { name: /^model\.bin/ })).toBeChecked();
   await expect(reader.generate).toBeEnabled();
   await reader.field("Seed").fill("3");
