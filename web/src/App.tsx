@@ -1,6 +1,6 @@
 import { type Device, type ModelSource, randomSeed, type Token } from "pocketlm";
 import { type ReactNode, useCallback, useReducer, useState } from "react";
-import type { CommandId } from "./commands";
+import { type CommandId, command } from "./commands";
 import { Branches } from "./components/Branches";
 import { Chat } from "./components/Chat";
 import { CommandButton } from "./components/CommandButton";
@@ -22,7 +22,7 @@ import { Switch } from "./components/Switch";
 import { Tokens } from "./components/Tokens";
 import type { Look } from "./components/TokenText";
 import { type Copied, useCopy } from "./hooks/useCopy";
-import { branchAt, useDocument } from "./hooks/useDocument";
+import { useDocument } from "./hooks/useDocument";
 import { useEngine } from "./hooks/useEngine";
 import { useSaved } from "./hooks/useSaved";
 import { useScore } from "./hooks/useScore";
@@ -32,6 +32,7 @@ import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
 import { saveFile } from "./lib/download";
 import { openings } from "./lib/provenance";
+import { isWriting } from "./state/machine";
 import { defaultSampling } from "./state/sampling";
 import { readAddress, toMarkdown } from "./state/saved";
 import { type DocAction, emptyDoc, pathTo, reduceDoc, textOf } from "./state/tree";
@@ -65,7 +66,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const run_state = "run" in state ? state.run : null;
   const interruption = run_state?.interruption ?? null;
   const isReady = state.phase === "ready";
-  const isGenerating = state.phase === "generating" || state.phase === "recovering";
+  const isGenerating = isWriting(state);
   const is_chat = model !== null && model.card.chat_template !== null;
   const writing = useDocument({ doc, change, engine, is_chat, is_told: look.shades });
   const { path, writeFrom } = writing;
@@ -137,7 +138,8 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
     },
     [is_chat, run],
   );
-  useShortcuts(state, doc, runOfShortcut);
+  const isEnabled = useCallback((id: CommandId) => command(id).isEnabled(state, doc), [state, doc]);
+  useShortcuts(isEnabled, runOfShortcut);
 
   const onChoose = (id: number | null) => {
     setChosen(id);
@@ -145,7 +147,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
     if (found !== undefined && isReady) writing.look(found, options);
   };
   const onWalk = (id: number) => show({ type: "walk", node: id });
-  const button = (id: CommandId) => <CommandButton id={id} state={state} doc={doc} run={run} />;
+  const button = (id: CommandId) => <CommandButton id={id} isEnabled={isEnabled(id)} run={run} />;
 
   return (
     <div className="page">
@@ -201,7 +203,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 </p>
               )}
               <div className="actions">
-                <CommandButton id="generate" state={state} doc={doc} run={run} variant="primary" />
+                <CommandButton id="generate" isEnabled={isEnabled("generate")} run={run} variant="primary" />
                 {button("stop")}
                 {button("again")}
                 {button("continue")}
@@ -272,7 +274,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
               onChoose={onChoose}
               onBranch={candidate => {
                 setChosen(null);
-                writeFrom(branchAt(node, candidate), options);
+                writeFrom({ type: "branch", node: node.id, candidate }, options);
               }}
               onWrite={
                 is_chat

@@ -1,13 +1,16 @@
 import { type Device, randomSeed } from "pocketlm";
 import { useEffect, useState } from "react";
-import { command, commandFor } from "../commands";
+import type { CommandId } from "../commands";
 import { type Copied, useCopy } from "../hooks/useCopy";
+import { useShortcuts } from "../hooks/useShortcuts";
 import { type SideHandle, useSide } from "../hooks/useSide";
 import { useTheme } from "../hooks/useTheme";
 import { announcement } from "../lib/announce";
 import { type Compared, type Comparison, type ComparisonAnswer, fetchComparison, joint } from "../lib/comparison";
 import { openings } from "../lib/provenance";
+import { isWriting } from "../state/machine";
 import { defaultSampling } from "../state/sampling";
+import { CommandButton } from "./CommandButton";
 import { Header } from "./Header";
 import { PromptBox } from "./PromptBox";
 import { SamplingPanel } from "./SamplingPanel";
@@ -22,7 +25,6 @@ const COPIED: Record<NonNullable<Copied>, string> = {
 
 /** Of the commands of one document those that two have, too. */
 const ACTIONS = ["generate", "stop", "again", "copy"] as const;
-type ActionId = (typeof ACTIONS)[number];
 
 type Props = { url: string; device: Device; isMac: boolean };
 
@@ -69,21 +71,6 @@ function announced(sides: [Compared, SideHandle][]): string {
     .join(" ");
 }
 
-/** The keys of the commands that two models have. */
-function useKeys(actions: Record<ActionId, { isEnabled: boolean; run: () => void }>): void {
-  useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      const id = commandFor(event)?.id;
-      const action = ACTIONS.find(each => each === id);
-      if (action === undefined || event.repeat || event.isComposing || !actions[action].isEnabled) return;
-      event.preventDefault();
-      actions[action].run();
-    };
-    addEventListener("keydown", onKeyDown);
-    return () => removeEventListener("keydown", onKeyDown);
-  }, [actions]);
-}
-
 function Sides({ comparison, base, device, isMac }: { comparison: Comparison; base: string } & Omit<Props, "url">) {
   const [one, two] = comparison.models;
   const first = useSide(new URL(one.url, base).href, device);
@@ -97,12 +84,12 @@ function Sides({ comparison, base, device, isMac }: { comparison: Comparison; ba
   const models = [first.state, second.state].flatMap(each => ("model" in each && each.model ? [each.model] : []));
   const offered = models.flatMap(({ card }) => [...openings(card.header.provenance), card.golden_prompt]);
   const prompt = written ?? offered[0] ?? "";
-  const is_writing = state.phase === "generating" || state.phase === "recovering";
+  const is_writing = isWriting(state);
 
   const both = (settings: typeof options) => {
     for (const side of [first, second]) side.generate(prompt, settings);
   };
-  const actions: Record<ActionId, { isEnabled: boolean; run: () => void }> = {
+  const actions: Partial<Record<CommandId, { isEnabled: boolean; run: () => void }>> = {
     generate: {
       isEnabled: state.phase === "ready",
       run: () => {
@@ -129,7 +116,9 @@ function Sides({ comparison, base, device, isMac }: { comparison: Comparison; ba
       run: () => copy(`${one.name}:\n${prompt}${first.text}\n\n${two.name}:\n${prompt}${second.text}`),
     },
   };
-  useKeys(actions);
+  const isEnabled = (id: CommandId) => actions[id]?.isEnabled === true;
+  const run = (id: CommandId) => actions[id]?.run();
+  useShortcuts(isEnabled, run);
 
   return (
     <>
@@ -138,16 +127,13 @@ function Sides({ comparison, base, device, isMac }: { comparison: Comparison; ba
           <PromptBox value={prompt} onChange={setWritten} />
           <div className="actions">
             {ACTIONS.map(id => (
-              // `aria-disabled`: a button that disables itself by being pressed would lose the keyboard's focus.
-              <button
+              <CommandButton
                 key={id}
-                type="button"
-                className={`button ${id === "generate" ? "primary" : "plain"}`}
-                aria-disabled={!actions[id].isEnabled}
-                onClick={() => actions[id].isEnabled && actions[id].run()}
-              >
-                {command(id).label}
-              </button>
+                id={id}
+                isEnabled={isEnabled(id)}
+                run={run}
+                variant={id === "generate" ? "primary" : "plain"}
+              />
             ))}
           </div>
           {copied !== null && <p className="told">{COPIED[copied]}</p>}

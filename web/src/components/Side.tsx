@@ -2,6 +2,7 @@ import { useId } from "react";
 import type { SideHandle } from "../hooks/useSide";
 import type { Compared } from "../lib/comparison";
 import { formatBytes } from "../lib/format";
+import { isWriting } from "../state/machine";
 import { ErrorPanel } from "./ErrorPanel";
 import { engineStatus } from "./Header";
 import { LoadPanel } from "./LoadPanel";
@@ -20,7 +21,6 @@ export function Side({ compared, side, isOnCpu }: Props) {
   const model = "model" in state ? state.model : null;
   const run = "run" in state ? state.run : null;
   const { name, key, parameters, metrics } = compared;
-  const is_writing = state.phase === "generating" || state.phase === "recovering";
   const is_chat = model !== null && model.card.chat_template !== null;
   return (
     <section className="side" aria-labelledby={id}>
@@ -61,7 +61,7 @@ export function Side({ compared, side, isOnCpu }: Props) {
         <div
           className="output-text"
           data-placeholder={state.phase === "ready" ? "The model goes on from here." : ""}
-          data-generating={is_writing}
+          data-generating={isWriting(state)}
         >
           {text === "" ? null : <div>{text}</div>}
         </div>

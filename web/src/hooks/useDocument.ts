@@ -1,5 +1,4 @@
 /** What stands on the page, joined to the engine: each of the reader's wishes changes the tree and, where it asks for text, begins a run. */
-import type { Candidate } from "pocketlm";
 import { type Dispatch, useCallback, useEffect, useMemo, useState } from "react";
 import type { SamplingOptions } from "../state/sampling";
 import {
@@ -22,14 +21,12 @@ const LIKELIEST = 5;
 const FORCED = 1e9;
 
 export type DocumentHandle = {
-  doc: Doc;
   /** From the prompt to where the text ends. */
   path: readonly TreeNode[];
   /** The same as a conversation. */
   said: readonly Said[];
   /** So many messages, the oldest, no longer fit into the context: the model does not read them. */
   left_out: number;
-  change: Dispatch<DocAction>;
   /** Change the tree, and let the model write on from there. */
   writeFrom: (action: DocAction, options: SamplingOptions) => void;
   /** Ask what the model thinks of the place of a node. */
@@ -90,10 +87,5 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
     [doc, change, peek, askedOf, left_out_before],
   );
 
-  return { doc, path, said, left_out, change, writeFrom, look };
-}
-
-/** A candidate in the place of a node. */
-export function branchAt(node: TreeNode, candidate: Candidate): DocAction {
-  return { type: "branch", node: node.id, candidate };
+  return { path, said, left_out, writeFrom, look };
 }

@@ -1,18 +1,16 @@
 /** Key presses anywhere on the page, as commands. */
 import { useEffect } from "react";
 import { type CommandId, commandFor } from "../commands";
-import type { State } from "../state/machine";
-import type { Doc } from "../state/tree";
 
-export function useShortcuts(state: State, doc: Doc, run: (id: CommandId) => void): void {
+export function useShortcuts(isEnabled: (id: CommandId) => boolean, run: (id: CommandId) => void): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       const meant = commandFor(event);
-      if (meant === null || event.repeat || event.isComposing || !meant.isEnabled(state, doc)) return;
+      if (meant === null || event.repeat || event.isComposing || !isEnabled(meant.id)) return;
       event.preventDefault();
       run(meant.id);
     };
     addEventListener("keydown", onKeyDown);
     return () => removeEventListener("keydown", onKeyDown);
-  }, [state, doc, run]);
+  }, [isEnabled, run]);
 }

@@ -1,7 +1,8 @@
 /** One of two models that are compared: its state, its text, and what one can ask for. */
-import { type Device, type Generation, loadModel, type Model, type ModelEvent, type TextOptions } from "pocketlm";
-import { useCallback, useEffect, useReducer, useRef, useState } from "react";
-import { initialState, reduce, type State } from "../state/machine";
+import type { Device, TextOptions, Token } from "pocketlm";
+import { useCallback, useState } from "react";
+import type { State } from "../state/machine";
+import { useEngine } from "./useEngine";
 
 export type SideHandle = {
   state: State;
@@ -14,68 +15,21 @@ export type SideHandle = {
 };
 
 export function useSide(model_url: string, device: Device): SideHandle {
-  const [state, dispatch] = useReducer(reduce, initialState);
   const [text, setText] = useState("");
-  const loading = useRef<AbortController | null>(null);
-  const model = useRef<Model | null>(null);
-  /** The run whose text is wanted; what comes late from a stopped one is dropped. */
-  const generation = useRef<Generation | null>(null);
+  const onTokens = useCallback(
+    (tokens: readonly Token[]) => setText(so_far => so_far + tokens.map(token => token.text).join("")),
+    [],
+  );
+  const { state, load, generate: ask, stop } = useEngine(model_url, device, null, onTokens);
+  const is_chat = "model" in state && state.model !== null && state.model.card.chat_template !== null;
 
-  const dispose = useCallback(() => {
-    loading.current?.abort();
-    model.current?.dispose();
-    model.current = null;
-    generation.current = null;
-  }, []);
-
-  const load = useCallback(() => {
-    dispose();
-    dispatch({ type: "load" });
-    const controller = new AbortController();
-    const { signal } = controller;
-    const onEvent = (event: ModelEvent) => {
-      if (signal.aborted) return;
-      dispatch(event);
-    };
-    loading.current = controller;
-    loadModel(model_url, { device, signal, onEvent }).then(
-      loaded => {
-        if (signal.aborted) loaded.dispose();
-        else model.current = loaded;
-      },
-      () => undefined, // an event has told
-    );
-  }, [dispose, model_url, device]);
-
-  useEffect(() => {
-    load();
-    return dispose;
-  }, [load, dispose]);
-
-  const generate = useCallback((prompt: string, options: TextOptions) => {
-    const loaded = model.current;
-    if (loaded === null) return;
-    setText("");
-    const is_chat = loaded.card.chat_template !== null;
-    const begun = is_chat
-      ? loaded.chat([{ role: "user", content: prompt }], options)
-      : loaded.generate(prompt, options);
-    generation.current = begun;
-    dispatch({ type: "generate", run: begun.run });
-    const read = async () => {
-      for await (const piece of begun) {
-        if (generation.current === begun) setText(so_far => so_far + piece.text);
-      }
-    };
-    read().catch(() => undefined); // an event has told
-  }, []);
-
-  const stop = useCallback(() => {
-    if (generation.current === null) return;
-    generation.current.stop();
-    generation.current = null;
-    dispatch({ type: "stop" });
-  }, []);
+  const generate = useCallback(
+    (prompt: string, options: TextOptions) => {
+      ask(is_chat ? { messages: [{ role: "user", content: prompt }] } : { prompt }, options);
+      setText("");
+    },
+    [ask, is_chat],
+  );
 
   return { state, text, load, generate, stop };
 }

@@ -1,4 +1,5 @@
 /** provenance.json, as the stage `provenance` writes it: how each part of the bundle was made. Read with distrust. */
+import { fields } from "./json";
 
 export type Output = { name: string; digest: string; size_bytes: number };
 
@@ -18,12 +19,6 @@ export type Step = {
   /** A person vouched for the result after a change that it was not made from. */
   accepted: boolean;
 };
-
-type Fields = Map<string, unknown>;
-
-function fields(value: unknown): Fields {
-  return new Map(typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : []);
-}
 
 function text(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "");

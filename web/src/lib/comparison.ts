@@ -1,5 +1,6 @@
 /** compare.json, which stands beside the page where two models are compared: read, and what the two do in a word. */
 import type { State } from "../state/machine";
+import { fields, pairs, text } from "./json";
 
 /** One of two models. Texts are shown as they are. */
 export type Compared = {
@@ -18,26 +19,17 @@ export type Comparison = { models: [Compared, Compared]; also: string };
 
 export type ComparisonAnswer = { kind: "comparison"; comparison: Comparison } | { kind: "none"; reason: string };
 
-type Fields = Map<string, unknown>;
-
-function fields(value: unknown): Fields {
-  return new Map(typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : []);
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-function pairs(value: unknown): [string, string][] {
-  const rows = Array.isArray(value) ? value : [];
-  return rows.flatMap((row): [string, string][] => (Array.isArray(row) ? [[text(row[0]), text(row[1])]] : []));
-}
-
 function compared(value: unknown): Compared | null {
   const given = fields(value);
   const [name, key, url] = [text(given.get("name")), text(given.get("key")), text(given.get("url"))];
-  if (name === "" || url === "") return null;
-  return { name, key, url, parameters: pairs(given.get("parameters")), metrics: pairs(given.get("metrics")) };
+  if (name === null || url === null) return null;
+  return {
+    name,
+    key: key ?? "",
+    url,
+    parameters: pairs(given.get("parameters")),
+    metrics: pairs(given.get("metrics")),
+  };
 }
 
 /** null for what is no compare.json. */
@@ -47,7 +39,7 @@ export function readComparison(value: unknown): Comparison | null {
   if (!Array.isArray(models) || models.length !== 2) return null;
   const [first, second] = models.map(compared);
   if (!first || !second) return null;
-  return { models: [first, second], also: text(given.get("also")) };
+  return { models: [first, second], also: text(given.get("also")) ?? "" };
 }
 
 /** Fetch and read the compare.json at `url`. Never throws. */

@@ -1,4 +1,5 @@
 /** live.json, which stands beside the page while a model is trained or the sources are watched: read, and in words. */
+import { fields, pairs, text } from "./json";
 
 /** What there is now. Texts are shown as they are; `error` is "" for none. */
 export type LiveNews = {
@@ -10,24 +11,16 @@ export type LiveNews = {
   error: string;
 };
 
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
 /** null for what is no live.json. */
 export function readLive(value: unknown): LiveNews | null {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
-  const given = new Map<string, unknown>(Object.entries(value));
+  const given = fields(value);
   const says = text(given.get("says"));
-  if (says === "") return null;
-  const rows = given.get("figures");
+  if (says === null) return null;
   return {
-    model: text(given.get("model")) || null,
-    worker: text(given.get("worker")) || null,
+    model: text(given.get("model")),
+    worker: text(given.get("worker")),
     says,
-    figures: (Array.isArray(rows) ? rows : []).flatMap((row): [string, string][] =>
-      Array.isArray(row) ? [[text(row[0]), text(row[1])]] : [],
-    ),
-    error: text(given.get("error")),
+    figures: pairs(given.get("figures")),
+    error: text(given.get("error")) ?? "",
   };
 }

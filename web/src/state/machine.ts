@@ -44,6 +44,11 @@ export type Action =
 
 export const initialState: State = { phase: "idle" };
 
+/** Whether a run is under way, or will be again. */
+export function isWriting(state: State): boolean {
+  return state.phase === "generating" || state.phase === "recovering";
+}
+
 function newRun(id: number): Run {
   return {
     id,
