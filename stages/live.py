@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stages import paths
+from stages import paths, preview
 from stages.graph import GraphError
 from stages.graph.keep import attempts
 
@@ -214,16 +214,8 @@ class Live:
         return None if self._command.returncode == 0 else (said.strip().splitlines() or ["no word"])[-1]
 
     def _describe(self, seen: Seen) -> None:
-        """Write live.json in one step."""
-        described = {
-            "format": 1,
-            **self._said,
-            "says": says(seen, steps_of(seen)),
-            "figures": _figures_text(seen),
-        }
-        new = self.described.with_suffix(".new")
-        new.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
-        new.replace(self.described)
+        news = {**self._said, "says": says(seen, steps_of(seen)), "figures": _figures_text(seen)}
+        preview.announce(self.described, news)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import sys
@@ -157,6 +158,15 @@ def server(
             if error.errno != errno.EADDRINUSE or candidate == wanted[-1]:
                 raise
     raise AssertionError("port 0 is always free")
+
+
+def announce(described: Path, news: Mapping[str, Any]) -> None:
+    """Write the live.json that an open page asks for again and again, in one step. news: its "model" and "worker" by
+    the paths at which they are served, what it "says", "figures" and "error" (web/src/lib/live.ts).
+    """
+    new = described.with_suffix(".new")
+    new.write_text(json.dumps({"format": 1, **news}, ensure_ascii=False), encoding="utf-8")
+    new.replace(described)
 
 
 def serve(folder: Path, port: int | None = None, beside: Mapping[str, Path] | None = None, view: str = "") -> int:

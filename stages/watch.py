@@ -8,7 +8,6 @@ in live.json; the page takes both between two texts (web/src/components/Live.tsx
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -122,18 +121,14 @@ class Follower:
         self.beside["models/live.bin"] = model
 
     def _describe(self, says: str, error: str) -> None:
-        """Write live.json in one step."""
-        described: dict[str, Any] = {
-            "format": 1,
+        news: dict[str, Any] = {
             "model": self._model and f"models/live.bin?{self._model}",
             "worker": self._engine and f"engine/{self._engine}/worker.js",
             "says": says,
             "figures": [],
             "error": error,
         }
-        new = self.described.with_suffix(".new")
-        new.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
-        new.replace(self.described)
+        preview.announce(self.described, news)
 
 
 def follow(preset: str, words: Sequence[str], port: int | None) -> int:

@@ -57,20 +57,14 @@ def model_at(made_from: Inputs, path: Path) -> LanguageModel:
 
 def summary_at(made_from: Inputs, model: LanguageModel, step: int) -> dict[str, Any]:
     """What summary.json would say of a run that ended here; None stands for what nobody has measured."""
-    train, text = made_from.train, made_from.text
-    window = order_of(text, made_from.model.ctx_len, train.batch_size, train.seed).window
+    train = made_from.train
+    window = order_of(made_from.text, made_from.model.ctx_len, train.batch_size, train.seed).window
     return {
         "steps": step,
         "tokens_seen": step * train.batch_size * train.grad_accum * window,
         "parameters": count(model),
         **dict.fromkeys(("val_bpb", "val_tokens", "val_bytes", "val_ctx_len", "val_overlap", "precision")),
-        "train_tokens": text.n_tokens,
-        "train_bytes": text.text_nbytes,
-        "tokenizer_sha256": text.tokenizer_sha256,
-        "data_sha256": made_from.data_sha256(),
-        "profile": "repro" if made_from.repro else "fast",
-        "torch": torch.__version__.partition("+")[0],
-        "settings": {"model": made_from.model.decisive(), "train": train.decisive()},
+        **made_from.described(),
     }
 
 

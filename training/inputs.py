@@ -62,6 +62,18 @@ class Inputs:
         streams = {"train": self.text, "val": self.held_out}
         return {name: [shard.payload_sha256 for shard in stream.shards] for name, stream in streams.items()}
 
+    def described(self) -> dict[str, Any]:
+        """What summary.json says of them, and of the PyTorch that read them."""
+        return {
+            "train_tokens": self.text.n_tokens,
+            "train_bytes": self.text.text_nbytes,
+            "tokenizer_sha256": self.text.tokenizer_sha256,
+            "data_sha256": self.data_sha256(),
+            "profile": "repro" if self.repro else "fast",
+            "torch": torch.__version__.partition("+")[0],
+            "settings": {"model": self.model.decisive(), "train": self.train.decisive()},
+        }
+
     def digest(self) -> str:
         """Digest of all that decides the weights of each step but how many there are. In `repro` that is PyTorch's
         version too.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -46,18 +45,12 @@ def save(training: Training, outcome: Outcome, kept: Kept, threads: Threads, out
         "val_bytes": score.n_bytes,
         "val_ctx_len": inputs.model.ctx_len,
         "val_overlap": inputs.train.eval_overlap,
-        "train_tokens": inputs.text.n_tokens,
-        "train_bytes": inputs.text.text_nbytes,
         "vocab_size": inputs.text.vocab_size,
-        "tokenizer_sha256": inputs.text.tokenizer_sha256,
-        "data_sha256": inputs.data_sha256(),
-        "profile": "repro" if inputs.repro else "fast",
         "device": training.device.type,
         "precision": way.precision,
         "compile": way.compile,
-        "torch": torch.__version__.partition("+")[0],
         "numpy": np.__version__,
-        "settings": {"model": inputs.model.decisive(), "train": inputs.train.decisive()},
+        **inputs.described(),
     }
     timings = {
         "threads": threads.threads,
