@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,6 +140,29 @@ class Lab(Project):
         result = self.doit("exp", "show", "--json", *words)
         assert result.status == 0, result.err
         return json.loads(result.out)
+
+    def forget(self) -> None:
+        """Let go of every result, pinned ones too; they lie beside the project then."""
+        for row in self.table("--all"):
+            self.doit("exp", "unpin", row["key"])
+        self.doit("clean")
+        gone = self.root / f"gone-{len(list(self.root.iterdir()))}"
+        gone.mkdir()
+        for key in self.stored():
+            (self.build / "store" / key).rename(gone / key)
+        assert self.stored() == set()
+        self.ran()
+
+    def killed(self, *words: str, seed: int, within_s: tuple[float, float]) -> int:
+        """Start doit five times and end it by SIGKILL at random moments; returns how often it was still there."""
+        chosen, kills = random.Random(seed), 0
+        for _ in range(5):
+            process = self.start(*words, start_new_session=True)
+            time.sleep(chosen.uniform(*within_s))
+            kills += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+            self.finish(process)
+        return kills
 
     def stored(self) -> set[str]:
         return {path.name for path in (self.build / "store").iterdir() if not path.name.startswith(".")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import time
 from collections import Counter
@@ -122,22 +121,12 @@ def test_killed_and_run_again_nothing_finished_runs_twice(lab: Lab) -> None:
     """SIGKILL at five random moments: in the end each training ran as often as it was killed, and one time more."""
     whole = lab.doit(*SIX)
     expected = [(row["key"], row["params"], row["metrics"]) for row in lab.table("--sort", "loss")]
-    lab.doit("exp", "unpin", *(key for key, _, _ in expected))
-    lab.doit("clean")
-    for key in lab.stored():
-        (lab.build / "store" / key).rename(lab.root / f"gone-{key}")
-    assert whole.status == 0 and lab.stored() == set()
-    lab.ran()
-    chosen, kills, started = random.Random(5), 0, Counter[str]()
-    for _ in range(5):
-        process = lab.start(*SIX, start_new_session=True)
-        time.sleep(chosen.uniform(0.1, 1.2))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        lab.finish(process)
+    assert whole.status == 0
+    lab.forget()
+    kills = lab.killed(*SIX, seed=5, within_s=(0.1, 1.2))
     done = lab.run(*SIX)
     assert done.status == 0, done.err
-    started.update((lab.root / "ran.log").read_text().split())
+    started = Counter((lab.root / "ran.log").read_text().split())
     assert started["train"] - Counter(whole.ran)["train"] <= 6 + kills
     assert [(row["key"], row["params"], row["metrics"]) for row in lab.table("--sort", "loss")] == expected
 

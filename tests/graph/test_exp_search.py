@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import signal
 import sys
-import time
 from collections import Counter
 from typing import Any
 
@@ -18,17 +15,6 @@ from tests.graph.experiments import Lab
 
 SPACE = ("train.lr=0.1..4", "train.layers=1..6")
 TPE = ("exp", "run", *SPACE, "--sampler", "tpe", "--goal", "loss")
-
-
-def forget(lab: Lab) -> None:
-    """Every result."""
-    for row in lab.table("--all"):
-        lab.doit("exp", "unpin", row["key"])
-    lab.doit("clean")
-    for key in lab.stored():
-        (lab.build / "store" / key).rename(lab.root / f"gone-{key}-{len(list(lab.root.iterdir()))}")
-    assert lab.stored() == set()
-    lab.ran()
 
 
 def made(lab: Lab) -> list[tuple[Any, Any]]:
@@ -64,10 +50,10 @@ def test_it_learns(lab: Lab) -> None:
 def test_the_seed_decides(lab: Lab) -> None:
     lab.doit(*TPE, "--trials", "3")
     first = made(lab)
-    forget(lab)
+    lab.forget()
     lab.doit(*TPE, "--trials", "3")
     assert made(lab) == first
-    forget(lab)
+    lab.forget()
     lab.doit(*TPE, "--trials", "3", "--seed", "1")
     assert set(made(lab)).isdisjoint(first)
 
@@ -92,14 +78,8 @@ def test_killed_at_random_moments_it_makes_the_same_choices(lab: Lab) -> None:
     whole = lab.run(*words)
     assert whole.status == 0, whole.err
     expected = [(row["key"], row["metrics"]) for row in lab.table("--sort", "loss")]
-    forget(lab)
-    chosen, kills = random.Random(7), 0
-    for _ in range(5):
-        process = lab.start(*words, start_new_session=True)
-        time.sleep(chosen.uniform(0.5, 2.5))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        lab.finish(process)
+    lab.forget()
+    kills = lab.killed(*words, seed=7, within_s=(0.5, 2.5))
     done = lab.run(*words)
     assert done.status == 0, done.err
     assert [(row["key"], row["metrics"]) for row in lab.table("--sort", "loss")] == expected

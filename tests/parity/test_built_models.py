@@ -26,6 +26,13 @@ def load(preset: str) -> tuple[Path, ModelFile]:
     return path, read_model(path)
 
 
+def forced(preset: str) -> tuple[Path, ModelFile, list[int]]:
+    """A model, and 256 ids of no meaning or as many as it reads."""
+    path, model = load(preset)
+    count = min(256, model.config["ctx_len"])
+    return path, model, np.random.default_rng(1).integers(model.config["vocab_size"], size=count).tolist()
+
+
 def torch_logits(model: ModelFile, ids: list[int], dtype: torch.dtype) -> np.ndarray:
     weights = {name: torch.from_numpy(values).to(dtype) for name, values in model.tensors.items()}
     return oracles.llama(model.config, weights, ids).numpy()
@@ -34,9 +41,7 @@ def torch_logits(model: ModelFile, ids: list[int], dtype: torch.dtype) -> np.nda
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_forced_tokens(engine_logits: Logits, preset: str, device: str) -> None:
-    path, model = load(preset)
-    count = min(256, model.config["ctx_len"])
-    ids = np.random.default_rng(1).integers(model.config["vocab_size"], size=count).tolist()
+    path, model, ids = forced(preset)
     expected = torch_logits(model, ids, torch.float32)
     got = engine_logits(path, ids, device)
     assert_parity(f"{preset} {device}", got, expected, lambda: torch_logits(model, ids, torch.float64))
@@ -45,9 +50,7 @@ def test_forced_tokens(engine_logits: Logits, preset: str, device: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_forced_tokens_with_a_cache_in_f16(engine_logits: Logits, preset: str, device: str) -> None:
-    path, model = load(preset)
-    count = min(256, model.config["ctx_len"])
-    ids = np.random.default_rng(1).integers(model.config["vocab_size"], size=count).tolist()
+    path, model, ids = forced(preset)
     expected = torch_logits(model, ids, torch.float32)
     got = engine_logits(path, ids, device, cache="f16")
     assert nmse(got, expected) <= 1e-6

@@ -14,6 +14,7 @@ import pytest
 
 from stages import live
 from stages.graph.keep import attempts
+from tests.pipeline.live_news import news
 
 KEY = "ab" * 32
 
@@ -146,16 +147,6 @@ class Exports:
         self.done.clear()
 
 
-def news(watched: live.Live, until: str) -> dict[str, Any]:
-    """live.json as soon as it says something; a run that hangs ends by pytest's own clock."""
-    pause = threading.Event()
-    while True:
-        found: dict[str, Any] = json.loads(watched.described.read_text())
-        if until in json.dumps(found):
-            return found
-        pause.wait(0.005)
-
-
 def test_each_new_checkpoint_is_exported_and_the_training_keeps_its_own(
     training: Training, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -166,7 +157,7 @@ def test_each_new_checkpoint_is_exported_and_the_training_keeps_its_own(
         for step in (3, 7):
             path = training.checkpoint(step)
             exports.wait()
-            found = news(watched, f"models/live.bin?{step:016x}")
+            found = news(watched.described, f"models/live.bin?{step:016x}")
             assert found["error"] == "" and watched.model.read_text().startswith("training.export_checkpoint")
             assert path.read_bytes() == b"weights"
         assert [Path(words.split()[1]).parent for words in exports.given] == [tmp_path / "live"] * 2, "links of its own"
@@ -174,8 +165,8 @@ def test_each_new_checkpoint_is_exported_and_the_training_keeps_its_own(
         assert params["export"] == {"dtype": "q8_0"} and params["train"] == {"steps": 120}
         training.end()
         exports.wait()
-        found = news(watched, "final model")
-        assert news(watched, KEY[:16])["model"] == f"models/live.bin?{KEY[:16]}"
+        found = news(watched.described, "final model")
+        assert news(watched.described, KEY[:16])["model"] == f"models/live.bin?{KEY[:16]}"
         assert exports.given[-1].startswith("training.export /") and "final model" in found["says"]
     assert not list((tmp_path / "live").glob("step-*"))
 
@@ -191,7 +182,7 @@ def test_a_checkpoint_in_pieces_is_taken_as_a_whole(
     with live.Live(str(training.build), tmp_path / "live", {}, "tiny") as watched:
         seen = live.look(str(training.build))
         assert (seen.newest, seen.step) == (str(pieces), 5)
-        news(watched, f"?{5:016x}")
+        news(watched.described, f"?{5:016x}")
         taken = watched._take(seen)
         assert (taken / "notes.json").samefile(pieces / "notes.json")
     gone = tmp_path / "gone"
@@ -208,8 +199,8 @@ def test_one_that_cannot_be_exported_is_said_and_the_next_is_tried(
     training.begin()
     training.checkpoint(3)
     with live.Live(str(training.build), tmp_path / "live", {}, "tiny") as watched:
-        assert news(watched, "damaged")["error"] == "Step 3 could not be exported: it is damaged"
-        assert news(watched, "damaged")["model"] is None and len(exports.given) == 1
+        assert news(watched.described, "damaged")["error"] == "Step 3 could not be exported: it is damaged"
+        assert news(watched.described, "damaged")["model"] is None and len(exports.given) == 1
         exports.fails = False
         training.checkpoint(4)
-        assert news(watched, f"?{4:016x}")["error"] == ""
+        assert news(watched.described, f"?{4:016x}")["error"] == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from stages import paths, watch
+from tests.pipeline.live_news import news
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,6 @@ class Builds:
         monkeypatch.setattr(watch.subprocess, "Popen", start)
 
 
-def news(follower: watch.Follower, until: str) -> dict[str, Any]:
-    pause = threading.Event()
-    while True:
-        found: dict[str, Any] = json.loads(follower.described.read_text())
-        if until in json.dumps(found):
-            return found
-        pause.wait(0.005)
-
-
 def test_a_build_that_fails_is_said_and_the_next_change_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,10 +80,10 @@ def test_a_build_that_fails_is_said_and_the_next_change_is_tried_again(
     follower = watch.Follower(tmp_path, [], "tiny")
     try:
         follower.start()
-        found = news(follower, "expected ;")
+        found = news(follower.described, "expected ;")
         assert found["error"] == "shader.wgsl:3: expected ;" and "could not be built" in found["says"]
         follower.want()
-        found = news(follower, "Up to date")
+        found = news(follower.described, "Up to date")
         assert (found["model"], found["worker"]) == ("models/live.bin?bbbb", "engine/aaaa/worker.js")
         assert found["error"] == "" and follower.beside["engine/aaaa/"].name == "pocketlm"
     finally:
@@ -107,7 +98,7 @@ def test_another_run_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     follower = watch.Follower(tmp_path, [], "tiny")
     try:
         follower.start()
-        assert news(follower, "Up to date")["error"] == ""
+        assert news(follower.described, "Up to date")["error"] == ""
     finally:
         follower.close()
 

@@ -6,7 +6,7 @@ mod gpu_support;
 
 use std::sync::Arc;
 
-use gpu_support::{SHAPES, Shape, adapter, model, model_file};
+use gpu_support::{SHAPES, Shape, adapter, engine_on, model, model_file};
 use pocketlm_inference::gpu::{Adapter, Dtypes, GpuEngine, Phase, largest_binding, request};
 use pocketlm_inference::{Cache, EngineError, Model, Sampling};
 use pollster::block_on;
@@ -15,14 +15,7 @@ use pollster::block_on;
 fn a_lost_device_is_reported_by_every_later_call() {
     let model = model(SHAPES[1], 1);
     let Adapter { device, queue, .. } = adapter(&model);
-    let mut gpu = block_on(GpuEngine::new(
-        model,
-        None,
-        device.clone(),
-        queue,
-        |_, _| {},
-    ))
-    .unwrap();
+    let mut gpu = engine_on(&model, device.clone(), queue);
     block_on(gpu.prefill(&[1, 2])).unwrap();
     device.destroy();
     let errors = [

@@ -4,8 +4,7 @@
 
 mod gpu_support;
 
-use gpu_support::{SHAPES, Shape, adapter, gpu_engine, model};
-use pocketlm_inference::gpu::{Adapter, GpuEngine};
+use gpu_support::{SHAPES, Shape, engine_on, gpu_engine, model};
 use pocketlm_inference::{EngineError, Sampling};
 use pollster::block_on;
 
@@ -76,14 +75,7 @@ fn without_timestamps_a_profile_is_refused_and_nothing_is_read() {
         block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
     let (device, queue) =
         block_on(plain.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-    let mut gpu = block_on(GpuEngine::new(
-        model.clone(),
-        None,
-        device,
-        queue,
-        |_, _| {},
-    ))
-    .unwrap();
+    let mut gpu = engine_on(&model, device, queue);
     let refused = block_on(gpu.profile(&PROMPT, &Sampling::GREEDY, 1));
     assert!(
         matches!(refused, Err(EngineError::NoTimestamps { .. })),
@@ -95,15 +87,7 @@ fn without_timestamps_a_profile_is_refused_and_nothing_is_read() {
 #[test]
 fn what_does_not_fit_or_has_no_logits_is_refused() {
     let model = model(SHAPES[1], 3);
-    let Adapter { device, queue, .. } = adapter(&model);
-    let mut gpu = block_on(GpuEngine::new(
-        model.clone(),
-        None,
-        device,
-        queue,
-        |_, _| {},
-    ))
-    .unwrap();
+    let mut gpu = gpu_engine(&model);
     let greedy = Sampling::GREEDY;
     assert_eq!(
         block_on(gpu.profile(&[], &greedy, 1)),

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench import cost
 from tests.bench.build.projects import TOOLS, Tool, sources
 
 SIZES = (10, 100, 1000)
@@ -58,20 +59,7 @@ class Project:
         os.utime(self.folder / "src/0.txt")
 
     def _run(self, argv: Sequence[str]) -> float:
-        log = self.folder / "log.txt"
-        with log.open("wb") as file:
-            process = subprocess.Popen(argv, cwd=self.folder, stdout=file, stderr=file, env=ENVIRONMENT)
-            try:
-                _, status, usage = os.wait4(process.pid, 0)
-            except KeyboardInterrupt:
-                process.kill()
-                process.wait()
-                raise
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            text = log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{self.tool.name}: {' '.join(argv)} ended with {process.returncode}:\n{text}")
-        return usage.ru_utime + usage.ru_stime
+        return cost.run(argv, self.folder, ENVIRONMENT, self.folder / "log.txt")[1]
 
 
 def best(projects: dict[str, Project], rounds: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench import cost
 from tests.bench.experiments.projects import DVC, RUN_DOIT, weights, write
 
 BATCHES, BATCH = 4, 5  # experiments that are timed: queued in DVC, one worker
@@ -58,21 +59,7 @@ class Bench:
         return self.run(self.theirs, [DVC, *words])
 
     def run(self, folder: Path, argv: Sequence[str | Path]) -> tuple[float, float]:
-        """(seconds on the clock, CPU seconds) of a command and the children that it waited for."""
-        log, began = folder.parent / "log.txt", time.monotonic()
-        with log.open("wb") as file:
-            process = subprocess.Popen(argv, cwd=folder, stdout=file, stderr=file, env=self.env)
-            try:
-                _, status, usage = os.wait4(process.pid, 0)
-            except KeyboardInterrupt:
-                process.kill()
-                process.wait()
-                raise
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            said = log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{' '.join(map(str, argv))} ended with {process.returncode}:\n{said}")
-        return time.monotonic() - began, usage.ru_utime + usage.ru_stime
+        return cost.run(argv, folder, self.env, folder.parent / "log.txt")
 
     def batch(self, seeds: Sequence[int]) -> tuple[float, float, float]:
         """Seconds on the clock of these experiments: (ours, DVC's queueing, DVC's running)."""

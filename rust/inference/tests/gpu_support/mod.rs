@@ -168,14 +168,13 @@ pub fn adapter(model: &Model) -> Adapter {
 
 pub fn gpu_engine(model: &Arc<Model>) -> GpuEngine {
     let Adapter { device, queue, .. } = adapter(model);
-    pollster::block_on(GpuEngine::new(
-        model.clone(),
-        None,
-        device,
-        queue,
-        |_, _| {},
-    ))
-    .expect("a GPU engine")
+    engine_on(model, device, queue)
+}
+
+/// A GPU engine on a device of the test's own.
+pub fn engine_on(model: &Arc<Model>, device: wgpu::Device, queue: wgpu::Queue) -> GpuEngine {
+    let engine = GpuEngine::new(model.clone(), None, device, queue, |_, _| {});
+    pollster::block_on(engine).expect("a GPU engine")
 }
 
 /// A GPU engine whose kernels are chosen as on another adapter, or for a larger model.
