@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,17 +52,9 @@ def over(function: Callable[[Piece], Made], pieces: Sequence[Piece], address: st
 
     if not pieces:
         return
-    with _cluster(address):
-        import ray.data
+    with _cluster(address), contextlib.closing(_rows(task, pieces)) as each:
+        import ray
 
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        rows = ray.data.from_items([piece._asdict() for piece in pieces], override_num_blocks=len(pieces))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Ray 2.64 will want them named, 2.60 knows no name for this one
-            results = rows.map(task, num_cpus=1, ray_remote_args_fn=lambda: {"max_retries": RETRIES})
-        each = iter(results.iter_rows())
         spoke_s = time.monotonic()
         for number in range(1, len(pieces) + 1):
             try:
@@ -79,6 +71,20 @@ def over(function: Callable[[Piece], Made], pieces: Sequence[Piece], address: st
                 spoke_s = time.monotonic()
                 command.say(f"{number} of {len(pieces)} {done}")
             yield made
+
+
+def _rows(task: Callable[[dict[str, Any]], dict[str, bytes]], pieces: Sequence[Piece]) -> Generator[dict[str, bytes]]:
+    """What the cluster makes of each piece, until it is closed, which is to be before the cluster is."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    rows = ray.data.from_items([piece._asdict() for piece in pieces], override_num_blocks=len(pieces))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray 2.64 will want them named, 2.60 knows no name for this one
+        results = rows.map(task, num_cpus=1, ray_remote_args_fn=lambda: {"max_retries": RETRIES})
+    yield from results.iter_rows()
 
 
 @contextlib.contextmanager
