@@ -14,7 +14,7 @@ const ROWS: usize = 4;
 
 /// How many bytes before a weight is read it is fetched: the processor guesses badly where several rows are read by turns. Chosen by
 /// measurement.
-const AHEAD: usize = 4096;
+pub(super) const AHEAD: usize = 4096;
 /// Scales that are widened together.
 const SCALES: usize = 1024;
 

@@ -3,6 +3,7 @@
 //! Source: Milakov & Gimelshein 2018, arXiv:1805.02867.
 
 use super::exp::exp;
+use super::rows::AHEAD;
 use super::vector::{Load, Vector};
 
 /// Keys of a block: their scores stay in the first cache, and packed keys of the usual widths in the second.
@@ -153,7 +154,9 @@ unsafe fn sum_columns<V: Vector, C: Load, const N: usize>(
             for (s, sums) in sums.iter_mut().enumerate() {
                 let weight = V::splat(weights[s]);
                 for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = C::load::<V>(row(2 * pair + s, v)).multiply_add(weight, *sum);
+                    let row = row(2 * pair + s, v);
+                    V::prefetch(row.wrapping_byte_add(AHEAD));
+                    *sum = C::load::<V>(row).multiply_add(weight, *sum);
                 }
             }
         }
