@@ -129,7 +129,7 @@ fn rotate(head: &[f64], position: usize, theta: f64) -> Vec<f64> {
 }
 
 fn heads() -> impl Strategy<Value = Heads> {
-    (1usize..4, 1usize..4, 1usize..19).prop_map(|(n_kv_head, group, half)| Heads {
+    (1usize..4, 1usize..6, 1usize..19).prop_map(|(n_kv_head, group, half)| Heads {
         n_head: n_kv_head * group,
         n_kv_head,
         d_head: 2 * half,
@@ -445,6 +445,8 @@ fn attention_of_long_prompts() {
         (1, 5, 80, 5, 255),
         (1, 1, 258, 7, 300),
         (1, 2, 770, 4, 9),
+        (1, 4, 48, 1, 511),
+        (2, 7, 50, 3, 300),
     ] {
         let heads = Heads {
             n_head: n_kv_head * group,

@@ -1,18 +1,20 @@
 //! Attention over the cache: keys and values in blocks, with a softmax that goes on from block to block, so that no memory grows
 //! with the context.
 //!
-//! A query alone walks the cache by itself. The queries of a prompt share it: the keys of a block are packed once and the values lie
+//! The queries of one token walk the cache by themselves, those of a group of heads together ([`attend`](super::attend)). The queries of
+//! a prompt share it: the keys of a block are packed once and the values lie
 //! as a tile wants them, so that both products are those of [`tiles`](super::tiles).
 //! Source: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135.
 
 use core::mem::MaybeUninit;
 
+use super::attend::HEADS;
 use super::cache::Cached;
 use super::columns::Columns;
 use super::kernels::Kernels;
 use super::matmul::{LEAST_OF_A_PART, TOKENS_OF_A_TILE};
 use super::portable;
-use super::softmax::{KEYS, Softmax, attend_one};
+use super::softmax::{KEYS, Softmax};
 use super::threads::{Cores, OneThread};
 use super::tiles::{Ahead, DEPTH, ROWS, Rows, Sums, TOKENS, Tiling, pack};
 use crate::weights::Weights;
@@ -29,9 +31,6 @@ pub struct Heads {
     /// S, positions of the cache.
     pub ctx_len: usize,
 }
-
-/// Query heads that share packed keys, at the most: as many queries as their maxima and totals lie on the stack for.
-const HEADS: usize = 4;
 
 /// Causal attention of T queries over the cache, softmax in f32 with the maximum subtracted.
 ///
@@ -88,10 +87,15 @@ fn attention_of<C: Cached>(
         .kernels()
         .filter(|_| tokens >= TOKENS_OF_A_TILE && d_head <= DEPTH);
     let group = n_head / n_kv_head;
-    // Heads that share keys are one part, unless there are threads to spare for each.
-    let shared = match in_tiles {
-        Some(_) if n_kv_head >= 2 * cores.threads.count() => group.min(HEADS),
-        _ => 1,
+    // Heads that share keys are one part, unless there are threads to spare for each: in tiles, where threads want more parts than one.
+    let least = match in_tiles {
+        Some(_) => 2 * cores.threads.count(),
+        None => cores.threads.count(),
+    };
+    let shared = if n_kv_head >= least {
+        group.min(HEADS)
+    } else {
+        1
     };
     let parts_of_a_group = group.div_ceil(shared);
     let out = Columns::all(out, q_width);
@@ -116,7 +120,7 @@ fn attention_of<C: Cached>(
             match in_tiles {
                 // SAFETY: whoever made the Isa promised that the processor has these instructions.
                 Some(kernels) => unsafe { queries.attend(kernels, keys, values, t, &mut out) },
-                None => queries.attend_one_by_one(cores, keys, values, t, &mut out),
+                None => queries.attend_by_token(cores, keys, values, t, &mut out),
             }
         }
     });
@@ -158,8 +162,8 @@ impl Queries<'_> {
         self.position + self.place(index).0 + 1
     }
 
-    /// Each query alone. keys, values: (S, D); `out`'s lines from `first_token` on are written.
-    fn attend_one_by_one<C: Cached>(
+    /// The queries of each token by themselves. keys, values: (S, D); `out`'s lines from `first_token` on are written.
+    fn attend_by_token<C: Cached>(
         &self,
         cores: Cores<'_>,
         keys: &[C],
@@ -167,25 +171,16 @@ impl Queries<'_> {
         first_token: usize,
         out: &mut Columns<'_>,
     ) {
-        for index in 0..self.len() {
-            let (token, head) = self.place(index);
-            let seen = self.seen(index) * self.d_head;
-            let (keys, values) = (&keys[..seen], &values[..seen]);
-            let out = &mut out.line(first_token + token)[head * self.d_head..][..self.d_head];
+        for (token, q) in self.q.chunks_exact(self.q_width).enumerate() {
+            let seen = (self.position + token + 1) * self.d_head;
+            let (q, keys, values) = (&q[self.columns.clone()], &keys[..seen], &values[..seen]);
+            let out = out.line(first_token + token);
             match cores.isa.kernels() {
                 // SAFETY: whoever made the Isa promised that the processor has these instructions.
                 Some(kernels) => unsafe {
-                    C::attend_one(kernels)(self.query(index), keys, values, out);
+                    C::attend(kernels)(q, self.d_head, keys, values, out);
                 },
-                None => {
-                    let scores = |q: &[f32], keys: &[C], scores: &mut [f32]| {
-                        let n_keys = scores.len();
-                        let out = &mut Columns::all(scores, n_keys);
-                        portable::matmul(q, C::weights(keys), q.len(), out);
-                    };
-                    let sum = portable::weighted_sum;
-                    attend_one(self.query(index), keys, values, out, scores, sum);
-                }
+                None => portable::attend(q, self.d_head, keys, values, out),
             }
         }
     }

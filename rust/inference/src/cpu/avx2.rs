@@ -3,13 +3,14 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
+use super::attend::{self, Scores};
 use super::cache::Cached;
 use super::columns::Columns;
 use super::exp::silu_of;
 use super::kernels::{Kernels, compile_kernels};
 use super::quads;
 use super::rows;
-use super::softmax::{self, Softmax};
+use super::softmax::Softmax;
 use super::tiles::{Ahead, Quads, Rows, Sums, Tiling, tile};
 use super::vector::{QUAD, Vector, Widened};
 use crate::format::BLOCK;
@@ -25,6 +26,7 @@ compile_kernels!("avx2,fma,f16c", __m256, 1, 2);
 
 impl Vector for __m256 {
     const LANES: usize = LANES;
+    const SUMS: usize = 12;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::kernels::{AttendOne, Kernels};
+use super::kernels::{Attend, Kernels};
 use super::vector::Load;
 use crate::cache::{Cache, narrow};
 use crate::error::EngineError;
@@ -108,7 +108,7 @@ pub(super) trait Cached: Load + Sync {
     /// The values where they are f32 as they lie.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
     /// The loop over a cache of this kind.
-    fn attend_one(kernels: &Kernels) -> AttendOne<Self>;
+    fn attend(kernels: &Kernels) -> Attend<Self>;
 }
 
 impl Cached for f32 {
@@ -120,8 +120,8 @@ impl Cached for f32 {
         Some(values)
     }
 
-    fn attend_one(kernels: &Kernels) -> AttendOne<Self> {
-        kernels.attend_one
+    fn attend(kernels: &Kernels) -> Attend<Self> {
+        kernels.attend
     }
 }
 
@@ -134,7 +134,7 @@ impl Cached for u16 {
         None
     }
 
-    fn attend_one(kernels: &Kernels) -> AttendOne<Self> {
-        kernels.attend_one_f16
+    fn attend(kernels: &Kernels) -> Attend<Self> {
+        kernels.attend_f16
     }
 }

@@ -5,8 +5,8 @@ use super::softmax::Softmax;
 use super::tiles::Tiling;
 use crate::weights::Weights;
 
-/// `(q, keys, values, out)`, keys and values as a cache holds them.
-pub(super) type AttendOne<C> = unsafe fn(&[f32], &[C], &[C], &mut [f32]);
+/// `(q, d_head, keys, values, out)`, keys and values as a cache holds them.
+pub(super) type Attend<C> = unsafe fn(&[f32], usize, &[C], &[C], &mut [f32]);
 
 /// Loops compiled for some instructions. To call one is safe where the processor has these.
 pub(super) struct Kernels {
@@ -20,10 +20,10 @@ pub(super) struct Kernels {
     pub silu: unsafe fn(&mut [f32], &[f32]),
     /// [`Softmax::go_on`]
     pub softmax: unsafe fn(&mut Softmax, &mut [f32]) -> f32,
-    /// [`super::softmax::attend_one`]
-    pub attend_one: AttendOne<f32>,
+    /// [`super::attend::attend`]
+    pub attend: Attend<f32>,
     /// The same over a cache in f16.
-    pub attend_one_f16: AttendOne<u16>,
+    pub attend_f16: Attend<u16>,
 }
 
 /// The [`Kernels`] of `$vector`, compiled for `$features`, which are the vector's instructions: its tiles have 1 to `$most` vectors.
@@ -46,8 +46,8 @@ macro_rules! compile_kernels {
             widen,
             silu,
             softmax,
-            attend_one: attend_one::<f32>,
-            attend_one_f16: attend_one::<u16>,
+            attend: attend::<f32>,
+            attend_f16: attend::<u16>,
         };
 
         #[target_feature(enable = $features)]
@@ -96,17 +96,18 @@ macro_rules! compile_kernels {
         }
 
         #[target_feature(enable = $features)]
-        fn attend_one<C: Cached>(q: &[f32], keys: &[C], values: &[C], out: &mut [f32]) {
-            let scores = |q: &[f32], keys: &[C], scores: &mut [f32]| {
-                let n_keys = scores.len();
-                let out = &mut Columns::all(scores, n_keys);
-                products(q, C::weights(keys), 0, out);
-            };
-            let sum = |weights: &[f32], values: &[C], out: &mut [f32]| {
+        fn attend<C: Cached>(q: &[f32], d_head: usize, keys: &[C], values: &[C], out: &mut [f32]) {
+            let products = |q: &[f32], keys: &[C], scores: &mut Scores| {
                 // SAFETY: as above.
-                unsafe { softmax::weighted_sum::<$vector, C>(weights, values, out) };
+                unsafe {
+                    attend::products::<$vector, C>(q, d_head, keys, scores, |sums| <$vector>::sums(sums));
+                }
             };
-            softmax::attend_one(q, keys, values, out, scores, sum);
+            let sum = |weights: &Scores, values: &[C], out: &mut [f32]| {
+                // SAFETY: as above.
+                unsafe { attend::weighted_sum::<$vector, C>(weights, d_head, values, out) };
+            };
+            attend::attend(q, d_head, keys, values, out, products, sum);
         }
     };
 }

@@ -4,6 +4,7 @@
 //! instructions ([`Isa`]) and which threads ([`Threads`]) there are.
 
 mod adjust_logits;
+mod attend;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

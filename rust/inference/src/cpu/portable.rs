@@ -1,10 +1,10 @@
 //! The matrix loop in registers of 16 bytes, which every processor has (`lanes`): prompts in tiles, whatever the dtype, single tokens
 //! row by row, the block formats in integers.
 
+use super::attend::{self, Scores};
 use super::columns::Columns;
 use super::integers::{self, Packed};
 use super::lanes::{Floats, LANES};
-use super::softmax;
 use super::tiles::{self, Ahead, Rows, Sums, Tiling, tile};
 use super::vector::Load;
 use crate::format::BLOCK;
@@ -61,11 +61,33 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     dots::<1, 4, f32>([a], b)[0]
 }
 
-/// [`softmax::weighted_sum`]. Not inlined, as [`products`] is not.
+/// [`attend::attend`].
+pub(super) fn attend<C: Load>(q: &[f32], d_head: usize, keys: &[C], values: &[C], out: &mut [f32]) {
+    attend::attend(
+        q,
+        d_head,
+        keys,
+        values,
+        out,
+        |q, keys, scores| scores_of(q, d_head, keys, scores),
+        |weights, values, out| weighted_sum(weights, d_head, values, out),
+    );
+}
+
+/// [`attend::products`]. Not inlined, as [`products`] is not.
 #[inline(never)]
-pub(super) fn weighted_sum<C: Load>(weights: &[f32], values: &[C], out: &mut [f32]) {
+fn scores_of<C: Load>(q: &[f32], d_head: usize, keys: &[C], scores: &mut Scores) {
     // SAFETY: every processor of the target has these registers.
-    unsafe { softmax::weighted_sum::<Floats, C>(weights, values, out) };
+    unsafe {
+        attend::products::<Floats, C>(q, d_head, keys, scores, |sums| sums.map(Floats::sum));
+    }
+}
+
+/// [`attend::weighted_sum`]. Not inlined, either.
+#[inline(never)]
+fn weighted_sum<C: Load>(weights: &Scores, d_head: usize, values: &[C], out: &mut [f32]) {
+    // SAFETY: every processor of the target has these registers.
+    unsafe { attend::weighted_sum::<Floats, C>(weights, d_head, values, out) };
 }
 
 /// Not inlined: in a large function V8 keeps the sums in memory, which takes half as long again.

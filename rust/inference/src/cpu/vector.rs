@@ -17,6 +17,8 @@ pub(super) const MOST_LANES: usize = 16;
 pub(super) trait Vector: Copy {
     /// Floats of a vector; [`BLOCK`] is a multiple of it.
     const LANES: usize;
+    /// How many sums stay in registers beside what they are added up from.
+    const SUMS: usize;
 
     /// One value in all lanes.
     unsafe fn splat(value: f32) -> Self;

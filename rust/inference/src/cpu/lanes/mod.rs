@@ -36,6 +36,7 @@ pub(super) const WORDS: usize = BLOCK / 8;
 
 impl Vector for Floats {
     const LANES: usize = LANES;
+    const SUMS: usize = 8;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
