@@ -13,8 +13,12 @@ pub(super) const HEADS: usize = 4;
 pub(super) type Scores = [[f32; KEYS]; HEADS];
 
 /// Queries (Q, D) of one token over keys and values (S, D), Q at most [`HEADS`]; out: (Q, D), written. `products(q, keys, scores)` is
-/// [`products`], `sum(scores, values, out)` is [`weighted_sum`]. Inlined, to be compiled for the caller's instructions.
+/// [`products`], `softmax` is [`Softmax::go_on`], `sum(scores, values, out)` is [`weighted_sum`]. Inlined, to be compiled for the caller's instructions.
 #[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three of them are loops that each caller compiles"
+)]
 pub(super) fn attend<C>(
     q: &[f32],
     d_head: usize,
@@ -22,6 +26,7 @@ pub(super) fn attend<C>(
     values: &[C],
     out: &mut [f32],
     products: impl Fn(&[f32], &[C], &mut Scores),
+    softmax: impl Fn(&mut Softmax, &mut [f32]) -> f32,
     sum: impl Fn(&Scores, &[C], &mut [f32]),
 ) {
     let scale = 1.0 / libm::sqrtf(d_head as f32);
@@ -32,7 +37,7 @@ pub(super) fn attend<C>(
     for (keys, values) in blocks {
         let n_keys = keys.len() / d_head;
         products(q, keys, &mut scores);
-        for ((scores, softmax), out) in scores
+        for ((scores, seen), out) in scores
             .iter_mut()
             .zip(&mut softmaxes)
             .zip(out.chunks_exact_mut(d_head))
@@ -41,7 +46,7 @@ pub(super) fn attend<C>(
             for score in scores.iter_mut() {
                 *score *= scale;
             }
-            let shrunk = softmax.go_on(scores);
+            let shrunk = softmax(seen, scores);
             for out in out.iter_mut() {
                 *out *= shrunk;
             }
@@ -69,7 +74,7 @@ pub(super) unsafe fn products<V: Vector, C: Load>(
     sums: impl Fn([V; QUAD]) -> [f32; QUAD] + Copy,
 ) {
     // SAFETY: the caller's promise.
-    unsafe {
+    let done = unsafe {
         match q.len() / d_head {
             1 => products_of::<V, C, 4, 1>(q, d_head, keys, scores, sums),
             2 => products_of::<V, C, 4, 2>(q, d_head, keys, scores, sums),
@@ -78,10 +83,21 @@ pub(super) unsafe fn products<V: Vector, C: Load>(
             _ if V::SUMS >= 4 * 4 => products_of::<V, C, 4, 4>(q, d_head, keys, scores, sums),
             _ => products_of::<V, C, 2, 4>(q, d_head, keys, scores, sums),
         }
+    };
+    for (scores, query) in scores.iter_mut().zip(q.chunks_exact(d_head)) {
+        let keys = keys.chunks_exact(d_head);
+        for (score, key) in scores.iter_mut().zip(keys).skip(done) {
+            // SAFETY: the caller's promise.
+            [[*score]] = unsafe { dots::<V, C, 1, 1>([query], key, sums) };
+        }
+    }
+    let whole = d_head - d_head % V::LANES;
+    if whole < d_head {
+        add_last_products(q, d_head, whole, keys, scores);
     }
 }
 
-/// [`products`] of Q queries, R keys at a time.
+/// [`products`] of Q queries, R keys at a time; returns how many these were, as many as there are whole groups.
 ///
 /// # Safety
 /// As [`Vector`]'s.
@@ -92,7 +108,7 @@ unsafe fn products_of<V: Vector, C: Load, const R: usize, const Q: usize>(
     keys: &[C],
     scores: &mut Scores,
     sums: impl Fn([V; QUAD]) -> [f32; QUAD] + Copy,
-) {
+) -> usize {
     let queries: [&[f32]; Q] = core::array::from_fn(|nth| &q[nth * d_head..][..d_head]);
     let n_keys = keys.len() / d_head;
     let in_groups = n_keys - n_keys % R;
@@ -104,16 +120,28 @@ unsafe fn products_of<V: Vector, C: Load, const R: usize, const Q: usize>(
             scores[s..s + R].copy_from_slice(&found);
         }
     }
-    for s in in_groups..n_keys {
-        // SAFETY: the caller's promise.
-        let found = unsafe { dots::<V, C, 1, Q>(queries, &keys[s * d_head..][..d_head], sums) };
-        for (scores, found) in scores.iter_mut().zip(found) {
-            scores[s] = found[0];
+    in_groups
+}
+
+/// Add the products of the columns from `whole` on, which fill no vector, to the scores. Not inlined: such heads are rare.
+#[inline(never)]
+fn add_last_products<C: Load>(
+    q: &[f32],
+    d_head: usize,
+    whole: usize,
+    keys: &[C],
+    scores: &mut Scores,
+) {
+    for column in whole..d_head {
+        for (scores, query) in scores.iter_mut().zip(q.chunks_exact(d_head)) {
+            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(d_head)) {
+                *score += key[column].widen() * query[column];
+            }
         }
     }
 }
 
-/// The dot products of Q queries with R neighbouring keys of the same length.
+/// The dot products of Q queries with R neighbouring keys of the same length, but for the columns that fill no vector.
 ///
 /// # Safety
 /// As [`Vector`]'s.
@@ -146,14 +174,6 @@ unsafe fn dots<V: Vector, C: Load, const R: usize, const Q: usize>(
             let mut padded = [products[0]; QUAD];
             padded[..products.len()].copy_from_slice(products);
             found.copy_from_slice(&sums(padded)[..products.len()]);
-        }
-    }
-    if whole < d_head {
-        for (found, query) in found.iter_mut().zip(queries) {
-            for (found, key) in found.iter_mut().zip(keys.chunks_exact(d_head)) {
-                let rest = key[whole..].iter().zip(&query[whole..]);
-                *found += rest.map(|(key, q)| key.widen() * q).sum::<f32>();
-            }
         }
     }
     found
@@ -197,6 +217,7 @@ unsafe fn sum_of<V: Vector, C: Load, const Q: usize>(
     let n_keys = values.len() / d_head;
     assert!(out.len() == Q * d_head && values.len() == n_keys * d_head);
     let weights: [&[f32]; Q] = core::array::from_fn(|nth| &weights[nth][..n_keys]);
+    // Of short vectors, whose heads are whole fours of them, fewer widths are compiled: the page downloads each.
     let most = V::SUMS / (2 * Q);
     let mut column = 0;
     while d_head - column >= V::LANES {
@@ -207,10 +228,10 @@ unsafe fn sum_of<V: Vector, C: Load, const Q: usize>(
                     4.. if most >= 4 => {
                         sum_columns::<V, C, 4, Q>(weights, d_head, values, column, out)
                     }
-                    3 if most >= 3 => {
+                    3 if most == 3 || most > 3 && V::LANES > 4 => {
                         sum_columns::<V, C, 3, Q>(weights, d_head, values, column, out)
                     }
-                    2 if most >= 2 => {
+                    2 if most == 2 || most > 2 && V::LANES > 4 => {
                         sum_columns::<V, C, 2, Q>(weights, d_head, values, column, out)
                     }
                     _ => sum_columns::<V, C, 1, Q>(weights, d_head, values, column, out),
@@ -218,11 +239,23 @@ unsafe fn sum_of<V: Vector, C: Load, const Q: usize>(
             };
     }
     if column < d_head {
+        add_last_columns(&weights, d_head, column, values, out);
+    }
+}
+
+/// Add what the values have in the columns from `column` on, which fill no vector. Not inlined, either.
+#[inline(never)]
+fn add_last_columns<C: Load>(
+    weights: &[&[f32]],
+    d_head: usize,
+    column: usize,
+    values: &[C],
+    out: &mut [f32],
+) {
+    for column in column..d_head {
         for (weights, out) in weights.iter().zip(out.chunks_exact_mut(d_head)) {
-            for (weight, row) in weights.iter().zip(values.chunks_exact(d_head)) {
-                for (out, value) in out[column..].iter_mut().zip(&row[column..]) {
-                    *out += weight * value.widen();
-                }
+            for (weight, value) in weights.iter().zip(values.chunks_exact(d_head)) {
+                out[column] += weight * value[column].widen();
             }
         }
     }

@@ -11,6 +11,7 @@ use core::mem::MaybeUninit;
 use super::attend::HEADS;
 use super::cache::Cached;
 use super::columns::Columns;
+use super::isa::Isa;
 use super::kernels::Kernels;
 use super::matmul::{LEAST_OF_A_PART, TOKENS_OF_A_TILE};
 use super::portable;
@@ -82,13 +83,14 @@ fn attention_of<C: Cached>(
     } else {
         cores
     };
-    let in_tiles = cores
-        .isa
-        .kernels()
-        .filter(|_| tokens >= TOKENS_OF_A_TILE && d_head <= DEPTH);
+    // Asked again where a part begins: where there is no table the compiler sees it there, and leaves the tiles out.
+    let kernels = |isa: Isa| {
+        isa.kernels()
+            .filter(|_| tokens >= TOKENS_OF_A_TILE && d_head <= DEPTH)
+    };
     let group = n_head / n_kv_head;
     // Heads that share keys are one part, unless there are threads to spare for each: in tiles, where threads want more parts than one.
-    let least = match in_tiles {
+    let least = match kernels(cores.isa) {
         Some(_) => 2 * cores.threads.count(),
         None => cores.threads.count(),
     };
@@ -117,7 +119,7 @@ fn attention_of<C: Cached>(
                 d_head,
                 position: position + t,
             };
-            match in_tiles {
+            match kernels(cores.isa) {
                 // SAFETY: whoever made the Isa promised that the processor has these instructions.
                 Some(kernels) => unsafe { queries.attend(kernels, keys, values, t, &mut out) },
                 None => queries.attend_by_token(cores, keys, values, t, &mut out),

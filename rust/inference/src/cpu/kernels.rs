@@ -107,7 +107,7 @@ macro_rules! compile_kernels {
                 // SAFETY: as above.
                 unsafe { attend::weighted_sum::<$vector, C>(weights, d_head, values, out) };
             };
-            attend::attend(q, d_head, keys, values, out, products, sum);
+            attend::attend(q, d_head, keys, values, out, products, |seen, scores| softmax(seen, scores), sum);
         }
     };
 }

@@ -5,6 +5,7 @@ use super::attend::{self, Scores};
 use super::columns::Columns;
 use super::integers::{self, Packed};
 use super::lanes::{Floats, LANES};
+use super::softmax::Softmax;
 use super::tiles::{self, Ahead, Rows, Sums, Tiling, tile};
 use super::vector::Load;
 use crate::format::BLOCK;
@@ -70,6 +71,7 @@ pub(super) fn attend<C: Load>(q: &[f32], d_head: usize, keys: &[C], values: &[C]
         values,
         out,
         |q, keys, scores| scores_of(q, d_head, keys, scores),
+        go_on,
         |weights, values, out| weighted_sum(weights, d_head, values, out),
     );
 }
@@ -81,6 +83,12 @@ fn scores_of<C: Load>(q: &[f32], d_head: usize, keys: &[C], scores: &mut Scores)
     unsafe {
         attend::products::<Floats, C>(q, d_head, keys, scores, |sums| sums.map(Floats::sum));
     }
+}
+
+/// [`Softmax::go_on`]. Not inlined: once for caches of both kinds.
+#[inline(never)]
+fn go_on(softmax: &mut Softmax, scores: &mut [f32]) -> f32 {
+    softmax.go_on(scores)
 }
 
 /// [`attend::weighted_sum`]. Not inlined, either.
