@@ -84,11 +84,14 @@ pub async fn open(model: &Arc<Model>, options: &ModelOptions) -> anyhow::Result<
 /// What the matrix loop may use.
 fn isa(asked: Instructions) -> anyhow::Result<Isa> {
     let isas = isas();
+    let called = |name| isas.iter().find(|isa| isa.name() == name);
     let found = match asked {
         Instructions::Auto => isas.last(),
         Instructions::Portable => isas.first(),
-        Instructions::Avx2 => isas.iter().find(|isa| isa.name() == "avx2"),
-        Instructions::Avx512 => isas.iter().find(|isa| isa.name() == "avx512"),
+        Instructions::Avx2 => called("avx2"),
+        Instructions::Avx512 => called("avx512"),
+        Instructions::Neon => called("neon"),
+        Instructions::Dotprod => called("dotprod"),
     };
     let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
     found.copied().with_context(|| {
@@ -117,7 +120,18 @@ fn isas() -> Vec<Isa> {
     isas
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// What this processor has, the best last.
+#[cfg(target_arch = "aarch64")]
+fn isas() -> Vec<Isa> {
+    let mut isas = vec![Isa::PORTABLE, Isa::BASELINE];
+    if std::arch::is_aarch64_feature_detected!("dotprod") {
+        // SAFETY: the processor has it.
+        isas.push(unsafe { Isa::dotprod() });
+    }
+    isas
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn isas() -> Vec<Isa> {
     vec![Isa::PORTABLE]
 }

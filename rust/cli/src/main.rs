@@ -92,6 +92,10 @@ enum Instructions {
     Avx2,
     /// AVX-512's foundation beside those; an error where the processor lacks it
     Avx512,
+    /// NEON, which every aarch64 processor has; an error on any other
+    Neon,
+    /// Dot products of bytes beside it; an error where the processor lacks them
+    Dotprod,
 }
 
 /// Where a model runs.

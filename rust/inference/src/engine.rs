@@ -41,7 +41,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::OutOfMemory`].
     pub fn cpu(model: Arc<Model>) -> Result<Self, EngineError> {
-        Self::cpu_with(model, None, Isa::PORTABLE, Arc::new(OneThread))
+        Self::cpu_with(model, None, Isa::BASELINE, Arc::new(OneThread))
     }
 
     /// Run `model` on the CPU, with these instructions and threads. The threads make it faster and change no bit of what it computes.

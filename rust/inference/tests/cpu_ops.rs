@@ -81,8 +81,8 @@ fn assert_close(op: &str, got: &[f32], expected: &[f64]) {
 
 /// What products with weights of this dtype are held to.
 fn tolerance(isa: Isa, dtype: Dtype) -> f64 {
-    let in_integers = isa == Isa::PORTABLE && dtype.block() > 1;
-    if in_integers { 3e-4 } else { 1e-5 }
+    let in_floats = isa.name().starts_with("avx") || dtype.block() == 1;
+    if in_floats { 1e-5 } else { 3e-4 }
 }
 
 fn assert_within(tolerance: f64, op: &str, got: &[f32], expected: &[f64]) {

@@ -22,7 +22,7 @@ const LANES: usize = 8;
 /// With two vectors of tokens 12 sums, of 16 registers.
 const ROWS: usize = 6;
 
-compile_kernels!("avx2,fma,f16c", __m256, 1, 2);
+compile_kernels!("avx2,fma,f16c", __m256, rows::products::<__m256>, 1, 2);
 
 impl Vector for __m256 {
     const LANES: usize = LANES;

@@ -22,7 +22,13 @@ const LANES: usize = 16;
 /// With two vectors of tokens 24 sums, of 32 registers: each vector that is loaded is used twelve times, and each weight twice.
 const ROWS: usize = 12;
 
-compile_kernels!("avx512f,avx2,fma,f16c", __m512, 1, 2);
+compile_kernels!(
+    "avx512f,avx2,fma,f16c",
+    __m512,
+    rows::products::<__m512>,
+    1,
+    2
+);
 
 impl Vector for __m512 {
     const LANES: usize = LANES;

@@ -14,28 +14,52 @@ use super::lanes::{Floats, LANES, WORDS, Words};
 use crate::format::BLOCK;
 use crate::weights::{Blocks, Q4_0, Q8_0, Quant};
 
+/// How some instructions multiply the quants of a block, without an offset, by its activations.
+///
+/// # Safety
+/// As [`Vector`](super::vector::Vector)'s.
+pub(super) trait Dots {
+    /// What a block's largest activation becomes.
+    const LARGEST: i16;
+    /// Registers with the activations of a block.
+    type Words: Copy;
+
+    /// A block's activations as [`load`](Self::load) reads them, to be multiplied by quants of this format.
+    fn arrange<Q: Packed>(words: [i16; BLOCK]) -> [i16; BLOCK];
+    /// What [`arrange`](Self::arrange) gave.
+    unsafe fn load(words: &[i16; BLOCK]) -> Self::Words;
+    /// The sum of the products is that of the lanes.
+    unsafe fn q8_0(quants: &[i8; BLOCK], x: Self::Words) -> Floats;
+    /// See [`q8_0`](Self::q8_0).
+    unsafe fn q4_0(quants: &[u8; BLOCK / 2], x: Self::Words) -> Floats;
+}
+
 /// A block format whose quants are multiplied as integers.
 pub(super) trait Packed: Quant {
-    /// How much more a word is than its quant.
+    /// How much more is multiplied than the quant.
     const OFFSET: f32;
 
-    /// The words of a block's quants; `place(i)` is the weight that word i belongs to.
-    fn words(bytes: &Self::Bytes) -> [Words; WORDS];
-    /// See [`Packed::words`].
+    /// The weight that word i of [`Words::of_bytes`] or [`Words::of_nibbles`] belongs to.
     fn place(word: usize) -> usize;
+    /// The products of a block.
+    ///
+    /// # Safety
+    /// As [`Vector`](super::vector::Vector)'s.
+    unsafe fn products<D: Dots>(quants: &Self::Bytes, x: D::Words) -> Floats;
 }
 
 impl Packed for Q8_0 {
     const OFFSET: f32 = 0.0;
 
     #[inline(always)]
-    fn words(bytes: &Self::Bytes) -> [Words; WORDS] {
-        Words::of_bytes(bytes)
+    fn place(word: usize) -> usize {
+        word
     }
 
     #[inline(always)]
-    fn place(word: usize) -> usize {
-        word
+    unsafe fn products<D: Dots>(quants: &Self::Bytes, x: D::Words) -> Floats {
+        // SAFETY: the caller's promise.
+        unsafe { D::q8_0(quants, x) }
     }
 }
 
@@ -43,14 +67,43 @@ impl Packed for Q4_0 {
     const OFFSET: f32 = 8.0;
 
     #[inline(always)]
-    fn words(bytes: &Self::Bytes) -> [Words; WORDS] {
-        Words::of_nibbles(bytes)
-    }
-
-    #[inline(always)]
     fn place(word: usize) -> usize {
         let (register, lane) = (word / 8, word % 8);
         2 * lane + register / 2 + register % 2 * (BLOCK / 2)
+    }
+
+    #[inline(always)]
+    unsafe fn products<D: Dots>(quants: &Self::Bytes, x: D::Words) -> Floats {
+        // SAFETY: the caller's promise.
+        unsafe { D::q4_0(quants, x) }
+    }
+}
+
+/// The registers of the portable loop.
+pub(super) struct Portable;
+
+impl Dots for Portable {
+    const LARGEST: i16 = i16::MAX;
+    type Words = [Words; WORDS];
+
+    #[inline(always)]
+    fn arrange<Q: Packed>(words: [i16; BLOCK]) -> [i16; BLOCK] {
+        core::array::from_fn(|word| words[Q::place(word)])
+    }
+
+    #[inline(always)]
+    unsafe fn load(words: &[i16; BLOCK]) -> Self::Words {
+        Words::load_all(words)
+    }
+
+    #[inline(always)]
+    unsafe fn q8_0(quants: &[i8; BLOCK], x: Self::Words) -> Floats {
+        products(Words::of_bytes(quants), x)
+    }
+
+    #[inline(always)]
+    unsafe fn q4_0(quants: &[u8; BLOCK / 2], x: Self::Words) -> Floats {
+        products(Words::of_nibbles(quants), x)
     }
 }
 
@@ -79,12 +132,12 @@ struct Room {
 
 impl Room {
     /// Round the blocks of `x`, at most [`HELD`].
-    fn round<Q: Packed>(&mut self, x: &[[f32; BLOCK]]) -> Rounded<'_> {
+    fn round<D: Dots, Q: Packed>(&mut self, x: &[[f32; BLOCK]]) -> Rounded<'_> {
         let (words, scales) = (&mut self.words[..x.len()], &mut self.scales[..x.len()]);
         let offsets = &mut self.offsets[..x.len()];
         for (i, x) in x.iter().enumerate() {
-            let (rounded, scale) = round(x);
-            words[i].write(core::array::from_fn(|word| rounded[Q::place(word)]));
+            let (rounded, scale) = round(x, D::LARGEST);
+            words[i].write(D::arrange::<Q>(rounded));
             scales[i].write(scale);
             let sum: f32 = if Q::OFFSET == 0.0 { 0.0 } else { sum(&rounded) };
             offsets[i].write(-Q::OFFSET * scale * sum);
@@ -100,12 +153,12 @@ impl Room {
     }
 }
 
-/// The words of a block, and what one of them is worth. What is no number stays none: its scale is NaN or infinite.
+/// The words of a block, the largest of which is `most`, and what one of them is worth. What is no number stays none: its scale is NaN
+/// or infinite.
 #[inline(always)]
-fn round(x: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
+fn round(x: &[f32; BLOCK], most: i16) -> ([i16; BLOCK], f32) {
     // Below this a block is 0: its quotients would leave f32.
     const LEAST: f32 = 1e-30;
-    const LARGEST: f32 = i16::MAX as f32;
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer, which its low bits then hold
     // As integers the magnitudes have the order of the floats, and NaN is the largest.
     let magnitude = |x: &f32| (x.to_bits() & 0x7fff_ffff) as i32;
@@ -114,10 +167,11 @@ fn round(x: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
     if largest < LEAST {
         return ([0; BLOCK], 0.0);
     }
-    let quotient = LARGEST / largest;
+    let most = f32::from(most);
+    let quotient = most / largest;
     (
         x.map(|x| (x * quotient + ROUND).to_bits() as i16),
-        largest / LARGEST,
+        largest / most,
     )
 }
 
@@ -128,7 +182,16 @@ fn sum(words: &[i16; BLOCK]) -> f32 {
 }
 
 /// `out = x · wᵀ` for the token `t`. x: (K); w: (N, K) in blocks along K, which is a multiple of [`BLOCK`].
-pub(super) fn one_token<Q: Packed>(x: &[f32], w: Blocks<'_, Q>, t: usize, out: &mut Columns<'_>) {
+///
+/// # Safety
+/// As [`Vector`](super::vector::Vector)'s.
+#[inline(always)]
+pub(super) unsafe fn one_token<D: Dots, Q: Packed>(
+    x: &[f32],
+    w: Blocks<'_, Q>,
+    t: usize,
+    out: &mut Columns<'_>,
+) {
     let mut room = Room {
         words: [MaybeUninit::uninit(); HELD],
         scales: [MaybeUninit::uninit(); HELD],
@@ -136,7 +199,7 @@ pub(super) fn one_token<Q: Packed>(x: &[f32], w: Blocks<'_, Q>, t: usize, out: &
     };
     let per_row = x.len() / BLOCK;
     for (part, x) in x.as_chunks::<BLOCK>().0.chunks(HELD).enumerate() {
-        let x = room.round::<Q>(x);
+        let x = room.round::<D, Q>(x);
         let row = |n: usize| w.part(n * per_row + part * HELD, x.words.len());
         let mut put = |n: usize, value: f32| {
             if part == 0 {
@@ -148,13 +211,15 @@ pub(super) fn one_token<Q: Packed>(x: &[f32], w: Blocks<'_, Q>, t: usize, out: &
         let n_rows = w.scales.len() / per_row;
         let in_groups = n_rows - n_rows % ROWS;
         for n in (0..in_groups).step_by(ROWS) {
-            let values = dots::<ROWS, Q>(core::array::from_fn(|r| row(n + r)), x);
+            // SAFETY: the caller's promise.
+            let values = unsafe { dots::<D, Q, ROWS>(core::array::from_fn(|r| row(n + r)), x) };
             for (r, value) in values.into_iter().enumerate() {
                 put(n + r, value);
             }
         }
         for n in in_groups..n_rows {
-            let [value] = dots::<1, Q>([row(n)], x);
+            // SAFETY: the caller's promise.
+            let [value] = unsafe { dots::<D, Q, 1>([row(n)], x) };
             put(n, value);
         }
     }
@@ -176,9 +241,16 @@ fn products(a: [Words; WORDS], b: [Words; WORDS]) -> Floats {
     p.add(q).add(r.add(s)).floats()
 }
 
-/// Dot products of R rows with a token's activations. Not inlined: in a large function V8 keeps the sums in memory.
-#[inline(never)]
-fn dots<const R: usize, Q: Packed>(rows: [Blocks<'_, Q>; R], x: Rounded<'_>) -> [f32; R] {
+/// Dot products of R rows with a token's activations. Not inlined where that need not be: in a large function V8 keeps the sums in memory.
+///
+/// # Safety
+/// As [`Vector`](super::vector::Vector)'s.
+#[cfg_attr(not(target_arch = "aarch64"), inline(never))]
+#[cfg_attr(target_arch = "aarch64", inline(always))]
+unsafe fn dots<D: Dots, Q: Packed, const R: usize>(
+    rows: [Blocks<'_, Q>; R],
+    x: Rounded<'_>,
+) -> [f32; R] {
     let blocks = x.words.len();
     let mut sums = [Floats::splat(0.0); R];
     for first in (0..blocks).step_by(LANES) {
@@ -193,9 +265,11 @@ fn dots<const R: usize, Q: Packed>(rows: [Blocks<'_, Q>; R], x: Rounded<'_>) -> 
             }
         }
         for block in first..blocks.min(first + LANES) {
-            let x = Words::load_all(&x.words[block]);
+            // SAFETY: the caller's promise.
+            let x = unsafe { D::load(&x.words[block]) };
             for ((scales, sum), row) in scales.iter().zip(&mut sums).zip(&rows) {
-                let product = products(Q::words(&row.quants[block]), x);
+                // SAFETY: the caller's promise.
+                let product = unsafe { Q::products::<D>(&row.quants[block], x) };
                 *sum = product.multiply_add(Floats::splat(scales[block - first]), *sum);
             }
         }

@@ -26,10 +26,11 @@ pub(super) struct Kernels {
     pub attend_f16: Attend<u16>,
 }
 
-/// The [`Kernels`] of `$vector`, compiled for `$features`, which are the vector's instructions: its tiles have 1 to `$most` vectors.
-#[cfg(target_arch = "x86_64")]
+/// The [`Kernels`] of `$vector`, compiled for `$features`, which are the vector's instructions: a single token is multiplied by `$products`,
+/// tiles have 1 to `$most` vectors.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! compile_kernels {
-    ($features:literal, $vector:ty, $($fewer:literal)*, $most:literal) => {
+    ($features:literal, $vector:ty, $products:path, $($fewer:literal)*, $most:literal) => {
         pub(super) const KERNELS: Kernels = Kernels {
             tiling: Tiling {
                 rows: ROWS,
@@ -76,7 +77,7 @@ macro_rules! compile_kernels {
         #[target_feature(enable = $features)]
         fn products(x: &[f32], w: Weights<'_>, t: usize, out: &mut Columns<'_>) {
             // SAFETY: as above.
-            unsafe { rows::products::<$vector>(x, w, t, out) };
+            unsafe { $products(x, w, t, out) };
         }
 
         #[target_feature(enable = $features)]
@@ -111,5 +112,5 @@ macro_rules! compile_kernels {
         }
     };
 }
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) use compile_kernels;

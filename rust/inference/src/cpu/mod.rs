@@ -12,26 +12,30 @@ mod avx2;
 mod avx512;
 mod cache;
 mod columns;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
 mod engine;
 pub(crate) mod exp;
 mod integers;
 mod isa;
 #[cfg_attr(
-    not(target_arch = "x86_64"),
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "no vector instructions there yet")
 )]
 mod kernels;
 mod lanes;
 mod matmul;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod ops;
 mod portable;
 #[cfg_attr(
-    not(target_arch = "x86_64"),
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "no vector instructions there yet")
 )]
 mod quads;
 #[cfg_attr(
-    not(target_arch = "x86_64"),
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "no vector instructions there yet")
 )]
 mod rows;
@@ -41,7 +45,7 @@ mod softmax;
 mod threads;
 mod tiles;
 #[cfg_attr(
-    not(target_arch = "x86_64"),
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "no vector instructions there yet")
 )]
 mod vector;

@@ -150,7 +150,8 @@ fn blocks<Q: Packed>(x: &[f32], w: Blocks<'_, Q>, k: usize, out: &mut Columns<'_
     };
     let tiled = in_tiles(x, k, widen, out);
     for (t, x) in x.chunks_exact(k).enumerate().skip(tiled) {
-        integers::one_token(x, w, t, out);
+        // SAFETY: every processor of the target has these registers.
+        unsafe { integers::one_token::<integers::Portable, Q>(x, w, t, out) };
     }
 }
 

@@ -20,6 +20,14 @@ pub fn isas() -> Vec<Isa> {
             isas.push(unsafe { Isa::avx512() });
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    {
+        isas.push(Isa::BASELINE);
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            // SAFETY: the processor has it.
+            isas.push(unsafe { Isa::dotprod() });
+        }
+    }
     isas
 }
 

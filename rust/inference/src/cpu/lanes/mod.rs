@@ -1,4 +1,5 @@
-//! Registers of 16 bytes, which every processor of the portable loop has: SIMD128 in wasm, SSE2 on x86-64, arrays elsewhere.
+//! Registers of 16 bytes, which every processor of the portable loop has: SIMD128 in wasm, SSE2 on x86-64, NEON on aarch64, arrays
+//! elsewhere.
 //!
 //! One name for each operation that the loop needs, so that it is written once. The arrays are the twin that a test compares the
 //! instructions with.
@@ -7,10 +8,13 @@
     test,
     not(any(
         target_arch = "x86_64",
+        target_arch = "aarch64",
         all(target_arch = "wasm32", target_feature = "simd128")
     ))
 ))]
 mod arrays;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 #[cfg(target_arch = "x86_64")]
@@ -18,9 +22,12 @@ mod sse2;
 
 #[cfg(not(any(
     target_arch = "x86_64",
+    target_arch = "aarch64",
     all(target_arch = "wasm32", target_feature = "simd128")
 )))]
 pub(super) use arrays::{Floats, Words};
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::{Floats, Words, widen_halves};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(super) use simd128::{Floats, Words};
 #[cfg(target_arch = "x86_64")]
