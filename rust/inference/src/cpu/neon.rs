@@ -12,7 +12,7 @@ use super::dotprod::Sdot;
 use super::exp::silu_of;
 use super::integers::{self, Dots, Packed};
 use super::kernels::{Kernels, compile_kernels};
-use super::lanes::{Floats, widen_halves};
+use super::lanes::{Floats, widen_eight};
 use super::quads;
 use super::rows;
 use super::softmax::{self, Softmax};
@@ -80,9 +80,8 @@ impl Vector for Pair {
     unsafe fn load_f16(from: *const u16) -> Self {
         // SAFETY: the trait's.
         unsafe {
-            let halves = vld1q_u16(from);
-            let (low, high) = (vget_low_u16(halves), vget_high_u16(halves));
-            Self(widen_halves(low), widen_halves(high))
+            let (first, last) = widen_eight(vld1q_u16(from));
+            Self(first, last)
         }
     }
 

@@ -26,21 +26,31 @@ pub(crate) struct Words(int16x8_t);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Integers(int32x4_t);
 
-/// Four binary16 values, widened exactly.
+/// Binary16 values, widened exactly, by an instruction that widens four of them. (The library's functions for it came with Rust 1.94,
+/// later than what this crate asks for.)
+macro_rules! widen_halves {
+    ($instruction:literal, $halves:expr) => {{
+        let widened: float32x4_t;
+        // SAFETY: every aarch64 processor has the instruction, which reads one register and writes another.
+        unsafe {
+            asm!(
+                $instruction,
+                widened = out(vreg) widened,
+                halves = in(vreg) $halves,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        widened
+    }};
+}
+
+/// The first four halves as floats, and the last four.
 #[inline(always)]
-pub(in crate::cpu) fn widen_halves(halves: uint16x4_t) -> float32x4_t {
-    let widened: float32x4_t;
-    // The library's function for this came with Rust 1.94, later than what this crate asks for.
-    // SAFETY: every aarch64 processor has the instruction, which reads one register and writes another.
-    unsafe {
-        asm!(
-            "fcvtl {widened:v}.4s, {halves:v}.4h",
-            widened = out(vreg) widened,
-            halves = in(vreg) halves,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    widened
+pub(in crate::cpu) fn widen_eight(halves: uint16x8_t) -> (float32x4_t, float32x4_t) {
+    (
+        widen_halves!("fcvtl {widened:v}.4s, {halves:v}.4h", halves),
+        widen_halves!("fcvtl2 {widened:v}.4s, {halves:v}.8h", halves),
+    )
 }
 
 impl Floats {
@@ -56,7 +66,8 @@ impl Floats {
 
     #[inline(always)]
     pub fn of_halves(bits: &[u16; 4]) -> Self {
-        Self(widen_halves(neon!(vld1_u16(bits.as_ptr()))))
+        let halves = neon!(vld1_u16(bits.as_ptr()));
+        Self(widen_halves!("fcvtl {widened:v}.4s, {halves:v}.4h", halves))
     }
 
     /// Four integers as floats.
