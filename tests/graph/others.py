@@ -1,5 +1,5 @@
 """Other machines to test against, all of them this one: a real sshd on loopback, with keys and settings of its own; a
-real Slurm; and a program in the place of ssh, for machines without sshd.
+real Slurm; a real Ray cluster; and a program in the place of ssh, for machines without sshd.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from typing import Any, Protocol
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 SLURM = all(map(shutil.which, ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel"))) and os.geteuid() == 0
 NO_SLURM = "needs Slurm and root, who alone starts jobs (Debian: apt-get install slurm-wlm munge)"
+RAY = shutil.which("ray")
+NO_RAY = "needs Ray (`pip install 'ray[default]'`, into any environment whose bin/ is on the PATH)"
 NO_SSHD = "sshd is not installed (Debian: apt-get install openssh-server); the same is tested without it"
 
 # Behaves as ssh does where it has to: the last word is a line for the shell there; when it is killed, the program there
@@ -86,6 +89,19 @@ class Queue(Pipe):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.on = "slurm:cpu"
+
+    def table(self, **options: Any) -> dict[str, Any]:
+        return {**super().table(), "path": f"ssh://loop{self.base}", **options}
+
+
+class Cluster(Pipe):
+    """A Ray cluster, whose machines see the folder of a host that is reached as above."""
+
+    kind = "ray"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder)
+        self.on = f"ray://127.0.0.1:{port}"
 
     def table(self, **options: Any) -> dict[str, Any]:
         return {**super().table(), "path": f"ssh://loop{self.base}", **options}
@@ -231,6 +247,33 @@ def slurm(folder: Path) -> Iterator[Path]:
         for process in reversed(running):
             process.terminate()
             process.wait()
+
+
+@contextlib.contextmanager
+def ray(folder: Path, token: str) -> Iterator[int]:
+    """A Ray cluster of one machine, this one, that answers only who has the token; yields its dashboard's port."""
+    port, gcs = free_port(), free_port()
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
+    env["RAY_raylet_start_wait_time_s"] = "300"  # 30 on its own: too little beside other work
+    where = [f"--port={gcs}", f"--dashboard-port={port}", f"--temp-dir={folder}", "--node-ip-address=127.0.0.1"]
+    sizes = ["--num-cpus=4", "--object-store-memory=100000000"]
+    with (folder / "ray.out").open("wb") as log:
+        argv = [str(RAY), "start", "--head", "--block", "--dashboard-host=127.0.0.1", *where, *sizes]
+        head = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+    try:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        ask = urllib.request.Request(f"http://127.0.0.1:{port}/api/jobs/", b'{"entrypoint": "true"}', headers)
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(ask, timeout=60):
+                break
+            assert head.poll() is None, (folder / "ray.out").read_text()
+            time.sleep(0.2)
+        else:
+            raise AssertionError((folder / "ray.out").read_text())
+        yield port
+    finally:
+        head.terminate()
+        head.wait()
 
 
 def free_port() -> int:

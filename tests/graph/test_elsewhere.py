@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,21 @@ import pytest
 from stages.graph import Output, Tool, UsageError, files, python_sources
 from stages.graph.declare.site import site_of
 from stages.graph.keep.store import remove_tree
-from tests.graph.others import NO_SLURM, NO_SSHD, SLURM, SSHD, Other, Pipe, Queue, slurm, sshd
+from tests.graph.others import (
+    NO_RAY,
+    NO_SLURM,
+    NO_SSHD,
+    RAY,
+    SLURM,
+    SSHD,
+    Cluster,
+    Other,
+    Pipe,
+    Queue,
+    ray,
+    slurm,
+    sshd,
+)
 from tests.graph.project import Project, is_alive, wait_until
 
 # Counts to 30, from where it stopped; a line each; SIGTERM ends it once it has saved.
@@ -28,6 +43,8 @@ COUNTS = (
     "echo whole > {{out}}/o.txt"
 )
 
+TOKEN = "t" * 40
+
 
 @pytest.fixture(scope="session")
 def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -37,7 +54,18 @@ def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield conf
 
 
-@pytest.fixture(params=["pipe", "sshd", pytest.param("slurm", marks=pytest.mark.slow)])
+@pytest.fixture(scope="session")
+def ray_port() -> Iterator[int]:
+    if RAY is None:
+        pytest.skip(NO_RAY)
+    with tempfile.TemporaryDirectory(prefix="ray") as folder, ray(Path(folder), TOKEN) as port:  # sockets: a short path
+        yield port
+
+
+QUEUES = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("slurm", "ray")]
+
+
+@pytest.fixture(params=["pipe", "sshd", *QUEUES])
 def other(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Other]:
@@ -49,6 +77,11 @@ def other(
     if request.param == "slurm":
         monkeypatch.setenv("SLURM_CONF", str(request.getfixturevalue("slurm_conf")))
         yield Queue(folder)
+        return
+    if request.param == "ray":
+        port = request.getfixturevalue("ray_port")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        yield Cluster(folder, port)
         return
     if SSHD is None:
         pytest.skip(NO_SSHD)
@@ -431,6 +464,9 @@ def test_a_table_of_no_stage_is_said(project: Project) -> None:
         ({"on": "ssh://h/f", "at_once": True}, "it takes int"),
         ({"on": "slurm:gpu"}, "give a folder that the machines of the queue see"),
         ({"on": "slurm:gpu x", "path": "/f"}, "write slurm:PARTITION"),
+        ({"on": "ray://head:8265"}, "give a folder that the machines of the queue see"),
+        ({"on": "ray:head:8265", "path": "/f"}, "write ray://HOST:8265"),
+        ({"on": "ray://head:8265", "path": "/f", "options": []}, "options means nothing where on = 'ray://head:8265'"),
         ({"on": "nice 'x"}, "No closing quotation"),
         ({"on": '["nice"'}, "is not a list"),
         ({"on": ["nice", 3]}, "a list must hold words"),
@@ -448,4 +484,6 @@ def test_tables() -> None:
     site = site_of("x", {"on": "slurm:a,b", "path": "ssh://login/scratch", "options": ["--time=1:00"]})
     assert (site.partition, site.path, site.shell[-1], site.options) == ("a,b", "/scratch", "login", ("--time=1:00",))
     assert site_of("x", {"on": "slurm:", "path": "/f"}).shell == ()
+    assert site_of("x", {"on": "ray://head:8265/", "path": "/f"}).address == "http://head:8265"
+    assert site_of("x", {"on": "ray:https://ray.example/a", "path": "/f"}).address == "https://ray.example/a"
     assert site_of("x", {"on": '["nice", "-n", "19"]'}).prefix == ("nice", "-n", "19")

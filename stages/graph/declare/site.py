@@ -2,6 +2,7 @@
 
     on = "ssh://me@gpu.example:22/scratch/me"   another machine, in that folder ("/~/..." is below the home there)
     on = "slurm:PARTITION"                      a queue; `path` is a folder that its machines see, or an ssh:// URL
+    on = "ray://HOST:8265"                      a Ray cluster, by the address of its dashboard; `path` as for a queue
     on = "nice -n 19"                           here, behind these words; also as a list of words
 
 What a table says is in no key: the same command on the same bytes. What a key does hold, the versions of tools, is
@@ -17,18 +18,21 @@ from typing import Any
 
 from ..errors import UsageError
 
-SSH, SLURM, PREFIX = "ssh", "slurm", "prefix"
+SSH, SLURM, RAY, PREFIX = "ssh", "slurm", "ray", "prefix"
+QUEUES = (SLURM, RAY)
+REMOTE = (SSH, *QUEUES)
 # option -> what it may be, and for which kinds
 OPTIONS: dict[str, tuple[tuple[type, ...], tuple[str, ...]]] = {
-    "path": ((str,), (SLURM,)),
-    "python": ((str,), (SSH, SLURM)),
-    "prepare": ((str,), (SSH, SLURM)),
-    "ssh": ((str, list), (SSH, SLURM)),
+    "path": ((str,), QUEUES),
+    "python": ((str,), REMOTE),
+    "prepare": ((str,), REMOTE),
+    "ssh": ((str, list), REMOTE),
     "options": ((str, list), (SLURM,)),
-    "at_once": ((int,), (SSH, SLURM)),
+    "at_once": ((int,), REMOTE),
 }
 QUEUED_AT_ONCE = 1000  # a queue has an order of its own
 _URL = re.compile(r"ssh://((?:[^-@/\s][^@/\s]*@)?(?:\[[0-9A-Fa-f:.%]+\]|[^-\[@:/\s][^@:/\s]*))(?::(\d+))?(/\S.*)")
+_RAY = re.compile(r"ray:(?:(?P<scheme>https?:))?(?P<rest>//[^\s?#]*[^\s?#/])/?")
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class Site:
     """Where the command of one stage runs."""
 
     on: str  # as a person wrote it
-    kind: str  # SSH, SLURM or PREFIX
+    kind: str  # SSH, SLURM, RAY or PREFIX
     shell: Sequence[str] = ()  # the words that start a program there, before the program's own; none: it starts here
     path: str = ""  # the folder there that all lies in
     prefix: Sequence[str] = ()  # of PREFIX: the words before the command, which may hold its placeholders
     partition: str = ""  # of SLURM
+    address: str = ""  # of RAY: the URL of its dashboard, as the program that connects sees it
     options: Sequence[str] = ()  # of SLURM: more words for sbatch
     python: str | None = None  # the Python there; None: it is looked for, or made
     prepare: str | None = None  # a shell line that makes the environment there, in place of the project's
@@ -72,7 +77,9 @@ def site_of(name: str, table: Mapping[str, Any]) -> Site:
     if isinstance(on, str) and on.startswith("["):  # a list typed as a word
         on = _json_list(f"{where}.on", on)
     if not on or not isinstance(on, str | list):
-        raise UsageError(f'{where}: on is missing; write on = "ssh://HOST/FOLDER", "slurm:PARTITION" or a command')
+        raise UsageError(
+            f'{where}: on is missing; write on = "ssh://HOST/FOLDER", "slurm:PARTITION", "ray://HOST:8265" or a command'
+        )
     kind = _kind(on)
     for option, value in table.items():
         if option == "on":
@@ -96,9 +103,7 @@ def site_of(name: str, table: Mapping[str, Any]) -> Site:
     if kind == SSH:
         shell, path = _reach(f"{where}.on", on, ssh)
         return Site(on, kind, shell, path, at_once=at_once, **common)
-    partition = on.removeprefix("slurm:")
-    if not re.fullmatch(r"[\w.,-]*", partition):
-        raise UsageError(f"{where}.on is {on!r}; write slurm:PARTITION")
+    queue = _queue(f"{where}.on", on, kind)
     path = table.get("path", "")
     if not path.startswith(("/", "ssh://")):
         raise UsageError(
@@ -107,12 +112,25 @@ def site_of(name: str, table: Mapping[str, Any]) -> Site:
     if path.startswith("ssh://"):
         shell, path = _reach(f"{where}.path", path, ssh)
     options = _words(f"{where}.options", table.get("options", []))
-    return Site(on, kind, shell, path, partition=partition, options=tuple(options), at_once=at_once, **common)
+    return Site(on, kind, shell, path, options=tuple(options), at_once=at_once, **queue, **common)
+
+
+def _queue(where: str, on: str, kind: str) -> dict[str, str]:
+    """Which queue it is: the partition, or the address."""
+    if kind == RAY:
+        found = _RAY.fullmatch(on)
+        if found is None:
+            raise UsageError(f"{where} is {on!r}; write ray://HOST:8265, or ray:https://HOST")
+        return {"address": f"{found['scheme'] or 'http:'}{found['rest']}"}
+    partition = on.removeprefix("slurm:")
+    if not re.fullmatch(r"[\w.,-]*", partition):
+        raise UsageError(f"{where} is {on!r}; write slurm:PARTITION")
+    return {"partition": partition}
 
 
 def _kind(on: str | list[Any]) -> str:
     if isinstance(on, str):
-        for kind in (SSH, SLURM):
+        for kind in REMOTE:
             if on.startswith(f"{kind}:"):
                 return kind
     return PREFIX

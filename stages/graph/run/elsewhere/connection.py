@@ -19,7 +19,7 @@ from typing import Any
 from ...errors import GraphError, StageFailed
 
 THERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "there")
-MODULES = ("talk", "stock", "commands", "serve")  # in an order in which each finds what it imports
+MODULES = ("talk", "stock", "queues", "commands", "serve")  # in an order in which each finds what it imports
 BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
 LOAD = """
 import types

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ...declare.elsewhere import Elsewhere
-from ...declare.site import SLURM, Environment, Site
+from ...declare.site import RAY, SLURM, Environment, Site
 from ...declare.stage import NO_PARTS, Ended
 from ...errors import GraphError, StageFailed
 from ...read import versions
@@ -292,6 +292,7 @@ class Errand:
             "grace": str(self.grace_s),
             "terminal": _terminal_size() if printed.rewrites else None,
             "slurm": self._slurm() if self.site.kind == SLURM else None,
+            "ray": self._ray() if self.site.kind == RAY else None,
         }
         files = [(file.name, file.digest, file.executable) for file in job.files]
         request = {"base": self._base, "run": job.run, "spec": spec, "texts": job.texts(), "files": files}
@@ -299,10 +300,21 @@ class Errand:
         while missing := connection.ask("start", **request, folders=job.folders)["missing"]:
             self._send(connection, [file for file in job.files if file.digest in missing])
 
+    def _needs(self) -> list[float]:
+        """Cores, GPUs and memory in GB that a queue is asked for; 0: nothing is said."""
+        return [self.job.stage.resources.get(name, 0) for name in ("cores", "gpu", "memory_gb")]
+
+    def _ray(self) -> dict[str, Any]:
+        """What Ray's job server is told, and where it is. A command that needs nothing runs on the head."""
+        cores, gpus, memory_gb = self._needs()
+        wants = {"num_cpus": cores, "num_gpus": gpus, "memory": round(memory_gb * 1e9)}
+        asked = {f"entrypoint_{name}": value for name, value in wants.items() if value}
+        return {"address": self.site.address, "job": {**asked, "metadata": {"name": self.job.run}}}
+
     def _slurm(self) -> list[str]:
         """The words for sbatch."""
         stage, partition = self.job.stage, self.site.partition
-        cores, gpus, memory_gb = (stage.resources.get(name, 0) for name in ("cores", "gpu", "memory_gb"))
+        cores, gpus, memory_gb = self._needs()
         found = [f"--job-name={stage.name}"] + [f"--partition={partition}"] * bool(partition)
         found += [f"--cpus-per-task={round(cores)}"] * bool(cores) + [f"--gpus={round(gpus)}"] * bool(gpus)
         return [*found, *[f"--mem={round(memory_gb * 1000)}M"] * bool(memory_gb), *self.site.options]

@@ -9,12 +9,12 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from . import queues
 from .stock import lay
 from .talk import CHUNK_BYTES, Refused, answer, digest_of, remove
 
@@ -57,10 +57,7 @@ def _runs(folder: str) -> bool:
     """Whether a command's runner is there: it holds a lock, or is in the queue."""
     job = _job(folder)
     if job is not None:
-        done = subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True)
-        if done.returncode == 0:
-            return bool(done.stdout.strip())
-        return "Invalid job id" not in done.stderr  # else the server does not answer: it says so another time
+        return queues.holds(job)
     try:
         fd = os.open(f"{folder}/lock", os.O_RDONLY)
     except OSError:
@@ -108,7 +105,10 @@ def start(
                 json.dump({**spec, "files": files}, file)
             os.rename(made, folder)
             try:
-                _queue(folder, spec["slurm"]) if spec["slurm"] else _detach(folder)
+                if queues.wanted(spec):
+                    _queue(folder, spec)
+                else:
+                    _detach(folder)
             except BaseException:
                 remove(folder)
                 raise
@@ -137,16 +137,13 @@ def _detach(folder: str) -> None:
         time.sleep(0.02)
 
 
-def _queue(folder: str, slurm: list[str]) -> None:
-    """Hand the runner to Slurm."""
+def _queue(folder: str, spec: Spec) -> None:
+    """Hand the runner to a queue."""
     with open(f"{folder}/job.sh", "w", encoding="utf-8") as file:
         file.write(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{folder}/runner.py" "{folder}"\n')
-    words = ["sbatch", "--parsable", f"--output={folder}/trouble", "--open-mode=append", f"--chdir={folder}", *slurm]
-    done = subprocess.run([*words, f"{folder}/job.sh"], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Refused(f"`{' '.join(words[:1] + slurm)}` ended with status {done.returncode}: {done.stderr.strip()}")
+    job = queues.submit(folder, spec)
     with open(f"{folder}/job.new", "w", encoding="utf-8") as file:
-        file.write(done.stdout.strip().partition(";")[0])
+        file.write(job)
     os.rename(f"{folder}/job.new", f"{folder}/job")
 
 
@@ -256,9 +253,7 @@ def stop(base: str, run: str, hurry: bool) -> None:
             pass
         job = _job(folder)
         if job is not None:
-            done = subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True)
-            gently = ["--batch", "--signal=TERM"] if done.stdout.strip() == "RUNNING" and not hurry else []
-            subprocess.run(["scancel", *gently, job], capture_output=True)
+            queues.end(job, hurry)
         else:
             with open(f"{folder}/pid", encoding="utf-8") as file:
                 os.kill(int(file.read()), signal.SIGTERM)

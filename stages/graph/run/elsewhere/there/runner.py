@@ -16,6 +16,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -45,6 +46,8 @@ def execute(folder: str) -> None:
     with open(f"{folder}/pid.new", "w", encoding="utf-8") as file:
         file.write(str(os.getpid()))
     os.rename(f"{folder}/pid.new", f"{folder}/pid")
+    if spec["ray"]:
+        threading.Thread(target=_watch_stopped, args=(folder,), daemon=True).start()
     held = _hold_partial(spec, output, asked)
     if asked:
         _end(folder, 128 + signal.SIGTERM, time.time(), 0.0)
@@ -69,6 +72,15 @@ def execute(folder: str) -> None:
     status = running[0].wait()
     _end(folder, status, started, time.monotonic() - began)
     os.close(held)
+
+
+def _watch_stopped(folder: str) -> None:
+    """Take the file `stopped` for a SIGTERM: Ray has no way to signal this process alone, its own stop signals every
+    process below a job at once.
+    """
+    while not os.path.exists(f"{folder}/stopped"):
+        time.sleep(LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(folder: str, status: int, started: float, seconds: float) -> None:
