@@ -1,5 +1,7 @@
 //! The class `Engine` of the wasm package.
 
+use alloc::rc::Rc;
+
 use js_sys::{Error, JSON, Object};
 use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::gpu::Phase;
@@ -34,7 +36,8 @@ impl From<Failure> for JsValue {
 #[wasm_bindgen]
 pub struct Engine {
     session: Session,
-    device: Option<Device>,
+    /// Given back by the last engine that runs on it.
+    device: Option<Rc<Device>>,
 }
 
 #[wasm_bindgen]
@@ -61,7 +64,7 @@ impl Engine {
             "cpu" => (on_cpu(kept, &tell)?, None),
             "webgpu" => {
                 let (engine, device) = on_gpu(kept, &tell).await?;
-                (engine, Some(device))
+                (engine, Some(Rc::new(device)))
             }
             _ => {
                 let message = format!("backend should be \"cpu\" or \"webgpu\", got {backend:?}");
@@ -78,6 +81,17 @@ impl Engine {
         Ok(Engine {
             session: Session::new(engine)?,
             device,
+        })
+    }
+
+    /// An engine that shares this one's weights, with a cache of its own that begins as a copy of this one's: what both have read is not
+    /// read again. Each is freed for itself.
+    ///
+    /// Throws an Error with `kind` and `hint`.
+    pub async fn fork(&self) -> Result<Engine, JsValue> {
+        Ok(Engine {
+            session: self.session.fork().await?,
+            device: self.device.clone(),
         })
     }
 
@@ -99,7 +113,7 @@ impl Engine {
         } else {
             "cpu"
         });
-        card.set_adapter(or_null(self.device.as_ref().map(Device::name)));
+        card.set_adapter(or_null(self.device.as_deref().map(Device::name)));
         Ok(card)
     }
 

@@ -21,10 +21,11 @@ fn nfc(text: &str) -> String {
 /// A loaded model with its tokenizer, and the run that is under way.
 pub struct Session {
     engine: Engine,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     run: Option<Run>,
 }
 
+#[derive(Clone)]
 struct Run {
     generator: Generator,
     text: Utf8Stream,
@@ -66,8 +67,21 @@ impl Session {
         }
         Ok(Self {
             engine,
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
             run: None,
+        })
+    }
+
+    /// A session that shares this one's weights, kernels and tokenizer and begins with a copy of its cache: what both begin with is read
+    /// by neither again. From here on neither changes the other. For between two runs.
+    ///
+    /// # Errors
+    /// Those of [`Engine::fork`]: no room for another cache, a lost device.
+    pub async fn fork(&self) -> Result<Self, Failure> {
+        Ok(Self {
+            engine: self.engine.fork().await?,
+            tokenizer: self.tokenizer.clone(),
+            run: self.run.clone(),
         })
     }
 

@@ -329,3 +329,33 @@ fn each_token_brings_its_part_of_the_text() {
     let steps = [(); 2].map(|()| block_on(session.step(2, u32::MAX)).expect("a step"));
     assert!(steps.iter().all(|step| step.logprobs.is_empty()));
 }
+
+/// What both begin with stands in the fork's cache already; a session that read everything says the same.
+#[test]
+fn two_forks_go_different_ways_from_one_prefix() {
+    let mut first = session();
+    let question = "To be";
+    let read = first.encode(question);
+    let said = (0..200).find_map(|seed| {
+        let (answer, ids, _) = run(&mut first, question, Sampling { seed, ..hot() }, 2, 1);
+        let said = format!("{question}{answer}");
+        let whole = [read.clone(), ids].concat();
+        [" that is", " nobler"]
+            .iter()
+            .all(|end| first.encode(&format!("{said}{end}")).starts_with(&whole))
+            .then_some((said, whole.len()))
+    });
+    let (said, shared) = said.expect("an answer of whole words");
+    let mut other = block_on(first.fork()).expect("memory for another cache");
+    for (forked, end) in [(&mut other, " that is"), (&mut first, " nobler")] {
+        let prompt = format!("{said}{end}");
+        let (text, ids, prefilled) = run(forked, &prompt, hot(), 12, 3);
+        assert_eq!(
+            prefilled as usize,
+            forked.encode(&prompt).len() - shared,
+            "{end}"
+        );
+        let (alone, alone_ids, _) = run(&mut session(), &prompt, hot(), 12, 3);
+        assert_eq!((text, ids), (alone, alone_ids), "{end}");
+    }
+}

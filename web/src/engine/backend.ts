@@ -6,7 +6,10 @@ import { toEngineError } from "./errors";
 import type { Device, EngineError, LoadProgress, Timing } from "./protocol";
 
 /** What the session needs of the wasm class. */
-export type SessionEngine = Pick<Engine, "card" | "count" | "start" | "step" | "logits" | "encode" | "decode" | "free">;
+export type SessionEngine = Pick<
+  Engine,
+  "card" | "count" | "start" | "step" | "logits" | "encode" | "decode" | "free"
+> & { fork(): Promise<SessionEngine> };
 
 /** Prepare a backend for the model that was opened, and let it reproduce the golden logits. */
 export type Build = (

@@ -38,8 +38,8 @@ test("questions are numbered, and requests go to the worker", () => {
   expect([client.encode("c"), client.decode(Uint32Array.of(7))]).toEqual([1, 2]);
   expect(ports[0]?.requests).toEqual([
     { type: "load", from: "m", device: "auto" },
-    { type: "generate", run: 1, prompt: ["", "a"], shorter: [], options: OPTIONS, written: null },
-    { type: "generate", run: 2, prompt: ["", "b"], shorter: [], options: OPTIONS, written: null },
+    { type: "generate", run: 1, prompt: ["", "a"], shorter: [], options: OPTIONS, written: null, engine: 0 },
+    { type: "generate", run: 2, prompt: ["", "b"], shorter: [], options: OPTIONS, written: null, engine: 0 },
     { type: "stop", run: 2 },
     { type: "encode", call: 1, text: "c" },
     { type: "decode", call: 2, ids: Uint32Array.of(7) },
@@ -106,6 +106,7 @@ test("a crash in the middle of a run takes its worker, and another goes on with 
     shorter: [],
     options: OPTIONS,
     written: { ids: Uint32Array.of(4, 5, 6), elapsed_ms: 40 },
+    engine: 0,
   });
   expect(events.map(event => event.type)).toEqual(["ready", "tokens", "tokens", "interrupted", "recovered"]);
 });

@@ -16,6 +16,7 @@ type Run = {
   prompt: string[];
   shorter: string[][];
   options: GenerateOptions;
+  engine: number;
   /** What stands after the prompt. */
   ids: number[];
   elapsed_ms: number;
@@ -47,7 +48,7 @@ export class EngineClient {
 
   /**
    * Begin a run, under a number that no other has had; a run that is under way ends. `after`: tokens that stand after the prompt already;
-   * `max_tokens` counts them too.
+   * `max_tokens` counts them too. `engine`: a fork's number, as in the protocol.
    */
   generate(
     run: number,
@@ -55,10 +56,11 @@ export class EngineClient {
     options: GenerateOptions,
     shorter: string[][] = [],
     after: readonly number[] = [],
+    engine = 0,
   ): void {
-    this.#run = { number: run, prompt, shorter, options, ids: [...after], elapsed_ms: 0, is_second_try: false };
+    this.#run = { number: run, prompt, shorter, options, engine, ids: [...after], elapsed_ms: 0, is_second_try: false };
     const written = after.length === 0 ? null : { ids: Uint32Array.from(after), elapsed_ms: 0 };
-    this.#post({ type: "generate", run, prompt, shorter, options, written });
+    this.#post({ type: "generate", run, prompt, shorter, options, written, engine });
   }
 
   stop(run: number): void {
@@ -67,8 +69,8 @@ export class EngineClient {
   }
 
   /** Ask how surprised the model is by a text, and return the call's number. */
-  score(text: string): number {
-    return this.#ask(call => ({ type: "score", call, text }));
+  score(text: string, engine = 0): number {
+    return this.#ask(call => ({ type: "score", call, text, engine }));
   }
 
   /** The same for the ids of a text, the text of ids, and the logits of ids. */
@@ -80,8 +82,17 @@ export class EngineClient {
     return this.#ask(call => ({ type: "decode", call, ids }));
   }
 
-  logits(ids: Uint32Array): number {
-    return this.#ask(call => ({ type: "logits", call, ids }));
+  logits(ids: Uint32Array, engine = 0): number {
+    return this.#ask(call => ({ type: "logits", call, ids, engine }));
+  }
+
+  /** Have an engine made, under a number that no other has had, as a copy of another one; and give it back. */
+  fork(engine: number, of: number): number {
+    return this.#ask(call => ({ type: "fork", call, engine, of }));
+  }
+
+  release(engine: number): void {
+    this.#post({ type: "release", engine });
   }
 
   /** Delete the model's file from this device. */
@@ -127,8 +138,8 @@ export class EngineClient {
       // The worker is a run's second one.
       const written = { ids: Uint32Array.from(run.ids), elapsed_ms: run.elapsed_ms };
       this.#onEvent({ type: "recovered", run: run.number, model: event.model });
-      const { number, prompt, shorter, options } = run;
-      this.#post({ type: "generate", run: number, prompt, shorter, options, written });
+      const { number, prompt, shorter, options, engine } = run;
+      this.#post({ type: "generate", run: number, prompt, shorter, options, written, engine });
     } else {
       if (run !== null && "run" in event && event.run === run.number) this.#note(run, event);
       this.#onEvent(event);

@@ -132,6 +132,13 @@ export class Engine {
      */
     encode(text: string): Uint32Array;
     /**
+     * An engine that shares this one's weights, with a cache of its own that begins as a copy of this one's: what both have read is not
+     * read again. Each is freed for itself.
+     *
+     * Throws an Error with `kind` and `hint`.
+     */
+    fork(): Promise<Engine>;
+    /**
      * The logits of forced ids, one row of vocab_size a position. Ends the run that is under way.
      */
     logits(ids: Uint32Array): Promise<Float32Array>;

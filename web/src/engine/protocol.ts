@@ -83,7 +83,8 @@ export type TextScore = { tokens: Token[]; bits: number; n_bytes: number };
 /**
  * To the worker. A run is numbered by whoever asks for it; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
  * template's text, in which special tokens count, and a person's, in which they are ordinary text. `shorter`: what is read
- * in its place where it takes more than three quarters of the context, the first that fits or else the last.
+ * in its place where it takes more than three quarters of the context, the first that fits or else the last. `engine`: a fork's number;
+ * 0, and nothing, is the engine that was loaded.
  */
 export type EngineRequest =
   | { type: "load"; from: ModelSource; device: Device }
@@ -94,14 +95,18 @@ export type EngineRequest =
       shorter: string[][];
       options: GenerateOptions;
       written: Written | null;
+      engine?: number;
     }
   | { type: "stop"; run: number }
+  /** Make the engine of this number: it shares the weights of `of` and begins with a copy of its cache. Or give it back. */
+  | { type: "fork"; call: number; engine: number; of: number }
+  | { type: "release"; engine: number }
   /** Delete the model's file from this device; what runs goes on. */
   | { type: "forget" }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
-  | { type: "logits"; call: number; ids: Uint32Array }
+  | { type: "logits"; call: number; ids: Uint32Array; engine?: number }
   /** How surprised the model is by each token of a text. */
-  | { type: "score"; call: number; text: string }
+  | { type: "score"; call: number; text: string; engine?: number }
   /** The ids of a text, in which special tokens are ordinary text; and the text of ids. */
   | { type: "encode"; call: number; text: string }
   | { type: "decode"; call: number; ids: Uint32Array };
@@ -131,6 +136,8 @@ export type EngineEvent =
   | { type: "scored"; call: number; score: TextScore }
   | { type: "encoded"; call: number; ids: Uint32Array }
   | { type: "decoded"; call: number; text: string }
+  /** `error`: why there is no such engine; those that are there stay as they were. */
+  | { type: "forked"; call: number; error: EngineError | null }
   /** The model's file is no longer what `ready` said. */
   | { type: "stored"; storage: Storage }
   /** `run` is null where loading failed, or the engine as a whole. */

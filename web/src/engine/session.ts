@@ -78,6 +78,8 @@ export class EngineSession {
   #loaded: Loaded | null = null;
   /** The run that may go on; null after a stop. */
   #current: number | null = null;
+  /** Engines beside the first, by number. A loss takes them all; who asks for one again gets another. */
+  readonly #forks = new Map<number, SessionEngine>();
   #queue: Promise<void> = Promise.resolve();
 
   constructor(surroundings: Surroundings, emit: Emit) {
@@ -100,11 +102,17 @@ export class EngineSession {
       case "forget":
         this.#enqueue(null, () => this.#forget());
         return;
+      case "fork":
+        this.#enqueue(null, () => this.#fork(request.call, request.engine, request.of));
+        return;
+      case "release":
+        this.#enqueue(null, () => this.#release(request.engine));
+        return;
       case "logits":
-        this.#enqueue(null, () => this.#logits(request.call, request.ids));
+        this.#enqueue(null, () => this.#logits(request));
         return;
       case "score":
-        this.#enqueue(null, () => this.#score(request.call, request.text));
+        this.#enqueue(null, () => this.#score(request));
         return;
       case "encode":
         this.#enqueue(null, () => this.#encode(request.call, request.text));
@@ -124,6 +132,7 @@ export class EngineSession {
   }
 
   async #load(from: ModelSource, device: Device): Promise<void> {
+    this.#freeForks();
     this.#loaded?.engine.free();
     this.#loaded?.source?.free();
     this.#loaded = null;
@@ -172,7 +181,37 @@ export class EngineSession {
     this.#emit({ type: "stored", storage });
   }
 
-  async #generate({ run, prompt, shorter, options, written }: Generate): Promise<void> {
+  async #fork(call: number, engine: number, of: number): Promise<void> {
+    try {
+      const parent = await this.#engineOf(this.#needLoaded(), of);
+      this.#forks.set(engine, await parent.fork());
+      this.#emit({ type: "forked", call, error: null });
+    } catch (thrown) {
+      const error = toEngineError(thrown);
+      if (error.kind === "crashed") throw error;
+      this.#emit({ type: "forked", call, error });
+    }
+  }
+
+  async #release(engine: number): Promise<void> {
+    this.#forks.get(engine)?.free();
+    this.#forks.delete(engine);
+  }
+
+  #freeForks(): void {
+    for (const engine of this.#forks.values()) engine.free();
+    this.#forks.clear();
+  }
+
+  /** The engine of a number. One that a loss has taken is made anew, and reads again what it had read. */
+  async #engineOf(loaded: Loaded, number = 0): Promise<SessionEngine> {
+    if (number === 0) return loaded.engine;
+    const engine = this.#forks.get(number) ?? (await loaded.engine.fork());
+    this.#forks.set(number, engine);
+    return engine;
+  }
+
+  async #generate({ run, prompt, shorter, options, written, engine: number }: Generate): Promise<void> {
     const loaded = this.#needLoaded();
     const prompts = [prompt, ...shorter];
     const chosen = firstThatFits(prompts, loaded.model.card.header.config.ctx_len, each => loaded.engine.count(each));
@@ -186,10 +225,11 @@ export class EngineSession {
     let is_started = false;
     while (this.#current === run) {
       try {
-        if (!is_started) loaded.engine.start(prompts[chosen] ?? prompt, options, Uint32Array.from(ids));
+        const engine = await this.#engineOf(loaded, number);
+        if (!is_started) engine.start(prompts[chosen] ?? prompt, options, Uint32Array.from(ids));
         is_started = true;
         const step_start_ms = performance.now();
-        const step = await loaded.engine.step(batch, layers);
+        const step = await engine.step(batch, layers);
         const step_ms = performance.now() - step_start_ms;
         if (step.ids.length > 0) batch = nextSize(batch, step_ms);
         else layers = nextSize(layers, step_ms);
@@ -197,7 +237,7 @@ export class EngineSession {
         ids.push(...step.ids);
         const { text, prefilled } = step;
         if (step.ids.length + prefilled > 0 || step.done !== null) {
-          const tokens = tokensOf(step, id => loaded.engine.decode(Uint32Array.of(id)));
+          const tokens = tokensOf(step, id => engine.decode(Uint32Array.of(id)));
           this.#emit({ type: "tokens", run, text, ids: step.ids, tokens, prefilled, elapsed_ms: elapsed_ms() });
         }
         if (step.done !== null) {
@@ -223,6 +263,7 @@ export class EngineSession {
     if (backend !== null) {
       this.#emit({ type: "interrupted", run, error });
       this.#loaded = null;
+      this.#freeForks();
       loaded.engine.free();
     }
     while (backend !== null) {
@@ -250,13 +291,13 @@ export class EngineSession {
     throw cause;
   }
 
-  async #logits(call: number, ids: Uint32Array): Promise<void> {
-    const logits = await this.#needLoaded().engine.logits(ids);
+  async #logits({ call, ids, engine }: Extract<EngineRequest, { type: "logits" }>): Promise<void> {
+    const logits = await (await this.#engineOf(this.#needLoaded(), engine)).logits(ids);
     this.#emit({ type: "logits", call, logits }, logits.buffer instanceof ArrayBuffer ? [logits.buffer] : []);
   }
 
-  async #score(call: number, text: string): Promise<void> {
-    const score = await scoreText(this.#needLoaded().engine, text);
+  async #score({ call, text, engine }: Extract<EngineRequest, { type: "score" }>): Promise<void> {
+    const score = await scoreText(await this.#engineOf(this.#needLoaded(), engine), text);
     this.#emit({ type: "scored", call, score });
   }
 

@@ -54,6 +54,12 @@ export async function loadModel(from: string | URL | Blob, options: LoadOptions 
 }
 
 export class Model {
+  /** The model that was loaded: itself, or what this one was forked from at the last. Worker, queue and runs are that one's. */
+  readonly #root: Model;
+  /** Its engine's number in the worker. */
+  readonly #engine: number;
+  /** Numbers that forks have had. */
+  #engines = 0;
   readonly #client: EngineClient;
   readonly #options: LoadOptions;
   #info: LoadedModel | null = null;
@@ -63,15 +69,17 @@ export class Model {
   #run: Run | null = null;
   /** What the run's prompts leave out. */
   #left_out: readonly number[] = [];
-  /** Runs and questions that are not over, in their order. */
-  readonly #unfinished = new Set<object>();
+  /** Runs and questions that are not over, in their order, and whose they are. */
+  readonly #unfinished = new Map<object, Model>();
   #queue: Promise<void> = Promise.resolve();
   readonly #questions = new Map<number, Question>();
   #loading: { resolve: (model: Model) => void; reject: (error: unknown) => void } | null = null;
 
-  private constructor(options: LoadOptions, start: () => WorkerPort) {
+  private constructor(options: LoadOptions, from: (() => WorkerPort) | { root: Model; engine: number }) {
     this.#options = options;
-    this.#client = new EngineClient(start, event => this.#hear(event));
+    this.#root = "root" in from ? from.root : this;
+    this.#engine = "root" in from ? from.engine : 0;
+    this.#client = "root" in from ? from.root.#client : new EngineClient(from, event => this.#hear(event));
   }
 
   /** `start`: the unit tests pass a double of the worker. @internal */
@@ -97,8 +105,9 @@ export class Model {
 
   /** The file, where it runs and why there, and whether it stays on this device. */
   get info(): LoadedModel {
-    if (this.#info === null) throw new Error("the model is not loaded");
-    return this.#info;
+    const info = this.#root.#info;
+    if (info === null) throw new Error("the model is not loaded");
+    return info;
   }
 
   /** What the file says of its model: hyperparameters, provenance, chat template. */
@@ -120,9 +129,18 @@ export class Model {
     return this.#begin(() => this.#chatPrompts(messages), options);
   }
 
+  /**
+   * What `chat` reads in place of these messages, all of them: the text of the model's template, in parts by turns as `generate` takes them.
+   * Special tokens count in the first, the third and so on; what a message says of them is in the others.
+   */
+  async chatPrompt(messages: readonly Message[]): Promise<string[]> {
+    const { prompts } = await this.#chatPrompts(messages);
+    return prompts[0] ?? [];
+  }
+
   /** How surprised the model is by each token of a text, as a document of its own. */
   async score(text: string, options: AskOptions = {}): Promise<TextScore> {
-    const answer = await this.#ask(() => this.#client.score(text), options);
+    const answer = await this.#ask(() => this.#client.score(text, this.#engine), options);
     return answer.type === "scored" ? answer.score : unexpected(answer);
   }
 
@@ -140,8 +158,31 @@ export class Model {
 
   /** The logits after each of these ids, one row of vocab_size an id. */
   async logits(ids: Iterable<number>, options: AskOptions = {}): Promise<Float32Array> {
-    const answer = await this.#ask(() => this.#client.logits(Uint32Array.from(ids)), options);
+    const answer = await this.#ask(() => this.#client.logits(Uint32Array.from(ids), this.#engine), options);
     return answer.type === "logits" ? answer.logits : unexpected(answer);
+  }
+
+  /**
+   * Another model on the same worker and weights, with a cache of its own that begins as a copy of this one's: each goes its own way
+   * from what this one has read and written, without reading it again. It costs a cache; `dispose` gives that back. One thing at a time
+   * holds for all of them together, and `dispose` of the model that was loaded ends them all.
+   *
+   * Rejects with a `ModelError` of kind "out-of-memory" where there is no room; what is there stays as it was.
+   */
+  async fork(options: AskOptions = {}): Promise<Model> {
+    const root = this.#root;
+    root.#engines += 1;
+    const engine = root.#engines;
+    try {
+      const answer = await this.#ask(() => root.#client.fork(engine, this.#engine), options);
+      if (answer.type !== "forked") return unexpected(answer);
+      if (answer.error !== null) throw new ModelError(answer.error);
+      return new Model(root.#options, { root, engine });
+    } catch (thrown) {
+      // What nobody waits for any more may still have been made.
+      root.#client.release(engine);
+      throw thrown;
+    }
   }
 
   /** Delete the model's file from this device; what runs goes on. */
@@ -149,9 +190,18 @@ export class Model {
     this.#client.forget();
   }
 
-  /** Give everything back: the worker, its memory, the graphics device's. */
+  /** Give everything back: the worker, its memory, the graphics device's. Of a fork: its cache. */
   dispose(): void {
-    this.#lose(badInput("The model was disposed of.", "Load it again."));
+    if (this.#root === this) {
+      this.#lose(badInput("The model was disposed of.", "Load it again."));
+      return;
+    }
+    if (this.#lost !== null) return;
+    this.#lost = badInput("The fork was disposed of.", "Fork the model again.");
+    for (const [each, of] of [...this.#root.#unfinished]) {
+      if (of === this && each instanceof Run) each.abort(this.#lost);
+    }
+    this.#client.release(this.#engine);
   }
 
   async #chatPrompts(messages: readonly Message[]): Promise<Prompts> {
@@ -170,6 +220,11 @@ export class Model {
   }
 
   #begin(prepare: () => Promise<Prompts>, options: TextOptions): Generation {
+    return this.#root.#beginFor(this, prepare, options);
+  }
+
+  /** `of`: the fork whose run it is, or the model itself. */
+  #beginFor(of: Model, prepare: () => Promise<Prompts>, options: TextOptions): Generation {
     const { signal } = options;
     const after = Array.from(options.after ?? []);
     const engine_options = engineOptions(options);
@@ -184,13 +239,14 @@ export class Model {
       if (this.#run === run) this.#run = null;
       free();
     });
-    if (this.#lost !== null || signal?.aborted === true) {
-      run.fail(this.#lost ?? signal?.reason);
+    const lost = this.#lost ?? of.#lost;
+    if (lost !== null || signal?.aborted === true) {
+      run.fail(lost ?? signal?.reason);
       return run;
     }
     signal?.addEventListener("abort", onAbort);
     const ahead = this.#unfinished.size;
-    this.#unfinished.add(run);
+    this.#unfinished.set(run, of);
     if (ahead > 0) this.#tell({ type: "queued", run: run.run, ahead });
     this.#enqueue(async () => {
       const over = new Promise<void>(resolve => {
@@ -204,7 +260,7 @@ export class Model {
         const [prompt = [], ...shorter] = prompts;
         this.#run = run;
         this.#left_out = left_out;
-        this.#client.generate(run.run, prompt, engine_options, shorter, after);
+        this.#client.generate(run.run, prompt, engine_options, shorter, after, of.#engine);
       } catch (thrown) {
         this.#refuse(run, thrown instanceof ModelError ? thrown : partIsMissing(thrown));
       }
@@ -217,10 +273,15 @@ export class Model {
     return run.state === "over";
   }
 
-  #ask(post: () => number, { signal }: AskOptions): Promise<Answer> {
+  #ask(post: () => number, options: AskOptions): Promise<Answer> {
+    return this.#root.#askFor(this, post, options);
+  }
+
+  #askFor(of: Model, post: () => number, { signal }: AskOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      if (this.#lost !== null || signal?.aborted === true) {
-        reject(this.#lost ?? signal?.reason);
+      const lost = () => this.#lost ?? of.#lost;
+      if (lost() !== null || signal?.aborted === true) {
+        reject(lost() ?? signal?.reason);
         return;
       }
       const asked = {};
@@ -230,10 +291,10 @@ export class Model {
         signal?.removeEventListener("abort", onAbort);
       };
       signal?.addEventListener("abort", onAbort);
-      this.#unfinished.add(asked);
+      this.#unfinished.set(asked, of);
       this.#enqueue(async () => {
         try {
-          if (this.#lost !== null) throw this.#lost;
+          if (lost() !== null) throw lost();
           if (signal?.aborted === true) return;
           const call = post();
           resolve(
@@ -300,6 +361,7 @@ export class Model {
       case "scored":
       case "encoded":
       case "decoded":
+      case "forked":
         this.#questions.get(event.call)?.resolve(event);
         this.#questions.delete(event.call);
         return;
@@ -337,7 +399,7 @@ export class Model {
     this.#loading?.reject(error);
     for (const { reject } of this.#questions.values()) reject(error);
     this.#questions.clear();
-    for (const each of [...this.#unfinished]) if (each instanceof Run) each.fail(error);
+    for (const each of [...this.#unfinished.keys()]) if (each instanceof Run) each.fail(error);
   }
 }
 

@@ -34,6 +34,10 @@ export const CARD: Card = {
 
 export class FakeEngine implements SessionEngine {
   readonly started: { prompt: string[]; options: GenerateOptions }[] = [];
+  /** The engines that were made as copies of this one. */
+  readonly forks: FakeEngine[] = [];
+  /** Thrown where a copy is asked for. */
+  fork_failure: unknown = null;
   readonly batches: number[] = [];
   /** The layers that each step of a prompt was asked for. */
   readonly layers: number[] = [];
@@ -61,6 +65,13 @@ export class FakeEngine implements SessionEngine {
 
   free(): void {
     this.is_free = true;
+  }
+
+  fork(): Promise<FakeEngine> {
+    if (this.fork_failure !== null) return Promise.reject(this.fork_failure);
+    const engine = new FakeEngine(this.backend, this.token_ms);
+    this.forks.push(engine);
+    return Promise.resolve(engine);
   }
 
   /** As many tokens as parts. */
