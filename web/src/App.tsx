@@ -19,6 +19,7 @@ import { SavedNote } from "./components/SavedNote";
 import { ShortcutHelp } from "./components/ShortcutHelp";
 import { StorageNote } from "./components/StorageNote";
 import { Switch } from "./components/Switch";
+import { TemplateText } from "./components/TemplateText";
 import { Tokens } from "./components/Tokens";
 import type { Look } from "./components/TokenText";
 import { type Copied, useCopy } from "./hooks/useCopy";
@@ -100,6 +101,15 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
     },
     [doc],
   );
+  /** With another seed. */
+  const answerAgain = useCallback(
+    (action: DocAction) => {
+      const drawn = { ...options, seed: randomSeed() };
+      setOptions(drawn);
+      writeFrom(action, drawn);
+    },
+    [options, writeFrom],
+  );
   const run = useCallback(
     (id: CommandId) => {
       switch (id) {
@@ -113,12 +123,9 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
         case "stop":
           stop();
           return;
-        case "again": {
-          const drawn = { ...options, seed: randomSeed() };
-          setOptions(drawn);
-          writeFrom(is_chat ? { type: "rewind" } : { type: "begin", prompt }, drawn);
+        case "again":
+          answerAgain(is_chat ? { type: "rewind" } : { type: "begin", prompt });
           return;
-        }
         case "undo":
           show({ type: "undo" });
           return;
@@ -129,7 +136,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           assertNever(id);
       }
     },
-    [prompt, path, options, is_chat, writeFrom, show, stop, copy],
+    [prompt, path, options, is_chat, writeFrom, answerAgain, show, stop, copy],
   );
   const runOfShortcut = useCallback(
     (id: CommandId) => {
@@ -164,7 +171,14 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           )}
           {is_chat ? (
             <Chat
-              said={writing.said}
+              turns={writing.turns}
+              actions={{
+                onAskAgain: ({ before }, text) => writeFrom({ type: "write", node: before, text }, options),
+                onAnswerAgain: ({ before }) => before !== null && answerAgain({ type: "rewind", node: before }),
+                onAnswer: ({ before }, text, goes_on) =>
+                  before !== null && writing.answerWith(before, text, goes_on, options),
+                onWalk,
+              }}
               look={look}
               chosen={chosen}
               onChoose={onChoose}
@@ -184,6 +198,15 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 stop();
                 change({ type: "clear" });
               }}
+              foot={
+                doc.tip !== null && (
+                  <TemplateText
+                    read={writing.readPrompt}
+                    special_tokens={model.card.special_tokens}
+                    answer={textOf(written_last)}
+                  />
+                )
+              }
             >
               {button("stop")}
               {button("again")}

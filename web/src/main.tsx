@@ -8,6 +8,7 @@ import { keepForOffline } from "./offline";
 import "./styles/tokens.css";
 import "./styles/page.css";
 import "./styles/chat.css";
+import "./styles/turns.css";
 import "./styles/controls.css";
 import "./styles/making.css";
 import "./styles/surprise.css";

@@ -1,10 +1,12 @@
 import { type FormEvent, type KeyboardEvent, type ReactNode, useState } from "react";
-import { type Said, textOf } from "../state/tree";
+import type { Turn } from "../state/turns";
 import { Output } from "./Output";
-import { type Look, nodeOf, TokenText } from "./TokenText";
+import type { Look } from "./TokenText";
+import { type TurnActions, TurnView } from "./Turn";
 
 type Props = {
-  said: readonly Said[];
+  turns: readonly Turn[];
+  actions: TurnActions;
   look: Look;
   chosen: number | null;
   onChoose: (node: number) => void;
@@ -15,13 +17,14 @@ type Props = {
   left_out: number;
   onAsk: (question: string) => void;
   onNew: () => void;
-  /** What else can be done, as buttons. */
+  /** What else can be done, as buttons; and what stands at the end. */
   children: ReactNode;
+  foot: ReactNode;
 };
 
 /** A conversation: what was said, the answer that is being written, and where the next question goes. */
 export function Chat(props: Props) {
-  const { said, look, chosen, onChoose, offered, isReady, isAnswering, left_out, onAsk, onNew, children } = props;
+  const { turns, actions, look, chosen, onChoose, offered, isReady, isAnswering, left_out, onAsk, onNew } = props;
   const [question, setQuestion] = useState("");
 
   const ask = (event: FormEvent | KeyboardEvent) => {
@@ -36,31 +39,24 @@ export function Chat(props: Props) {
     if (event.key === "Enter" && is_plain && !event.nativeEvent.isComposing) ask(event);
   };
   // The answer that is being written comes last, also before it has begun.
-  const answering = isAnswering && said.at(-1)?.role === "assistant" ? said.at(-1) : null;
+  const answering = isAnswering && turns.at(-1)?.role === "assistant" ? turns.at(-1) : null;
 
   return (
     <section className="chat" aria-label="Conversation">
       <ol>
-        {said.map((each, index) =>
-          each === answering ? null : (
-            // biome-ignore lint/suspicious/noArrayIndexKey: messages follow each other
-            <li key={index} data-role={each.role}>
-              <h2>{each.role === "user" ? "You" : "Model"}</h2>
-              {each.role === "user" ? (
-                <div className="said">{textOf(each.nodes)}</div>
-              ) : (
-                // biome-ignore lint/a11y: a shorter way for the mouse; the keyboard goes from token to token where one is looked at
-                <div
-                  className="said"
-                  onClick={event => {
-                    const node = nodeOf(event.target);
-                    if (node !== null) onChoose(node);
-                  }}
-                >
-                  <TokenText nodes={each.nodes} look={look} chosen={chosen} />
-                </div>
-              )}
-            </li>
+        {turns.map((turn, index) =>
+          turn === answering ? null : (
+            <TurnView
+              // biome-ignore lint/suspicious/noArrayIndexKey: messages follow each other
+              key={index}
+              turn={turn}
+              number={Math.floor(index / 2) + 1}
+              look={look}
+              chosen={chosen}
+              onChoose={onChoose}
+              isReady={isReady}
+              {...actions}
+            />
           ),
         )}
         {isAnswering && (
@@ -82,7 +78,7 @@ export function Chat(props: Props) {
           The conversation has outgrown the model's context: it no longer reads the first {left_out} messages.
         </p>
       )}
-      {said.length === 0 && offered.length > 0 && (
+      {turns.length === 0 && offered.length > 0 && (
         <p className="openings">
           {offered.map(opening => (
             <button key={opening} type="button" className="chip" onClick={() => setQuestion(opening)}>
@@ -105,12 +101,13 @@ export function Chat(props: Props) {
           <button type="submit" className="button primary" aria-disabled={!isReady || question.trim() === ""}>
             Send
           </button>
-          {children}
-          <button type="button" className="button" aria-disabled={said.length === 0} onClick={onNew}>
+          {props.children}
+          <button type="button" className="button" aria-disabled={turns.length === 0} onClick={onNew}>
             New chat
           </button>
         </div>
       </form>
+      {props.foot}
     </section>
   );
 }

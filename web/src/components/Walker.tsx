@@ -1,16 +1,18 @@
 import type { Fork } from "../state/tree";
 
-type Props = { fork: Fork; onWalk: (node: number) => void; isEnabled: boolean };
+/** `of`: whose versions they are, where several stand on the page. */
+type Props = { fork: Fork; onWalk: (node: number) => void; isEnabled: boolean; of?: string };
 
 /** "2 of 3": from one text to the next at a place where they part. */
-export function Walker({ fork: { ways, taken }, onWalk, isEnabled }: Props) {
+export function Walker({ fork: { ways, taken }, onWalk, isEnabled, of }: Props) {
+  const name = of === undefined ? "branch" : `version: ${of}`;
   const step = (by: -1 | 1) => {
     const node = ways[taken + by];
     return (
       <button
         type="button"
         className="step"
-        aria-label={by < 0 ? "Previous branch" : "Next branch"}
+        aria-label={`${by < 0 ? "Previous" : "Next"} ${name}`}
         aria-disabled={!isEnabled || node === undefined}
         onClick={() => isEnabled && node !== undefined && onWalk(node)}
       >

@@ -15,6 +15,7 @@ import {
 } from "pocketlm";
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
 import { Batches } from "../lib/batches";
+import { tokensOfText } from "../lib/tokensOfText";
 import { initialState, reduce, type State } from "../state/machine";
 
 /** What the model is to go on with: a text, or a conversation. */
@@ -29,6 +30,10 @@ export type EngineHandle = {
   peek: (asked: Asked, options: TextOptions, onToken: (token: Token) => void) => void;
   /** Ask how surprised the model is by a text; only the answer to the last question is told. */
   score: (text: string, onScore: (score: TextScore) => void) => void;
+  /** The tokens of a text of the reader's. */
+  tokensOf: (text: string) => Promise<Token[]>;
+  /** What the model reads in place of a conversation, in parts by turns. */
+  promptOf: (messages: readonly Message[]) => Promise<readonly string[]>;
   /** Delete the model's file from this device; what runs goes on. */
   forget: () => void;
   /** Why the newest model could not take the place of the one that is there; null where it did. */
@@ -179,9 +184,20 @@ export function useEngine(
     model.current?.score(scored, { signal: asked.current.signal }).then(onScore, () => undefined);
   }, []);
 
+  const tokensOf = useCallback(
+    (text: string) => (model.current === null ? Promise.resolve([]) : tokensOfText(model.current, text)),
+    [],
+  );
+
+  const promptOf = useCallback(
+    (messages: readonly Message[]) =>
+      model.current === null ? Promise.resolve([]) : model.current.chatPrompt(messages),
+    [],
+  );
+
   const forget = useCallback(() => model.current?.forget(), []);
 
-  return { state, load, generate, stop, peek, score, forget, not_renewed };
+  return { state, load, generate, stop, peek, score, tokensOf, promptOf, forget, not_renewed };
 }
 
 function begin(model: Model, asked: Asked, options: TextOptions): Generation {

@@ -38,8 +38,8 @@ export type Doc = Tree & { past: readonly Tree[] };
 export type DocAction =
   /** Begin with a prompt. */
   | { type: "begin"; prompt: string }
-  /** Go back to where the model began to write. */
-  | { type: "rewind" }
+  /** Go back to where the model began to write, at the last or behind `node`. */
+  | { type: "rewind"; node?: number }
   /** Go on at the tip. */
   | { type: "continue" }
   /** What the model wrote behind the tip. */
@@ -48,6 +48,8 @@ export type DocAction =
   | { type: "branch"; node: number; candidate: Candidate }
   /** The reader's own text behind `node`. */
   | { type: "write"; node: number | null; text: string }
+  /** Tokens that the reader wrote, as the model's words behind `node`. */
+  | { type: "answer"; node: number; tokens: readonly Token[] }
   /** Show the newest text that goes through `node`. */
   | { type: "walk"; node: number }
   /** What the model says of the token at `node`, asked for afterwards. */
@@ -188,6 +190,9 @@ export function reduceDoc(doc: Doc, action: DocAction): Doc {
       return after(doc, grown(doc, null, typed(action.prompt)));
 
     case "rewind": {
+      if (action.node !== undefined) {
+        return nodeAt(doc.nodes, action.node) === null ? doc : after(doc, { ...doc, tip: action.node });
+      }
       const path = pathTo(doc, doc.tip);
       return after(doc, { ...doc, tip: path.findLast(({ token }) => token === null)?.id ?? null });
     }
@@ -210,6 +215,12 @@ export function reduceDoc(doc: Doc, action: DocAction): Doc {
 
     case "write":
       return action.text === "" ? doc : after(doc, grown(doc, action.node, typed(action.text)));
+
+    case "answer": {
+      if (nodeAt(doc.nodes, action.node) === null) return doc;
+      const chosen = action.tokens.map((token): New => ({ ...sampled(token), source: "typed" }));
+      return after(doc, grown(doc, action.node, ...chosen));
+    }
 
     case "walk":
       return nodeAt(doc.nodes, action.node) === null ? doc : after(doc, { ...doc, tip: newestBelow(doc, action.node) });
