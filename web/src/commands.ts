@@ -4,14 +4,13 @@ import type { Doc } from "./state/tree";
 
 export type CommandId = "generate" | "continue" | "stop" | "again" | "undo" | "copy";
 
-export type Shortcut = { key: string; ctrl: boolean; shift: boolean; alt: boolean };
-
 export type Command = {
   id: CommandId;
   label: string;
   /** For the help: what it does, in a few words. */
   about: string;
-  shortcut: Shortcut | null;
+  /** As tinykeys reads it: "$mod" is ⌘ on a Mac, and Ctrl elsewhere. */
+  shortcut: string | null;
   isEnabled: (state: State, doc: Doc) => boolean;
 };
 
@@ -23,28 +22,28 @@ export const COMMANDS: readonly Command[] = [
     id: "generate",
     label: "Generate",
     about: "write on from the prompt",
-    shortcut: { key: "Enter", ctrl: true, shift: false, alt: false },
+    shortcut: "$mod+Enter",
     isEnabled: isReady,
   },
   {
     id: "continue",
     label: "Continue",
     about: "write on from where the text ends",
-    shortcut: { key: "Enter", ctrl: false, shift: false, alt: true },
+    shortcut: "Alt+Enter",
     isEnabled: (state, doc) => isReady(state) && hasText(doc),
   },
   {
     id: "stop",
     label: "Stop",
     about: "stop writing",
-    shortcut: { key: "Escape", ctrl: false, shift: false, alt: false },
+    shortcut: "Escape",
     isEnabled: state => state.phase === "generating" || (state.phase === "recovering" && state.run.ending === null),
   },
   {
     id: "again",
     label: "Regenerate",
     about: "write it again with a new seed",
-    shortcut: { key: "Enter", ctrl: true, shift: true, alt: false },
+    shortcut: "$mod+Shift+Enter",
     isEnabled: isReady,
   },
   {
@@ -69,28 +68,13 @@ export function command(id: CommandId): Command {
   return found;
 }
 
-export type KeyPress = { key: string; ctrlKey: boolean; metaKey: boolean; shiftKey: boolean; altKey: boolean };
-
-/** The command that a key press means, whether it is enabled or not. ⌘ counts as Ctrl. */
-export function commandFor(press: KeyPress): Command | null {
-  const ctrl = press.ctrlKey || press.metaKey;
-  const isMeant = ({ shortcut }: Command) =>
-    shortcut !== null &&
-    shortcut.alt === press.altKey &&
-    shortcut.key === press.key &&
-    shortcut.ctrl === ctrl &&
-    shortcut.shift === press.shiftKey;
-  return COMMANDS.find(isMeant) ?? null;
-}
+const NAMES: Record<string, readonly [name: string, on_mac: string]> = {
+  $mod: ["Ctrl", "⌘"],
+  Alt: ["Alt", "⌥"],
+  Escape: ["Esc", "Esc"],
+};
 
 /** The keys to press, one word each: ["Ctrl", "Enter"]. */
-export function shortcutKeys(shortcut: Shortcut, isMac: boolean): string[] {
-  const key = shortcut.key === "Escape" ? "Esc" : shortcut.key;
-  const { ctrl, shift, alt } = shortcut;
-  return [
-    ...(ctrl ? [isMac ? "⌘" : "Ctrl"] : []),
-    ...(alt ? [isMac ? "⌥" : "Alt"] : []),
-    ...(shift ? ["Shift"] : []),
-    key,
-  ];
+export function shortcutKeys(shortcut: string, isMac: boolean): string[] {
+  return shortcut.split("+").map(key => NAMES[key]?.[isMac ? 1 : 0] ?? key);
 }

@@ -1,16 +1,18 @@
 /** Key presses anywhere on the page, as commands. */
 import { useEffect } from "react";
-import { type CommandId, commandFor } from "../commands";
+import { tinykeys } from "tinykeys";
+import { COMMANDS, type CommandId } from "../commands";
 
 export function useShortcuts(isEnabled: (id: CommandId) => boolean, run: (id: CommandId) => void): void {
   useEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      const meant = commandFor(event);
-      if (meant === null || event.repeat || event.isComposing || !isEnabled(meant.id)) return;
-      event.preventDefault();
-      run(meant.id);
-    };
-    addEventListener("keydown", onKeyDown);
-    return () => removeEventListener("keydown", onKeyDown);
+    const bindings = COMMANDS.flatMap(({ id, shortcut }) => {
+      const onPress = (event: KeyboardEvent) => {
+        if (event.repeat || event.isComposing || !isEnabled(id)) return;
+        event.preventDefault();
+        run(id);
+      };
+      return shortcut === null ? [] : [[shortcut, onPress] as const];
+    });
+    return tinykeys(window, Object.fromEntries(bindings));
   }, [isEnabled, run]);
 }
