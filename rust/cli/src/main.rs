@@ -1,4 +1,4 @@
-//! `pocketlm`, the native command line: generate, chat, logits, inspect, bench.
+//! `pocketlm`, the native command line: generate, chat, logits, look, inspect, bench.
 //!
 //! Results go to stdout, figures and messages to stderr. Exit status: 0; 1 for a failure, with one line that says what failed;
 //! 2 for wrong arguments. A panic would be a defect, and still ends with a message and status 1.
@@ -23,6 +23,7 @@ mod device;
 mod generate;
 mod inspect;
 mod logits;
+mod look;
 mod model;
 mod pace;
 mod profile;
@@ -47,6 +48,8 @@ enum Command {
     Chat(chat::Options),
     /// Write the logits of every position on stdout: raw little-endian f32, one row of vocab_size a position
     Logits(logits::Options),
+    /// Write what the last token attends to, or what the layers would say next, on stdout: raw little-endian f32
+    Look(look::Options),
     /// Show the header and the tensors
     Inspect(inspect::Options),
     /// Measure loading, prefill and decode
@@ -145,6 +148,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Generate(options) => generate::run(&options),
         Command::Chat(options) => chat::run(&options),
         Command::Logits(options) => logits::run(&options),
+        Command::Look(options) => look::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Bench(options) => bench::run(&options),
     }

@@ -179,6 +179,22 @@ impl Engine {
         Ok(self.session.logits(&ids).await?)
     }
 
+    /// How much the last of `ids` attends to each of them in a layer, head by head: n_head rows of as many weights as ids. Like `lens` it
+    /// reads only what is not at hand: the run that is under way goes on where `ids` are a part of it.
+    pub async fn attention(&mut self, ids: Vec<u32>, layer: u32) -> Result<Vec<f32>, JsValue> {
+        Ok(self.session.attention(&ids, layer).await?)
+    }
+
+    /// The logits after the last of `ids`, as the output layer makes them after each layer from `layer` on: a row of vocab_size a layer.
+    pub async fn lens(&mut self, ids: Vec<u32>, layer: u32) -> Result<Vec<f32>, JsValue> {
+        Ok(self.session.lens(&ids, layer).await?)
+    }
+
+    /// The ids of a prompt, as `start` reads it.
+    pub fn prompt_ids(&self, prompt: Vec<String>) -> Vec<u32> {
+        self.session.prompt_ids(&prompt)
+    }
+
     /// The ids of a text; special tokens in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.session.encode(text)

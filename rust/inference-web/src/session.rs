@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::logprobs::Logprobs;
-use pocketlm_inference::{Config, Engine, EngineError, Generator, Model, Sampling};
+use pocketlm_inference::{Config, Engine, EngineError, Generator, Model, Sampling, look};
 use pocketlm_tokenizer::{Tokenizer, Utf8Stream};
 
 use crate::failure::Failure;
@@ -133,7 +133,7 @@ impl Session {
 
     /// How many tokens a prompt takes, as [`start`](Self::start) reads it.
     pub fn count(&self, prompt: &[impl AsRef<str>]) -> usize {
-        prompt_ids(&self.tokenizer, self.model().config(), prompt).len()
+        self.prompt_ids(prompt).len()
     }
 
     /// Read one chunk of the prompt, up to `layers` layers of it, or generate up to `batch` tokens. A step that brings neither has computed
@@ -176,6 +176,38 @@ impl Session {
         self.run = None;
         self.engine.rewind(0)?;
         Ok(self.engine.logits(ids).await?)
+    }
+
+    /// How much the last of `ids` attends to each of them ([`look::attention`]): (H, n). What the run that is under way has read stays,
+    /// where `ids` are a part of it.
+    ///
+    /// # Errors
+    /// Those of [`look::attention`].
+    pub async fn attention(&mut self, ids: &[u32], layer: u32) -> Result<Vec<f32>, Failure> {
+        self.keep_run_of(ids);
+        Ok(look::attention(&mut self.engine, ids, layer).await?)
+    }
+
+    /// The logits after the last of `ids`, as the output layer makes them after each layer from `layer` on ([`look::lens`]): (L − layer, V).
+    /// What was read stays as [`attention`](Self::attention) says.
+    ///
+    /// # Errors
+    /// Those of [`look::lens`].
+    pub async fn lens(&mut self, ids: &[u32], layer: u32) -> Result<Vec<f32>, Failure> {
+        self.keep_run_of(ids);
+        Ok(look::lens(&mut self.engine, ids, layer).await?)
+    }
+
+    /// End the run that is under way unless all that is looked at was read by it: a run knows what stands in the cache.
+    fn keep_run_of(&mut self, ids: &[u32]) {
+        if look::at_hand(&self.engine, ids) + 1 < ids.len() {
+            self.run = None;
+        }
+    }
+
+    /// The ids of a prompt, as [`start`](Self::start) reads it.
+    pub fn prompt_ids(&self, prompt: &[impl AsRef<str>]) -> Vec<u32> {
+        prompt_ids(&self.tokenizer, self.model().config(), prompt)
     }
 
     /// The prompt of the self-check as text, without special tokens: an opening that suits the model.

@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::cache::Cache;
 use crate::cpu::{CpuEngine, Isa, OneThread, Threads};
@@ -156,6 +157,15 @@ impl Engine {
         }
     }
 
+    /// The tokens in the cache, one a position in use.
+    pub fn ids(&self) -> &[u32] {
+        match self {
+            Self::Cpu(engine) => engine.ids(),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.ids(),
+        }
+    }
+
     /// Forget all positions from `position` on.
     ///
     /// # Errors
@@ -231,6 +241,33 @@ impl Engine {
             Self::Cpu(engine) => engine.decode(sampling, n),
             #[cfg(feature = "gpu")]
             Self::Gpu(engine) => engine.decode(sampling, n).await,
+        }
+    }
+
+    /// See [`look::lens`](crate::look::lens): (V), of a token that would stand next, after the last of these layers; the call before this
+    /// ran those before them.
+    pub(crate) async fn logits_after(
+        &mut self,
+        id: u32,
+        layers: Range<usize>,
+    ) -> Result<Vec<f32>, EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.logits_after(id, layers),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.logits_after(id, layers).await,
+        }
+    }
+
+    /// See [`look::attention`](crate::look::attention): (H, position + 1), of a token that would stand next.
+    pub(crate) async fn attention_weights(
+        &mut self,
+        id: u32,
+        layer: usize,
+    ) -> Result<Vec<f32>, EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.attention_weights(id, layer),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.attention_weights(id, layer).await,
         }
     }
 

@@ -257,6 +257,14 @@ pub enum EngineError {
         /// The token id that was taken.
         got: u32,
     },
+    /// A layer that the model does not have.
+    #[error("there is no layer {layer}: the model has {n_layer}, counted from 0")]
+    BadLayer {
+        /// The layer asked for.
+        layer: u32,
+        /// Layers there are.
+        n_layer: u32,
+    },
     /// A token id that the vocabulary does not have.
     #[error("token id {id} at index {index} is not in the vocabulary of {vocab_size}")]
     TokenOutOfRange {
@@ -349,6 +357,7 @@ impl EngineError {
             Self::DeviceLost { .. } => "device-lost",
             Self::TokenOutOfRange { .. }
             | Self::ContextFull { .. }
+            | Self::BadLayer { .. }
             | Self::NoLogits
             | Self::NotWhole { .. }
             | Self::NoTimestamps { .. }
@@ -403,6 +412,7 @@ impl EngineError {
             Self::TokenOutOfRange { .. } => {
                 "Token ids begin at 0 and end below the size of the vocabulary."
             }
+            Self::BadLayer { .. } => "Layers begin at 0 and end below their number.",
             Self::ContextFull { .. } => "Give fewer tokens, or rewind first.",
             Self::NoLogits | Self::EmptyPrompt => "Give a prompt of at least one token.",
             Self::BadRewind { .. } => "Rewind only to a position that was already read.",

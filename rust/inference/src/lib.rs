@@ -17,6 +17,7 @@
 //! | `gpu` | the wgpu backend (feature `gpu`), kernels in `shaders/` |
 //! | [`engine`] | [`Engine`]: one face for both backends; several may share a model's weights |
 //! | [`logprobs`] | [`Logprobs`](logprobs::Logprobs): how likely a sampled token was, and which ones were likelier |
+//! | [`look`] | where a token attends to, and what the layers would say |
 //! | [`generate`] | [`Generator`]: the loop that the command line and the browser share |
 //!
 //! Imports only point up in this list.
@@ -83,6 +84,7 @@ pub mod generate;
 pub mod gpu;
 pub mod limits;
 pub mod logprobs;
+pub mod look;
 mod memory;
 pub mod model;
 pub mod rope;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 mod guesses;
+mod look;
 
 use super::cache::Stored;
 use super::isa::Isa;
@@ -166,6 +167,11 @@ impl CpuEngine {
     /// Positions of the cache in use.
     pub fn position(&self) -> u32 {
         self.cursor.position()
+    }
+
+    /// The tokens in the cache, one a position in use.
+    pub fn ids(&self) -> &[u32] {
+        self.cursor.ids()
     }
 
     /// Forget all positions from `position` on.

@@ -6,6 +6,7 @@
 mod adjust_logits;
 mod attend;
 mod attention;
+mod attention_weights;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +51,7 @@ mod tiles;
 )]
 mod vector;
 
+pub(crate) use attention_weights::attention_weights;
 pub use engine::CpuEngine;
 pub use isa::Isa;
 pub use threads::{Cores, OneThread, Threads};

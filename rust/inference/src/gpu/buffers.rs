@@ -303,7 +303,7 @@ impl Buffers {
             w_output: (!config.tie_embeddings).then(|| filled("lm_head", sizes.output)),
             rope: filled("rope", sizes.rope),
             x: scratch("x", sizes.x),
-            q: scratch("q", sizes.q),
+            q: copied_from("q", sizes.q),
             attended: scratch("attended", sizes.attended),
             partials: scratch("partials", sizes.partials),
             hidden: scratch("hidden", sizes.hidden),

@@ -230,6 +230,11 @@ impl GpuEngine {
         self.cursor.position()
     }
 
+    /// The tokens in the cache, one a position in use.
+    pub fn ids(&self) -> &[u32] {
+        self.cursor.ids()
+    }
+
     /// Forget all positions from `position` on.
     ///
     /// # Errors

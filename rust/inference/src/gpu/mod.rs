@@ -24,6 +24,7 @@ mod context;
 mod engine;
 mod filling;
 mod kernels;
+mod look;
 mod matrices;
 mod pipelines;
 mod plan;

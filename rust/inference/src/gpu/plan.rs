@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::buffers::Buffers;
 use super::context::{Context, Pass, Work};
@@ -181,15 +182,30 @@ impl Plan {
         tokens: u32,
         logits_rows: u32,
     ) {
+        self.layers(pass, config, position, tokens, 0..self.layers.len());
+        self.logits(pass, logits_rows);
+    }
+
+    /// Record some layers, before the first of them the embedding; what the layers before them left of the same tokens stands in `x`.
+    pub fn layers(
+        &self,
+        pass: &mut Pass<'_>,
+        config: &Config,
+        position: u32,
+        tokens: u32,
+        layers: Range<usize>,
+    ) {
         let (p, bytes) = (&self.pipelines, &self.bytes);
-        let grid = embed_grid(config, tokens);
-        p.embed.dispatch(
-            pass,
-            &self.embed,
-            grid,
-            u64::from(tokens) * bytes.embedding_row,
-        );
-        for layer in &self.layers {
+        if layers.start == 0 {
+            let grid = embed_grid(config, tokens);
+            p.embed.dispatch(
+                pass,
+                &self.embed,
+                grid,
+                u64::from(tokens) * bytes.embedding_row,
+            );
+        }
+        for layer in &self.layers[layers] {
             matvec(
                 pass,
                 &p.norm_qkv_rope,
@@ -221,9 +237,13 @@ impl Plan {
             matvec(pass, kernel, group, tokens, bytes.feed_forward);
             matvec(pass, &p.down, &layer.down, tokens, bytes.down);
         }
-        if logits_rows > 0 {
-            let (kernel, group) = (&p.norm_logits, &self.norm_logits);
-            matvec(pass, kernel, group, logits_rows, bytes.output);
+    }
+
+    /// Record the logits of the last `rows` tokens.
+    pub fn logits(&self, pass: &mut Pass<'_>, rows: u32) {
+        if rows > 0 {
+            let (kernel, group) = (&self.pipelines.norm_logits, &self.norm_logits);
+            matvec(pass, kernel, group, rows, self.bytes.output);
         }
     }
 
