@@ -5,6 +5,8 @@
 
 #[cfg(feature = "gpu")]
 use alloc::boxed::Box;
+#[cfg(feature = "gpu")]
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -93,6 +95,22 @@ impl Engine {
         GpuEngine::from_source(model, source, cache, device, queue, progress)
             .await
             .map(|engine| Self::Gpu(Box::new(engine)))
+    }
+
+    /// Choose how a GPU's kernels are cut by measurement, right after loading: [`GpuEngine::tune`]. The CPU has nothing to choose.
+    ///
+    /// # Errors
+    /// Those of [`GpuEngine::tune`].
+    #[cfg(feature = "gpu")]
+    pub async fn tune(
+        &mut self,
+        adapter: &str,
+        known: &str,
+    ) -> Result<Option<String>, EngineError> {
+        match self {
+            Self::Cpu(_) => Ok(None),
+            Self::Gpu(engine) => engine.tune(adapter, known).await,
+        }
     }
 
     /// An engine of the same weights, which are held once, with a cache of its own that is empty. Both may run by turns; on a GPU they

@@ -79,16 +79,22 @@ const FORCED: [Forced; 3] = [
         tiles: Some(true),
         splits: None,
         survey: Some(true),
+        split: None,
+        tune: None,
     },
     Forced {
         tiles: Some(false),
         splits: Some((100, 5)),
         survey: None,
+        split: None,
+        tune: None,
     },
     Forced {
         tiles: Some(true),
         splits: Some((60, 7)),
         survey: Some(true),
+        split: None,
+        tune: None,
     },
 ];
 

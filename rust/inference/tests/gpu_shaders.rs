@@ -48,7 +48,7 @@ fn variants(kernel: Kernel) -> Vec<PipelineConstants> {
     let devices = [wgpu::DeviceType::Cpu, wgpu::DeviceType::DiscreteGpu];
     let splits = devices
         .into_iter()
-        .flat_map(|device| [1, 100, 3000, 100_000].map(|pairs| Tuning::new(device).split(pairs)));
+        .flat_map(|device| Tuning::new(device).candidates().iter().copied());
     let mut all = Vec::new();
     for config in [
         config(1, 1, 1, 2, 1),
@@ -152,9 +152,14 @@ fn splits_divide_and_fit_the_shared_arrays() {
         wgpu::DeviceType::IntegratedGpu,
         wgpu::DeviceType::Other,
     ] {
+        let candidates = Tuning::new(device).candidates();
+        for Split { workgroup, lanes } in candidates {
+            assert!(lanes.is_power_of_two() && workgroup.is_multiple_of(*lanes));
+            assert!(*workgroup <= 64);
+        }
         for pairs in [1, 64, 2047, 2048, 5000, 1 << 19] {
-            let Split { workgroup, lanes } = Tuning::new(device).split(pairs);
-            assert!(lanes.is_power_of_two() && workgroup.is_multiple_of(lanes) && workgroup <= 64);
+            let default = Tuning::new(device).split(pairs);
+            assert!(candidates.contains(&default), "{default:?}");
         }
     }
 }

@@ -14,6 +14,7 @@ use futures_channel::oneshot;
 use once_cell::race::OnceBox;
 
 use super::kernels::{Binding, Constants, Grid, Kernel};
+use super::timer::Timer;
 use crate::error::EngineError;
 
 /// How often each thing was asked of the device since it was wrapped.
@@ -38,8 +39,8 @@ enum Failure {
 /// A device and its queue. A clone is the same device, with counts of its own.
 #[derive(Clone)]
 pub(super) struct Context {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
     /// The first failure; those after it follow from it.
     failure: Arc<OnceBox<Failure>>,
     counts: Cell<Counts>,
@@ -56,17 +57,17 @@ pub(super) struct Work {
 
 /// Dispatches being recorded.
 pub(super) struct Pass<'a> {
-    recorder: Recorder<'a>,
-    dispatches: u32,
+    pub(super) recorder: Recorder<'a>,
+    pub(super) dispatches: u32,
 }
 
-enum Recorder<'a> {
+pub(super) enum Recorder<'a> {
     /// All in one compute pass.
     Together(Box<wgpu::ComputePass<'a>>),
     /// Each in a pass of its own, between two timestamps.
     Timed {
         encoder: &'a mut wgpu::CommandEncoder,
-        queries: &'a wgpu::QuerySet,
+        timer: &'a Timer,
         works: &'a mut Vec<Work>,
     },
 }
@@ -89,33 +90,15 @@ impl Pass<'_> {
             Recorder::Together(pass) => record(pass),
             Recorder::Timed {
                 encoder,
-                queries,
+                timer,
                 works,
             } => {
-                let first = 2 * works.len() as u32;
-                let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
-                    query_set: queries,
-                    beginning_of_pass_write_index: Some(first),
-                    end_of_pass_write_index: Some(first + 1),
-                });
-                record(
-                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label: None,
-                        timestamp_writes,
-                    }),
-                );
+                record(&mut encoder.begin_compute_pass(&timer.around(works.len() as u32)));
                 works.push(work);
             }
         }
         self.dispatches += 1;
     }
-}
-
-/// Where timestamps are written and read back.
-pub(super) struct Timer {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    readback: wgpu::Buffer,
 }
 
 impl Context {
@@ -162,7 +145,7 @@ impl Context {
         self.counts.get()
     }
 
-    fn count(&self, add: impl FnOnce(&mut Counts)) {
+    pub(super) fn count(&self, add: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
         add(&mut counts);
         self.counts.set(counts);
@@ -356,68 +339,6 @@ impl Context {
             counts.passes += 1;
             counts.submits += 1;
         });
-    }
-
-    /// Room for the timestamps of so many dispatches.
-    pub fn timer(&self, dispatches: u32) -> Result<Timer, EngineError> {
-        let feature = wgpu::Features::TIMESTAMP_QUERY;
-        if !self.device.features().contains(feature) {
-            let adapter = self.adapter_info().name;
-            return Err(EngineError::NoTimestamps { adapter });
-        }
-        use wgpu::BufferUsages as Usage;
-        let count = 2 * dispatches;
-        let bytes = u64::from(count) * 8;
-        let resolving = Usage::QUERY_RESOLVE | Usage::COPY_SRC;
-        self.count(|counts| counts.creations += 1);
-        Ok(Timer {
-            queries: self.device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("profile"),
-                ty: wgpu::QueryType::Timestamp,
-                count,
-            }),
-            resolved: self.create_buffer("timestamps", bytes, resolving),
-            readback: self.create_buffer("profile", bytes, Usage::MAP_READ | Usage::COPY_DST),
-        })
-    }
-
-    /// Record dispatches, each in a pass of its own, run them, and return each one's time in nanoseconds.
-    pub async fn timed(
-        &self,
-        timer: &Timer,
-        record: impl FnOnce(&mut Pass<'_>),
-    ) -> Result<Vec<(Work, f64)>, EngineError> {
-        let mut encoder = self
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut works = Vec::new();
-        record(&mut Pass {
-            recorder: Recorder::Timed {
-                encoder: &mut encoder,
-                queries: &timer.queries,
-                works: &mut works,
-            },
-            dispatches: 0,
-        });
-        let count = works.len() as u32;
-        let bytes = u64::from(count) * 16;
-        encoder.resolve_query_set(&timer.queries, 0..2 * count, &timer.resolved, 0);
-        encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.readback, 0, bytes);
-        self.queue.submit([encoder.finish()]);
-        self.count(|counts| {
-            counts.dispatches += count;
-            counts.passes += count;
-            counts.submits += 1;
-        });
-        let period = f64::from(self.queue.get_timestamp_period());
-        let times = |bytes: &[u8]| -> Vec<f64> {
-            let ticks: &[[u64; 2]] = bytemuck::cast_slice(bytes);
-            // A clock that is set while a kernel runs may go back.
-            let took = |[begin, end]: &[u64; 2]| end.saturating_sub(*begin) as f64 * period;
-            ticks.iter().map(took).collect()
-        };
-        let times = self.read(&timer.readback, bytes, times).await?;
-        Ok(works.into_iter().zip(times).collect())
     }
 
     /// Copy a buffer into one that can be mapped, outside any pass.

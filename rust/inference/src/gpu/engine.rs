@@ -53,6 +53,7 @@ pub struct GpuEngine {
     pub(super) context: Context,
     pub(super) buffers: Buffers,
     pub(super) plan: Plan,
+    pub(super) tuning: Tuning,
     /// It has logits where row 0 of the buffer is that of the last position.
     pub(super) cursor: Cursor,
 }
@@ -139,6 +140,7 @@ impl GpuEngine {
             context,
             buffers,
             plan,
+            tuning,
         };
         progress(Phase::WarmUp, 0.5);
         engine.warm_up().await?;
@@ -158,6 +160,7 @@ impl GpuEngine {
             cursor: Cursor::new(self.config()),
             model: self.model.clone(),
             cache: self.cache,
+            tuning: self.tuning,
             context,
             buffers,
         })

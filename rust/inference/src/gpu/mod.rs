@@ -12,7 +12,9 @@
 //! | `buffers.rs` | weights, cache and activations in GPU memory |
 //! | `plan.rs` | the bind groups, and the order of the dispatches |
 //! | `engine.rs` | [`GpuEngine`]: what is submitted for a prompt and for new tokens |
+//! | `timer.rs` | kernels between timestamps |
 //! | `profile.rs` | how long each kernel takes |
+//! | `tune.rs` | how one token's kernels are best cut, by measurement |
 //!
 //! A token is 5 dispatches a layer and 3 more (4 with a large vocabulary), in one compute pass and one submission; [`GpuEngine::decode`] puts up to
 //! [`RING`](crate::limits::RING) tokens into one submission: `sample` leaves the id where `embed` finds it and advances the step, both on the GPU, and
@@ -31,6 +33,8 @@ mod plan;
 mod profile;
 mod step;
 mod text;
+mod timer;
+mod tune;
 mod tuning;
 
 pub use adapter::{Adapter, request};

@@ -1,5 +1,7 @@
 //! The compiled kernels, and the grids that they are dispatched over.
 
+use alloc::string::String;
+
 use super::context::{Context, Pass, Work};
 use super::kernels::{
     ADJUST_LOGITS, ATTENTION, ATTENTION_REDUCE, ATTENTION_TILED, Constants, EMBED, Grid, Kernel,
@@ -26,29 +28,62 @@ const TILE: u32 = 4;
 
 /// A kernel that multiplies by weights, compiled for one token, for a few and for many.
 pub(super) struct Matvec {
+    kernel: Kernel,
+    /// Without those of how it is cut.
+    constants: Constants,
     single: wgpu::ComputePipeline,
+    single_split: Split,
     few: wgpu::ComputePipeline,
     /// Where it is worth its compilation.
     many: Option<wgpu::ComputePipeline>,
     /// Pairs of rows.
     pairs: u32,
+    /// For a few.
     split: Split,
     tiling: Tiling,
+}
+
+/// One token's kernel, cut in a certain way.
+pub(super) struct Cut {
+    pub pipeline: wgpu::ComputePipeline,
+    pub split: Split,
+    pub grid: Grid,
 }
 
 impl Matvec {
     /// The pipeline and the grid for so many tokens.
     pub fn for_tokens(&self, tokens: u32) -> (&wgpu::ComputePipeline, Grid) {
-        let (split, tiling) = (self.split, self.tiling);
+        let tiling = self.tiling;
         let (pipeline, pairs, tile) = match (tokens, &self.many) {
-            (1, _) => (&self.single, split.workgroup / split.lanes, 1),
+            (1, _) => (&self.single, self.single_split.pairs(), 1),
             (TILED_FROM.., Some(many)) => (many, tiling.rows() / 2, tiling.tokens()),
-            _ => (&self.few, split.workgroup / split.lanes, TILE),
+            _ => (&self.few, self.split.pairs(), TILE),
         };
-        let blocks = self.pairs.div_ceil(pairs);
-        let y = blocks.div_ceil(MAX_GRID);
-        (pipeline, [blocks.div_ceil(y), y, tokens.div_ceil(tile)])
+        (pipeline, grid(self.pairs, pairs, tokens.div_ceil(tile)))
     }
+
+    /// What one token's time depends on besides the adapter: the kernel's text, its constants, its pairs of rows.
+    pub fn shape(&self) -> (String, &Constants, u32) {
+        (self.kernel.text(), &self.constants, self.pairs)
+    }
+
+    /// How one token's kernel is cut.
+    pub fn split(&self) -> Split {
+        self.single_split
+    }
+
+    /// Run one token so from now on.
+    pub fn take(&mut self, cut: Cut) {
+        self.single = cut.pipeline;
+        self.single_split = cut.split;
+    }
+}
+
+/// `pairs` of rows, so many a workgroup, and tiles of tokens.
+fn grid(pairs: u32, of_workgroup: u32, tiles: u32) -> Grid {
+    let blocks = pairs.div_ceil(of_workgroup);
+    let y = blocks.div_ceil(MAX_GRID);
+    [blocks.div_ceil(y), y, tiles]
 }
 
 /// Every pipeline that a model needs, and the layouts of their bind groups.
@@ -84,6 +119,26 @@ impl Compiled {
     pub fn dispatch(&self, pass: &mut Pass<'_>, group: &wgpu::BindGroup, grid: Grid, bytes: u64) {
         let name = self.name;
         pass.dispatch(Work { name, bytes }, &self.pipeline, group, grid);
+    }
+}
+
+impl Compiled<Matvec> {
+    /// One token's kernel, cut in a certain way; compiled, if it is not the one in use.
+    pub async fn cut(&self, context: &Context, split: Split) -> Result<Cut, EngineError> {
+        let matvec = &self.pipeline;
+        let pipeline = if split == matvec.single_split {
+            matvec.single.clone()
+        } else {
+            let mut constants = matvec.constants.clone();
+            constants.extend(split.constants(1));
+            let compiling = context.create_pipeline(matvec.kernel, &self.layout, &constants);
+            compiling.await?
+        };
+        Ok(Cut {
+            pipeline,
+            split,
+            grid: grid(matvec.pairs, split.pairs(), 1),
+        })
     }
 }
 
@@ -128,6 +183,17 @@ impl Attention {
 }
 
 impl Pipelines {
+    /// The kernels that multiply by weights, in the order in which a layer runs them.
+    pub fn products(&self) -> [&Compiled<Matvec>; 5] {
+        [
+            &self.norm_qkv_rope,
+            &self.attention_out,
+            &self.feed_forward,
+            &self.down,
+            &self.norm_logits,
+        ]
+    }
+
     /// Kernels to compile at the most; `progress` is called before each and at the end.
     pub const COUNT: u32 = 13;
 
@@ -153,7 +219,7 @@ impl Pipelines {
             step();
             let mut base = constants(config, cache, dtype);
             base.extend_from_slice(own);
-            Self::matvec(context, kernel, &base, tuning, is_tiled, pairs).await
+            Self::matvec(context, kernel, base, tuning, is_tiled, pairs).await
         };
         let architecture = config.architecture;
         let qkv = [
@@ -268,33 +334,30 @@ impl Pipelines {
     async fn matvec(
         context: &Context,
         kernel: Kernel,
-        base: &Constants,
+        base: Constants,
         tuning: Tuning,
         is_tiled: bool,
         pairs: u32,
     ) -> Result<Compiled<Matvec>, EngineError> {
         let layout = context.create_bind_group_layout(kernel);
         let (split, tiling) = (tuning.split(pairs), tuning.tiling());
-        let compile = async |kernel: Kernel, own: &[(&'static str, u32)]| {
+        let compile = async |kernel: Kernel, own: &[(&'static str, f64)]| {
             let mut constants = base.clone();
-            constants.extend(own.iter().map(|(name, value)| (*name, f64::from(*value))));
+            constants.extend_from_slice(own);
             context.create_pipeline(kernel, &layout, &constants).await
         };
-        let few = [
-            ("WORKGROUP", split.workgroup),
-            ("LANES", split.lanes),
-            ("TILE", TILE),
-        ];
-        let single = [few[0], few[1], ("TILE", 1)];
         let many = [
             ("WORKGROUP", tiling.workgroup),
             ("ROW_THREADS", tiling.row_threads),
             ("QUADS", tiling.quads),
-        ];
+        ]
+        .map(|(name, value)| (name, f64::from(value)));
         let tiled = kernel.tiled().expect("it multiplies by weights");
         let pipeline = Matvec {
-            single: compile(kernel, &single).await?,
-            few: compile(kernel, &few).await?,
+            kernel,
+            single: compile(kernel, &split.constants(1)).await?,
+            single_split: split,
+            few: compile(kernel, &split.constants(TILE)).await?,
             many: if is_tiled {
                 Some(compile(tiled, &many).await?)
             } else {
@@ -303,6 +366,7 @@ impl Pipelines {
             pairs,
             split,
             tiling,
+            constants: base,
         };
         Ok(Compiled {
             name: kernel.name,
@@ -318,7 +382,7 @@ fn half_vec4s(config: &Config) -> u32 {
 }
 
 /// Weights of all layers' matrices.
-fn layer_weights(config: &Config) -> u64 {
+pub(super) fn layer_weights(config: &Config) -> u64 {
     let [n_layer, q_width, kv_width, d_model, d_ff] = [
         config.n_layer,
         config.q_width(),

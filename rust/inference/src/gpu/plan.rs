@@ -167,6 +167,25 @@ impl Plan {
         Self::new(context, config, self.pipelines.clone(), buffers)
     }
 
+    /// What runs.
+    pub fn pipelines(&self) -> &Pipelines {
+        &self.pipelines
+    }
+
+    /// The kernels that multiply by weights, to be changed, each with its bind groups of all layers; `None` where other sessions run them too.
+    pub fn products(&mut self) -> Option<[(&mut Compiled<Matvec>, Vec<&wgpu::BindGroup>); 5]> {
+        let p = Arc::get_mut(&mut self.pipelines)?;
+        let layers = &self.layers;
+        let all = |of: fn(&Layer) -> &wgpu::BindGroup| layers.iter().map(of).collect();
+        Some([
+            (&mut p.norm_qkv_rope, all(|layer| &layer.norm_qkv_rope)),
+            (&mut p.attention_out, all(|layer| &layer.attention_out)),
+            (&mut p.feed_forward, all(|layer| &layer.feed_forward)),
+            (&mut p.down, all(|layer| &layer.down)),
+            (&mut p.norm_logits, Vec::from([&self.norm_logits])),
+        ])
+    }
+
     /// Dispatches of a sampled token and of its way through the model, at the most.
     pub fn dispatches(&self) -> u32 {
         8 * self.layers.len() as u32 + 5

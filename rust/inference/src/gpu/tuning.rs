@@ -9,6 +9,22 @@ pub struct Split {
     pub lanes: u32,
 }
 
+impl Split {
+    /// Pairs of rows a workgroup.
+    pub fn pairs(self) -> u32 {
+        self.workgroup / self.lanes
+    }
+
+    /// The override constants of `shaders/matvec.wgsl`, where `tile` tokens, 1 or 4, share a reading of the weights.
+    pub fn constants(self, tile: u32) -> [(&'static str, f64); 3] {
+        [
+            ("WORKGROUP", f64::from(self.workgroup)),
+            ("LANES", f64::from(self.lanes)),
+            ("TILE", f64::from(tile)),
+        ]
+    }
+}
+
 /// How the matrix loop for many tokens (`shaders/matmul.wgsl`) is cut into threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tiling {
@@ -52,6 +68,10 @@ pub struct Forced {
     pub splits: Option<(u32, u32)>,
     /// A survey of the logits before sampling.
     pub survey: Option<bool>,
+    /// How the matrix loop is cut.
+    pub split: Option<Split>,
+    /// Whether [`GpuEngine::tune`](super::GpuEngine::tune) measures.
+    pub tune: Option<bool>,
 }
 
 /// How attention is split over the cache; the same as `shaders/splits.wgsl`.
@@ -106,6 +126,9 @@ impl Tuning {
     /// A GPU reads whole cache lines when at least 8 neighbours read 16 bytes each, and wants tens of thousands of threads: more lanes
     /// where there are few rows.
     pub fn split(self, pairs: u32) -> Split {
+        if let Some(split) = self.forced.split {
+            return split;
+        }
         if self.is_cpu {
             return Split {
                 workgroup: 16,
@@ -120,6 +143,33 @@ impl Tuning {
             workgroup: 64,
             lanes,
         }
+    }
+
+    /// What [`GpuEngine::tune`](super::GpuEngine::tune) measures against [`split`](Self::split) for one token: which is best depends on a
+    /// GPU's caches and on how many threads it takes to keep its memory busy.
+    pub fn candidates(self) -> &'static [Split] {
+        const fn split(workgroup: u32, lanes: u32) -> Split {
+            Split { workgroup, lanes }
+        }
+        const CPU: [Split; 4] = [split(16, 1), split(64, 1), split(16, 2), split(64, 8)];
+        const GPU: [Split; 6] = [
+            split(64, 4),
+            split(64, 8),
+            split(64, 16),
+            split(64, 32),
+            split(64, 64),
+            split(32, 32),
+        ];
+        if self.is_cpu { &CPU } else { &GPU }
+    }
+
+    /// Whether measuring the candidates is worth their compilation in a model whose layers have so many weights.
+    ///
+    /// On llvmpipe and SwiftShader one lane is best in every dtype and shape, and what the workgroup's size changes is within the noise. On a GPU a small
+    /// model's token is a matter of dispatches, not of how they read.
+    pub fn is_worth_tuning(self, weights: u64) -> bool {
+        let is_worth_it = !self.is_cpu && weights >= 1 << 23;
+        self.forced.tune.unwrap_or(is_worth_it)
     }
 
     /// Whether the matrix loop for many tokens is worth its compilation in a model whose layers have so many weights.
