@@ -1,3 +1,4 @@
+import { Fragment } from "react";
 import { COMMANDS, type CommandId, shortcutKeys } from "../commands";
 
 /** The shortcuts, from the list of commands; `of`: of these alone. */
@@ -8,7 +9,10 @@ export function ShortcutHelp({ isMac, of }: { isMac: boolean; of?: readonly Comm
         shortcut === null || of?.includes(id) === false ? null : (
           <li key={id}>
             {shortcutKeys(shortcut, isMac).map(key => (
-              <kbd key={key}>{key}</kbd>
+              // The blank is for those who hear it: "Ctrl Enter write on", and not one word.
+              <Fragment key={key}>
+                <kbd>{key}</kbd>{" "}
+              </Fragment>
             ))}
             <span>{about}</span>
           </li>
