@@ -136,6 +136,7 @@ def e2e(chosen: Chosen) -> bool:
                 "E2E_SMOLLM2": str(real) if chosen.slow and real.is_file() else "",
                 "E2E_LARGE": str(large) if chosen.slow else "",
                 "E2E_CHROMIUM": tools.chromium() or "",
+                "E2E_FIREFOX": tools.firefox() or "",
                 "E2E_NPM": str(paths.NPM),
                 "E2E_EMBEDDING": str(paths.ROOT / "docs" / "EMBEDDING.md"),
             }

@@ -382,6 +382,14 @@ def chromium() -> str | None:
     return next(filter(None, found), mac if Path(mac).exists() else None)
 
 
+def firefox() -> str | None:
+    """For one spec, which is skipped without it: POCKETLM_FIREFOX, else a Firefox on PATH. Nothing installs it."""
+    named = os.environ.get("POCKETLM_FIREFOX")
+    if named:
+        return named if Path(named).exists() else None
+    return shutil.which("firefox-esr") or shutil.which("firefox")
+
+
 def lavapipe_icd() -> Path | None:
     """The Vulkan loader's description of Mesa's software driver, where it is installed."""
     return next(iter(sorted(LAVAPIPE_ICD_DIR.glob("lvp_icd*.json"))), None)

@@ -57,6 +57,11 @@ export function largeModel(): string | null {
   return process.env["E2E_LARGE"] ? path("E2E_LARGE", "the file that tests/e2e/large_model.py wrote") : null;
 }
 
+/** E2E_FIREFOX: a Firefox that stays as Mozilla or Debian made it; null where none is installed. */
+export function firefox(): string | null {
+  return process.env["E2E_FIREFOX"] ? path("E2E_FIREFOX", "the program firefox-esr") : null;
+}
+
 /** E2E_NPM: the package's folder, as build/npm/pocketlm. */
 export function npmPackage(): string {
   return path("E2E_NPM", "the package's folder, as build/npm/pocketlm");
