@@ -340,3 +340,25 @@ test("of a prompt that leaves no room, the first shorter one that does is read, 
     events.length = 0;
   }
 });
+
+test("a fork that a lost device has taken is made again where its run goes on", async () => {
+  engine = new FakeEngine("webgpu");
+  const next = new FakeEngine("webgpu");
+  builds = [engine, next];
+  load("gpu");
+  await until("ready");
+  session.handle({ type: "fork", call: 1, engine: 1, of: 0 });
+  expect(await until("forked")).toEqual({ type: "forked", call: 1, error: null });
+  const [fork] = engine.forks;
+  Object.assign(fork ?? {}, { failure: lost("device-lost"), fails_at: 2 });
+  generate(1, { engine: 1 });
+  expect(await until("done")).toMatchObject({ run: 1, ending: "max-tokens" });
+  expect([fork?.is_free, fork?.started.length, next.forks.map(({ started }) => started.length)]).toEqual([
+    true,
+    1,
+    [1],
+  ]);
+  session.handle({ type: "release", engine: 1 });
+  await vi.waitFor(() => expect(next.forks[0]?.is_free).toBe(true));
+  expect(next.is_free).toBe(false);
+});
