@@ -293,6 +293,10 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
               doc={doc}
               nodes={behind}
               node={node}
+              before={writing.before(node)}
+              options={options}
+              model={isReady ? engine.model() : null}
+              config={model?.card.header.config ?? null}
               isReady={isReady}
               onChoose={onChoose}
               onBranch={candidate => {

@@ -359,3 +359,30 @@ fn two_forks_go_different_ways_from_one_prefix() {
         assert_eq!((text, ids), (alone, alone_ids), "{end}");
     }
 }
+
+/// A run knows what stands in the cache, so a look at another text ends it.
+#[test]
+fn a_look_leaves_the_run_as_it_was_unless_it_is_at_another_text() {
+    let mut session = session();
+    let (text, ids, _) = run(&mut session, "To be", hot(), 12, 4);
+    let prompt = session.prompt_ids(&["", "To be"]);
+    assert_eq!(prompt.len(), session.count(&["", "To be"]));
+    let seen = [&prompt[..], &ids[..5]].concat();
+    let weights = block_on(session.attention(&seen, 0)).expect("a layer");
+    assert_eq!(weights.len(), 2 * seen.len());
+    let logits = block_on(session.lens(&seen, 0)).expect("a layer");
+    assert_eq!(logits.len(), 280);
+    assert!(block_on(session.step(1, u32::MAX)).is_ok());
+    assert_eq!(run(&mut session, "To be", hot(), 12, 4).0, text);
+
+    block_on(session.lens(&[5, 6, 7], 0)).expect("a layer");
+    let error = block_on(session.step(1, u32::MAX)).expect_err("no run");
+    assert_eq!(error.kind, "bad-input");
+    assert_eq!(run(&mut session, "To be", hot(), 12, 4).0, text);
+    assert_eq!(
+        block_on(session.attention(&seen, 1))
+            .expect_err("one layer")
+            .message,
+        "there is no layer 1: the model has 1, counted from 0"
+    );
+}

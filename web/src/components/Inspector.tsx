@@ -1,15 +1,27 @@
-import type { Candidate } from "pocketlm";
-import { type FormEvent, useState } from "react";
+import type { Candidate, Model } from "pocketlm";
+import { type FormEvent, lazy, Suspense, useState } from "react";
+import type { Before } from "../hooks/useLook";
 import { formatCount } from "../lib/format";
 import { bitsOf, bytesOf, percentOf, shownText } from "../lib/surprise";
+import type { SamplingOptions } from "../state/sampling";
 import { type Doc, siblings, type TreeNode } from "../state/tree";
+import { Candidates } from "./Candidates";
+import type { Size } from "./Inside";
 import { Walker } from "./Walker";
+
+const Inside = lazy(() => import("./Inside"));
 
 type Props = {
   doc: Doc;
   /** The nodes that are shown, and the one of them that is looked at. */
   nodes: readonly TreeNode[];
   node: TreeNode;
+  /** What the model read before the node. */
+  before: Before;
+  options: SamplingOptions;
+  /** null while it is busy. */
+  model: Model | null;
+  config: Size | null;
   isReady: boolean;
   onChoose: (node: number | null) => void;
   onBranch: (candidate: Candidate) => void;
@@ -19,7 +31,8 @@ type Props = {
 };
 
 /** One token: what it is, what else was likely in its place, and the ways on from it. */
-export function Inspector({ doc, nodes, node, isReady, onChoose, onBranch, onWrite, onWalk }: Props) {
+export function Inspector(props: Props) {
+  const { doc, nodes, node, before, options, model, config, isReady, onChoose, onBranch, onWrite, onWalk } = props;
   const [written, setWritten] = useState("");
   const place = nodes.findIndex(({ id }) => id === node.id);
   const ways = siblings(doc, node);
@@ -71,24 +84,12 @@ export function Inspector({ doc, nodes, node, isReady, onChoose, onBranch, onWri
         </p>
       )}
       {node.likeliest.length > 0 && (
-        <>
-          <p id="likeliest-here">Likeliest here; take one, and the model writes on from it:</p>
-          <ul className="candidates" aria-labelledby="likeliest-here">
-            {node.likeliest.map(candidate => (
-              <li key={candidate.id}>
-                <button
-                  type="button"
-                  className="candidate"
-                  aria-disabled={!isReady || candidate.id === node.token}
-                  aria-current={candidate.id === node.token}
-                  onClick={() => isReady && candidate.id !== node.token && onBranch(candidate)}
-                >
-                  <code>{shownText(candidate.text)}</code> {percentOf(candidate.logprob)}
-                </button>
-              </li>
-            ))}
-          </ul>
-        </>
+        <Candidates node={node} before={before} model={model} options={options} isReady={isReady} onBranch={onBranch} />
+      )}
+      {node.token !== null && config !== null && (
+        <Suspense>
+          <Inside node={node} before={before} model={model} config={config} />
+        </Suspense>
       )}
       {onWrite !== null && (
         <form onSubmit={write}>

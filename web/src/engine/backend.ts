@@ -8,7 +8,7 @@ import type { Device, EngineError, LoadProgress, Timing } from "./protocol";
 /** What the session needs of the wasm class. */
 export type SessionEngine = Pick<
   Engine,
-  "card" | "count" | "start" | "step" | "logits" | "encode" | "decode" | "free"
+  "card" | "count" | "prompt_ids" | "start" | "step" | "logits" | "attention" | "lens" | "encode" | "decode" | "free"
 > & { fork(): Promise<SessionEngine> };
 
 /** Prepare a backend for the model that was opened, and let it reproduce the golden logits. */

@@ -1,6 +1,6 @@
 /** This side of the protocol: owns the worker, numbers the questions, passes events on, starts a crashed worker again. */
 import { crashed, engineError } from "./errors";
-import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions, ModelSource } from "./protocol";
+import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions, Look, ModelSource } from "./protocol";
 
 /** What the client needs of a Worker; the unit tests pass a double. */
 export type WorkerPort = {
@@ -71,6 +71,10 @@ export class EngineClient {
   /** Ask how surprised the model is by a text, and return the call's number. */
   score(text: string, engine = 0): number {
     return this.#ask(call => ({ type: "score", call, text, engine }));
+  }
+
+  look(prompt: string[], after: Uint32Array, look: Look, engine = 0): number {
+    return this.#ask(call => ({ type: "look", call, prompt, after, look, engine }));
   }
 
   /** The same for the ids of a text, the text of ids, and the logits of ids. */

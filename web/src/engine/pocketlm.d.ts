@@ -110,6 +110,11 @@ export class Engine {
     free(): void;
     [Symbol.dispose](): void;
     /**
+     * How much the last of `ids` attends to each of them in a layer, head by head: n_head rows of as many weights as ids. Like `lens` it
+     * reads only what is not at hand: the run that is under way goes on where `ids` are a part of it.
+     */
+    attention(ids: Uint32Array, layer: number): Promise<Float32Array>;
+    /**
      * Prepare a backend and let it reproduce the golden logits.
      *
      * Throws an Error with `kind` and `hint`.
@@ -139,9 +144,17 @@ export class Engine {
      */
     fork(): Promise<Engine>;
     /**
+     * The logits after the last of `ids`, as the output layer makes them after each layer from `layer` on: a row of vocab_size a layer.
+     */
+    lens(ids: Uint32Array, layer: number): Promise<Float32Array>;
+    /**
      * The logits of forced ids, one row of vocab_size a position. Ends the run that is under way.
      */
     logits(ids: Uint32Array): Promise<Float32Array>;
+    /**
+     * The ids of a prompt, as `start` reads it.
+     */
+    prompt_ids(prompt: string[]): Uint32Array;
     /**
      * Begin a run; nothing is computed yet. A run that is under way ends.
      *

@@ -80,6 +80,25 @@ export type Token = { id: number; text: string; logprob: number | null; likelies
 /** `bits`: −log₂ of the text's probability. `n_bytes`: of the tokens that were scored, in UTF-8. */
 export type TextScore = { tokens: Token[]; bits: number; n_bytes: number };
 
+/** What of a text's last token is looked at. `layer` is counted from 0. */
+export type Look =
+  | { at: "attention"; layer: number }
+  /** So many likeliest tokens after each layer, and how likely token `of` is there. */
+  | { at: "layers"; count: number; of?: number | undefined }
+  | { at: "logits" };
+
+/** How much the last of `tokens` attends to each of them, head by head: the weights of a head add up to 1. */
+export type Attention = { tokens: { id: number; text: string }[]; heads: Float32Array[] };
+
+/** What the output layer makes of a token after a layer, and how likely the token is that was asked for. */
+export type Layer = { likeliest: Candidate[]; logprob?: number };
+
+/** `ids`: those of the text; `logits`: (vocab_size), of what comes after it. */
+export type Looked =
+  | ({ at: "attention" } & Attention)
+  | { at: "layers"; layers: Layer[] }
+  | { at: "logits"; ids: Uint32Array; logits: Float32Array };
+
 /**
  * To the worker. A run is numbered by whoever asks for it; a new run or a stop ends the one before. A prompt comes in parts, by turns: a
  * template's text, in which special tokens count, and a person's, in which they are ordinary text. `shorter`: what is read
@@ -107,6 +126,8 @@ export type EngineRequest =
   | { type: "logits"; call: number; ids: Uint32Array; engine?: number }
   /** How surprised the model is by each token of a text. */
   | { type: "score"; call: number; text: string; engine?: number }
+  /** What can be seen of the last token of a prompt with these ids after it. */
+  | { type: "look"; call: number; prompt: string[]; after: Uint32Array; look: Look; engine?: number }
   /** The ids of a text, in which special tokens are ordinary text; and the text of ids. */
   | { type: "encode"; call: number; text: string }
   | { type: "decode"; call: number; ids: Uint32Array };
@@ -134,6 +155,7 @@ export type EngineEvent =
   | { type: "recovered"; run: number; model: LoadedModel }
   | { type: "logits"; call: number; logits: Float32Array }
   | { type: "scored"; call: number; score: TextScore }
+  | { type: "looked"; call: number; looked: Looked }
   | { type: "encoded"; call: number; ids: Uint32Array }
   | { type: "decoded"; call: number; text: string }
   /** `error`: why there is no such engine; those that are there stay as they were. */

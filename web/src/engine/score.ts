@@ -25,7 +25,7 @@ export function windows(n_tokens: number, window: number, overlap: number): [num
 }
 
 /** log of the sum of exponentials of a row of logits, in nats. */
-function logSumExp(row: Float32Array): number {
+export function logSumExp(row: Float32Array): number {
   const largest = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   return largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
 }

@@ -7,6 +7,7 @@
 import type { ReadFile } from "pocketlm-wasm";
 import { backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { engineError, toEngineError } from "./errors";
+import { lookAt } from "./look";
 import { type Obtained, obtain, openOwnFile } from "./obtain";
 import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
 import { scoreText } from "./score";
@@ -113,6 +114,9 @@ export class EngineSession {
         return;
       case "score":
         this.#enqueue(null, () => this.#score(request));
+        return;
+      case "look":
+        this.#enqueue(null, () => this.#look(request));
         return;
       case "encode":
         this.#enqueue(null, () => this.#encode(request.call, request.text));
@@ -299,6 +303,11 @@ export class EngineSession {
   async #score({ call, text, engine }: Extract<EngineRequest, { type: "score" }>): Promise<void> {
     const score = await scoreText(await this.#engineOf(this.#needLoaded(), engine), text);
     this.#emit({ type: "scored", call, score });
+  }
+
+  async #look({ call, prompt, after, look, engine }: Extract<EngineRequest, { type: "look" }>): Promise<void> {
+    const looked = await lookAt(await this.#engineOf(this.#needLoaded(), engine), prompt, after, look);
+    this.#emit({ type: "looked", call, looked });
   }
 
   async #encode(call: number, text: string): Promise<void> {

@@ -5,6 +5,7 @@ import type { SamplingOptions } from "../state/sampling";
 import { type Doc, type DocAction, pathTo, reduceDoc, requestOf, saidOf, type TreeNode, textOf } from "../state/tree";
 import { type Turn, turnsOf } from "../state/turns";
 import type { Asked, EngineHandle } from "./useEngine";
+import type { Before } from "./useLook";
 
 /** So many likeliest tokens are asked for with each one, where they are. */
 const LIKELIEST = 5;
@@ -27,6 +28,8 @@ export type DocumentHandle = {
   readPrompt: () => Promise<readonly string[]>;
   /** Ask what the model thinks of the place of a node. */
   look: (node: TreeNode, options: SamplingOptions) => void;
+  /** What the model reads before a node. */
+  before: (node: TreeNode) => Before;
 };
 
 type Parts = { doc: Doc; change: Dispatch<DocAction>; engine: EngineHandle; is_chat: boolean; is_told: boolean };
@@ -101,7 +104,15 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
     [doc, change, peek, askedOf, left_out_before],
   );
 
-  return { path, turns, left_out, writeFrom, answerWith, readPrompt, look };
+  const before = useCallback(
+    (node: TreeNode): Before => {
+      const { asked, after } = askedOf(pathTo(doc, node.parent), left_out_before);
+      return { text: "prompt" in asked ? asked.prompt : asked.messages, after };
+    },
+    [doc, askedOf, left_out_before],
+  );
+
+  return { path, turns, left_out, writeFrom, answerWith, readPrompt, look, before };
 }
 
 /** How many messages stay out of a run. Where an earlier turn is changed, none does: what is left out is found anew. */

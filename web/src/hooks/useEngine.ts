@@ -34,6 +34,8 @@ export type EngineHandle = {
   tokensOf: (text: string) => Promise<Token[]>;
   /** What the model reads in place of a conversation, in parts by turns. */
   promptOf: (messages: readonly Message[]) => Promise<readonly string[]>;
+  /** The model that is loaded, for questions about a text. */
+  model: () => Model | null;
   /** Delete the model's file from this device; what runs goes on. */
   forget: () => void;
   /** Why the newest model could not take the place of the one that is there; null where it did. */
@@ -197,7 +199,9 @@ export function useEngine(
 
   const forget = useCallback(() => model.current?.forget(), []);
 
-  return { state, load, generate, stop, peek, score, tokensOf, promptOf, forget, not_renewed };
+  const loaded = useCallback(() => model.current, []);
+
+  return { state, load, generate, stop, peek, score, tokensOf, promptOf, model: loaded, forget, not_renewed };
 }
 
 function begin(model: Model, asked: Asked, options: TextOptions): Generation {

@@ -3,6 +3,7 @@
  * docs/EMBEDDING.md says how to use it.
  */
 export type {
+  Attention,
   Backend,
   Candidate,
   Card,
@@ -10,6 +11,7 @@ export type {
   Ending,
   EngineError,
   ErrorKind,
+  Layer,
   LoadedModel,
   LoadProgress,
   ModelConfig,
@@ -23,6 +25,15 @@ export type {
 } from "../engine/protocol";
 export type { Message } from "./chat";
 export type { Generation, Piece, Result } from "./generation";
-export { type AskOptions, type LoadOptions, loadModel, type Model, type ModelEvent, type Prompt } from "./model";
+export {
+  type AskOptions,
+  type LoadOptions,
+  type LookOptions,
+  loadModel,
+  type Model,
+  type ModelEvent,
+  type Prompt,
+  type Read,
+} from "./model";
 export { ModelError } from "./modelError";
 export { DEFAULTS, randomSeed, type TextOptions } from "./options";

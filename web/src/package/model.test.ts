@@ -120,6 +120,22 @@ test("tokenize, detokenize, logits, score", async () => {
   await expect(model.score("ab")).resolves.toMatchObject({ tokens: [{ id: 0 }, { id: 1 }] });
 });
 
+test("a look at the last token of a text, of parts by turns, or of a conversation", async () => {
+  const model = await load();
+  const { tokens, heads } = await model.attention("ab", { layer: 1, after: [9] });
+  expect(tokens.map(({ id }) => id)).toEqual([0, 1, 9]);
+  expect(heads.map(weights => Array.from(weights))).toEqual([
+    [1, 0, 0],
+    [0, 0, 1],
+  ]);
+  const layers = await model.lens(["<s>", "ab", "</s>"], { count: 2, of: 7 });
+  expect(layers.map(({ likeliest }) => likeliest.length)).toEqual([2, 2]);
+  expect(layers[0]?.logprob).toBeLessThan(layers[0]?.likeliest[0]?.logprob ?? Number.NEGATIVE_INFINITY);
+  const { ids, logits } = await model.next("ab");
+  expect([ids.length, logits.length]).toEqual([2, 307]);
+  await expect(model.next([{ role: "user", content: "Hello" }])).rejects.toMatchObject({ kind: "bad-input" });
+});
+
 describe("the end of a text", () => {
   test("by leaving the loop: the engine stops, and the next one begins", async () => {
     const model = await load();

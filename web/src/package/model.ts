@@ -1,7 +1,19 @@
 /** A model in a worker of its own, and what one can ask of it. One thing at a time: what comes meanwhile waits its turn. */
 import { EngineClient, type WorkerPort } from "../engine/client";
 import { engineError } from "../engine/errors";
-import type { Card, Device, EngineError, EngineEvent, LoadedModel, LoadProgress, TextScore } from "../engine/protocol";
+import type {
+  Attention,
+  Card,
+  Device,
+  EngineError,
+  EngineEvent,
+  Layer,
+  LoadedModel,
+  LoadProgress,
+  Look,
+  Looked,
+  TextScore,
+} from "../engine/protocol";
 import { shortened } from "../engine/turns";
 import type { Message } from "./chat";
 import { type Generation, Run } from "./generation";
@@ -35,6 +47,12 @@ export type LoadOptions = {
 };
 
 export type AskOptions = { signal?: AbortSignal | undefined };
+
+/** A text, or a conversation by the model's own template. */
+export type Read = Prompt | readonly Message[];
+
+/** `after`: ids that stand after the text, as they are. */
+export type LookOptions = AskOptions & { after?: Iterable<number> | undefined };
 
 /** What is said to be the prompt of a run, the same with ever fewer messages, and how many each leaves out. */
 type Prompts = { prompts: string[][]; left_out: number[] };
@@ -185,6 +203,30 @@ export class Model {
     }
   }
 
+  /**
+   * How much the last token of a text, from which the model writes on, attends to each of its tokens in `layer` (from 0), head by head.
+   * What of the text the engine has read already is not read again.
+   */
+  async attention(text: Read, options: LookOptions & { layer: number }): Promise<Attention> {
+    const looked = await this.#look(text, { at: "attention", layer: options.layer }, options);
+    return looked.at === "attention" ? looked : unexpectedLook(looked);
+  }
+
+  /**
+   * The logit lens: what the output layer makes of the last token of a text after each layer, the model's own answer last. `count`: so many
+   * likeliest tokens a layer; `of`: the token whose log-probability is told, too.
+   */
+  async lens(text: Read, options: LookOptions & { count?: number; of?: number } = {}): Promise<Layer[]> {
+    const looked = await this.#look(text, { at: "layers", count: options.count ?? 1, of: options.of }, options);
+    return looked.at === "layers" ? looked.layers : unexpectedLook(looked);
+  }
+
+  /** The raw logits of what comes after a text, (vocab_size), and the text's ids. */
+  async next(text: Read, options: LookOptions = {}): Promise<{ ids: Uint32Array; logits: Float32Array }> {
+    const looked = await this.#look(text, { at: "logits" }, options);
+    return looked.at === "logits" ? looked : unexpectedLook(looked);
+  }
+
   /** Delete the model's file from this device; what runs goes on. */
   forget(): void {
     this.#client.forget();
@@ -202,6 +244,20 @@ export class Model {
       if (of === this && each instanceof Run) each.abort(this.#lost);
     }
     this.#client.release(this.#engine);
+  }
+
+  async #look(text: Read, look: Look, options: LookOptions): Promise<Looked> {
+    const after = Uint32Array.from(options.after ?? []);
+    const parts = await this.#partsOf(text);
+    const answer = await this.#ask(() => this.#client.look(parts, after, look, this.#engine), options);
+    return answer.type === "looked" ? answer.looked : unexpected(answer);
+  }
+
+  async #partsOf(text: Read): Promise<string[]> {
+    if (typeof text === "string") return ["", text];
+    const messages = text.filter(each => typeof each !== "string");
+    if (messages.length === 0) return text.filter(each => typeof each === "string");
+    return (await this.#chatPrompts(messages)).prompts[0] ?? [];
   }
 
   async #chatPrompts(messages: readonly Message[]): Promise<Prompts> {
@@ -359,6 +415,7 @@ export class Model {
         return;
       case "logits":
       case "scored":
+      case "looked":
       case "encoded":
       case "decoded":
       case "forked":
@@ -413,8 +470,12 @@ function partIsMissing(cause: unknown): ModelError {
   return new ModelError(engineError("download", message, "Check the connection and try again."));
 }
 
-function unexpected(answer: Answer): never {
+function unexpected(answer: { type: string }): never {
   throw new ModelError(
     engineError("crashed", `The engine answered another question: ${answer.type}`, "Load it again."),
   );
+}
+
+function unexpectedLook({ at }: Looked): never {
+  return unexpected({ type: at });
 }

@@ -135,6 +135,27 @@ export class FakeEngine implements SessionEngine {
     return "x".repeat(ids.length);
   }
 
+  /** As many ids as parts, as `count` says. */
+  prompt_ids(prompt: string[]): Uint32Array {
+    return Uint32Array.from(prompt, (_, index) => index);
+  }
+
+  /** Two heads: the first sees the first token alone, the second the last. */
+  attention(ids: Uint32Array): Promise<Float32Array> {
+    const weights = new Float32Array(2 * ids.length);
+    weights[0] = 1;
+    weights[2 * ids.length - 1] = 1;
+    return Promise.resolve(weights);
+  }
+
+  /** After layer l the token of id l is likeliest, the others are as likely as each other. */
+  lens(_: Uint32Array, layer: number): Promise<Float32Array> {
+    const { n_layer, vocab_size } = CARD.header.config;
+    const rows = new Float32Array((n_layer - layer) * vocab_size);
+    for (let at = layer; at < n_layer; at += 1) rows[(at - layer) * vocab_size + at] = 5;
+    return Promise.resolve(rows);
+  }
+
   logits(ids: Uint32Array): Promise<Float32Array> {
     return Promise.resolve(Float32Array.from(ids));
   }
