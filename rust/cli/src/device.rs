@@ -7,7 +7,7 @@ use pocketlm_inference::cpu::Isa;
 use pocketlm_inference::{Cache, Engine, EngineError, Model, gpu};
 
 use crate::threads::{self, Pool};
-use crate::{CacheDtype, Device, Instructions, ModelOptions, report};
+use crate::{CacheDtype, Device, Instructions, ModelOptions, report, tunings};
 
 /// An engine and the adapter it runs on.
 pub struct Opened {
@@ -172,8 +172,14 @@ async fn open_gpu(
             reason,
         });
     }
+    let with_driver = format!("{name} {}", adapter.info.driver_info);
     let (device, queue) = (adapter.device, adapter.queue);
-    let engine = Engine::gpu(model.clone(), cache, device, queue, |_, _| {}).await?;
+    let mut engine = Engine::gpu(model.clone(), cache, device, queue, |_, _| {}).await?;
+    if let Some(measured) = engine.tune(&with_driver, &tunings::read()).await?
+        && let Err(error) = tunings::write(&measured)
+    {
+        report(&format!("the GPU is measured again next time: {error}"));
+    }
     Ok(Opened {
         engine,
         adapter: Some(name),

@@ -30,6 +30,7 @@ mod profile;
 mod sampling;
 mod template;
 mod threads;
+mod tunings;
 mod turns;
 
 /// Run a PocketLM model.
