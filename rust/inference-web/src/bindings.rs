@@ -38,17 +38,20 @@ pub struct Engine {
     session: Session,
     /// Given back by the last engine that runs on it.
     device: Option<Rc<Device>>,
+    tunings: Option<String>,
 }
 
 #[wasm_bindgen]
 impl Engine {
-    /// Prepare a backend and let it reproduce the golden logits.
+    /// Prepare a backend and let it reproduce the golden logits. `tunings`: what that of an earlier engine said, on any adapter; WebGPU measures what it
+    /// does not have.
     ///
     /// Throws an Error with `kind` and `hint`.
     pub async fn build(
         model: &ModelFile,
         #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
         on_progress: OnProgress,
+        tunings: Option<String>,
     ) -> Result<Engine, JsValue> {
         let tell = |phase: &str, fraction: f64| {
             on_progress
@@ -59,11 +62,14 @@ impl Engine {
                     hint: "Correct the callback.",
                 })
         };
-        let kept = model.kept();
+        let (kept, mut tunings) = (model.kept(), tunings);
         let (mut engine, device) = match backend.as_str() {
-            "cpu" => (on_cpu(kept, &tell)?, None),
+            "cpu" => {
+                tunings = None;
+                (on_cpu(kept, &tell)?, None)
+            }
             "webgpu" => {
-                let (engine, device) = on_gpu(kept, &tell).await?;
+                let (engine, device) = on_gpu(kept, &mut tunings, &tell).await?;
                 (engine, Some(Rc::new(device)))
             }
             _ => {
@@ -81,6 +87,7 @@ impl Engine {
         Ok(Engine {
             session: Session::new(engine)?,
             device,
+            tunings,
         })
     }
 
@@ -92,7 +99,13 @@ impl Engine {
         Ok(Engine {
             session: self.session.fork().await?,
             device: self.device.clone(),
+            tunings: None,
         })
+    }
+
+    /// What is to be kept for the next engine, where building this one measured anything.
+    pub fn tunings(&self) -> Option<String> {
+        self.tunings.clone()
     }
 
     /// What runs, and where.
@@ -237,7 +250,11 @@ fn on_cpu(kept: Kept, tell: &Tell<'_>) -> Result<Backend, Failure> {
     Ok(engine)
 }
 
-async fn on_gpu(kept: Kept, tell: &Tell<'_>) -> Result<(Backend, Device), Failure> {
+async fn on_gpu(
+    kept: Kept,
+    tunings: &mut Option<String>,
+    tell: &Tell<'_>,
+) -> Result<(Backend, Device), Failure> {
     // A callback that throws is seen at the next step that can fail.
     let mut told = Ok(());
     let progress = |phase: Phase, fraction: f32| {
@@ -245,7 +262,7 @@ async fn on_gpu(kept: Kept, tell: &Tell<'_>) -> Result<(Backend, Device), Failur
             told = tell(phase.name(), f64::from(fraction));
         }
     };
-    let built = webgpu::engine(kept, progress).await?;
+    let built = webgpu::engine(kept, tunings, progress).await?;
     told?;
     Ok(built)
 }

@@ -54,12 +54,14 @@ impl Drop for Device {
     }
 }
 
-/// A model on this browser's WebGPU, and the device. `progress` is told the phase and the fraction of it that is done.
+/// A model on this browser's WebGPU, and the device. `progress` is told the phase and the fraction of it that is done. `tunings`: what is known
+/// of how kernels are best cut; what it leaves there is to be kept, `None` where it measured nothing.
 ///
 /// # Errors
 /// [`EngineError::NoAdapter`] where there is no WebGPU, no adapter or no device, and the engine's own.
 pub async fn engine(
     kept: Kept,
+    tunings: &mut Option<String>,
     progress: impl FnMut(Phase, f32),
 ) -> Result<(Engine, Device), EngineError> {
     let name = adapter_name().await?;
@@ -70,7 +72,7 @@ pub async fn engine(
         name,
         device: adapter.device.clone(),
     };
-    let engine = match kept {
+    let mut engine = match kept {
         Kept::Whole(model) => {
             Engine::gpu(model, None, adapter.device, adapter.queue, progress).await?
         }
@@ -79,6 +81,8 @@ pub async fn engine(
             Engine::gpu_from(head, &*source, None, device, queue, progress).await?
         }
     };
+    let known = tunings.take().unwrap_or_default();
+    *tunings = engine.tune(device.name(), &known).await?;
     Ok((engine, device))
 }
 

@@ -115,11 +115,12 @@ export class Engine {
      */
     attention(ids: Uint32Array, layer: number): Promise<Float32Array>;
     /**
-     * Prepare a backend and let it reproduce the golden logits.
+     * Prepare a backend and let it reproduce the golden logits. `tunings`: what that of an earlier engine said, on any adapter; WebGPU measures what it
+     * does not have.
      *
      * Throws an Error with `kind` and `hint`.
      */
-    static build(model: ModelFile, backend: Backend, on_progress: OnProgress): Promise<Engine>;
+    static build(model: ModelFile, backend: Backend, on_progress: OnProgress, tunings?: string | null): Promise<Engine>;
     /**
      * What runs, and where.
      */
@@ -166,6 +167,10 @@ export class Engine {
      * Read one chunk of the prompt, up to `layers` layers of it (all unless told), or generate up to `batch` tokens.
      */
     step(batch: number, layers?: number | null): Promise<Step>;
+    /**
+     * What is to be kept for the next engine, where building this one measured anything.
+     */
+    tunings(): string | undefined;
 }
 
 /**

@@ -5,6 +5,7 @@ import { openShelf, readerOf } from "./opfs";
 import type { EngineRequest } from "./protocol";
 import { EngineSession } from "./session";
 import type { OpenFile, Package } from "./shelf";
+import { keepTunings, knownTunings } from "./tunings";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -31,7 +32,16 @@ const PARTS: Package = {
 };
 
 function opened(file: ModelFile): OpenFile {
-  return { build: (backend, onProgress) => Engine.build(file, backend, onProgress), free: () => file.free() };
+  return {
+    build: async (backend, onProgress) => {
+      const known = backend === "webgpu" ? await knownTunings() : null;
+      const engine = await Engine.build(file, backend, onProgress, known);
+      const measured = engine.tunings();
+      if (measured !== undefined) await keepTunings(measured);
+      return engine;
+    },
+    free: () => file.free(),
+  };
 }
 
 async function parts(): Promise<Package> {
