@@ -47,16 +47,14 @@ const SHAPE: Shape = Shape {
     ..SHAPES[4]
 };
 
+/// Each with a loop over single weights, f32 or f16, and with one over blocks, q8_0 or q4_0.
 #[test]
 fn every_candidate_gives_the_logits_of_the_cpu_backend() {
-    for shape in SHAPES {
-        let model = model(shape, 7);
-        let ids = Random(1).ids(shape.ctx_len.min(3) as usize, shape.vocab_size);
-        let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
-        let (low, high) = expected.iter().fold((0.0f32, 0.0f32), |(low, high), x| {
-            (low.min(*x), high.max(*x))
-        });
-        for split in candidates() {
+    for (index, split) in candidates().into_iter().enumerate() {
+        for shape in [[SHAPES[1], SHAPES[4]], [SHAPES[3], SHAPES[5]]][index % 2] {
+            let model = model(shape, 7);
+            let ids = Random(1).ids(3, shape.vocab_size);
+            let expected = block_on(Engine::cpu(model.clone()).unwrap().logits(&ids)).unwrap();
             let forced = Forced {
                 split: Some(split),
                 ..TUNED
@@ -67,13 +65,15 @@ fn every_candidate_gives_the_logits_of_the_cpu_backend() {
                 .flat_map(|id| block_on(gpu.logits(&[*id])).unwrap())
                 .collect();
             // Sums in another order, and keys that are rounded to f16.
-            let tolerance = (high - low)
-                * if gpu.cache() == Cache::F16 {
-                    5e-3
-                } else {
-                    1e-4
-                };
-            assert_close(&format!("{split:?} {shape:?}"), &got, &expected, tolerance);
+            let largest = expected
+                .iter()
+                .fold(0.0f32, |largest, x| largest.max(x.abs()));
+            let of_cache = match gpu.cache() {
+                Cache::F32 => 1e-4,
+                Cache::F16 => 5e-3,
+            };
+            let op = format!("{split:?} {shape:?}");
+            assert_close(&op, &got, &expected, of_cache * largest);
         }
     }
 }
@@ -98,7 +98,7 @@ fn what_was_measured_is_not_measured_again() {
     // Another adapter, or text that is none of ours: measured, and what was known is kept.
     let both = block_on(again.tune("two", &first)).unwrap().expect("new");
     assert!(both.starts_with(&first) && both.len() == 10 * ENTRY);
-    for broken in ["x", "\u{e9}\u{e9}\u{e9}", &first[1..]] {
+    for broken in ["\u{e9}", &first[1..]] {
         let measured = block_on(again.tune("one", broken)).unwrap();
         assert_eq!(measured.expect("new").len(), 5 * ENTRY, "{broken:?}");
     }
@@ -106,7 +106,7 @@ fn what_was_measured_is_not_measured_again() {
     // A known choice is taken, whatever it is; one that there is not is measured anew.
     let of_two = |letter: char| -> String {
         let entries = first.as_bytes().chunks_exact(ENTRY);
-        let entries = entries.map(|entry| std::str::from_utf8(&entry[..ENTRY - 1]).unwrap());
+        let entries = entries.map(|entry| core::str::from_utf8(&entry[..ENTRY - 1]).unwrap());
         entries.map(|key| format!("{key}{letter}")).collect()
     };
     assert_eq!(block_on(again.tune("one", &of_two('b'))), Ok(None));
@@ -149,8 +149,7 @@ fn times(gpu: &mut GpuEngine) -> BTreeMap<&'static str, f64> {
 /// A clearly slower candidate is never taken. What it prints, with `--nocapture`, is in docs/PERFORMANCE.md.
 #[test]
 fn the_choice_is_among_the_fastest() {
-    let dtypes = [Dtype::F32, Dtype::F16, Dtype::Q8_0, Dtype::Q4_0];
-    for dtype in dtypes {
+    for dtype in [Dtype::F32, Dtype::Q8_0] {
         let shape = Shape { dtype, ..SHAPE };
         let model = Arc::new(
             Model::parse(model_file(shape, 3, &vec![0.0; 4096]).bytes()).expect("a model"),
@@ -170,7 +169,7 @@ fn the_choice_is_among_the_fastest() {
         }
         // By turns; the least of each.
         let mut least = vec![BTreeMap::new(); engines.len()];
-        for _ in 0..6 {
+        for _ in 0..4 {
             for (engine, least) in engines.iter_mut().zip(&mut least) {
                 for (name, time) in times(engine) {
                     let known = least.entry(name).or_insert(f64::INFINITY);
