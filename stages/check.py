@@ -80,7 +80,10 @@ def clippy(root: Path) -> list[str]:
 
 
 def wall(root: Path) -> list[str]:
-    """The WASM wall: engine and tokenizer core compile for wasm32v1-none, a target that has no std."""
+    """The WASM wall: engine and tokenizer core compile for wasm32v1-none, a target that has no std.
+
+    Where Rust's library for aarch64 is installed, the engine compiles for that, too.
+    """
     prefix = (paths.TOOLS / "wasm-path").read_text(encoding="utf-8")
     env = {**_cargo_env(), "CARGO_TARGET_DIR": str(paths.CARGO_TARGET_WASM), "PATH": prefix + os.environ["PATH"]}
     problems = []
@@ -101,7 +104,20 @@ def wall(root: Path) -> list[str]:
             root,
             env,
         )
-    return problems
+    return problems + _aarch64(root)
+
+
+AARCH64 = "aarch64-unknown-linux-gnu"
+
+
+def _aarch64(root: Path) -> list[str]:
+    """The CPU's loops for aarch64, which nothing else compiles on another processor; clippy's warnings too."""
+    sysroot = tools.output_of("rustc", "--print", "sysroot")
+    if sysroot is None or not (Path(sysroot) / "lib" / "rustlib" / AARCH64 / "lib").is_dir():
+        print(f"      not compiled for aarch64: `rustup target add {AARCH64}` would have it checked", flush=True)
+        return []
+    command = ["cargo", "clippy", "--quiet", "--lib", "--package", "pocketlm-inference", "--no-default-features"]
+    return _failures([*command, "--target", AARCH64, "--", "-D", "warnings"], root, _cargo_env())
 
 
 def web_copy(root: Path) -> Path:

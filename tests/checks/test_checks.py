@@ -128,6 +128,14 @@ def test_wall_finds_std(crates: Path, crate: str, violation: str) -> None:
     assert any("std" in line for line in problems), problems
 
 
+def test_wall_finds_what_does_not_compile_for_aarch64(crates: Path) -> None:
+    sysroot = tools.output_of("rustc", "--print", "sysroot")
+    if sysroot is None or not (Path(sysroot) / "lib/rustlib" / check.AARCH64 / "lib").is_dir():
+        pytest.skip(f"Rust has no library for {check.AARCH64}")
+    append(crates / "rust/inference/src/cpu/neon.rs", "\nconst PLANTED: u8 = 256;\n")
+    assert any("256" in line for line in check.wall(crates))
+
+
 def test_tsc_finds_a_wrong_type(tmp_path: Path) -> None:
     copy_web(tmp_path)
     assert check.tsc(tmp_path) == []

@@ -65,3 +65,11 @@ proptest! {
         }
     }
 }
+
+/// The portable loop, of which nothing else would be a twin, comes first; `--nocapture` tells what comes after it.
+#[test]
+fn what_is_compared() {
+    let names: Vec<_> = isas().into_iter().map(Isa::name).collect();
+    println!("{names:?}");
+    assert_eq!(names[0], "portable");
+}
