@@ -51,6 +51,7 @@ mod tiles;
 )]
 mod vector;
 
+#[cfg(feature = "gpu")]
 pub(crate) use attention_weights::attention_weights;
 pub use engine::CpuEngine;
 pub use isa::Isa;

@@ -6,6 +6,7 @@
 use core::arch::aarch64::*;
 use core::mem::MaybeUninit;
 
+use super::attend::{self, Scores};
 use super::cache::Cached;
 use super::columns::Columns;
 use super::dotprod::Sdot;
@@ -15,7 +16,7 @@ use super::kernels::{Kernels, compile_kernels};
 use super::lanes::{Floats, widen_eight};
 use super::quads;
 use super::rows;
-use super::softmax::{self, Softmax};
+use super::softmax::Softmax;
 use super::tiles::{Ahead, Quads, Rows, Sums, Tiling, tile};
 use super::vector::{QUAD, Vector, Widened};
 use crate::format::BLOCK;
@@ -63,6 +64,7 @@ struct Pair(float32x4_t, float32x4_t);
 
 impl Vector for Pair {
     const LANES: usize = LANES;
+    const SUMS: usize = 12;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
