@@ -42,11 +42,17 @@ def test_the_commands_are_the_entry_points() -> None:
 
 def test_what_is_left_out_at_the_start_is_there_when_it_is_wanted() -> None:
     """A run imports none of it; but whoever uses it has the real thing."""
-    begin = "from stages import main; main.import_doit();"
-    code = "import doit.action, sys; print('email' in sys.modules, 'bdb' in sys.modules); doit.action.pdb.Pdb;"
-    use = "import pdb, importlib.metadata as m; print(pdb.Pdb is doit.action.pdb.Pdb, m.version('doit'))"
-    done = run("-c", begin + code + use)
-    assert done.stdout.split() == ["False", "False", "True", "0.37.0"], done.stderr
+    begin = "from stages import main; main.import_doit(); import doit.action, doit.runner, sys;"
+    code = "print(*(name in sys.modules for name in ('email', 'bdb', 'cloudpickle', 'multiprocessing')));"
+    use = (
+        "import pdb, importlib.metadata as m; print(pdb.Pdb is doit.action.pdb.Pdb, m.version('doit'));"
+        "import multiprocessing, pickle; print(pickle.loads(doit.runner.pickle_dumps(lambda: 7))());"
+        "child = doit.runner.MRunner.Child(target=print, args=('child',)); child.start(); child.join();"
+        "print(isinstance(child, multiprocessing.Process))"
+    )
+    done = run("-u", "-c", begin + code + use)
+    expected = [*["False"] * 4, "True", "0.37.0", "7", "child", "True"]
+    assert done.stdout.split() == expected, done.stderr
 
 
 def test_help_names_doit_and_our_commands() -> None:

@@ -1,6 +1,7 @@
 """What `exp run` and `exp show` cost beside DVC's, on the same pipeline (projects.py).
 
 In: DVC of locks/bench.txt in build/tools/bench (`doit bench experiments` puts it there), and git. Out: a table.
+Ours is started as doitw starts it (start.py).
 Running: seconds on the clock for each experiment, since DVC's workers are processes of their own; in batches that take
 turns. Showing: CPU seconds, the best of rounds that take turns. `python -m tests.bench.experiments [--quick]`.
 """
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import cost
-from tests.bench.experiments.projects import DVC, RUN_DOIT, weights, write
+from tests.bench.experiments.projects import DVC, ROOT, weights, write
 
 BATCHES, BATCH = 4, 5  # experiments that are timed: queued in DVC, one worker
 SHOWN, QUICK_SHOWN = 200, 20  # experiments in the tables
@@ -37,6 +38,7 @@ class Bench:
             **GIT,
             **dict.fromkeys(("XDG_CACHE_HOME", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"), str(folder / "cache")),
             "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPATH": str(ROOT),
             "DVC_NO_ANALYTICS": "1",
             "DVC_DAEMON": "0",
             "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}",  # its worker looks for dvc there
@@ -53,7 +55,7 @@ class Bench:
             self.run(self.theirs, argv)
 
     def exp(self, *words: str) -> tuple[float, float]:
-        return self.run(self.ours, [sys.executable, RUN_DOIT, "exp", *words])
+        return self.run(self.ours, [sys.executable, "-m", "tests.bench.experiments.start", "exp", *words])
 
     def dvc(self, *words: str) -> tuple[float, float]:
         return self.run(self.theirs, [DVC, *words])

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-RUN_DOIT = ROOT / "tests/graph/run_doit.py"  # doit with the engine's commands, outside this project
 DVC = ROOT / "build/tools/bench/bin/dvc"  # by locks/bench.txt
 
 TRAIN = """
