@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from stages.graph.keep import texts
+from stages.graph.manage.results import Leaf
+from stages.graph.show.compare_text import changes_text
 from tests.graph.experiments import TRAIN, Lab
 
 
@@ -76,6 +78,20 @@ def test_gc_keeps_the_texts_of_what_stays(two: Lab) -> None:
     after = {path.name for path in (two.build / "sources").iterdir()}
     source = json.loads((two.result("train", "lab") / "receipt.json").read_text())["components"]["sources"]["train.py"]
     assert texts.file_name(source) in after and len(before - after) == 1
+
+
+def test_a_line_of_history_names_a_few_of_each_kind() -> None:
+    """A switch of the profile, which sets five variables, was five sentences."""
+    changed = [
+        (Leaf("train", "environment", name), None, "1") for name in ("MKL_CBWR", "OMP_NUM_THREADS", "ATEN", "ONEDNN")
+    ]
+    changed += [(Leaf(stage, "profile", "profile"), "fast", "repro") for stage in ("words", "train")]
+    changed += [(Leaf("train", "parameter", "train.lr"), 1, 2), (Leaf("train", "command", "command"), ["a"], ["b"])]
+    changed += [(Leaf(stage, "source", "b.py"), "0", "1") for stage in ("words", "train")]
+    assert changes_text(changed) == (
+        "profile fast → repro; train.lr 1 → 2; variables ATEN, MKL_CBWR, OMP_NUM_THREADS and 1 more; command of train; "
+        "sources b.py"
+    )
 
 
 def test_wrong_words(two: Lab) -> None:

@@ -61,6 +61,7 @@ def test_values_that_are_not_valid(lab: Lab) -> None:
     result = lab.doit("exp", "run", "train.layers=2,many", "train.seed=0,1")
     assert result.status == 1 and Counter(result.ran)["train"] == 2
     assert "not valid  train.layers=many train.seed=0" in result.out
+    assert result.out.index("not valid") < result.out.index("── "), "found before anything runs, and said then"
     result = lab.doit("exp", "run", "train.lrr=1,2")
     assert (result.status, result.err) == (2, "doit: train.lrr= is not a parameter\n")
     result = lab.doit("exp", "run", "train.lr=1,,2")
@@ -161,7 +162,12 @@ def test_a_project_without_experiments(lab: Lab) -> None:
         (("exp", "run", "train.lr=1,2", "trian"), "'trian' is not a stage; did you mean train?"),
         (("exp", "run", "train.lr=1,2", "--random", "x"), "--random takes a number, not 'x'"),
         (("exp", "show", "--sort", "los"), "there is no column los; did you mean loss?"),
+        (("exp", "run", "train.lr=1,2", "-n", "x"), "-n, --process takes a number, not 'x'"),
+        (("exp", "show", "--sort", "zzz"), "there is no column zzz; there are: name, key, loss, steps, "),
         (("exp", "show", "--filter", "loss"), "'loss' is no condition"),
+        (("exp", "show", "--filter", "loss<<3"), "'loss<<3' is no condition"),
+        (("exp", "show", "--filter", "loss<3,5"), "'loss<3,5': loss is a number, and '3,5' is none"),
+        (("diff", "train", "words"), "are results of two stages; name two of one"),
         (("exp", "pin", "nothing"), "'nothing' is neither a name, a stage nor the beginning of a key"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 
 from stages.graph.manage.rows import Row, select, sort
+from stages.graph.show.results_text import too_wide, value_text
 from tests.graph.experiments import Lab
+from tests.graph.project import RUN_DOIT
+from tests.graph.terminal import Terminal
 
 
 def by_hand(lab: Lab) -> dict[str, dict[str, Any]]:
@@ -74,6 +78,44 @@ def test_text_has_names_metrics_and_stars(built: Lab) -> None:
     assert [*head[:2], *head[4:]] == ["name", "key", "loss", "steps", "score.bytes", "took", "size", "age"]
     assert all("*" in line for line in lines[1:5])
     assert lines[-1] == "4 results of train"
+
+
+def test_one_is_no_plural(built: Lab) -> None:
+    assert built.doit("exp", "show", "--filter", "name==a-1").out.splitlines()[-1] == "1 result of train"
+    result = built.doit("exp", "run", "train.lr=2")
+    assert result.out.startswith("one result, of the parameters as they stand; NAME=VALUE,VALUE tries several\n")
+    assert result.out.splitlines()[-1] == "1 choice: 0 built, 1 there before"
+
+
+def test_what_does_not_fit_into_a_terminal_is_left_out_and_said(built: Lab) -> None:
+    """Such a table was folded letter by letter."""
+    for columns, gone in ((150, ""), (56, "steps, score.bytes, took, size")):
+        terminal = Terminal(built, "exp", "show", columns=columns, env={"PYTHONPATH": str(RUN_DOIT.parents[2])})
+        status, lines = terminal.wait()
+        lines = [line.rstrip() for line in lines if line.strip()]
+        assert status == 0 and lines[0].split()[:2] == ["name", "key"] and lines[-1] == "4 results of train"
+        assert sorted(line.split()[0] for line in lines[1:5]) == ["a-1", "a-2", "a-3", "a-4"], lines
+        assert all(len(line) <= columns for line in lines[:5])
+        assert ("too wide for this window, and in --csv and --json: " + gone in lines) == bool(gone), lines
+
+
+def test_columns_are_left_out_until_the_rest_fits() -> None:
+    draw = random.Random(0)
+    for _ in range(300):
+        metrics = [f"m{at}" for at in range(draw.randrange(4))]
+        names = ["name", "key", *(f"p{at}" * draw.randrange(1, 9) for at in range(draw.randrange(5))), *metrics]
+        cells = {name: ["x" * draw.randrange(1, 30) for _ in range(3)] for name in [*names, "took", "size", "age"]}
+        width = draw.randrange(200)
+        gone = too_wide(cells, width, metrics)
+        lengths = [max(map(len, (name, *cells[name]))) for name in cells if name not in gone]
+        kept = [name for name in cells if name not in gone]
+        assert sum(lengths) + 2 * (len(lengths) - 1) <= width or kept == ["name", "key", *metrics[:1]]
+        assert kept[:2] == ["name", "key"] and kept[2:] == [name for name in cells if name in kept][2:]
+        assert too_wide(cells, 10_000, metrics) == []
+
+
+def test_a_text_of_several_lines_is_one_cell() -> None:
+    assert value_text("a\nb") == '"a\\nb"' and value_text("a b") == "a b"
 
 
 def test_sort_and_filter(built: Lab) -> None:

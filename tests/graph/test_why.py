@@ -25,6 +25,18 @@ def test_states_of_a_chain(chain: Project) -> None:
     assert why["two"][1] == [{"kind": "upstream", "name": "one", "old": None, "new": None}]
 
 
+def test_a_stage_that_gives_two_inputs_is_one_reason(project: Project) -> None:
+    project.stage(
+        "one", "cp a.txt {out}/a.txt; cp a.txt {out}/b.txt", outputs=["a.txt", "b.txt"], sources=(files("a.txt"),)
+    )
+    inputs = {"a": Output("one", "a.txt"), "b": Output("one", "b.txt")}
+    project.stage("two", "cat {in.a} {in.b} > {out}/o.txt", inputs=inputs)
+    project.write("a.txt", "1\n")
+    project.doit()
+    project.write("a.txt", "2\n")
+    assert [reason["name"] for reason in project.why()["two"][1]] == ["one"]
+
+
 def test_what_comes_from_the_store_is_known_all_the_way_down(chain: Project) -> None:
     chain.write("a.txt", "other\n")
     chain.doit()

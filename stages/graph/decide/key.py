@@ -49,7 +49,8 @@ class Reason(NamedTuple):
         """One line for a person: long digests are cut."""
         if self.old is None and self.new is None:
             return f"{self.kind}: {self.name}"
-        return f"{self.kind} {self.name}: {_short(self.old)} → {_short(self.new)}"
+        what = self.kind if self.name == self.kind else f"{self.kind} {self.name}"
+        return f"{what}: {_short(self.old)} → {_short(self.new)}"
 
 
 def components(

@@ -172,7 +172,8 @@ class Look:
         elif state.key != state.linked:
             found = keys.differences(state.recorded(), components)
             reasons += [reason for reason in found if not (reason.kind == "input" and reason.name in unknown)]
-            reasons += [Reason("upstream", stage.inputs[name].stage, None, None) for name in sorted(unknown)]
+            makers = dict.fromkeys(stage.inputs[name].stage for name in sorted(unknown))
+            reasons += [Reason("upstream", maker, None, None) for maker in makers]
             reasons += [
                 Reason("tool", name, None, "not found")
                 for name in state.missing_tools

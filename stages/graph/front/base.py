@@ -178,8 +178,8 @@ class Command(DoitCmdBase):
         if wrong := re.match(r"option (--[\w-]+) not recognized", message):
             return message + self.nearest(wrong[1], [f"--{option.long}" for option in known if option.long], otherwise)
         if wrong := re.match(r"Error parsing parameter '(\w+)' <class 'int'>.*: ('.*')", message, re.DOTALL):
-            long = next(option.long for option in known if option.name == wrong[1])
-            return f"--{long} takes a number, not {wrong[2]}"
+            one = next(option for option in known if option.name == wrong[1])
+            return f"{f'-{one.short}, ' if one.short else ''}--{one.long} takes a number, not {wrong[2]}"
         return message.strip() + otherwise
 
     def nearest(self, word: str, names: Sequence[str], otherwise: str = "; `doit list` shows them all") -> str:

@@ -129,6 +129,11 @@ class ExpRun(Part):
                     raise UsageError(run.choices[0].message)
             if dryrun:
                 return self._dry_run(run, search)
+            if not self._axes and not label:
+                self.outstream.write("one result, of the parameters as they stand; NAME=VALUE,VALUE tries several\n")
+            for choice in run.choices:
+                if choice.state == NOT_VALID:
+                    self.outstream.write(f"{NOT_VALID:<11}{words_text(choice.words)}: {choice.message}\n")
             report.foresee(run.ahead.left)
             status = 0
             try:
@@ -156,6 +161,7 @@ class ExpRun(Part):
         from ..manage.rows import rows_of, sort
         from ..run.experiment import DONE, last_line
         from ..show.results_text import columns_of, print_rows
+        from ..show.units import counted
 
         done = [choice for choice in run.choices if choice.state == DONE]
         failed = [choice for choice in run.choices if choice.failed]
@@ -173,7 +179,7 @@ class ExpRun(Part):
             self.outstream.write(f"{choice.state:<11}{said}{more}\n")
         built = sum(1 for choice in done if run.experiments.stage in choice.built)
         parts = [f"{built} built", f"{len(done) - built} there before"] + [f"{len(failed)} failed"] * bool(failed)
-        self.outstream.write(f"{len(run.choices)} choices: {', '.join(parts)}\n")
+        self.outstream.write(f"{counted(len(run.choices), 'choice')}: {', '.join(parts)}\n")
         if search is not None:
             say_best(search, self.outstream)
         return EXIT_FAILED if failed else 0
@@ -221,6 +227,7 @@ class ExpShow(Part):
     ) -> int:
         from ..manage import rows as tables
         from ..show import results_text as show
+        from ..show.units import counted
 
         if json + csv + md + bool(chart) > 1:
             raise UsageError("exp show takes one of --json, --csv, --md and --chart")
@@ -239,7 +246,9 @@ class ExpShow(Part):
             if rows:
                 show.print_rows(self.outstream, rows, columns)
             hidden = len(show.columns_of(rows)) - len(columns)
-            said = f"{len(rows)} results of {stage}" + (f"; {more} more in the store (--all)" if more else "")
+            said = f"{counted(len(rows), 'result')} of {stage}" + (
+                f"; {more} more in the store (--all)" if more else ""
+            )
             said += f"; {hidden} more parameters differ (--filter some away, or --csv, --json)" if hidden else ""
             self.outstream.write(("\n" if rows else "") + said + "\n")
         return 0

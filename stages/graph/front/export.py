@@ -43,6 +43,8 @@ class ExpExport(Part):
             raise UsageError("exp export takes one of --mlflow URI and --wandb PROJECT")
         if label and wandb:
             raise UsageError("--name is MLflow's; the project of Weights & Biases is what --wandb names")
+        from ..show.units import counted
+
         graph = self.graph()
         results, name, rows, _ = self.chosen(pos_args, every, condition)
         stage = graph.plan.stages.get(name)
@@ -55,11 +57,12 @@ class ExpExport(Part):
             if mlflow:
                 where = mlflow if "://" in mlflow else f"sqlite:///{os.path.abspath(mlflow)}"
                 sent = tracking.to_mlflow(package, where, label or name, results, stage, rows)
-                said = f"{sent} runs in the experiment {label or name} of {mlflow}, {len(rows) - sent} there before"
+                runs, there = counted(sent, "run"), len(rows) - sent
+                said = f"{runs} in the experiment {label or name} of {mlflow}, {there} there before"
             else:
                 folder = f"{graph.plan.build}/run/wandb"
                 sent = tracking.to_wandb(package, wandb, folder, results, stage, rows)
-                said = f"{sent} runs in the project {wandb}"
+                said = f"{counted(sent, 'run')} in the project {wandb}"
                 if os.environ.get("WANDB_MODE") == "offline":
                     said += f"; `wandb sync {os.path.relpath(folder)}/wandb/offline-run-*` sends them"
         except GraphError:

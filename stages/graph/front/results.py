@@ -32,6 +32,9 @@ class Diff(Command):
             raise UsageError("diff takes two results: names, beginnings of keys, or stages")
         results = Results(self.graph().look)
         old, new = (results.find(text) for text in pos_args)
+        if old["stage"] != new["stage"]:
+            heads = " and ".join(f"{each['stage']} {each['key'][:10]}" for each in (old, new))
+            raise UsageError(f"{heads} are results of two stages; name two of one")
         found = compare(results, old, new)
         if json:
             self.outstream.write(json_text({"old": old["key"], "new": new["key"], **found.as_json()}) + "\n")

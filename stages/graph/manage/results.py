@@ -33,7 +33,9 @@ class Leaf(NamedTuple):
 
     def text(self) -> str:
         """As people call it: a parameter has a section in its name, all else belongs to a stage."""
-        return self.name if self.kind == "parameter" else f"{self.kind} {self.name} of {self.stage}"
+        if self.kind == "parameter":
+            return self.name
+        return f"{self.kind if self.name == self.kind else f'{self.kind} {self.name}'} of {self.stage}"
 
 
 Recipe = dict[Leaf, Any]

@@ -21,7 +21,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b,
     ">": lambda a, b: a > b,
 }
-_TERM = re.compile(r"\s*([A-Za-z_][\w.\- ]*?)\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
+_TERM = re.compile(r"\s*([A-Za-z_][\w.\- ]*?)\s*(<=|>=|==|!=|<|>)\s*([^<>=!\s].*?)\s*")
 
 
 @dataclass(frozen=True)
@@ -105,32 +105,40 @@ def select(rows: Sequence[Row], expression: str) -> list[Row]:
             )
         name, operator, text = found.groups()
         check_column(rows, name)
-        rows = [row for row in rows if _fits(row.value(name), operator, text)]
+        values = [row.value(name) for row in rows]
+        if operator[0] in "<>" and not _is_number(text) and any(isinstance(value, int | float) for value in values):
+            raise UsageError(f"{term.strip()!r}: {name} is a number, and {text!r} is none")
+        rows = [row for row, value in zip(rows, values) if _fits(value, operator, text)]
     return list(rows)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False
 
 
 def _fits(value: Any, operator: str, text: str) -> bool:
     if value is None:
         return operator == "!="
     if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return OPERATORS[operator](value, float(text))
-        except ValueError:
-            return operator == "!="
+        return OPERATORS[operator](value, float(text)) if _is_number(text) else operator == "!="
     as_text = str(value).lower() if isinstance(value, bool) else str(value)
     return OPERATORS[operator](as_text, text.strip("\"'"))
 
 
 def check_column(rows: Sequence[Row], name: str) -> None:
     """Raises UsageError for a name that is no column of any row."""
-    known = {"key", "name", "kept", "started", "took", "size", "age"}
-    for row in rows:
-        known.update(row.params, row.metrics)
+    shown = ["name", "key", *differing(rows), *metric_names(rows), "took", "size", "age"]
+    known = {*shown, "kept", "started", *(name for row in rows for name in row.params)}
     if rows and name not in known:
         import difflib
 
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        raise UsageError(f"there is no column {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        otherwise = f"there are: {', '.join(shown)}, and every parameter"
+        raise UsageError(f"there is no column {name}; " + (f"did you mean {near[0]}?" if near else otherwise))
 
 
 def _order(value: Any) -> tuple[int, Any]:

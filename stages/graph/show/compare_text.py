@@ -16,7 +16,8 @@ SHOWN_GROUPS = 2  # sets of factors that one is confounded with
 SHOWN_CONFOUNDED = 5  # factors
 SHOWN_PARTS = 4  # of what always changes together
 SHOWN_CHANGES = 8
-SHOWN_SOURCES = 3
+SHOWN_SOURCES = 3  # of one kind
+KINDS = {"source": "sources", "environment": "variables", "tool": "tools", "external": "files", "input": "inputs"}
 
 
 def comparison_text(found: Comparison) -> str:
@@ -75,20 +76,22 @@ def _size(found: Comparison, name: str, old: int | None, new: int | None) -> str
 
 
 def changes_text(changed: list[tuple[Leaf, Any, Any]]) -> str:
-    """One line: parameters with their values, how many sources, then the rest."""
-    words, sources = [], set()
+    """One line: parameters and the profile with their values, of the rest a few names of each kind."""
+    words, others = [], dict[str, dict[str, str]]()  # kind -> name -> as people call it alone
     for leaf, old, new in changed:
-        if leaf.kind == "parameter":
+        if leaf.kind in ("parameter", "profile"):
             words.append(f"{leaf.name} {_values(old)} → {_values(new)}")
-        elif leaf.kind == "source":
-            sources.add(leaf.name)
         else:
-            words.append(leaf.text())
+            others.setdefault(leaf.kind, {}).setdefault(leaf.name, leaf.text())
     words = list(dict.fromkeys(words))
-    if sources:
-        few = sorted(sources)[:SHOWN_SOURCES]
-        more = f" and {len(sources) - len(few)} more" if len(sources) > len(few) else ""
-        words.append(f"sources {', '.join(few)}{more}")
+    for kind in sorted(others, key=lambda kind: kind == "source"):
+        names = sorted(others[kind])
+        few = names[:SHOWN_SOURCES]
+        more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
+        if len(names) > 1 or kind == "source":
+            words.append(f"{KINDS.get(kind, kind)} {', '.join(few)}{more}")
+        else:
+            words.append(others[kind][names[0]])
     return "; ".join(words[:SHOWN_CHANGES]) + ("; ..." if len(words) > SHOWN_CHANGES else "")
 
 

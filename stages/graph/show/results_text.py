@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from ..manage.rows import Row, differing, metric_names
@@ -15,6 +16,9 @@ from .units import size_text
 
 KEY_DIGITS = 10
 FIXED = ("took", "size", "age")
+GAP = "  "  # between columns
+FEW_PARAMS = 3  # that are left out after the metrics
+MOST_LETTERS = 28  # of a value on a terminal
 
 
 def columns_of(rows: Sequence[Row], most: int | None = None) -> list[str]:
@@ -51,7 +55,7 @@ def value_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, list | dict):
+    if isinstance(value, list | dict) or (isinstance(value, str) and "\n" in value):
         import json
 
         return json.dumps(value, ensure_ascii=False)
@@ -67,9 +71,44 @@ def age_text(seconds: float) -> str:
 
 
 def print_rows(stream: TextIO, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """A table: with rich where the stream is a terminal, else in columns of spaces."""
+    """A table: with rich where the stream is a terminal, else in columns of spaces. On a terminal long values are cut,
+    and what does not fit beside the rest is left out, and said.
+    """
     now = time.time()
-    print_table(stream, columns, [[cell(row, column, now) for column in columns] for row in rows])
+    cells = {column: [cell(row, column, now) for row in rows] for column in columns}
+    left_out: list[str] = []
+    if moves(stream):
+        cells = {column: [_cut(text) for text in texts] for column, texts in cells.items()}
+        left_out = too_wide(cells, get_terminal_size().columns, metric_names(rows))
+    shown = [column for column in columns if column not in left_out]
+    print_table(stream, shown, list(zip(*(cells[column] for column in shown))))
+    if left_out:
+        stream.write(f"too wide for this window, and in --csv and --json: {', '.join(left_out)}\n")
+
+
+def too_wide(cells: Mapping[str, Sequence[str]], width: int, metrics: Sequence[str]) -> list[str]:
+    """The columns to leave out, so that the others fit into a width: size and time; parameters beyond a few, those with
+    the fewest values first and of these the widest; metrics but the first; and the few. Name and key stay.
+    """
+    widths = {name: max(map(len, (name, *texts))) for name, texts in cells.items()}
+    kept = {"name", "key", *metrics, *FIXED}
+    params = sorted(
+        (name for name in cells if name not in kept), key=lambda each: (len(set(cells[each])), -widths[each])
+    )
+    few = max(0, len(params) - FEW_PARAMS)
+    order = ["size", "took", *params[:few], *metrics[:0:-1], *params[few:], "age"]
+    left_out: list[str] = []
+    for name in order:
+        if sum(widths.values()) + len(GAP) * (len(widths) - 1) <= width:
+            break
+        if name in widths:
+            del widths[name]
+            left_out.append(name)
+    return [name for name in cells if name in left_out]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."
 
 
 def print_table(stream: TextIO, header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
@@ -80,17 +119,17 @@ def print_table(stream: TextIO, header: Sequence[str], cells: Sequence[Sequence[
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="dim")
         for name, numbers in zip(header, right):
             table.add_column(name, justify="right" if numbers else "left", overflow="fold")
         for line in cells:
             table.add_row(*(Text(text) for text in line))
-        Console(file=stream, highlight=False).print(table)
+        Console(file=stream, highlight=False, width=get_terminal_size().columns).print(table)
         return
     widths = [max(len(line[at]) for line in (header, *cells)) for at in range(len(header))]
     for line in (header, *cells):
         padded = [f"{text:>{w}}" if numbers else f"{text:<{w}}" for text, w, numbers in zip(line, widths, right)]
-        stream.write("  ".join(padded).rstrip() + "\n")
+        stream.write(GAP.join(padded).rstrip() + "\n")
 
 
 def as_markdown(rows: Sequence[Row], columns: Sequence[str]) -> str:

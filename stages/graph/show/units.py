@@ -1,4 +1,4 @@
-"""Sizes and ages as a person writes and reads them: `10GB`, `1.5GiB`, `30d`."""
+"""Sizes, ages and counts as a person writes and reads them: `10GB`, `1.5GiB`, `30d`, `1 result`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def parse_age(text: str) -> float:
     if found is None or found[2] not in AGES:
         raise UsageError(f"{text!r} is not an age; write 30d, 12h or 2w")
     return float(found[1]) * AGES[found[2]]
+
+
+def counted(number: int, noun: str) -> str:
+    """1 result, 2 results."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def size_text(size_bytes: int) -> str:
