@@ -83,7 +83,7 @@ def test_text_has_names_metrics_and_stars(built: Lab) -> None:
 def test_one_is_no_plural(built: Lab) -> None:
     assert built.doit("exp", "show", "--filter", "name==a-1").out.splitlines()[-1] == "1 result of train"
     result = built.doit("exp", "run", "train.lr=2")
-    assert result.out.startswith("one result, of the parameters as they stand; NAME=VALUE,VALUE tries several\n")
+    assert result.out.startswith("no word has several values (NAME=VALUE,VALUE ...): one result\n")
     assert result.out.splitlines()[-1] == "1 choice: 0 built, 1 there before"
 
 

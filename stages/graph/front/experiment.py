@@ -130,7 +130,7 @@ class ExpRun(Part):
             if dryrun:
                 return self._dry_run(run, search)
             if not self._axes and not label:
-                self.outstream.write("one result, of the parameters as they stand; NAME=VALUE,VALUE tries several\n")
+                self.outstream.write("no word has several values (NAME=VALUE,VALUE ...): one result\n")
             for choice in run.choices:
                 if choice.state == NOT_VALID:
                     self.outstream.write(f"{NOT_VALID:<11}{words_text(choice.words)}: {choice.message}\n")
