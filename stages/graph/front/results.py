@@ -33,8 +33,8 @@ class Diff(Command):
         results = Results(self.graph().look)
         old, new = (results.find(text) for text in pos_args)
         if old["stage"] != new["stage"]:
-            heads = " and ".join(f"{each['stage']} {each['key'][:10]}" for each in (old, new))
-            raise UsageError(f"{heads} are results of two stages; name two of one")
+            both = " and ".join(f"{each['stage']} {each['key'][:10]}" for each in (old, new))
+            raise UsageError(f"{both} are results of two stages; name two of one")
         found = compare(results, old, new)
         if json:
             self.outstream.write(json_text({"old": old["key"], "new": new["key"], **found.as_json()}) + "\n")
