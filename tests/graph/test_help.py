@@ -79,7 +79,7 @@ def test_stage_help(chain: Project) -> None:
         (("help", "one", "two"), "help takes one command or stage"),
         (("why", "--jsn"), "option --jsn not recognized; did you mean --json?"),
         (("why", "--zzzzz"), "option --zzzzz not recognized; `doit help why` shows the options"),
-        (("-n", "many"), "--process takes a number, not 'many'"),
+        (("-n", "many"), "-n, --process takes a number, not 'many'"),
     ],
 )
 def test_wrong_words_get_one_clear_line(chain: Project, words: tuple[str, ...], message: str) -> None:
