@@ -8,7 +8,6 @@ use cpu_time::ProcessTime;
 use pocketlm_inference::{Config, Engine, EngineError, Sampling};
 use serde_json::{Value, json};
 
-use crate::model::cached_numbers;
 use crate::{ModelOptions, device, model, profile};
 
 #[derive(Args)]
@@ -55,11 +54,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let at = pollster::block_on(at_positions(&mut opened.engine, &options.at, options.runs))?;
     let cache = opened.engine.cache();
-    let cache_bytes = cache.nbytes(cached_numbers(config)) * u64::from(config.ctx_len);
-    let profile = match &mut opened.engine {
-        _ if !options.profile => None,
-        Engine::Cpu(engine) => Some(profile::of_cpu(engine, options.runs)?),
-        Engine::Gpu(engine) => Some(pollster::block_on(profile::of_gpu(engine, options.runs))?),
+    let cache_bytes = cache.token_nbytes(config) * u64::from(config.ctx_len);
+    let profile = if options.profile {
+        Some(pollster::block_on(profile::of(
+            &mut opened.engine,
+            options.runs,
+        ))?)
+    } else {
+        None
     };
     let prefill = f64::from(prompt_tokens) / median(&runs, |run| run.prefill.clock_s);
     let decode = f64::from(decode_tokens) / median(&runs, |run| run.decode.clock_s);

@@ -59,7 +59,7 @@ fn describe(model: &Model) -> anyhow::Result<String> {
     writeln!(
         text,
         "KV cache: {} bytes a token ({})",
-        cache.nbytes(model::cached_numbers(model.config())),
+        cache.token_nbytes(model.config()),
         cache.name()
     )?;
     for part in ["config", "provenance"] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use pocketlm_inference::{Config, EngineError, Model};
+use pocketlm_inference::{EngineError, Model};
 
 /// Read and check a model.bin.
 ///
@@ -28,9 +28,4 @@ pub fn load(path: &Path) -> anyhow::Result<Arc<Model>> {
         .map_err(EngineError::from)
         .with_context(|| path.display().to_string())?;
     Ok(Arc::new(model))
-}
-
-/// Numbers that a cache holds of each token: a key and a value a layer.
-pub fn cached_numbers(config: &Config) -> u64 {
-    2 * u64::from(config.n_layer) * u64::from(config.kv_width())
 }

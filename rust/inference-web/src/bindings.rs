@@ -35,7 +35,7 @@ impl From<Failure> for JsValue {
 /// A model on a backend. One call at a time: await each before the next. `free` gives the memory back, the GPU's too.
 #[wasm_bindgen]
 pub struct Engine {
-    session: Session,
+    pub(crate) session: Session,
     /// Given back by the last engine that runs on it.
     device: Option<Rc<Device>>,
     tunings: Option<String>,

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use pocketlm_inference::generate::FinishReason;
 use pocketlm_inference::logprobs::Logprobs;
-use pocketlm_inference::{Config, Engine, EngineError, Generator, Model, Sampling, look};
+use pocketlm_inference::{Cache, Config, Engine, EngineError, Generator, Model, Sampling, look};
 use pocketlm_tokenizer::{Tokenizer, Utf8Stream};
 
 use crate::failure::Failure;
@@ -93,6 +93,17 @@ impl Session {
     /// "cpu" or "gpu".
     pub fn backend(&self) -> &'static str {
         self.engine.backend()
+    }
+
+    /// In what keys and values are kept.
+    pub fn cache(&self) -> Cache {
+        self.engine.cache()
+    }
+
+    /// The engine alone, for who measures it. Ends the run that is under way.
+    pub fn measured(&mut self) -> &mut Engine {
+        self.run = None;
+        &mut self.engine
     }
 
     /// Begin a run; nothing is computed yet. A run that is under way ends. What both begin with stays in the cache ([`Generator::follow`]).

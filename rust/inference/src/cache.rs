@@ -1,6 +1,6 @@
 //! In what the cache holds keys and values, on both backends.
 
-use crate::format::Dtype;
+use crate::format::{Config, Dtype};
 use crate::model::Model;
 
 /// The largest binary16, which stands for all that is larger.
@@ -43,6 +43,11 @@ impl Cache {
     /// ```
     pub fn nbytes(self, numbers: u64) -> u64 {
         self.dtype().nbytes(numbers)
+    }
+
+    /// Bytes that a token takes: a key and a value a layer.
+    pub fn token_nbytes(self, config: &Config) -> u64 {
+        self.nbytes(2 * u64::from(config.n_layer) * u64::from(config.kv_width()))
     }
 
     /// The dtype of the same layout.

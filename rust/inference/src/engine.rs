@@ -20,6 +20,7 @@ use crate::format::ReadAt;
 use crate::gpu::{GpuEngine, Phase};
 use crate::limits::PREFILL_CHUNK;
 use crate::model::Model;
+use crate::profile::KernelTime;
 use crate::sampling::Sampling;
 
 /// A loaded model, ready to run on one backend.
@@ -311,23 +312,68 @@ impl Engine {
         }
     }
 
+    /// Read `ids`, then sample `tokens` tokens, and tell what each kernel took: see [`CpuEngine::profile`]; a GPU takes each one by itself. `now`,
+    /// nanoseconds since any moment, is the CPU's clock; a GPU has its own.
+    ///
+    /// # Errors
+    /// Those of [`prefill`](Self::prefill) and [`decode`](Self::decode); [`EngineError::NoTimestamps`] on a GPU that has no clock.
+    pub async fn profile(
+        &mut self,
+        ids: &[u32],
+        sampling: &Sampling,
+        tokens: u32,
+        now: &mut dyn FnMut() -> f64,
+    ) -> Result<Vec<KernelTime>, EngineError> {
+        match self {
+            Self::Cpu(engine) => engine.profile(ids, sampling, tokens, now),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(engine) => engine.profile(ids, sampling, tokens).await,
+        }
+    }
+
+    /// Refuse a backend that does not give the file's [golden answer](Self::golden_check).
+    ///
+    /// # Errors
+    /// [`EngineError::SelfCheck`] with the largest difference, [`EngineError::SelfCheckSample`], and those of running the model.
+    pub async fn self_check(&mut self) -> Result<(), EngineError> {
+        let check = self.golden_check().await?;
+        let backend = self.backend();
+        if check.largest_difference > check.tolerance {
+            return Err(EngineError::SelfCheck {
+                backend,
+                index: check.index,
+                expected: check.expected,
+                got: check.got,
+                tolerance: check.tolerance,
+            });
+        }
+        match check.sampled {
+            Some(got) if got != check.likeliest => Err(EngineError::SelfCheckSample {
+                backend,
+                expected: check.likeliest,
+                got,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Run the golden prompt of the file and compare its last logits with torch's, then sample the likeliest token; leaves the cache empty.
     ///
     /// The last id is read by itself: a GPU has other kernels for one token than for many, and a driver may get either wrong. Every
-    /// |difference| must be ≤ 1e-3 · max(standard deviation of the golden logits, 0.1), or with a cache in f16 ≤ 50 times that
+    /// |difference| should be ≤ 1e-3 · max(standard deviation of the golden logits, 0.1), or with a cache in f16 ≤ 50 times that
     /// (`training/FORMAT.md` §2).
     ///
     /// # Errors
-    /// [`EngineError::SelfCheck`] with the largest difference, [`EngineError::SelfCheckSample`].
-    pub async fn self_check(&mut self) -> Result<(), EngineError> {
+    /// Those of running the model; numbers that are wrong are none.
+    pub async fn golden_check(&mut self) -> Result<GoldenCheck, EngineError> {
         let model = self.model().clone();
         self.rewind(0)?;
-        let checked = self.check_golden(&model).await;
+        let checked = self.run_golden(&model).await;
         self.rewind(0)?;
         checked
     }
 
-    async fn check_golden(&mut self, model: &Model) -> Result<(), EngineError> {
+    async fn run_golden(&mut self, model: &Model) -> Result<GoldenCheck, EngineError> {
         let golden = model.golden();
         let alone = golden.ids.len().saturating_sub(1);
         self.prefill(&golden.ids[..alone]).await?;
@@ -348,33 +394,54 @@ impl Engine {
             }
         };
         let worst = (0..logits.len()).max_by(|a, b| difference(a).total_cmp(&difference(b)));
-        match worst {
-            Some(index) if difference(&index) > tolerance => Err(EngineError::SelfCheck {
-                backend: self.backend(),
-                index,
-                expected: golden.logits[index],
-                got: logits[index],
-                tolerance,
-            }),
-            _ if self.position() < model.config().ctx_len => self.check_sample(&logits).await,
-            _ => Ok(()),
-        }
+        let index = worst.unwrap_or(0);
+        // Logits that are no numbers are refused by whoever samples: what stands here is told all the same.
+        let is_sampled =
+            difference(&index) <= tolerance && self.position() < model.config().ctx_len;
+        let sampled = if is_sampled {
+            Some(self.decode(&Sampling::GREEDY, 1).await?[0])
+        } else {
+            None
+        };
+        Ok(GoldenCheck {
+            largest_difference: difference(&index),
+            tolerance,
+            index,
+            expected: golden.logits[index],
+            got: logits[index],
+            golden_likeliest: likeliest(golden.logits),
+            likeliest: likeliest(&logits),
+            sampled,
+        })
     }
+}
 
-    /// The likeliest token of `logits` (V), those of the last position, must be what [`decode`](Self::decode) takes.
-    async fn check_sample(&mut self, logits: &[f32]) -> Result<(), EngineError> {
-        let got = self.decode(&Sampling::GREEDY, 1).await?[0];
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let expected = logits.iter().position(|logit| *logit == largest);
-        match expected {
-            Some(expected) if expected as u32 == got => Ok(()),
-            _ => Err(EngineError::SelfCheckSample {
-                backend: self.backend(),
-                expected: expected.map_or(u32::MAX, |id| id as u32),
-                got,
-            }),
-        }
-    }
+/// How a backend's answer to the golden prompt compares with torch's, whose logits the file has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GoldenCheck {
+    /// Over the vocabulary, infinite where a logit is no number.
+    pub largest_difference: f32,
+    /// Largest difference that counts as rounding.
+    pub tolerance: f32,
+    /// Token id of the largest difference.
+    pub index: usize,
+    /// torch's logit there.
+    pub expected: f32,
+    /// The backend's.
+    pub got: f32,
+    /// Token id of torch's largest logit.
+    pub golden_likeliest: u32,
+    /// Token id of the backend's.
+    pub likeliest: u32,
+    /// The token that the backend takes at temperature 0; none where the logits are wrong, or the context is full.
+    pub sampled: Option<u32>,
+}
+
+/// The id of the largest logit, the first of those that are as large; 0 where none is a number.
+fn likeliest(logits: &[f32]) -> u32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let found = logits.iter().position(|logit| *logit == largest);
+    found.map_or(0, |id| id as u32)
 }
 
 /// How many times as much a cache in f16 may differ. Chosen by measurement: over 256 positions the largest difference from a cache in f32

@@ -87,6 +87,7 @@ pub mod logprobs;
 pub mod look;
 mod memory;
 pub mod model;
+pub mod profile;
 pub mod rope;
 pub mod sampling;
 pub mod weights;

@@ -2,6 +2,41 @@
 /* tslint:disable */
 /* eslint-disable */
 
+/**
+ * How this engine's answer to the golden prompt of the file compares with torch's, whose logits the file has.
+ *
+ * `largest_difference` (infinite where a logit is no number) is that of the token `index`, whose logit is `expected` to be what torch has;
+ * `golden_likeliest` and `likeliest` are the ids of torch's and the engine's largest logit. `sampled`: the id that the engine takes at
+ * temperature 0; null where the logits are wrong already, or the context is full.
+ */
+export interface GoldenCheck {
+    largest_difference: number;
+    tolerance: number;
+    index: number;
+    expected: number;
+    got: number;
+    golden_likeliest: number;
+    likeliest: number;
+    sampled: number | null;
+}
+
+/** In what keys and values are kept, and the bytes that each token takes of it. */
+export interface CacheKind {
+    name: "f32" | "f16";
+    token_bytes: number;
+}
+
+/** What each kernel took, over all that were asked for, and what it read of weights, cache and logits. */
+export interface KernelTimes {
+    names: string[];
+    milliseconds: Float64Array;
+    bytes: Float64Array;
+    /** Of each, 1 where it reads weights, else 0. */
+    read_weights: Uint8Array;
+}
+
+
+
 export type Backend = "webgpu" | "cpu";
 /** What building an engine is at: its kernels, then the weights and the golden answer. */
 export type BuildPhase = "compile" | "warm-up";
@@ -122,9 +157,17 @@ export class Engine {
      */
     static build(model: ModelFile, backend: Backend, on_progress: OnProgress, tunings?: string | null): Promise<Engine>;
     /**
+     * In what keys and values are kept.
+     */
+    cache(): CacheKind;
+    /**
      * What runs, and where.
      */
     card(): Card;
+    /**
+     * Run the golden prompt of the file; leaves the cache empty. Numbers that are wrong are no failure.
+     */
+    check(): Promise<GoldenCheck>;
     /**
      * How many tokens a prompt takes, as `start` reads it.
      */
@@ -153,6 +196,21 @@ export class Engine {
      */
     logits(ids: Uint32Array): Promise<Float32Array>;
     /**
+     * Read `ids`, then sample `tokens` tokens, with a clock at each kernel: the device's, or on the CPU the browser's.
+     */
+    profile(ids: Uint32Array, tokens: number): Promise<KernelTimes>;
+    /**
+     * Read tokens into the cache; done when they are read, on the GPU too.
+     */
+    read(ids: Uint32Array): Promise<void>;
+    /**
+     * Forget all positions from `position` on.
+     */
+    rewind(position: number): void;
+    /**
+     * Sample the likeliest token so many times, whatever it is.
+     */
+    sample(tokens: number): Promise<Uint32Array>;
      * The ids of a prompt, as `start` reads it.
      */
     prompt_ids(prompt: string[]): Uint32Array;

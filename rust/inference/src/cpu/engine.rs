@@ -6,6 +6,7 @@ use core::ops::Range;
 
 mod guesses;
 mod look;
+mod profile;
 
 use super::cache::Stored;
 use super::isa::Isa;
@@ -191,13 +192,10 @@ impl CpuEngine {
     }
 
     /// [`prefill`](Self::prefill), and `mark` is called with the name of each operation when it has ended: a profile's clock.
-    ///
-    /// # Errors
-    /// As [`prefill`](Self::prefill).
-    pub fn prefill_marked(
+    fn prefill_marked(
         &mut self,
         ids: &[u32],
-        mark: &mut impl FnMut(&'static str),
+        mark: &mut dyn FnMut(&'static str),
     ) -> Result<(), EngineError> {
         self.cursor.check_ids(ids)?;
         let mut chunks = ids.chunks(PREFILL_CHUNK).peekable();
@@ -293,14 +291,11 @@ impl CpuEngine {
     }
 
     /// [`decode`](Self::decode), and `mark` is called with the name of each operation when it has ended.
-    ///
-    /// # Errors
-    /// As [`decode`](Self::decode).
-    pub fn decode_marked(
+    fn decode_marked(
         &mut self,
         sampling: &Sampling,
         n: u32,
-        mark: &mut impl FnMut(&'static str),
+        mark: &mut dyn FnMut(&'static str),
     ) -> Result<Vec<u32>, EngineError> {
         let vocab_size = self.model.config().vocab_size;
         sampling.check(vocab_size)?;
@@ -334,12 +329,12 @@ impl CpuEngine {
     }
 
     /// Run all layers over at most [`PREFILL_CHUNK`] tokens: writes `x` and the cache. The caller moves the cursor.
-    fn forward(&mut self, ids: &[u32], mark: &mut impl FnMut(&'static str)) {
+    fn forward(&mut self, ids: &[u32], mark: &mut dyn FnMut(&'static str)) {
         self.layers(ids, 0..self.model.config().n_layer as usize, mark);
     }
 
     /// Run some layers; what the layers before them left of the same tokens stands in `x`.
-    fn layers(&mut self, ids: &[u32], layers: Range<usize>, mark: &mut impl FnMut(&'static str)) {
+    fn layers(&mut self, ids: &[u32], layers: Range<usize>, mark: &mut dyn FnMut(&'static str)) {
         self.begun = None;
         let config = self.model.config();
         let eps = config.norm_eps as f32;
@@ -460,7 +455,7 @@ impl CpuEngine {
     }
 }
 
-/// The mark of who measures nothing. One function, not a closure at each call: the layers are compiled once for all of them.
+/// The mark of who measures nothing.
 fn unmarked(_: &'static str) {}
 
 /// What an operation computes with.

@@ -43,6 +43,5 @@ pub use context::Counts;
 pub use engine::{GpuEngine, Phase};
 pub use kernels::{Binding, Constants, KERNELS, Kernel, SPANS, constants};
 pub use matrices::Dtypes;
-pub use profile::KernelTime;
 pub use step::Step;
 pub use tuning::{Forced, Split, Splitting, TILED_FROM, Tiling, Tuning};

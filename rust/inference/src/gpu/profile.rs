@@ -5,20 +5,8 @@ use alloc::vec::Vec;
 use super::context::{Pass, Work};
 use super::engine::GpuEngine;
 use crate::error::EngineError;
+use crate::profile::{KernelTime, add};
 use crate::sampling::Sampling;
-
-/// What one kernel took, over all of its dispatches.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KernelTime {
-    /// The kernel's, as its file in `shaders/` is named.
-    pub name: &'static str,
-    /// How often it was dispatched.
-    pub dispatches: u32,
-    /// Time on the device.
-    pub nanoseconds: f64,
-    /// Bytes of weights, cache and logits that it read, each counted once a dispatch; activations are not counted.
-    pub bytes: u64,
-}
 
 impl GpuEngine {
     /// Read `ids`, then sample `tokens` tokens, as [`prefill`](Self::prefill) and [`decode`](Self::decode) do, with each kernel between
@@ -52,7 +40,7 @@ impl GpuEngine {
                 self.plan
                     .forward(pass, config, step.position, step.n_tokens, logits_rows)
             };
-            add(&mut kernels, self.context.timed(&timer, record).await?);
+            add_all(&mut kernels, self.context.timed(&timer, record).await?);
             self.cursor.advance(chunk, logits_rows > 0);
         }
         for _ in 0..tokens {
@@ -62,7 +50,7 @@ impl GpuEngine {
                 self.plan.sample(pass, is_adjusted);
                 self.plan.forward(pass, self.model.config(), position, 1, 1);
             };
-            add(&mut kernels, self.context.timed(&timer, record).await?);
+            add_all(&mut kernels, self.context.timed(&timer, record).await?);
             self.context
                 .copy(&self.buffers.ring, &self.buffers.readback, 4);
             self.take_sampled(1).await?;
@@ -72,21 +60,8 @@ impl GpuEngine {
 }
 
 /// Add the dispatches of a submission to their kernels.
-fn add(kernels: &mut Vec<KernelTime>, timed: Vec<(Work, f64)>) {
+fn add_all(kernels: &mut Vec<KernelTime>, timed: Vec<(Work, f64)>) {
     for (Work { name, bytes }, nanoseconds) in timed {
-        let known = kernels.iter().position(|kernel| kernel.name == name);
-        let place = known.unwrap_or_else(|| {
-            kernels.push(KernelTime {
-                name,
-                dispatches: 0,
-                nanoseconds: 0.0,
-                bytes: 0,
-            });
-            kernels.len() - 1
-        });
-        let kernel = &mut kernels[place];
-        kernel.dispatches += 1;
-        kernel.nanoseconds += nanoseconds;
-        kernel.bytes += bytes;
+        add(kernels, name, nanoseconds, bytes);
     }
 }
