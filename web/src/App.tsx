@@ -9,6 +9,7 @@ import { Header } from "./components/Header";
 import { Inspector } from "./components/Inspector";
 import { LoadPanel } from "./components/LoadPanel";
 import { Making } from "./components/Making";
+import { Measuring } from "./components/Measuring";
 import { ModelCard } from "./components/ModelCard";
 import { FallbackNote, InterruptionNote, NotRenewedNote } from "./components/Notes";
 import { Output } from "./components/Output";
@@ -331,6 +332,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           {model !== null && <StorageNote model={model} onDelete={forget} />}
         </aside>
       </main>
+      {model !== null && <Measuring key={model.sha256} model={engine.model} isReady={isReady} />}
       {model !== null && typeof from === "string" && <Making model_url={from} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
         {copied === null ? announcement(state, () => textOf(written_last)) : COPIED[copied]}

@@ -8,8 +8,22 @@ import type { Device, EngineError, LoadProgress, Timing } from "./protocol";
 /** What the session needs of the wasm class. */
 export type SessionEngine = Pick<
   Engine,
-  "card" | "count" | "prompt_ids" | "start" | "step" | "logits" | "attention" | "lens" | "encode" | "decode" | "free"
+  | "card"
+  | "count"
+  | "prompt_ids"
+  | "start"
+  | "step"
+  | "logits"
+  | "attention"
+  | "lens"
+  | "encode"
+  | "decode"
+  | "free"
+  | MeasuredBy
 > & { fork(): Promise<SessionEngine> };
+
+/** What an engine is checked and measured by. */
+type MeasuredBy = "check" | "cache" | "rewind" | "read" | "sample" | "profile";
 
 /** Prepare a backend for the model that was opened, and let it reproduce the golden logits. */
 export type Build = (

@@ -1,6 +1,15 @@
 /** This side of the protocol: owns the worker, numbers the questions, passes events on, starts a crashed worker again. */
 import { crashed, engineError } from "./errors";
-import type { Device, EngineError, EngineEvent, EngineRequest, GenerateOptions, Look, ModelSource } from "./protocol";
+import type {
+  Backend,
+  Device,
+  EngineError,
+  EngineEvent,
+  EngineRequest,
+  GenerateOptions,
+  Look,
+  ModelSource,
+} from "./protocol";
 
 /** What the client needs of a Worker; the unit tests pass a double. */
 export type WorkerPort = {
@@ -97,6 +106,16 @@ export class EngineClient {
 
   release(engine: number): void {
     this.#post({ type: "release", engine });
+  }
+
+  /** Ask for a self-check or a benchmark, on the model's own engine where no backend is named. */
+  measure(type: "check" | "benchmark", backend: Backend | null): number {
+    return this.#ask(call => ({ type, call, backend }));
+  }
+
+  /** End a benchmark; it is answered with nothing. */
+  cancel(call: number): void {
+    this.#post({ type: "cancel", call });
   }
 
   /** Delete the model's file from this device. */

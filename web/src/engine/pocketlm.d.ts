@@ -196,6 +196,10 @@ export class Engine {
      */
     logits(ids: Uint32Array): Promise<Float32Array>;
     /**
+     * The ids of a prompt, as `start` reads it.
+     */
+    prompt_ids(prompt: string[]): Uint32Array;
+    /**
      * Read `ids`, then sample `tokens` tokens, with a clock at each kernel: the device's, or on the CPU the browser's.
      */
     profile(ids: Uint32Array, tokens: number): Promise<KernelTimes>;
@@ -211,9 +215,6 @@ export class Engine {
      * Sample the likeliest token so many times, whatever it is.
      */
     sample(tokens: number): Promise<Uint32Array>;
-     * The ids of a prompt, as `start` reads it.
-     */
-    prompt_ids(prompt: string[]): Uint32Array;
     /**
      * Begin a run; nothing is computed yet. A run that is under way ends.
      *

@@ -3,9 +3,11 @@
  *
  * Types that cross wasm are the generated ones and are only passed on here. Errors cross as data.
  */
-import type { BuildPhase, Card, FinishReason, GenerateOptions } from "pocketlm-wasm";
+import type { Backend, BuildPhase, Card, FinishReason, GenerateOptions } from "pocketlm-wasm";
+import type { Benchmark, BenchmarkProgress, Check } from "./figures";
 
 export type { Backend, Card, GenerateOptions, ModelConfig, ModelHeader } from "pocketlm-wasm";
+export type { At, Benchmark, BenchmarkProgress, Check, Operation, Phase, Profile } from "./figures";
 
 /**
  * Where to run. "auto": on WebGPU where it can be had, reproduces the golden logits and is measured to be faster than the
@@ -122,6 +124,11 @@ export type EngineRequest =
   | { type: "release"; engine: number }
   /** Delete the model's file from this device; what runs goes on. */
   | { type: "forget" }
+  /** Compare with the golden logits, or measure: on the model's own engine, or on another that is there for this alone. */
+  | { type: "check"; call: number; backend: Backend | null }
+  | { type: "benchmark"; call: number; backend: Backend | null }
+  /** End a benchmark, which is answered with nothing. */
+  | { type: "cancel"; call: number }
   /** The logits of forced ids, one row of vocab_size a position: how the tests compare backends. */
   | { type: "logits"; call: number; ids: Uint32Array; engine?: number }
   /** How surprised the model is by each token of a text. */
@@ -160,6 +167,12 @@ export type EngineEvent =
   | { type: "decoded"; call: number; text: string }
   /** `error`: why there is no such engine; those that are there stay as they were. */
   | { type: "forked"; call: number; error: EngineError | null }
+  | { type: "checked"; call: number; check: Check }
+  | { type: "measuring"; call: number; progress: BenchmarkProgress }
+  /** null where it was cancelled. */
+  | { type: "measured"; call: number; benchmark: Benchmark | null }
+  /** It cannot be done; the model is as it was. */
+  | { type: "unanswered"; call: number; error: EngineError }
   /** The model's file is no longer what `ready` said. */
   | { type: "stored"; storage: Storage }
   /** `run` is null where loading failed, or the engine as a whole. */

@@ -8,8 +8,10 @@ import type { ReadFile } from "pocketlm-wasm";
 import { backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { engineError, toEngineError } from "./errors";
 import { lookAt } from "./look";
+import { type MeasureRequest, measure } from "./measure";
+import { nextTask } from "./nextTask";
 import { type Obtained, obtain, openOwnFile } from "./obtain";
-import type { Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
+import type { Backend, Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
 import { tokensOf } from "./tokens";
@@ -59,18 +61,6 @@ export function nextSize(size: number, step_ms: number): number {
   return Math.min(MAX_SIZE, 2 * size, Math.max(1, fitting));
 }
 
-/** Give waiting messages their turn. A promise alone would not: micro-tasks run before any message. */
-function nextTask(): Promise<void> {
-  return new Promise(resolve => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}
-
 const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 
 export class EngineSession {
@@ -82,6 +72,8 @@ export class EngineSession {
   /** Engines beside the first, by number. A loss takes them all; who asks for one again gets another. */
   readonly #forks = new Map<number, SessionEngine>();
   #queue: Promise<void> = Promise.resolve();
+  /** Benchmarks that are not wanted any more. */
+  readonly #cancelled = new Set<number>();
 
   constructor(surroundings: Surroundings, emit: Emit) {
     this.#surroundings = surroundings;
@@ -108,6 +100,13 @@ export class EngineSession {
         return;
       case "release":
         this.#enqueue(null, () => this.#release(request.engine));
+        return;
+      case "check":
+      case "benchmark":
+        this.#enqueue(null, () => this.#measure(request));
+        return;
+      case "cancel":
+        this.#cancelled.add(request.call);
         return;
       case "logits":
         this.#enqueue(null, () => this.#logits(request));
@@ -308,6 +307,23 @@ export class EngineSession {
   async #look({ call, prompt, after, look, engine }: Extract<EngineRequest, { type: "look" }>): Promise<void> {
     const looked = await lookAt(await this.#engineOf(this.#needLoaded(), engine), prompt, after, look);
     this.#emit({ type: "looked", call, looked });
+  }
+
+  async #measure(request: MeasureRequest): Promise<void> {
+    const { call } = request;
+    const loaded = this.#needLoaded();
+    const build = async (backend: Backend) => {
+      loaded.source ??= await this.#obtain(loaded.from, null);
+      return await loaded.source.build(backend, () => undefined);
+    };
+    const answer = await measure(
+      request,
+      { engine: loaded.engine, model: loaded.model, build },
+      () => this.#cancelled.has(call),
+      progress => this.#emit({ type: "measuring", call, progress }),
+    );
+    this.#cancelled.delete(call);
+    this.#emit(answer);
   }
 
   async #encode(call: number, text: string): Promise<void> {

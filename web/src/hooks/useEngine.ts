@@ -34,7 +34,7 @@ export type EngineHandle = {
   tokensOf: (text: string) => Promise<Token[]>;
   /** What the model reads in place of a conversation, in parts by turns. */
   promptOf: (messages: readonly Message[]) => Promise<readonly string[]>;
-  /** The model that is loaded, for questions about a text. */
+  /** The model itself, for what is beside the text; null while there is none. */
   model: () => Model | null;
   /** Delete the model's file from this device; what runs goes on. */
   forget: () => void;
@@ -198,10 +198,9 @@ export function useEngine(
   );
 
   const forget = useCallback(() => model.current?.forget(), []);
+  const current = useCallback(() => model.current, []);
 
-  const loaded = useCallback(() => model.current, []);
-
-  return { state, load, generate, stop, peek, score, tokensOf, promptOf, model: loaded, forget, not_renewed };
+  return { state, load, generate, stop, peek, score, tokensOf, promptOf, model: current, forget, not_renewed };
 }
 
 function begin(model: Model, asked: Asked, options: TextOptions): Generation {

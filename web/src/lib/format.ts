@@ -38,6 +38,17 @@ export function formatRate(per_second: number): string {
   return per_second < 10 ? per_second.toFixed(1) : GROUPED.format(per_second);
 }
 
+/** 0.1234 → "12 %"; 0.0123 → "1.2 %". */
+export function formatShare(fraction: number): string {
+  const percent = 100 * fraction;
+  return `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
+}
+
+/** 12,340,000,000 → "12.3 GB/s". */
+export function formatBandwidth(bytes_per_s: number): string {
+  return `${(bytes_per_s / 1e9).toFixed(1)} GB/s`;
+}
+
 /** 1.0123 → "+1.23 %"; 0.9995 → "−0.05 %". */
 export function formatChange(ratio: number): string {
   const percent = (ratio - 1) * 100;

@@ -3,10 +3,14 @@
  * docs/EMBEDDING.md says how to use it.
  */
 export type {
+  At,
   Attention,
   Backend,
+  Benchmark,
+  BenchmarkProgress,
   Candidate,
   Card,
+  Check,
   Device,
   Ending,
   EngineError,
@@ -18,6 +22,9 @@ export type {
   ModelHeader,
   ModelSource,
   NotKept,
+  Operation,
+  Phase,
+  Profile,
   Storage,
   TextScore,
   Timing,
@@ -27,9 +34,11 @@ export type { Message } from "./chat";
 export type { Generation, Piece, Result } from "./generation";
 export {
   type AskOptions,
+  type BenchmarkOptions,
   type LoadOptions,
   type LookOptions,
   loadModel,
+  type MeasureOptions,
   type Model,
   type ModelEvent,
   type Prompt,

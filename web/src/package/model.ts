@@ -3,7 +3,11 @@ import { EngineClient, type WorkerPort } from "../engine/client";
 import { engineError } from "../engine/errors";
 import type {
   Attention,
+  Backend,
+  Benchmark,
+  BenchmarkProgress,
   Card,
+  Check,
   Device,
   EngineError,
   EngineEvent,
@@ -54,11 +58,20 @@ export type Read = Prompt | readonly Message[];
 /** `after`: ids that stand after the text, as they are. */
 export type LookOptions = AskOptions & { after?: Iterable<number> | undefined };
 
+/** `device`: another backend than the model runs on; an engine of it is built, and gone afterwards. */
+export type MeasureOptions = AskOptions & { device?: "cpu" | "gpu" | undefined };
+
+export type BenchmarkOptions = MeasureOptions & { onProgress?: ((progress: BenchmarkProgress) => void) | undefined };
+
 /** What is said to be the prompt of a run, the same with ever fewer messages, and how many each leaves out. */
 type Prompts = { prompts: string[][]; left_out: number[] };
 
 type Answer = Extract<EngineEvent, { call: number }>;
-type Question = { resolve: (answer: Answer) => void; reject: (error: unknown) => void };
+type Question = {
+  resolve: (answer: Answer) => void;
+  reject: (error: unknown) => void;
+  onProgress: BenchmarkOptions["onProgress"];
+};
 
 const USE_GENERATE = "Use generate(): this model continues texts.";
 
@@ -227,6 +240,26 @@ export class Model {
     return looked.at === "logits" ? looked : unexpectedLook(looked);
   }
 
+  /**
+   * Let this device answer the golden prompt of the file, and compare it with torch's answer. Numbers that are wrong are told, not thrown;
+   * a backend that is built for this is refused with a `ModelError` of kind "wrong-numbers".
+   */
+  async check(options: MeasureOptions = {}): Promise<Check> {
+    const answer = await this.#ask(() => this.#root.#client.measure("check", backendOf(options)), options);
+    return answer.type === "checked" ? answer.check : unexpected(answer);
+  }
+
+  /** Measure how fast the model runs here: some seconds in which it does nothing else. The signal ends it between two steps. */
+  async benchmark(options: BenchmarkOptions = {}): Promise<Benchmark> {
+    const answer = await this.#ask(
+      () => this.#root.#client.measure("benchmark", backendOf(options)),
+      options,
+      call => this.#root.#client.cancel(call),
+      options.onProgress,
+    );
+    return answer.type === "measured" && answer.benchmark !== null ? answer.benchmark : unexpected(answer);
+  }
+
   /** Delete the model's file from this device; what runs goes on. */
   forget(): void {
     this.#client.forget();
@@ -329,11 +362,23 @@ export class Model {
     return run.state === "over";
   }
 
-  #ask(post: () => number, options: AskOptions): Promise<Answer> {
-    return this.#root.#askFor(this, post, options);
+  #ask(
+    post: () => number,
+    options: AskOptions,
+    cancel: (call: number) => void = () => undefined,
+    onProgress: BenchmarkOptions["onProgress"] = undefined,
+  ): Promise<Answer> {
+    return this.#root.#askFor(this, post, options, cancel, onProgress);
   }
 
-  #askFor(of: Model, post: () => number, { signal }: AskOptions): Promise<Answer> {
+  /** `cancel`: what ends a question that the engine has begun; without it that is worked off, unheard. */
+  #askFor(
+    of: Model,
+    post: () => number,
+    { signal }: AskOptions,
+    cancel: (call: number) => void,
+    onProgress: BenchmarkOptions["onProgress"],
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const lost = () => this.#lost ?? of.#lost;
       if (lost() !== null || signal?.aborted === true) {
@@ -341,7 +386,11 @@ export class Model {
         return;
       }
       const asked = {};
-      const onAbort = () => reject(signal?.reason);
+      let begun: number | null = null;
+      const onAbort = () => {
+        reject(signal?.reason);
+        if (begun !== null) cancel(begun);
+      };
       const over = () => {
         this.#unfinished.delete(asked);
         signal?.removeEventListener("abort", onAbort);
@@ -353,8 +402,11 @@ export class Model {
           if (lost() !== null) throw lost();
           if (signal?.aborted === true) return;
           const call = post();
+          begun = call;
           resolve(
-            await new Promise<Answer>((answer, fail) => this.#questions.set(call, { resolve: answer, reject: fail })),
+            await new Promise<Answer>((answer, fail) =>
+              this.#questions.set(call, { resolve: answer, reject: fail, onProgress }),
+            ),
           );
         } catch (thrown) {
           reject(thrown);
@@ -419,7 +471,16 @@ export class Model {
       case "encoded":
       case "decoded":
       case "forked":
+      case "checked":
+      case "measured":
         this.#questions.get(event.call)?.resolve(event);
+        this.#questions.delete(event.call);
+        return;
+      case "measuring":
+        this.#questions.get(event.call)?.onProgress?.(event.progress);
+        return;
+      case "unanswered":
+        this.#questions.get(event.call)?.reject(new ModelError(event.error));
         this.#questions.delete(event.call);
         return;
       case "failed":
@@ -458,6 +519,10 @@ export class Model {
     this.#questions.clear();
     for (const each of [...this.#unfinished.keys()]) if (each instanceof Run) each.fail(error);
   }
+}
+
+function backendOf({ device }: MeasureOptions): Backend | null {
+  return device === undefined ? null : device === "gpu" ? "webgpu" : "cpu";
 }
 
 /** As a page's own links are taken; in a worker, as its script's address is. */

@@ -1,5 +1,5 @@
 /** A double of the wasm engine for the unit tests: says one word a token, and notes what it was asked. */
-import type { Backend, Card, GenerateOptions, Step } from "pocketlm-wasm";
+import type { Backend, CacheKind, Card, GenerateOptions, GoldenCheck, KernelTimes, Step } from "pocketlm-wasm";
 import type { SessionEngine } from "../engine/backend";
 
 export const CARD: Card = {
@@ -48,6 +48,20 @@ export class FakeEngine implements SessionEngine {
   /** Thrown by the step that would bring this token of a run, and by every later one. */
   failure: unknown = null;
   fails_at = 0;
+  /** What `check` finds. */
+  found: GoldenCheck = {
+    largest_difference: 0.001,
+    tolerance: 0.01,
+    index: 3,
+    expected: 1,
+    got: 1.001,
+    golden_likeliest: 7,
+    likeliest: 7,
+    sampled: 7,
+  };
+  /** Tokens in the cache, and the most that ever stood there. */
+  position = 0;
+  furthest = 0;
   #next = 0;
   #end = 0;
   #top: number | undefined;
@@ -125,6 +139,49 @@ export class FakeEngine implements SessionEngine {
 
   #hold(times: number): void {
     for (const until_ms = performance.now() + times * this.token_ms; performance.now() < until_ms; );
+  }
+
+  check(): Promise<GoldenCheck> {
+    return Promise.resolve(this.found);
+  }
+
+  cache(): CacheKind {
+    return { name: "f32", token_bytes: 480 };
+  }
+
+  rewind(position: number): void {
+    if (position > this.position) throw new Error(`rewound to ${position}, but only ${this.position} are there`);
+    this.position = position;
+  }
+
+  read(ids: Uint32Array): Promise<void> {
+    return this.#advance(ids.length);
+  }
+
+  async sample(tokens: number): Promise<Uint32Array> {
+    await this.#advance(tokens);
+    return new Uint32Array(tokens);
+  }
+
+  /** Two kernels, of which one reads weights: 4 and 1 ms a token, 40 and 10 bytes. */
+  async profile(ids: Uint32Array, tokens: number): Promise<KernelTimes> {
+    await this.#advance(ids.length + tokens);
+    const times = Math.max(tokens, 1);
+    return {
+      names: ["norm_logits", "attention"],
+      milliseconds: Float64Array.of(4 * times, times),
+      bytes: Float64Array.of(40 * times, 10 * times),
+      read_weights: Uint8Array.of(1, 0),
+    };
+  }
+
+  #advance(tokens: number): Promise<void> {
+    if (this.failure !== null) return Promise.reject(this.failure);
+    this.position += tokens;
+    this.furthest = Math.max(this.furthest, this.position);
+    if (this.position > CARD.header.config.ctx_len) throw new Error(`${this.position} tokens in the context`);
+    this.#hold(tokens);
+    return Promise.resolve();
   }
 
   encode(text: string): Uint32Array {

@@ -87,7 +87,7 @@ export class FakePackage implements Package {
   /** `build`: what engines of any file are built by. */
   constructor(
     readonly nbytes: number,
-    readonly build: Build,
+    public build: Build,
   ) {}
 
   identify(first: Uint8Array): { header_sha256: string; nbytes: number } {
@@ -125,7 +125,7 @@ export class FakePackage implements Package {
 
   #file(): OpenFile {
     return {
-      build: this.build,
+      build: (...given) => this.build(...given),
       free: () => {
         this.freed += 1;
       },

@@ -13,12 +13,14 @@ export class FakeWorker implements WorkerPort {
   is_terminated = false;
   onmessage: WorkerPort["onmessage"] = null;
   onerror: WorkerPort["onerror"] = null;
+  /** What engines are built from: a test may have it build others. */
+  readonly parts: FakePackage;
   readonly #session: EngineSession;
 
   constructor(engine: FakeEngine) {
-    const parts = new FakePackage(MODEL_FILE.length, () => Promise.resolve(engine));
+    this.parts = new FakePackage(MODEL_FILE.length, () => Promise.resolve(engine));
     const surroundings = {
-      parts: () => Promise.resolve(parts),
+      parts: () => Promise.resolve(this.parts),
       shelf: () => Promise.resolve(null),
       reader: () => () => MODEL_FILE,
     };
