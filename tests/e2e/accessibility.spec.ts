@@ -62,6 +62,20 @@ for (const viewport of [
       expect(await violations(page), "conversation").toEqual([]);
     });
 
+    test("finds nothing in a check and a benchmark", async ({ site, reader, page }) => {
+      await reader.open(site.address("?device=cpu"));
+      await page.getByText("Check and measure").click();
+      await page.getByRole("button", { name: "Check the numbers" }).click();
+      await expect(page.getByRole("region", { name: "Check", exact: true })).toContainText("Right");
+      expect(await violations(page), "checked").toEqual([]);
+      await page.getByRole("button", { name: "Measure the speed" }).click();
+      await expect(page.getByRole("region", { name: "Speed" })).toBeVisible();
+      await page.getByText("These times as a table").click();
+      expect(await violations(page), "measured").toEqual([]);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(overflow, "pixels wider than the screen").toBeLessThanOrEqual(0);
+    });
+
     test("finds nothing while the model loads", async ({ site, page }) => {
       await page.route(/model\.bin$/, () => undefined); // never answered
       await page.goto(site.address("?device=cpu"));

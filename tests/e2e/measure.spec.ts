@@ -83,11 +83,11 @@ for (const device of ["cpu", "gpu"] as const) {
     await found.getByText("These times as a table").click();
     await expect(found.getByRole("columnheader", { name: "Tokens before" })).toBeVisible();
 
-    await page.getByRole("button", { name: "Copy as JSON" }).click();
-    await expect(page.getByRole("status", { name: "Copying" })).toHaveText("Copied: the figures as JSON.");
+    await page.getByRole("button", { name: "Copy the figures" }).click();
+    await expect(page.getByRole("status", { name: "Copying" })).toHaveText("Copied: the figures, as JSON.");
     const copied = await page.evaluate(() => navigator.clipboard.readText());
     const saved = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Save as JSON" }).click();
+    await page.getByRole("button", { name: "Save the figures" }).click();
     const path = await (await saved).path();
     expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(copied));
 

@@ -7,33 +7,31 @@ import { LineChart } from "./LineChart";
 
 function Kernels({ title, phase }: { title: string; phase: Phase }) {
   return (
-    <div className="scrolls">
-      <table>
-        <caption>
-          {title}: {formatMs(phase.ms)}
-          {phase.share_of_stream !== null &&
-            `, weights read at ${formatShare(phase.share_of_stream)} of what memory gives`}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">Kernel</th>
-            <th scope="col">ms</th>
-            <th scope="col">Share</th>
-            <th scope="col">Reads</th>
+    <table>
+      <caption>
+        {title}: {formatMs(phase.ms)}
+        {phase.share_of_stream !== null &&
+          `, weights read at ${formatShare(phase.share_of_stream)} of what memory gives`}
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Kernel</th>
+          <th scope="col">ms</th>
+          <th scope="col">Share</th>
+          <th scope="col">Reads</th>
+        </tr>
+      </thead>
+      <tbody>
+        {phase.operations.map(({ name, ms, bytes }) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{ms.toFixed(3)}</td>
+            <td>{phase.ms > 0 ? formatShare(ms / phase.ms) : "–"}</td>
+            <td>{bytes > 0 ? formatBytes(Math.round(bytes)) : "–"}</td>
           </tr>
-        </thead>
-        <tbody>
-          {phase.operations.map(({ name, ms, bytes }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td>{ms.toFixed(3)}</td>
-              <td>{phase.ms > 0 ? formatShare(ms / phase.ms) : "–"}</td>
-              <td>{bytes > 0 ? formatBytes(Math.round(bytes)) : "–"}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+        ))}
+      </tbody>
+    </table>
   );
 }
 
@@ -58,7 +56,12 @@ export function BenchmarkFigures({ benchmark }: { benchmark: Benchmark }) {
         />
         <Figure name="A token reads" value={`${formatBytes(benchmark.weight_bytes)} of weights`} />
         <Figure name="Memory gives" value={stream === null ? "could not be measured" : formatBandwidth(stream)} />
-        {share !== null && <Figure name="Writing uses of that" value={formatShare(share)} />}
+        {share !== null && (
+          <Figure
+            name="Writing uses of that"
+            value={`${formatShare(share)}${share > 1 ? ": the weights lie in a cache" : ""}`}
+          />
+        )}
         {benchmark.start_ms !== null && <Figure name="The engine started in" value={formatMs(benchmark.start_ms)} />}
       </dl>
       <h3>Time a token, by its place in the context</h3>
@@ -70,28 +73,26 @@ export function BenchmarkFigures({ benchmark }: { benchmark: Benchmark }) {
       />
       <details>
         <summary>These times as a table</summary>
-        <div className="scrolls">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Tokens before</th>
-                <th scope="col">ms a token</th>
-                <th scope="col">Reads</th>
-                <th scope="col">Of memory's rate</th>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Tokens before</th>
+              <th scope="col">ms a token</th>
+              <th scope="col">Reads</th>
+              <th scope="col">Of memory's rate</th>
+            </tr>
+          </thead>
+          <tbody>
+            {at.map(({ position, ms, bytes, share_of_stream }) => (
+              <tr key={position}>
+                <th scope="row">{formatCount(position)}</th>
+                <td>{ms.toFixed(3)}</td>
+                <td>{formatBytes(bytes)}</td>
+                <td>{share_of_stream === null ? "–" : formatShare(share_of_stream)}</td>
               </tr>
-            </thead>
-            <tbody>
-              {at.map(({ position, ms, bytes, share_of_stream }) => (
-                <tr key={position}>
-                  <th scope="row">{formatCount(position)}</th>
-                  <td>{ms.toFixed(3)}</td>
-                  <td>{formatBytes(bytes)}</td>
-                  <td>{share_of_stream === null ? "–" : formatShare(share_of_stream)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </table>
       </details>
       <h3>Where the time goes</h3>
       {profile === null ? (
@@ -109,18 +110,18 @@ export function BenchmarkFigures({ benchmark }: { benchmark: Benchmark }) {
       <h3>Keep it</h3>
       <p className="actions">
         <button type="button" className="button" onClick={() => copy(json)}>
-          Copy as JSON
+          Copy the figures
         </button>
         <button
           type="button"
           className="button"
           onClick={() => saveFile("benchmark.json", "application/json", `${json}\n`)}
         >
-          Save as JSON
+          Save the figures
         </button>
       </p>
       <p role="status" aria-label="Copying">
-        {copied === "copied" && "Copied: the figures as JSON."}
+        {copied === "copied" && "Copied: the figures, as JSON."}
         {copied === "refused" && "The browser did not allow copying. Save the figures as a file."}
       </p>
     </>

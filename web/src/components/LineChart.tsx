@@ -3,7 +3,7 @@ import { type Point, placed, ticks } from "../lib/chart";
 const WIDTH = 320;
 const HEIGHT = 140;
 /** Room for the numbers at the axes. */
-const LEFT = 44;
+const LEFT = 56;
 const BELOW = 20;
 const TOP = 8;
 const RIGHT = 14;
