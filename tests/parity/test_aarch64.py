@@ -22,7 +22,7 @@ TARGET = "aarch64-unknown-linux-gnu"
 LIBRARIES = Path("/usr/aarch64-linux-gnu")
 CRATE = paths.ROOT / "rust" / "inference"
 # Each compares what the instructions give with something slower: the portable loop, f64, one thread.
-TESTS = ("cpu_isas", "cpu_ops", "cpu_threads")
+TESTS = ("cpu_isas", "cpu_ops", "cpu_shared_heads", "cpu_threads")
 # Processors, and whether they have dot products of bytes.
 PROCESSORS = {"cortex-a57": False, "max": True}
 
