@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -78,7 +78,9 @@ def test_attention_and_layers(
 
 
 @pytest.mark.parametrize("family", ["llama", "fast"])
-def test_the_module_that_trains(tmp_path: Path, cli: Run, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+def test_the_module_that_trains(
+    tmp_path: Path, cli: Run, monkeypatch: pytest.MonkeyPatch, family: Literal["llama", "fast"]
+) -> None:
     """The same of `training.model`: what its layers leave, and the attention that it computes."""
     sizes = {"n_layer": 3, "n_head": 6, "n_kv_head": 2, "d_model": 48, "d_head": 10, "d_ff": 80, "ctx_len": 90}
     shape = Model(**sizes, rope_theta=1e4, norm_eps=1e-5, tie_embeddings=False, family=family)
