@@ -1,10 +1,12 @@
 //! Whole models by every set of instructions that this processor has: the logits are the portable loop's, but for rounding.
 
+extern crate alloc;
+
 mod engine_support;
 mod model_writer;
 mod shapes;
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use engine_support::isas;
 use model_writer::{File, Random};

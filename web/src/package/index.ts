@@ -32,17 +32,16 @@ export type {
 } from "../engine/protocol";
 export type { Message } from "./chat";
 export type { Generation, Piece, Result } from "./generation";
-export {
-  type AskOptions,
-  type BenchmarkOptions,
-  type LoadOptions,
-  type LookOptions,
-  loadModel,
-  type MeasureOptions,
-  type Model,
-  type ModelEvent,
-  type Prompt,
-  type Read,
-} from "./model";
+export { loadModel, type Model } from "./model";
 export { ModelError } from "./modelError";
 export { DEFAULTS, randomSeed, type TextOptions } from "./options";
+export type {
+  AskOptions,
+  BenchmarkOptions,
+  LoadOptions,
+  LookOptions,
+  MeasureOptions,
+  ModelEvent,
+  Prompt,
+  Read,
+} from "./requests";

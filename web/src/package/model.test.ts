@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CARD, FakeEngine } from "../testing/fakeEngine";
 import { FakeWorker, MODEL_FILE } from "../testing/fakeWorker";
-import { type LoadOptions, Model, type ModelEvent } from "./model";
+import { Model } from "./model";
+import type { LoadOptions, ModelEvent } from "./requests";
 
 const URL = "https://example.test/model.bin";
 const QUESTION = [{ role: "user", content: "Who are you?" }] as const;

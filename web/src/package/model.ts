@@ -1,19 +1,13 @@
 /** A model in a worker of its own, and what one can ask of it. One thing at a time: what comes meanwhile waits its turn. */
 import { EngineClient, type WorkerPort } from "../engine/client";
-import { engineError } from "../engine/errors";
 import type {
   Attention,
-  Backend,
   Benchmark,
-  BenchmarkProgress,
   Card,
   Check,
-  Device,
-  EngineError,
   EngineEvent,
   Layer,
   LoadedModel,
-  LoadProgress,
   Look,
   Looked,
   TextScore,
@@ -21,47 +15,21 @@ import type {
 import { shortened } from "../engine/turns";
 import type { Message } from "./chat";
 import { type Generation, Run } from "./generation";
-import { badInput, ModelError } from "./modelError";
+import { badInput, ModelError, partIsMissing, unexpected } from "./modelError";
 import { engineOptions, stopTexts, type TextOptions } from "./options";
+import {
+  type AskOptions,
+  absolute,
+  type BenchmarkOptions,
+  backendOf,
+  type LoadOptions,
+  type LookOptions,
+  type MeasureOptions,
+  type ModelEvent,
+  type Prompt,
+  type Read,
+} from "./requests";
 import { startWorker } from "./startWorker";
-
-/** A text, in which special tokens are ordinary text; or parts by turns: one in which they count, and one in which they do not. */
-export type Prompt = string | readonly string[];
-
-/** What happens to a model, for a page that shows it. Times are in milliseconds since the engine began the run. */
-export type ModelEvent =
-  | Extract<EngineEvent, { type: "progress" | "ready" | "tokens" | "done" | "interrupted" | "recovered" | "stored" }>
-  /** The run waits for `ahead` others. */
-  | { type: "queued"; run: number; ahead: number }
-  | { type: "begun"; run: number; prompt_tokens: number; left_out: number }
-  /** The run cannot be done; the model is as it was. */
-  | { type: "refused"; run: number; error: EngineError }
-  /** The model is lost, and everything that was asked of it. */
-  | { type: "failed"; error: EngineError };
-
-export type LoadOptions = {
-  /** Where to run; "auto" where nothing is said. */
-  device?: Device | undefined;
-  onProgress?: ((progress: LoadProgress) => void) | undefined;
-  onEvent?: ((event: ModelEvent) => void) | undefined;
-  /** Ends the loading; what has been downloaded stays for the next time. */
-  signal?: AbortSignal | undefined;
-  /** Another way to start the package's worker.js, where a bundler or a policy asks for it. */
-  worker?: (() => Worker) | undefined;
-};
-
-export type AskOptions = { signal?: AbortSignal | undefined };
-
-/** A text, or a conversation by the model's own template. */
-export type Read = Prompt | readonly Message[];
-
-/** `after`: ids that stand after the text, as they are. */
-export type LookOptions = AskOptions & { after?: Iterable<number> | undefined };
-
-/** `device`: another backend than the model runs on; an engine of it is built, and gone afterwards. */
-export type MeasureOptions = AskOptions & { device?: "cpu" | "gpu" | undefined };
-
-export type BenchmarkOptions = MeasureOptions & { onProgress?: ((progress: BenchmarkProgress) => void) | undefined };
 
 /** What is said to be the prompt of a run, the same with ever fewer messages, and how many each leaves out. */
 type Prompts = { prompts: string[][]; left_out: number[] };
@@ -519,26 +487,6 @@ export class Model {
     this.#questions.clear();
     for (const each of [...this.#unfinished.keys()]) if (each instanceof Run) each.fail(error);
   }
-}
-
-function backendOf({ device }: MeasureOptions): Backend | null {
-  return device === undefined ? null : device === "gpu" ? "webgpu" : "cpu";
-}
-
-/** As a page's own links are taken; in a worker, as its script's address is. */
-function absolute(url: string | URL): string {
-  return new URL(url, typeof document === "undefined" ? globalThis.location?.href : document.baseURI).href;
-}
-
-function partIsMissing(cause: unknown): ModelError {
-  const message = `A part of the package could not be loaded: ${String(cause)}`;
-  return new ModelError(engineError("download", message, "Check the connection and try again."));
-}
-
-function unexpected(answer: { type: string }): never {
-  throw new ModelError(
-    engineError("crashed", `The engine answered another question: ${answer.type}`, "Load it again."),
-  );
 }
 
 function unexpectedLook({ at }: Looked): never {

@@ -7,8 +7,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::integers::{Dots, Packed};
-use super::lanes::Floats;
-use super::neon::halves_of;
+use super::lanes::{Floats, halves_of};
 use crate::format::BLOCK;
 
 /// Dot products of bytes (`sdot`).

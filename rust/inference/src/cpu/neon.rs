@@ -13,7 +13,7 @@ use super::dotprod::Sdot;
 use super::exp::silu_of;
 use super::integers::{self, Dots, Packed};
 use super::kernels::{Kernels, compile_kernels};
-use super::lanes::{Floats, widen_eight};
+use super::lanes::{Floats, halves_of, widen_eight};
 use super::quads;
 use super::rows;
 use super::softmax::Softmax;
@@ -210,20 +210,6 @@ unsafe fn floats_of(bytes: int8x16_t) -> [Pair; 2] {
             )
         };
         [pair(low), pair(high)]
-    }
-}
-
-/// The low and the high halves of a block's bytes, unsigned: the first sixteen weights, and the others.
-///
-/// # Safety
-/// As [`Vector`]'s.
-#[inline(always)]
-pub(super) unsafe fn halves_of(quants: &[u8; BLOCK / 2]) -> (int8x16_t, int8x16_t) {
-    // SAFETY: the caller's promise; the array has the 16 bytes that are read.
-    unsafe {
-        let bytes = vld1q_u8(quants.as_ptr());
-        let (low, high) = (vandq_u8(bytes, vdupq_n_u8(15)), vshrq_n_u8::<4>(bytes));
-        (vreinterpretq_s8_u8(low), vreinterpretq_s8_u8(high))
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `buffers.rs` | weights, cache and activations in GPU memory |
 //! | `plan.rs` | the bind groups, and the order of the dispatches |
 //! | `engine.rs` | [`GpuEngine`]: what is submitted for a prompt and for new tokens |
-//! | `timer.rs` | kernels between timestamps |
+//! | `timed.rs`, `timer.rs` | kernels between timestamps; where these are written |
 //! | `profile.rs` | how long each kernel takes |
 //! | `tune.rs` | how one token's kernels are best cut, by measurement |
 //!
@@ -33,6 +33,7 @@ mod plan;
 mod profile;
 mod step;
 mod text;
+mod timed;
 mod timer;
 mod tune;
 mod tuning;

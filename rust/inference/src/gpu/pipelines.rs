@@ -68,7 +68,7 @@ impl Matvec {
     }
 
     /// How one token's kernel is cut.
-    pub fn split(&self) -> Split {
+    pub fn single_split(&self) -> Split {
         self.single_split
     }
 

@@ -62,7 +62,7 @@ impl GpuEngine {
             let found = entry.and_then(|entry| entry[ENTRY - 1].checked_sub(b'a'));
             let found = found.and_then(|index| candidates.get(usize::from(index)));
             let cut = match (found, &timer) {
-                (Some(split), _) if *split == kernel.pipeline.split() => continue,
+                (Some(split), _) if *split == kernel.pipeline.single_split() => continue,
                 (Some(split), _) => kernel.cut(&self.context, *split).await?,
                 (None, None) => continue,
                 (None, Some(timer)) => {
@@ -86,7 +86,7 @@ impl GpuEngine {
     /// How the kernels that multiply one token by weights are cut now, in the order in which a layer runs them.
     pub fn splits(&self) -> [(&'static str, Split); 5] {
         let kernels = self.plan.pipelines().products();
-        kernels.map(|kernel| (kernel.name, kernel.pipeline.split()))
+        kernels.map(|kernel| (kernel.name, kernel.pipeline.single_split()))
     }
 }
 
@@ -128,7 +128,7 @@ async fn fastest(
     }
     let default = cuts
         .iter()
-        .position(|cut| cut.split == kernel.pipeline.split());
+        .position(|cut| cut.split == kernel.pipeline.single_split());
     let default = default.unwrap_or(0);
     let least = (0..best.len()).min_by(|a, b| best[*a].total_cmp(&best[*b]));
     let is_faster = |index: &usize| best[*index] < FASTER * best[default];

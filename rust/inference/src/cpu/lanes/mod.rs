@@ -27,7 +27,7 @@ mod sse2;
 )))]
 pub(super) use arrays::{Floats, Words};
 #[cfg(target_arch = "aarch64")]
-pub(super) use neon::{Floats, Words, widen_eight};
+pub(super) use neon::{Floats, Words, halves_of, widen_eight};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(super) use simd128::{Floats, Words};
 #[cfg(target_arch = "x86_64")]

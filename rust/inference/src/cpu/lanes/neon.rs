@@ -53,6 +53,16 @@ pub(in crate::cpu) fn widen_eight(halves: uint16x8_t) -> (float32x4_t, float32x4
     )
 }
 
+/// The low and the high halves of a block's bytes, unsigned: the first sixteen weights, and the others.
+#[inline(always)]
+pub(in crate::cpu) fn halves_of(quants: &[u8; BLOCK / 2]) -> (int8x16_t, int8x16_t) {
+    neon!({
+        let bytes = vld1q_u8(quants.as_ptr());
+        let (low, high) = (vandq_u8(bytes, vdupq_n_u8(15)), vshrq_n_u8::<4>(bytes));
+        (vreinterpretq_s8_u8(low), vreinterpretq_s8_u8(high))
+    })
+}
+
 impl Floats {
     #[inline(always)]
     pub fn splat(value: f32) -> Self {
