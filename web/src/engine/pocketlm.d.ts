@@ -196,13 +196,13 @@ export class Engine {
      */
     logits(ids: Uint32Array): Promise<Float32Array>;
     /**
-     * The ids of a prompt, as `start` reads it.
-     */
-    prompt_ids(prompt: string[]): Uint32Array;
-    /**
      * Read `ids`, then sample `tokens` tokens, with a clock at each kernel: the device's, or on the CPU the browser's.
      */
     profile(ids: Uint32Array, tokens: number): Promise<KernelTimes>;
+    /**
+     * The ids of a prompt, as `start` reads it.
+     */
+    prompt_ids(prompt: string[]): Uint32Array;
     /**
      * Read tokens into the cache; done when they are read, on the GPU too.
      */
