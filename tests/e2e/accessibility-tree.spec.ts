@@ -80,7 +80,7 @@ test("writing and written: Stop in its turn, one announcement, tokens and branch
   await reader.field("Temperature").fill("1");
   await reader.field("Seed").fill("77");
   await reader.write();
-  await reader.output.locator(".token").nth(3).click();
+  await reader.lookAt(3);
   await expect(page.getByRole("region", { name: "Token" })).toMatchAriaSnapshot(`
 - region "Token":
   - paragraph:

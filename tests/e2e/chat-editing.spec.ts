@@ -21,7 +21,7 @@ async function converse(site: Site, reader: Reader, page: Page): Promise<string[
   for (const [number, question] of ["Who are you?", "And I?"].entries()) {
     await page.getByRole("textbox", { name: "Message" }).fill(question);
     await page.getByRole("textbox", { name: "Message" }).press("Enter");
-    await expect(said(page)).toHaveCount(2 * number + 2);
+    await over(page, 2 * number + 2);
   }
   return await texts(page);
 }
@@ -96,12 +96,13 @@ test("words are put into the model's mouth, and it goes on from them", async ({ 
   await expect(field).toHaveValue(first[3] ?? "");
   await field.fill("I am é <b>the king");
   await button(page, "Go on from here").click();
+  await expect(said(page).nth(3)).toContainText("I am é <b>the king");
   await over(page, 4);
   const gone_on = await texts(page);
   expect(gone_on.slice(0, 3)).toEqual(first.slice(0, 3));
   expect(gone_on[3]).toMatch(/^I am é <b>the king./s);
   // What was put there counts as the reader's, what follows as the model's.
-  await expect(said(page).nth(3).locator('[data-source="sampled"]')).toHaveCount(8);
+  await expect(said(page).nth(3).locator('[data-source="sampled"]')).not.toHaveCount(0);
 
   await button(page, "Edit: answer 2").click();
   await field.fill("Only this.");
@@ -109,7 +110,7 @@ test("words are put into the model's mouth, and it goes on from them", async ({ 
   await expect(said(page).nth(3)).toHaveText("Only this.");
   await expect(page.locator(".chat li").nth(3)).toContainText("3 of 3");
   await button(page, "Continue").click();
-  await expect(said(page).nth(3).locator('[data-source="sampled"]')).toHaveCount(8);
+  await expect(said(page).nth(3).locator('[data-source="sampled"]')).not.toHaveCount(0);
   await expect(said(page).nth(3)).toContainText("Only this.");
   expect(complaints).toEqual([]);
 });

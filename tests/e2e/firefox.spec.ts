@@ -73,7 +73,7 @@ test("Firefox writes, writes the same again, and branches", async ({ site }) => 
   await poll(() => textOf(page, ".branches .walker span")).toEqual(["2 of 2"]);
   await press(page, "Previous branch");
   await poll(tokens).toEqual(first);
-  await page.locator(".output .token:nth-of-type(6)").click();
+  await page.$eval(".output .token:nth-of-type(6)", token => (token as HTMLElement).click());
   await poll(() => textOf(page, ".inspector .heading span")).toEqual(["Token 6 of 12"]);
   await poll(async () => (await textOf(page, ".candidate")).length).toBe(5);
   expect(complaints).toEqual([]);

@@ -41,6 +41,11 @@ export class Reader {
     return await this.text();
   }
 
+  /** Look at the n-th token of the output, from 0. Told, not clicked: a line feed alone has no place on the screen. */
+  async lookAt(n: number): Promise<void> {
+    await this.output.locator(".token").nth(n).dispatchEvent("click");
+  }
+
   async text(): Promise<string> {
     // Drawn ten times a second at most: what waits was put off before this is, and then its frame passes.
     await this.page.evaluate(

@@ -38,7 +38,7 @@ for (const device of ["cpu", "gpu"] as const) {
     complaints,
   }) => {
     const text = await written(reader, site.address(`?device=${device}`));
-    await reader.output.locator(".token").nth(5).click();
+    await reader.lookAt(5);
     const attention = await opened(page, "Attention");
     const shares = attention.getByRole("list", { name: "Most attention" }).getByRole("listitem");
     await expect(shares).toHaveCount(6);
@@ -84,7 +84,7 @@ test("what the settings leave is told beside what the model says, and anew when 
   page,
 }) => {
   await written(reader, site.address("?device=cpu"));
-  await reader.output.locator(".token").nth(3).click();
+  await reader.lookAt(3);
   const candidates = token(page).locator(".candidate");
   await reader.field("Temperature").fill("1");
   await reader.field("Top-k").fill("0");
@@ -117,7 +117,7 @@ for (const [about, options] of [
 
     test(`axe finds nothing, and nothing is wider than the screen, ${about}`, async ({ site, reader, page }) => {
       await written(reader, site.address("?device=cpu"));
-      await reader.output.locator(".token").nth(5).click();
+      await reader.lookAt(5);
       await expect((await opened(page, "Attention")).locator(".attended")).toBeVisible();
       await expect((await opened(page, "Layer by layer")).locator("tbody tr").first()).toBeVisible();
       await expect(token(page)).toContainText("tokens can come here");
