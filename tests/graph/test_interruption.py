@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from stages.graph import Output, files
+from stages.graph.run import supervisor
 from tests.graph.project import RUN_DOIT, Project, is_alive, wait_until
 
 SLOW = "i=0; while [ $i -lt 100 ]; do echo $i >> {out}/o.txt; i=$((i+1)); sleep 0.1; done"
@@ -31,6 +32,22 @@ def slow_family(project: Project, trap: str = "") -> None:
     """A stage whose command has a child and a grandchild in a session of its own; they write their PIDs."""
     grandchild = f"{trap} echo \\$\\$ > {project.root}/grandchild; while :; do sleep 0.1; done"
     project.stage("slow", f'{trap} echo $$ > "{{root}}/child"; setsid sh -c "{grandchild}" & {SLOW}')
+
+
+def test_each_process_is_signalled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group at once, and of those outside it each; a shell's trap would run twice, and a second request kills."""
+    told: list[int] = []
+    kill = os.kill
+
+    def noted(pid: int, number: int) -> None:
+        told.append(pid)
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", noted)
+    leader, other = (subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2))
+    supervisor._send([leader.pid, other.pid], leader.pid, signal.SIGTERM)
+    assert told == [other.pid]
+    assert leader.wait() == other.wait() == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

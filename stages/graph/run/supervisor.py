@@ -134,11 +134,13 @@ def _group_exists(group: int) -> bool:
 
 
 def _send(pids: list[int], group: int, number: int) -> None:
+    """Signal each process once: to some a second request to stop means at once."""
     with contextlib.suppress(OSError):
         os.killpg(group, number)
     for pid in pids:
         with contextlib.suppress(OSError):
-            os.kill(pid, number)
+            if os.getpgid(pid) != group:
+                os.kill(pid, number)
 
 
 def _exit_code(status: int) -> int:
