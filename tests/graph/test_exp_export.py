@@ -53,7 +53,7 @@ def test_mlflow(filled: Lab, tmp_path: Path) -> None:
         assert [(each.step, each.value) for each in points] == [(1, 5.0), (2, 4.5)]
     filled.doit("exp", "run", "train.lr=3")
     again = filled.doit("exp", "export", "--mlflow", file, "--name", "lab")
-    assert again.out == f"1 runs in the experiment lab of {file}, 2 there before\n"
+    assert again.out == f"1 run in the experiment lab of {file}, 2 there before\n"
 
 
 def test_wandb_offline(filled: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_wandb_offline(filled: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # even with one nothing is sent
     result = filled.doit("exp", "export", "--wandb", "lab", "--filter", "train.lr>1")
     assert result.status == 0, result.err
-    assert result.out.startswith("1 runs in the project lab; `wandb sync ")
+    assert result.out.startswith("1 run in the project lab; `wandb sync ")
     (row,) = filled.table("--filter", "train.lr>1")
     (written,) = (filled.build / "run/wandb/wandb").glob("offline-run-*/*.wandb")
     assert row["key"][:32] in written.name
