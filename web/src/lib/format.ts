@@ -27,8 +27,9 @@ export function formatBytes(size_bytes: number): string {
   return `${(size_bytes / 1e9).toFixed(2)} GB`;
 }
 
-/** 0.42 → "0.4 ms"; 38.2 → "38 ms"; 1,234 → "1.23 s". */
+/** 0.042 → "0.042 ms"; 0.42 → "0.4 ms"; 38.2 → "38 ms"; 1,234 → "1.23 s". */
 export function formatMs(ms: number): string {
+  if (ms > 0 && ms < 0.1) return `${ms.toFixed(3)} ms`;
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${ms.toFixed(0)} ms`;
   return `${(ms / 1000).toFixed(2)} s`;

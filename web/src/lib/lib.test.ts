@@ -18,6 +18,8 @@ test.each([
 ])("bytes: %d", (value, text) => expect(formatBytes(value)).toBe(text));
 
 test.each([
+  [0, "0.0 ms"],
+  [0.042, "0.042 ms"],
   [0.42, "0.4 ms"],
   [38.2, "38 ms"],
   [1234, "1.23 s"],
