@@ -34,6 +34,7 @@ from stages.graph.run.build import bring_up_to_date
 from stages.graph.run.session import Session
 from stages.graph.show.report import Report
 from stages.graph.show.results_text import value_text
+from stages.graph.show.units import listed
 
 SIDES = ("a", "b")
 MODELS = ("train", "import")  # the stages whose results `export` writes into a model.bin
@@ -112,8 +113,7 @@ def _also(differ: Comparison) -> str:
     names = [each.name for each in differ.sources] + [each.name for each in differ.others]
     if not names:
         return "" if differ.parameters else "Both were made from the same parameters, sources and tools."
-    more = f" and {len(names) - SHOWN_OTHERS} more" if len(names) > SHOWN_OTHERS else ""
-    return f"They were also made from other versions of {', '.join(names[:SHOWN_OTHERS])}{more}."
+    return f"They were also made from other versions of {listed(names, SHOWN_OTHERS)}."
 
 
 def _found(results: Results, word: str) -> Receipt:

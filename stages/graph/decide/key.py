@@ -49,8 +49,7 @@ class Reason(NamedTuple):
         """One line for a person: long digests are cut."""
         if self.old is None and self.new is None:
             return f"{self.kind}: {self.name}"
-        what = self.kind if self.name == self.kind else f"{self.kind} {self.name}"
-        return f"{what}: {_short(self.old)} → {_short(self.new)}"
+        return f"{called(self.kind, self.name)}: {_short(self.old)} → {_short(self.new)}"
 
 
 def components(
@@ -121,6 +120,11 @@ def _dict_differences(kind: str, prefix: str, old: Mapping[str, Any], new: Mappi
         else:
             reasons.append(Reason(kind, prefix + name, before, after))
     return reasons
+
+
+def called(kind: str, name: str) -> str:
+    """A component as people call it: `source a.py`, but not `command command`."""
+    return kind if name == kind else f"{kind} {name}"
 
 
 def _short(value: Any) -> str:

@@ -133,7 +133,7 @@ class ExpRun(Part):
                 self.outstream.write("no word has several values (NAME=VALUE,VALUE ...): one result\n")
             for choice in run.choices:
                 if choice.state == NOT_VALID:
-                    self.outstream.write(f"{NOT_VALID:<11}{words_text(choice.words)}: {choice.message}\n")
+                    self._say_failed(choice)
             report.foresee(run.ahead.left)
             status = 0
             try:
@@ -159,7 +159,7 @@ class ExpRun(Part):
         """The table of what is there, then what failed, then the totals."""
         from ..manage.results import Results
         from ..manage.rows import rows_of, sort
-        from ..run.experiment import DONE, last_line
+        from ..run.experiment import DONE
         from ..show.results_text import columns_of, print_rows
         from ..show.units import counted
 
@@ -174,15 +174,19 @@ class ExpRun(Part):
             print_rows(self.outstream, rows, columns_of(rows))
         self.outstream.write("\n")
         for choice in failed:
-            more = f" (`doit log {choice.evidence}`, `doit shell {choice.evidence}`)" if choice.evidence else ""
-            said = f"{words_text(choice.words)}: {last_line(choice.message)}"
-            self.outstream.write(f"{choice.state:<11}{said}{more}\n")
+            self._say_failed(choice)
         built = sum(1 for choice in done if run.experiments.stage in choice.built)
         parts = [f"{built} built", f"{len(done) - built} there before"] + [f"{len(failed)} failed"] * bool(failed)
         self.outstream.write(f"{counted(len(run.choices), 'choice')}: {', '.join(parts)}\n")
         if search is not None:
             say_best(search, self.outstream)
         return EXIT_FAILED if failed else 0
+
+    def _say_failed(self, choice: Choice) -> None:
+        from ..run.experiment import last_line
+
+        more = f" (`doit log {choice.evidence}`, `doit shell {choice.evidence}`)" if choice.evidence else ""
+        self.outstream.write(f"{choice.state:<11}{words_text(choice.words)}: {last_line(choice.message)}{more}\n")
 
 
 class ExpShow(Part):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..decide.key import KINDS
+from ..decide.key import KINDS, called
 from ..decide.look import Look
 from ..declare.stage import Stage
 from ..errors import GraphError
@@ -33,9 +33,7 @@ class Leaf(NamedTuple):
 
     def text(self) -> str:
         """As people call it: a parameter has a section in its name, all else belongs to a stage."""
-        if self.kind == "parameter":
-            return self.name
-        return f"{self.kind if self.name == self.kind else f'{self.kind} {self.name}'} of {self.stage}"
+        return self.name if self.kind == "parameter" else f"{called(self.kind, self.name)} of {self.stage}"
 
 
 Recipe = dict[Leaf, Any]

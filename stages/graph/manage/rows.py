@@ -106,13 +106,14 @@ def select(rows: Sequence[Row], expression: str) -> list[Row]:
         name, operator, text = found.groups()
         check_column(rows, name)
         values = [row.value(name) for row in rows]
-        if operator[0] in "<>" and not _is_number(text) and any(isinstance(value, int | float) for value in values):
+        if operator[0] in "<>" and not is_number(text) and any(isinstance(value, int | float) for value in values):
             raise UsageError(f"{term.strip()!r}: {name} is a number, and {text!r} is none")
         rows = [row for row, value in zip(rows, values) if _fits(value, operator, text)]
     return list(rows)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether it reads as one."""
     try:
         float(text)
         return True
@@ -124,7 +125,7 @@ def _fits(value: Any, operator: str, text: str) -> bool:
     if value is None:
         return operator == "!="
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return OPERATORS[operator](value, float(text)) if _is_number(text) else operator == "!="
+        return OPERATORS[operator](value, float(text)) if is_number(text) else operator == "!="
     as_text = str(value).lower() if isinstance(value, bool) else str(value)
     return OPERATORS[operator](as_text, text.strip("\"'"))
 

@@ -10,7 +10,7 @@ from ..manage.blame import CONFOUNDED, Blame, Factor
 from ..manage.compare_results import Comparison
 from ..manage.results import Leaf
 from .results_text import value_text
-from .units import size_text
+from .units import listed, size_text
 
 SHOWN_GROUPS = 2  # sets of factors that one is confounded with
 SHOWN_CONFOUNDED = 5  # factors
@@ -86,10 +86,8 @@ def changes_text(changed: list[tuple[Leaf, Any, Any]]) -> str:
     words = list(dict.fromkeys(words))
     for kind in sorted(others, key=lambda kind: kind == "source"):
         names = sorted(others[kind])
-        few = names[:SHOWN_SOURCES]
-        more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
         if len(names) > 1 or kind == "source":
-            words.append(f"{KINDS.get(kind, kind)} {', '.join(few)}{more}")
+            words.append(f"{KINDS.get(kind, kind)} {listed(names, SHOWN_SOURCES)}")
         else:
             words.append(others[kind][names[0]])
     return "; ".join(words[:SHOWN_CHANGES]) + ("; ..." if len(words) > SHOWN_CHANGES else "")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from ..manage.origin import Origin, Step
+from .units import listed
 
 AS_TODAY, DIFFERS = "as in the tree today", "differ from the tree today"
 
@@ -64,9 +65,7 @@ def _rows(step: Step) -> Iterator[tuple[str, str]]:
     n_outside = sum(len(paths) for paths in about["external"].values())
     state = ""
     if step.changed is not None:
-        state = f", {DIFFERS}: {', '.join(step.changed[:5])}" if step.changed else f", {AS_TODAY}"
-        if len(step.changed) > 5:
-            state += f" and {len(step.changed) - 5} more"
+        state = f", {DIFFERS}: {listed(step.changed, 5)}" if step.changed else f", {AS_TODAY}"
     if n_sources or n_outside:
         yield "sources", f"{n_sources} files" + (f" and {n_outside} from outside" if n_outside else "") + state
     if about["params"]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
 from typing import Any, TextIO
 
-from ..manage.rows import Row, differing, metric_names
+from ..manage.rows import Row, differing, is_number, metric_names
 from .report import duration
 from .terminal import moves
 from .units import size_text
@@ -171,10 +171,4 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _is_number(text: str) -> bool:
-    if text == "-":
-        return True
-    try:
-        float(text.split(" ")[0])
-        return True
-    except ValueError:
-        return False
+    return text == "-" or is_number(text.split(" ")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..errors import UsageError
 
@@ -36,6 +37,12 @@ def parse_age(text: str) -> float:
     if found is None or found[2] not in AGES:
         raise UsageError(f"{text!r} is not an age; write 30d, 12h or 2w")
     return float(found[1]) * AGES[found[2]]
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """a, b and 3 more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def counted(number: int, noun: str) -> str:
