@@ -33,13 +33,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         }
         anyhow::Ok(logits)
     })?;
-    let bytes: Vec<u8> = logits
-        .iter()
-        .flat_map(|logit| logit.to_le_bytes())
-        .collect();
-    if bytes.is_empty() {
+    if logits.is_empty() {
         return Err(EngineError::EmptyPrompt.into());
     }
+    print(&logits)
+}
+
+/// Numbers to stdout, in little-endian f32.
+pub fn print(numbers: &[f32]) -> anyhow::Result<()> {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
     let mut stdout = io::stdout().lock();
     stdout.write_all(&bytes)?;
     stdout.flush()?;

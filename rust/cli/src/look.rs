@@ -1,11 +1,9 @@
 //! `pocketlm look MODEL --ids 12,7,9 --layer 2`: what one can see of a text in the model, for comparing it with others.
 
-use std::io::{self, Write};
-
 use clap::{Args, ValueEnum};
 use pocketlm_inference::look;
 
-use crate::{ModelOptions, device, model};
+use crate::{ModelOptions, device, logits, model};
 
 /// What of the last token is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,9 +39,5 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         };
         anyhow::Ok(seen?)
     })?;
-    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&bytes)?;
-    stdout.flush()?;
-    Ok(())
+    logits::print(&numbers)
 }

@@ -20,6 +20,8 @@ export type MeasureHandle = {
   stop: () => void;
 };
 
+type Asked = { device: MeasuredDevice; signal: AbortSignal };
+
 /** What was asked for came to this. The model's own failure is told by the page as a whole. */
 function failed<T>(thrown: unknown, signal: AbortSignal, device: MeasuredDevice): Answer<T> {
   if (signal.aborted) return { kind: "stopped" };
@@ -34,37 +36,39 @@ export function useMeasure(model: () => Model | null): MeasureHandle {
   const stop = useCallback(() => asked.current?.abort(), []);
   useEffect(() => stop, [stop]);
 
-  const startCheck = useCallback(
-    (device: MeasuredDevice) => {
+  const start = useCallback(
+    <T>(
+      device: MeasuredDevice,
+      tell: (answer: Answer<T>) => void,
+      ask: (asking: Model, options: Asked) => Promise<T>,
+    ) => {
       const asking = model();
       if (asking === null) return;
       asked.current = new AbortController();
       const { signal } = asked.current;
-      setCheck({ kind: "under way", progress: null });
-      asking.check({ device, signal }).then(
-        found => setCheck({ kind: "found", found }),
-        (thrown: unknown) => setCheck(failed(thrown, signal, device)),
+      tell({ kind: "under way", progress: null });
+      ask(asking, { device, signal }).then(
+        found => tell({ kind: "found", found }),
+        (thrown: unknown) => tell(failed(thrown, signal, device)),
       );
     },
     [model],
   );
 
+  const startCheck = useCallback(
+    (device: MeasuredDevice) => start(device, setCheck, (asking, options) => asking.check(options)),
+    [start],
+  );
+
   const startBenchmark = useCallback(
-    (device: MeasuredDevice) => {
-      const asking = model();
-      if (asking === null) return;
-      asked.current = new AbortController();
-      const { signal } = asked.current;
-      setBenchmark({ kind: "under way", progress: null });
-      const onProgress = (progress: BenchmarkProgress) => {
-        if (!signal.aborted) setBenchmark({ kind: "under way", progress });
-      };
-      asking.benchmark({ device, signal, onProgress }).then(
-        found => setBenchmark({ kind: "found", found }),
-        (thrown: unknown) => setBenchmark(failed(thrown, signal, device)),
-      );
-    },
-    [model],
+    (device: MeasuredDevice) =>
+      start(device, setBenchmark, (asking, options) => {
+        const onProgress = (progress: BenchmarkProgress) => {
+          if (!options.signal.aborted) setBenchmark({ kind: "under way", progress });
+        };
+        return asking.benchmark({ ...options, onProgress });
+      }),
+    [start],
   );
 
   return { check, benchmark, startCheck, startBenchmark, stop };
