@@ -1,5 +1,4 @@
 /** The page as a screen reader reads it, in each main state: what is there, in which order, under which name. */
-import { readFileSync } from "node:fs";
 import { chatModel } from "./environment";
 import { stepWaits } from "./faults";
 import { expect, test } from "./fixtures";
@@ -114,13 +113,10 @@ test("writing and written: Stop in its turn, one announcement, tokens and branch
 });
 
 test("a conversation: who said what, and what can be done with each turn", async ({ site, reader, page }) => {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-  await page.goto(site.address("?device=cpu"));
-  const message = page.getByRole("textbox", { name: "Message" });
-  await expect(message).toBeVisible();
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("6");
-  await message.fill("Who are you?");
-  await message.press("Enter");
+  await reader.ask("Who are you?");
   await expect(page.locator(".said")).toHaveCount(2);
   await page.getByRole("button", { name: "Answer again: answer 1" }).click();
   await expect(page.getByRole("button", { name: "Previous version: answer 1" })).toBeEnabled();

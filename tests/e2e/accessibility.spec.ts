@@ -1,5 +1,4 @@
 /** The page for everybody: axe finds nothing in any state; all by keyboard; what happens is said; zoom, motion, colours. */
-import { readFileSync } from "node:fs";
 import { violations } from "./axe";
 import { chatModel } from "./environment";
 import { stepWaits } from "./faults";
@@ -51,13 +50,10 @@ for (const viewport of [
       await expect(page.getByRole("alert")).toBeVisible();
       expect(await violations(page), "failed").toEqual([]);
 
-      site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-      await page.goto(site.address("?device=cpu"));
-      const message = page.getByRole("textbox", { name: "Message" });
-      await expect(message).toBeVisible();
+      site.model = { kind: "file", path: chatModel() };
+      await reader.openChat(site.address("?device=cpu"));
       await reader.field("Max tokens").fill("6");
-      await message.fill("Who are you?");
-      await message.press("Enter");
+      await reader.ask("Who are you?");
       await expect(page.locator(".said")).toHaveCount(2);
       expect(await violations(page), "conversation").toEqual([]);
     });

@@ -1,5 +1,4 @@
 /** Any turn of a conversation is edited, written anew and walked through, and its prompt read to the letter. */
-import { readFileSync } from "node:fs";
 import type { Page } from "@playwright/test";
 import { violations } from "./axe";
 import { chatModel } from "./environment";
@@ -12,15 +11,13 @@ const button = (page: Page, name: string) => page.getByRole("button", { name, ex
 
 /** Two questions and their answers. */
 async function converse(site: Site, reader: Reader, page: Page): Promise<string[]> {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-  await page.goto(site.address("?device=cpu"));
-  await expect(page.getByRole("textbox", { name: "Message" })).toBeVisible();
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("8");
   await reader.field("Temperature").fill("1");
   await reader.field("Seed").fill("4");
   for (const [number, question] of ["Who are you?", "And I?"].entries()) {
-    await page.getByRole("textbox", { name: "Message" }).fill(question);
-    await page.getByRole("textbox", { name: "Message" }).press("Enter");
+    await reader.ask(question);
     await over(page, 2 * number + 2);
   }
   return await texts(page);
@@ -117,8 +114,7 @@ test("words are put into the model's mouth, and it goes on from them", async ({ 
 
 test("the template's text is there to the letter, and only what counts is marked", async ({ site, reader, page }) => {
   await converse(site, reader, page);
-  await page.getByRole("textbox", { name: "Message" }).fill("A <|endoftext|> of mine");
-  await page.getByRole("textbox", { name: "Message" }).press("Enter");
+  await reader.ask("A <|endoftext|> of mine");
   await over(page, 6);
   const [who, answer, and, second, mine, last] = await texts(page);
   await page.getByText("The template's text").click();

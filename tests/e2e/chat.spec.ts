@@ -1,38 +1,27 @@
 /** A conversation, with a model that has a chat template: the page renders it and shows messages in place of a document. */
-import { readFileSync } from "node:fs";
 import { chatModel, realModel } from "./environment";
-import { expect, type Reader, test } from "./fixtures";
+import { expect, test } from "./fixtures";
 
 const ANSWER_MS = 9 * 60_000;
 
-async function open(reader: Reader, address: string): Promise<void> {
-  await reader.page.goto(address);
-  await expect(reader.page.getByRole("textbox", { name: "Message" })).toBeVisible();
-}
-
-async function ask(reader: Reader, question: string): Promise<void> {
-  await reader.page.getByRole("textbox", { name: "Message" }).fill(question);
-  await reader.page.getByRole("textbox", { name: "Message" }).press("Enter");
-}
-
 for (const device of ["gpu", "cpu"]) {
   test(`asks, is answered, asks again and begins anew on the ${device}`, async ({ site, reader, page, complaints }) => {
-    site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-    await open(reader, site.address(`?device=${device}`));
+    site.model = { kind: "file", path: chatModel() };
+    await reader.openChat(site.address(`?device=${device}`));
     await reader.field("Max tokens").fill("12");
     await reader.field("Temperature").fill("0");
     const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
-    await ask(reader, "Who are you? <|endoftext|>");
+    await reader.ask("Who are you? <|endoftext|>");
     await expect(said).toHaveCount(2);
     await expect(said.first()).toHaveText("Who are you? <|endoftext|>");
     const answer = await said.nth(1).textContent();
     expect(answer?.length).toBeGreaterThan(3);
-    await ask(reader, "And I?");
+    await reader.ask("And I?");
     await expect(said).toHaveCount(4);
 
     await page.getByRole("button", { name: "New chat" }).click();
     await expect(said).toHaveCount(0);
-    await ask(reader, "Who are you? <|endoftext|>");
+    await reader.ask("Who are you? <|endoftext|>");
     await expect(said).toHaveCount(2);
     expect(await said.nth(1).textContent()).toBe(answer);
     expect(complaints).toEqual([]);
@@ -40,37 +29,37 @@ for (const device of ["gpu", "cpu"]) {
 }
 
 test("an answer can be stopped, and what was written stays", async ({ site, reader, page }) => {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-  await open(reader, site.address("?device=cpu"));
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("100000");
   // Greedy text runs in circles, so it does not end by itself.
   await reader.field("Temperature").fill("0");
-  await ask(reader, "Go on for ever.");
+  await reader.ask("Go on for ever.");
   await expect.poll(() => reader.text()).not.toBe("");
   await page.getByRole("button", { name: "Stop" }).click();
   const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
   await expect(said).toHaveCount(2);
-  await ask(reader, "Once more.");
+  await reader.ask("Once more.");
   await expect(reader.output).toBeVisible();
 });
 
 test("a long conversation leaves its oldest turns out, and reads only what is new", async ({ site, reader, page }) => {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-  await open(reader, site.address("?device=cpu"));
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("4");
   await reader.field("Temperature").fill("0");
   const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
   const left_out = page.getByText("it no longer reads the first 2 messages");
   const read = async () => Number((await page.locator(".figures").textContent())?.match(/(\d+) \+ \d/)?.[1]);
   // Of 384 positions a prompt may take 288, and a letter of these is a token of its own.
-  await ask(reader, "XQ".repeat(80));
+  await reader.ask("XQ".repeat(80));
   await expect(said).toHaveCount(2);
   expect(await read()).toBeGreaterThan(160);
-  await ask(reader, "X");
+  await reader.ask("X");
   await expect(said).toHaveCount(4);
   expect(await read()).toBeLessThan(80);
   await expect(left_out).not.toBeVisible();
-  await ask(reader, "XQ".repeat(60));
+  await reader.ask("XQ".repeat(60));
   await expect(said).toHaveCount(6);
   await expect(left_out).toBeVisible();
   await page.getByRole("button", { name: "New chat" }).click();
@@ -83,12 +72,12 @@ for (const device of ["cpu", "gpu"]) {
     const real = realModel();
     test.skip(real === null, "set E2E_SMOLLM2 to the model.bin of the preset smollm2");
     if (real === null) return;
-    site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(real)) };
+    site.model = { kind: "file", path: real };
     await page.goto(site.address(`?device=${device}`));
     await expect(page.getByRole("textbox", { name: "Message" })).toBeVisible({ timeout: ANSWER_MS });
     await reader.field("Temperature").fill("0");
     await reader.field("Max tokens").fill("24");
-    await ask(reader, "What is the capital of France?");
+    await reader.ask("What is the capital of France?");
     const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
     await expect(said).toHaveCount(2, { timeout: ANSWER_MS });
     await expect(said.nth(1)).toContainText("Paris");

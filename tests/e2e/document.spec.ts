@@ -175,15 +175,12 @@ test("a conversation branches too: another answer, a token of it, and back", asy
   page,
   complaints,
 }) => {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-  await page.goto(site.address("?device=cpu"));
-  const message = page.getByRole("textbox", { name: "Message" });
-  await expect(message).toBeVisible();
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
   await page.getByLabel("Show surprise").check();
   await reader.field("Max tokens").fill("10");
   await reader.field("Temperature").fill("1.5");
-  await message.fill("Who are you?");
-  await message.press("Enter");
+  await reader.ask("Who are you?");
   const said = page.locator(".chat .said");
   await expect(said).toHaveCount(2);
   const answer = await said.nth(1).textContent();
@@ -197,8 +194,7 @@ test("a conversation branches too: another answer, a token of it, and back", asy
   await said.nth(1).locator(".token").nth(4).dispatchEvent("click");
   await token(page).locator('.candidate[aria-current="false"]').first().click();
   await expect(said.nth(1).locator(".token")).toHaveCount(15);
-  await message.fill("And I?");
-  await message.press("Enter");
+  await reader.ask("And I?");
   await expect(said).toHaveCount(4);
   expect(complaints).toEqual([]);
 });

@@ -2,7 +2,6 @@
  * Debian's Firefox on the CPU: the page writes, stops, branches and answers as it does in Chromium. Playwright drives no Firefox but one that it
  * has changed; puppeteer speaks WebDriver BiDi to any. Skipped where none is installed: `doit` does not fetch it.
  */
-import { readFileSync } from "node:fs";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import { chatModel, firefox } from "./environment";
 import { expect, test } from "./fixtures";
@@ -81,7 +80,7 @@ test("Firefox writes, writes the same again, and branches", async ({ site }) => 
 });
 
 test("Firefox holds a conversation, and a question of it is asked otherwise", async ({ site }) => {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
+  site.model = { kind: "file", path: chatModel() };
   const { page, complaints } = await open(site.address("?device=cpu"));
   await page.waitForSelector(named("textbox", "Message"));
   await fill(page, "spinbutton", "Max tokens", "8");

@@ -7,6 +7,7 @@ export { expect };
 /** PocketLM's page as a reader meets it. */
 export class Reader {
   readonly prompt: Locator;
+  readonly message: Locator;
   readonly generate: Locator;
   readonly stop: Locator;
   readonly output: Locator;
@@ -15,6 +16,7 @@ export class Reader {
 
   constructor(readonly page: Page) {
     this.prompt = page.getByRole("textbox", { name: "Prompt" });
+    this.message = page.getByRole("textbox", { name: "Message" });
     this.generate = page.getByRole("button", { name: "Generate", exact: true });
     this.stop = page.getByRole("button", { name: "Stop" });
     this.output = page.getByRole("region", { name: "Output" });
@@ -30,6 +32,17 @@ export class Reader {
   async open(address: string): Promise<void> {
     await this.page.goto(address);
     await expect(this.generate).toBeEnabled();
+  }
+
+  /** Open the page of a model with a chat template. */
+  async openChat(address: string): Promise<void> {
+    await this.page.goto(address);
+    await expect(this.message).toBeVisible();
+  }
+
+  async ask(question: string): Promise<void> {
+    await this.message.fill(question);
+    await this.message.press("Enter");
   }
 
   /** Generate with what is set, wait for the end, and return the text. */

@@ -1,6 +1,5 @@
 /** A look into the model at a token: where it attends to, what its layers would say, and what the settings leave of it. */
 
-import { readFileSync } from "node:fs";
 import type { Locator, Page } from "@playwright/test";
 import { violations } from "./axe";
 import { chatModel } from "./environment";
@@ -129,12 +128,10 @@ for (const [about, options] of [
 }
 
 test("a conversation is looked into as the model reads it, its template too", async ({ site, reader, page }) => {
-  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(chatModel())) };
-  await page.goto(site.address("?device=cpu"));
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("6");
-  const message = page.getByRole("textbox", { name: "Message" });
-  await message.fill("Who are you?");
-  await message.press("Enter");
+  await reader.ask("Who are you?");
   await expect(page.locator(".said")).toHaveCount(2);
   await expect(reader.stop).toBeDisabled();
   await page.getByRole("button", { name: "Look at a token" }).click();
