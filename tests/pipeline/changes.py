@@ -169,7 +169,7 @@ MODULES: dict[str, str] = {
     "optim/__init__": "train",
     "optim/groups": "train",
     "optim/muon": "train",
-    "optim/polar": "train",
+    "optim/orthogonal": "train",
     "optim/schedule": "train",
     "params": "",
     "pieces": "train",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,8 +16,16 @@ from training.format.families import expected_tensors
 from training.model.blocks import norm, rope_tables, rotate, squared_relu, turn
 from training.model.families import format_config, format_tensors, language_model
 from training.model.fast import LOGIT_CAP, Fast
-from training.optim.muon import Muon, orthogonalised
-from training.optim.polar import COEFFICIENTS, MARGIN, polar_factors
+from training.optim.muon import Muon
+from training.optim.orthogonal import (
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
+    POLAR,
+    POLAR_MARGIN,
+    Quintic,
+    newton_schulz,
+    polar_factors,
+)
 
 SHAPE = Model(2, 3, 1, 12, 4, 20, 9, 100.0, 1e-6, False, "fast")
 VOCAB_SIZE = 11
@@ -128,21 +138,55 @@ def test_it_runs_in_bf16() -> None:
     assert abs(loss.item() - F.cross_entropy(made(ids).flatten(0, 1), ids.flatten()).item()) < 0.1
 
 
-@pytest.mark.parametrize("shape", [(4, 16, 16), (2, 8, 24), (3, 24, 8), (1, 1, 5)])
-def test_polar_factors_keep_the_singular_vectors(shape: tuple[int, ...]) -> None:
-    """Against the polynomials of the singular values alone, in f64; all but the tiny come out between 0.18 and 1.87."""
-    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+def by_singular_values(matrices: Tensor, margin: float, steps: Sequence[Quintic]) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrices with polynomials applied to their singular values, and these before and after, by an SVD in f64."""
     u, s, vt = torch.linalg.svd(matrices.double(), full_matrices=False)
-    values = first = s / (MARGIN * s.norm(dim=-1, keepdim=True))
-    for a, b, c in COEFFICIENTS:
+    values = first = s / (margin * s.norm(dim=-1, keepdim=True))
+    for a, b, c in steps:
         values = a * values + b * values**3 + c * values**5
-    expected = u @ torch.diag_embed(values) @ vt
-    torch.testing.assert_close(polar_factors(matrices).double(), expected, rtol=1e-4, atol=1e-4)
-    assert ((values > 0.18) & (values < 1.87))[first > 0.003].all()
+    return u @ torch.diag_embed(values) @ vt, first, values
+
+
+WAYS = {
+    "newton-schulz": (newton_schulz, 1.0, [NEWTON_SCHULZ] * NEWTON_SCHULZ_STEPS, 0.68, 1.14),
+    "polar": (polar_factors, POLAR_MARGIN, POLAR, 0.18, 1.87),
+}
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16), (2, 8, 24), (3, 24, 8), (2, 12, 16), (1, 1, 5), (1, 5, 1)])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_made_orthogonal_keeps_its_singular_vectors(way: str, shape: tuple[int, ...]) -> None:
+    """Long matrices go by their Gram matrix; all singular values but the tiny come out near 1."""
+    made, margin, steps, least, most = WAYS[way]
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    expected, first, values = by_singular_values(matrices, margin, steps)
+    torch.testing.assert_close(made(matrices).double(), expected, rtol=1e-4, atol=1e-4)
+    assert ((values > least) & (values < most))[first > 0.01].all()
+
+
+def test_muon_steps_alike_whichever_way_a_matrix_lies() -> None:
+    """Tall and wide matrices are computed together: each moves as if it were alone."""
+    generator = torch.Generator().manual_seed(6)
+    first = [torch.randn(shape, generator=generator) for shape in ((6, 18), (18, 6), (6, 6), (6, 18), (18, 6))]
+    gradients = [torch.randn(weight.shape, generator=generator) for weight in first]
+
+    def moved(chosen: Sequence[int]) -> list[Tensor]:
+        weights = [torch.nn.Parameter(first[index].clone()) for index in chosen]
+        for weight, index in zip(weights, chosen, strict=True):
+            weight.grad = gradients[index].clone()
+        Muon(weights, lr=0.1, weight_decay=0.1).step()
+        return [weight.detach() for weight in weights]
+
+    for index, together in enumerate(moved(range(len(first)))):
+        torch.testing.assert_close(together, moved([index])[0], rtol=1e-5, atol=1e-6)
+    turned = torch.nn.Parameter(first[0].mT.clone())
+    turned.grad = gradients[0].mT.clone()
+    Muon([turned], lr=0.1, weight_decay=0.1).step()
+    torch.testing.assert_close(turned.detach().mT, moved([0])[0], rtol=1e-5, atol=1e-6)
 
 
 def test_muon_takes_the_way_it_is_given() -> None:
-    ways = {"default": orthogonalised, "polar": polar_factors}
+    ways = {"default": newton_schulz, "polar": polar_factors}
     weights = {name: torch.nn.Parameter(torch.eye(4)) for name in ways}
     for name, way in ways.items():
         weights[name].grad = torch.arange(16.0).reshape(4, 4)

@@ -7,10 +7,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from training.config.train import Train
-from training.optim.muon import Muon, orthogonalised
-from training.optim.polar import polar_factors
+from training.optim.muon import Muon
+from training.optim.orthogonal import newton_schulz, polar_factors
 
-WAYS = {"newton-schulz": orthogonalised, "polar": polar_factors}
+WAYS = {"newton-schulz": newton_schulz, "polar": polar_factors}
 
 
 def make_optimizers(model: nn.Module, train: Train, device: torch.device) -> list[Optimizer]:

@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are brought near to orthogonal ones before each step.
 
-As torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but in f32, and with all matrices of one shape at once: on a
-CPU without bf16 units that takes half the time (training/LOG.md).
+As torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but in f32, and with all matrices of one shape, lying or
+standing, at once: on a CPU without bf16 units that takes half the time (training/LOG.md).
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the length of the steps is that
 of AdamW's: Liu et al. 2025, arXiv:2502.16982.
 """
@@ -15,20 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-STEPS = 5  # of Newton and Schulz
-COEFFICIENTS = (3.4445, -4.775, 2.0315)  # of the quintic that is applied to the singular values
-
-
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """Matrices with the same singular vectors, whose singular values are all near 1. matrices: (N, out, in) f32."""
-    a, b, c = COEFFICIENTS
-    x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
-    tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x  # the square of the shorter side is the smaller one
-    for _ in range(STEPS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if tall else x
+from training.optim.orthogonal import newton_schulz
 
 
 class Muon(Optimizer):
@@ -40,7 +27,7 @@ class Muon(Optimizer):
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
-        orthogonalised: Callable[[Tensor], Tensor] = orthogonalised,
+        orthogonalised: Callable[[Tensor], Tensor] = newton_schulz,
     ) -> None:
         """orthogonalised: (N, out, in) f32 to the same."""
         self.orthogonalised = orthogonalised
@@ -51,13 +38,16 @@ class Muon(Optimizer):
         """One step, from the gradients; with Nesterov's look ahead."""
         assert closure is None
         for group in self.param_groups:
-            same: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)  # (weight, change) by shape
+            # (weight, change) by shape, all of them lying: a tall matrix is computed with the wide ones.
+            same: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    same[weight.shape].append((weight, self._looking_ahead(weight, weight.grad, group["momentum"])))
-            for (n_out, n_in), pairs in same.items():
-                length = group["lr"] * 0.2 * max(n_out, n_in) ** 0.5
-                changes = self.orthogonalised(torch.stack([change.float() for _, change in pairs]))
+                    change = self._looking_ahead(weight, weight.grad, group["momentum"]).float()
+                    lying = (weight, change) if weight.shape[0] <= weight.shape[1] else (weight.mT, change.mT)
+                    same[lying[0].shape].append(lying)
+            for shape, pairs in same.items():
+                length = group["lr"] * 0.2 * max(shape) ** 0.5
+                changes = self.orthogonalised(torch.stack([change for _, change in pairs]))  # (N, *shape)
                 for (weight, _), change in zip(pairs, changes, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=length)
 

@@ -21,7 +21,7 @@ from training.data.batches import Batches
 from training.data.shard_file import Shard, TokenStream
 from training.model.fast import Fast
 from training.optim.muon import Muon
-from training.optim.polar import polar_factors
+from training.optim.orthogonal import polar_factors
 
 SHAPE = Model(
     n_layer=N_LAYER,
