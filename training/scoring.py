@@ -69,6 +69,11 @@ def windows(n_tokens: int, ctx_len: int, overlap: int) -> Iterator[tuple[int, in
         start += ctx_len - overlap
 
 
+def one_of(stream: TokenStream, max_tokens: int) -> int:
+    """Of so many windows one is scored, so that they have about max_tokens."""
+    return max(1, -(-(stream.n_tokens - 1) // max_tokens))
+
+
 class Losses(NamedTuple):
     """Of W windows of at most T tokens."""
 
@@ -80,7 +85,7 @@ class Losses(NamedTuple):
 
 @torch.no_grad()
 def losses_of(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[..., Tensor],
     stream: TokenStream,
     vocab_size: int,
     ctx_len: int,
@@ -108,14 +113,28 @@ def losses_of(
         for row, (start, length, scored) in enumerate(group):
             ids[row, : length + 1] = stream.read(start, length + 1)
             counted[row, length - scored : length] = stream.read_learnt(start + 1 + length - scored, scored)
-        batch = torch.from_numpy(ids).to(device)
-        losses = F.cross_entropy(model(batch[:, :-1]).flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="none")
-        yield Losses(group, losses.view(counted.shape).cpu().double().numpy(), counted, ids[:, 1:])
+        losses = _by_position(model, torch.from_numpy(ids).to(device), max(1, MOST_LOGITS // (vocab_size * len(ids))))
+        yield Losses(group, losses.cpu().double().numpy(), counted, ids[:, 1:])
+
+
+def _by_position(model: Callable[..., Tensor], ids: Tensor, most: int) -> Tensor:
+    """The loss of every position, (B, T). ids: (B, T + 1). The logits of `most` positions are there at a time: of a
+    large vocabulary a window's are computed span by span, each with what stands before it.
+    """
+    targets, spans = ids[:, 1:], []
+    for begin in range(0, targets.shape[1], most):
+        end = min(begin + most, targets.shape[1])
+        chosen = torch.zeros_like(targets[:, :end], dtype=torch.bool)
+        chosen[:, begin:] = True
+        logits = model(ids[:, :end], None if begin == 0 else chosen).view(len(ids), end - begin, -1)  # (B, span, V)
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), targets[:, begin:end].flatten(), reduction="none")
+        spans.append(losses.view(len(ids), -1))
+    return torch.cat(spans, 1)
 
 
 @torch.no_grad()
 def evaluate(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[..., Tensor],
     stream: TokenStream,
     sizes: NDArray[np.int64],
     ctx_len: int,
@@ -130,7 +149,7 @@ def evaluate(
     sizes: (V,) from token_nbytes. `between` is called between batches (it may raise to stop).
     Raises ValueError where the stream is too short, or where the tokens' bytes are not those of the text.
     """
-    every = max(1, -(-(stream.n_tokens - 1) // max_tokens))
+    every = one_of(stream, max_tokens)
     nats, n_tokens, n_bytes = 0.0, 0, 0
     batches = losses_of(model, stream, len(sizes), ctx_len, overlap, device, every, batch_size)
     for _, losses, counted, targets in batches:

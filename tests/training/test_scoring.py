@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pocketlm_tokenizer import Tokenizer
 
+from training import scoring
 from training.config import preset as config
 from training.config.sample import Sample
 from training.data.batches import Batches
@@ -65,6 +66,28 @@ def test_bits_per_byte_is_what_the_text_costs(tiny: Path) -> None:
     assert score.n_tokens == stream.n_tokens - 1
     assert score.n_bytes == len(text) == stream.text_nbytes
     assert score.bpb == pytest.approx(nats / math.log(2) / len(text), rel=1e-6)
+
+
+@pytest.mark.parametrize("positions", [50, 383, 384])
+def test_of_a_large_vocabulary_few_logits_are_there_at_a_time(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, positions: int
+) -> None:
+    """Fewer than those of one window, and the score is the same."""
+    model, stream, tokenizer = model_and_stream(tiny)
+    given = (stream, token_nbytes(tokenizer), 384, 0, torch.device("cpu"))
+    whole = evaluate(model, *given, 1024)
+    seen: list[int] = []
+
+    def watched(*inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(*inputs)
+        seen.append(logits.numel())
+        return logits
+
+    monkeypatch.setattr(scoring, "MOST_LOGITS", positions * stream.vocab_size)
+    parts = evaluate(watched, *given, 1024)
+    assert (parts.n_tokens, parts.n_bytes) == (whole.n_tokens, whole.n_bytes)
+    assert parts.nats == pytest.approx(whole.nats, rel=1e-6)
+    assert max(seen) == positions * stream.vocab_size
 
 
 def test_a_part_is_near_the_whole_and_foreign_shards_are_noticed(tiny: Path) -> None:
