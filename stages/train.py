@@ -144,7 +144,8 @@ def evaluate_stage(settings: Settings) -> Stage:
         name="evaluate",
         doc="Measure the trained model on the validation and the test text, beside compressors (evaluation.md).",
         run=step("evaluate", "weights", "summary", "tokenizer", "shards", "corpus"),
-        outputs=("evaluation.json", "evaluation.md"),
+        outputs=("evaluation.json", "evaluation.md", "evaluation_speed.json"),
+        volatile=("evaluation_speed.json",),
         metrics={f"{split}_bpb": f"evaluation.json:splits.{split}.bpb" for split in ("val", "test")},
         inputs={
             "weights": Output("train", "model.safetensors"),
@@ -160,6 +161,6 @@ def evaluate_stage(settings: Settings) -> Stage:
         set_env=PINNED_ISA,
         needs=(tools.TORCH, tools.EVALUATE),
         scope=settings.preset,
-        links={"evaluation.json": "evaluation.json", "evaluation.md": "evaluation.md"},
+        links={name: name for name in ("evaluation.json", "evaluation.md", "evaluation_speed.json")},
         pythonpath=("{snapshot}", "{in.wheel}"),
     )
