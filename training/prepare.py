@@ -84,6 +84,7 @@ def resume(training: Training, kept: Kept) -> Journal | None:
         command.say(f"PyTorch {state['torch']} made the steps so far, {fresh['torch']} goes on")
     training.step, training.seconds, training.trial = state["step"], state["train_s"], state["trial"]
     training.loss_sum = torch.tensor(state["loss_sum"], dtype=torch.float32, device=training.device)
+    training.lost_at = training.lost_at.to(training.device)
     training.losses, training.skipped = state["losses"], state["skipped"]
     training.skipped_in_a_row = state["skipped_in_a_row"]
     training.scaler.load_state_dict(state["scaler"])

@@ -43,6 +43,8 @@ class Training:
     step: int = 0  # optimizer steps made
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # (), nats, of the steps since the last record
     losses: int = 0  # how many are in that sum
+    lost_at: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))  # (), the first step whose loss
+    # is not finite; 0: none
     skipped: int = 0  # steps whose gradients were not finite
     skipped_in_a_row: int = 0  # up to now
     best: Best | None = None  # of the evaluations after the first step and before the last
@@ -91,18 +93,31 @@ class Training:
         return True
 
     def stepped(self, loss: Tensor) -> None:
-        """A step was tried; its mean loss, (), counts where it was made."""
+        """A step was tried; its mean loss, (), counts where it was made. The first step whose loss is not finite is
+        noted on the device, and looked at only when the losses are: a GPU need not wait for the answer.
+        """
         self.step += 1
         if not self.skipped_in_a_row:
             self.loss_sum += loss
             self.losses += 1
+            fine = self.loss_sum.isfinite() | (self.lost_at > 0)
+            self.lost_at = torch.where(fine, self.lost_at, self.step)
 
     def mean_loss(self) -> float | None:
         """In nats, of the steps since this was asked last; None where none was made. Raises Diverged."""
-        mean = finite(float(self.loss_sum), "the loss", self) / self.losses if self.losses else None
+        mean = self._whole_loss() / self.losses if self.losses else None
         self.loss_sum.zero_()
         self.losses = 0
         return mean
+
+    def check(self) -> None:
+        """Raises Diverged where a loss since the last record, or the norm of the last gradients, is no number."""
+        self._whole_loss()
+        finite(float(self.grad_norm), "the gradients' norm", self.step, self)
+
+    def _whole_loss(self) -> float:
+        """loss_sum. Raises Diverged."""
+        return finite(float(self.loss_sum), "the loss", int(self.lost_at), self)
 
     def improves(self, val_bpb: float) -> bool:
         """Whether an evaluation is the best so far; then it is `best`. The same in all processes that ask."""
@@ -122,12 +137,12 @@ class Training:
 
         Raises Diverged where the last step was no good.
         """
-        finite(float(self.grad_norm), "the gradients' norm", self)
+        self.check()
         return {
             "run": self.inputs.digest(),
             "torch": torch.__version__,
             "step": self.step,
-            "loss_sum": finite(float(self.loss_sum), "the loss", self),
+            "loss_sum": float(self.loss_sum),
             "losses": self.losses,
             "skipped": self.skipped,
             "skipped_in_a_row": self.skipped_in_a_row,
@@ -144,11 +159,11 @@ class Diverged(ValueError):
     """The loss has run away."""
 
 
-def finite(value: float, what: str, training: Training) -> float:
-    """A figure of the last step. Raises Diverged where it is not a finite number."""
+def finite(value: float, what: str, step: int, training: Training) -> float:
+    """A figure of a step. Raises Diverged where it is not a finite number."""
     if not math.isfinite(value):
         lr = training.inputs.train.lr
-        raise Diverged(f"{what} is {value} at step {training.step}; lower train.lr (now {lr:g})")
+        raise Diverged(f"{what} is {value} at step {step}; lower train.lr (now {lr:g})")
     return value
 
 

@@ -21,7 +21,7 @@ from training.progress import Progress
 from training.resume import Kept
 from training.sample import sample
 from training.scoring import Score, evaluate
-from training.state import Diverged, Training
+from training.state import Diverged, Training, finite
 from training.tokenizer_file import document_start
 
 
@@ -58,9 +58,13 @@ class Watch:
         self.loggers.close()
 
     def evaluate(self, training: Training, last: bool, stop: command.StopRequest) -> Score:
-        """The score on the held-out text, or on a part of it before the last step."""
+        """The score on the held-out text, or on a part of it before the last step. Raises Diverged for one that is no
+        number: such weights must not come out.
+        """
         train = training.inputs.train
+        training.check()
         score = validate(training, train.last_eval_tokens if last else train.eval_tokens, stop)
+        finite(score.bpb, "the validation loss", training.step, training)
         text = sample_text(training, stop)
         self._record(training, {"val_bpb": score.bpb, "last": last})  # nothing stops between here and a step
         self.progress.evaluated(score.bpb, text)

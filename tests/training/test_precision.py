@@ -98,25 +98,71 @@ def test_the_scaler_goes_on_where_it_was(at: Callable[..., Path], monkeypatch: p
             assert line.get(name) == expected.get(name), line
 
 
+NAN = "the loss is nan at step 6; lower train.lr (now 0.01); the last good checkpoint is of step "
+
+
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("break_it", "log_every", "good", "message"),
     [
-        (float("nan"), "the loss is nan at step 6; lower train.lr (now 0.01); the last good checkpoint is of step 5: "),
-        (1e4, "at step 6, a uniform guess's 5.73; lower train.lr (now 0.01); the last good checkpoint is of step 5: "),
+        (float("nan"), "1", 5, NAN),
+        (float("nan"), "4", 5, NAN),  # seen when the next checkpoint is due
+        (1e4, "1", 5, "at step 6, a uniform guess's 5.73; lower train.lr (now 0.01); the last good checkpoint is of"),
     ],
 )
 def test_a_loss_that_runs_away_names_its_step_and_what_is_good(
-    at: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, break_it: float, message: str
+    at: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    break_it: float,
+    log_every: str,
+    good: int,
+    message: str,
 ) -> None:
-    plain = training_run.train_step
-
-    def step(training: Training, way: Way) -> torch.Tensor:
-        return plain(training, way) * (break_it if training.step == 5 else 1.0)
-
-    monkeypatch.setattr(training_run, "train_step", step)
-    given = {"train__steps": "9", "train__log_every": "1", "train__warmup_steps": "0"}
+    break_step_six(monkeypatch, break_it)
+    given = {"train__steps": "9", "train__log_every": log_every, "train__warmup_steps": "0", **SMALL}
     with pytest.raises(ValueError) as raised:
         at("kept", "out", train__checkpoint_seconds="0", **given)
     assert message in str(raised.value)
-    (good,) = (tmp_path / "kept").glob("*/step-00000005-*")
-    assert str(raised.value).endswith(f": {good}")
+    (path,) = (tmp_path / "kept").glob(f"*/step-{good:08}-*")
+    assert str(raised.value).endswith(f": {path}")
+
+
+@pytest.mark.parametrize("seen", ["at a record", "at an evaluation", "at the end"])
+def test_a_loss_that_is_lost_between_two_looks_names_its_step(
+    at: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str
+) -> None:
+    """Without a checkpoint since; and no weights come out."""
+    break_step_six(monkeypatch, float("nan"))
+    every = {"log_every": "8" if seen == "at a record" else "99", "eval_every": "7" if "evaluation" in seen else "99"}
+    given = {"train__steps": "9", "train__checkpoint_seconds": "9999", **SMALL}
+    with pytest.raises(ValueError, match=r"the loss is nan at step 6; .*; there is no checkpoint before it"):
+        at("kept", "out", **given, **{f"train__{name}": value for name, value in every.items()})
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_weights_that_no_text_can_be_scored_by_do_not_come_out(
+    at: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step breaks them, after a loss that was fine."""
+    plain = training_run.train_step
+
+    def step(training: Training, way: Way) -> torch.Tensor:
+        loss = plain(training, way)
+        if training.step == 4:
+            next(training.model.parameters()).data.fill_(float("nan"))
+        return loss
+
+    monkeypatch.setattr(training_run, "train_step", step)
+    with pytest.raises(ValueError, match=r"the validation loss is nan at step 5; lower train\.lr"):
+        at("kept", "out", train__steps="5", **SMALL)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def break_step_six(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """What the sixth step's loss is multiplied by."""
+    plain = training_run.train_step
+
+    def step(training: Training, way: Way) -> torch.Tensor:
+        return plain(training, way) * (factor if training.step == 5 else 1.0)
+
+    monkeypatch.setattr(training_run, "train_step", step)
