@@ -12,11 +12,11 @@ SECONDS_A_LINE = 10.0
 
 
 class Progress:
-    """Step, loss, bits per byte, tokens a second, time left. Use as a context manager."""
+    """Step, bits per byte of both texts, tokens a second, time left. Use as a context manager."""
 
     def __init__(self, steps: int, tokens_a_step: int, first_step: int) -> None:
         self.steps, self.tokens_a_step, self.step = steps, tokens_a_step, first_step
-        self.loss_nats = self.val_bpb = float("nan")
+        self.train_bpb = self.val_bpb = float("nan")
         self.marks = [(time.monotonic(), first_step)]  # of the last half minute or so
         self.said = time.monotonic()
         self.display = _terminal(steps, first_step) if speaks() and sys.stderr.isatty() else None
@@ -38,11 +38,11 @@ class Progress:
         (t0, s0), (t1, s1) = self.marks[0], self.marks[-1]
         return (s1 - s0) * self.tokens_a_step / (t1 - t0) if t1 > t0 else 0.0
 
-    def advance(self, step: int, loss_nats: float | None) -> None:
-        """A step was made; its loss, where it is known."""
+    def advance(self, step: int, train_bpb: float | None) -> None:
+        """A step was made; its loss in bits per byte, where it is known."""
         now = time.monotonic()
         self.step = step
-        self.loss_nats = self.loss_nats if loss_nats is None else loss_nats
+        self.train_bpb = self.train_bpb if train_bpb is None else train_bpb
         if now - self.marks[-1][0] >= 1.0:
             self.marks = [mark for mark in self.marks if now - mark[0] < 30.0] + [(now, step)]
         if self.display:
@@ -58,7 +58,7 @@ class Progress:
     def evaluated(self, val_bpb: float, text: str) -> None:
         """An evaluation was made. text: what the model writes now."""
         self.val_bpb = val_bpb
-        lines = [f"step {self.step}/{self.steps}  validation {val_bpb:.3f} bits/byte"]
+        lines = [f"step {self.step}/{self.steps}  validation {val_bpb:.3f} bits/byte" + "; it writes:" * bool(text)]
         lines += [f"    {line}" for line in text.splitlines()]
         for line in lines:
             if self.display:
@@ -67,12 +67,20 @@ class Progress:
                 say(line)
 
     def _figures(self) -> str:
+        """Training and validation in one unit, so that they can be compared at a glance."""
         rate = self.tokens_a_second
-        left = (self.steps - self.step) * self.tokens_a_step / rate if rate else float("nan")
-        clock = f"{int(left) // 60}:{int(left) % 60:02}" if left == left else "-"
-        val = f"  {self.val_bpb:.3f} bits/byte" if self.val_bpb == self.val_bpb else ""
-        loss = f"loss {self.loss_nats:.3f}" if self.loss_nats == self.loss_nats else "loss -"
-        return f"{loss}{val}  {rate:,.0f} tokens/s  {clock} left"
+        left = time_left((self.steps - self.step) * self.tokens_a_step / rate) if rate else ""
+        named = {"training": self.train_bpb, "validation": self.val_bpb}
+        known = [f"{name} {bpb:.3f}" for name, bpb in named.items() if bpb == bpb]
+        loss = ", ".join(known) + " bits/byte" if known else ""
+        return "  ".join(filter(None, [loss, f"{rate:,.0f} tokens/s  {left} left" if rate else ""]))
+
+
+def time_left(seconds: float) -> str:
+    """As 0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _terminal(steps: int, first_step: int):  # type: ignore[no-untyped-def]  # rich is imported only here

@@ -91,7 +91,7 @@ class Watch:
 
     def stepped(self, training: Training) -> None:
         """A step was made: at the end of an interval its figures. Raises Diverged where the loss runs away."""
-        inputs, loss_nats = training.inputs, None
+        inputs, train_bpb = training.inputs, None
         if training.step % inputs.train.log_every == 0:
             loss_nats, guess = training.mean_loss(), math.log(inputs.vocab_size)
             warm = training.step > inputs.train.warmup_steps + inputs.train.log_every
@@ -102,14 +102,14 @@ class Watch:
                 )
             figures = {"lr": lr_at(training.step - 1, inputs.train), "grad_norm": float(training.grad_norm)}
             if loss_nats is not None:
-                figures["loss_nats"] = loss_nats
-                figures["train_bpb"] = loss_nats / math.log(2) * inputs.text.n_tokens / inputs.text.text_nbytes
+                train_bpb = loss_nats / math.log(2) * inputs.text.n_learnt / inputs.text.text_nbytes
+                figures |= {"loss_nats": loss_nats, "train_bpb": train_bpb}
             if training.scaler.is_enabled():
                 figures |= {"skipped": training.skipped, "loss_scale": training.scaler.get_scale()}
             timed = {**figures, "tokens_a_second": self.progress.tokens_a_second}
             self._record(training, figures if inputs.repro else timed)
             self.loggers.figures(training.step, timed)
-        self.progress.advance(training.step, loss_nats)
+        self.progress.advance(training.step, train_bpb)
 
     def _record(self, training: Training, figures: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""

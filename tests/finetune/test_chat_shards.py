@@ -60,6 +60,7 @@ def test_they_come_back(tmp_path: Path, model: Imported, at_a_time: int) -> None
         for n in (1, 3, stream.n_tokens - start):
             n = min(n, stream.n_tokens - start)
             assert stream.read_learnt(start, n).tolist() == learnt[start : start + n]
+    assert stream.n_learnt == sum(learnt) < stream.n_tokens
     ends = np.cumsum([1 + len(made.ids) for made in expected(model)]).tolist()
     assert stream.documents().tolist() == [0, *ends]
     answers = [message["content"] for _, messages in CHATS for message in messages if message["role"] == "assistant"]

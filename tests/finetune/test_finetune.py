@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.finetune.conftest import CHATML, SENTENCES, params, small_model, tune
 from tests.interop import models
 from training import checkpoint, command, export_checkpoint, export_finetuned, finetune, imported, reference, train
 from training.config.sample import Sample
+from training.data.shard_file import open_split
 from training.format.file import read_model
 from training.model.llama import Llama
 
@@ -23,7 +25,11 @@ def test_it_begins_with_the_imported_weights_and_learns(imported_dir: Path, shar
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     before, after = (record["val_bpb"] for record in records if "val_bpb" in record)
     assert after < before / 4, (before, after)
-    at_start = tuned(tmp_path / "0", shards_dir, imported_dir, train__steps="1", train__lr="0")
+    at_start = tuned(tmp_path / "0", shards_dir, imported_dir, train__steps="1", train__lr="0", train__log_every="1")
+    (record,) = (each for each in map(json.loads, (at_start / "metrics.jsonl").open()) if "train_bpb" in each)
+    text = open_split(shards_dir, "train")
+    n_learnt = int(text.read_learnt(0, text.n_tokens).sum())  # bits per byte are of the answers, not of the questions
+    assert record["train_bpb"] == pytest.approx(record["loss_nats"] / math.log(2) * n_learnt / text.text_nbytes)
     model = imported.read(imported_dir)
     from safetensors.numpy import load_file
 

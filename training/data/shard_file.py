@@ -24,6 +24,7 @@ A shard, little-endian:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
@@ -145,6 +146,11 @@ class TokenStream:
                 for shard, part in self._parts(start, n)
             ]
         )
+
+    @functools.cached_property
+    def n_learnt(self) -> int:
+        """How many tokens the model learns to write: all, where there is no loss mask."""
+        return sum(len(shard.tokens) if shard.learnt is None else int(shard.learnt.sum()) for shard in self.shards)
 
     def documents(self) -> NDArray[np.int64]:
         """Where each document's separator stands, and where the last document ends, (n_documents + 1,)."""
