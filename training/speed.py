@@ -75,14 +75,18 @@ def check_memory(n_parameters: int, n_trained: int, device: torch.device) -> Non
         )
 
 
+def no_memory(error: Exception) -> bool:
+    """Whether it says that there is none left. On the CPU PyTorch has no class for it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 @contextlib.contextmanager
 def memory_named() -> Iterator[None]:
     """Raises ValueError that says what to do where PyTorch or Python find no memory in what is done here."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On the CPU PyTorch has no class for it.
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if no_memory(error):
             raise ValueError("out of memory; make train.batch_size, the context or the model smaller") from error
         raise
 
@@ -136,10 +140,12 @@ def choose(
     rounds = list(candidates(train, device))
     if sum(map(len, rounds)) == 1:
         return rounds[0][0], []
+    say(f"measuring {sum(map(len, rounds))} ways to compute a step: threads, precision, torch.compile")
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     moments = [copy.deepcopy(optimizer.state_dict()) for optimizer in optimizers]
     best, best_ms = rounds[0][0], float("inf")
     measured = []
+    failure: Exception | None = None
     for ways in rounds:
         for tried in ways:
             way = Way(tried.threads or best.threads, tried.precision or best.precision, tried.compile or best.compile)
@@ -148,6 +154,7 @@ def choose(
             except Interrupted:
                 raise
             except Exception as error:  # whatever a compiler or a back end raises, the plain way is there
+                failure = error
                 say(f"{way.precision}{' compiled' * way.compile}: does not run here ({type(error).__name__}); left out")
                 continue
             finally:
@@ -159,7 +166,11 @@ def choose(
             if step_ms < best_ms * (WORTH if inexact or way.compile else 1.0):
                 best, best_ms = way, step_ms
     if best_ms == float("inf"):
-        raise ValueError(f"no training step runs on {device}; try train.device=cpu train.precision=f32")
+        if failure is not None and no_memory(failure):
+            raise failure  # `memory_named` says what to do
+        raise ValueError(
+            f"no training step runs on {device} ({failure}); try train.device=cpu train.precision=f32"
+        ) from failure
     torch.set_num_threads(best.threads)
     return best, measured
 

@@ -281,6 +281,25 @@ def test_bf16_must_be_clearly_faster(clock: list[float]) -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.parametrize(
+    ("failure", "kind", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), ValueError, "out of memory; make train.batch_size"),
+        (RuntimeError("no kernel image"), ValueError, r"no training step runs on cpu \(no kernel image\); try"),
+    ],
+)
+def test_why_no_way_runs_is_said(failure: Exception, kind: type[Exception], message: str) -> None:
+    model, optimizer = small_model()
+
+    def step(way: speed.Way) -> float:
+        raise failure
+
+    settings = config.load("tiny", {"train.precision": "auto"}).train
+    with pytest.raises(kind, match=message), speed.memory_named():
+        speed.choose(settings, torch.device("cpu"), model, [optimizer], step)
+    torch.set_num_threads(1)
+
+
 def test_the_number_of_threads_follows_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads are faster; then the machine is busy, and they are thirty times slower; then it is quiet again."""
     clock = [0.0]
