@@ -29,6 +29,7 @@ from training.data.documents import LIST_NAME, SPLITS, TEST, Document, Portion
 from training.data.parts import PART_NBYTES
 from training.data.split import cut, held_out, tested
 
+COPIES_NAMED = 5  # documents whose text is another's; of millions of documents thousands may be
 FILE_NBYTES = 1 << 30  # a file of a split is closed by the document that reaches this
 
 
@@ -56,6 +57,8 @@ def build(data: Data, root: Path, out: Path) -> dict[str, tuple[int, int]]:
             raise ValueError(f"the corpus is empty: no text in {', '.join(source.uri for source in data.sources)}")
         if len(kept) == 1 and not data.val_documents:
             ((name, whole),) = kept.items()
+            if data.chat_column:
+                raise ValueError(f"{name} is the only chat, and one must be held out for validation; add a second one")
             split_of = {f"{name}#{split}": split for split in SPLITS}
             kept = dict(zip(split_of, _cut(name, whole, file, data.val_fraction), strict=True))
         else:
@@ -72,6 +75,7 @@ def _stage(data: Data, root: Path, file: BinaryIO) -> dict[str, _Staged]:
     origin: dict[str, str] = {}  # name of a file -> URI
     kept: dict[str, _Staged] = {}
     seen: dict[bytes, str] = {}  # sha256 -> document name
+    copies = 0
     for source in data.sources:
         for name, stream in sources.documents(source, root):
             if name in origin:
@@ -84,13 +88,17 @@ def _stage(data: Data, root: Path, file: BinaryIO) -> dict[str, _Staged]:
                         if document == name:
                             command.say(f"{name}: left out, there is no text in it")
                     elif text.sha256 in seen:  # a copy on the other side of the split would make that text known
-                        command.say(f"{document}: left out, its text is that of {seen[text.sha256]}")
+                        copies += 1
+                        if copies <= COPIES_NAMED:
+                            command.say(f"{document}: left out, its text is that of {seen[text.sha256]}")
                         file.truncate(text.start)
                     else:
                         seen[text.sha256] = document
                         kept[document] = text
             except ValueError as error:
                 raise ValueError(f"{source.uri}: {error}") from error
+    if copies > COPIES_NAMED:
+        command.say(f"left out for the same reason: {copies - COPIES_NAMED:,} more")
     return kept
 
 

@@ -206,6 +206,19 @@ def test_corpus_on_disk(tmp_path: Path) -> None:
         list(read(out, "val", safe_cut))
 
 
+@pytest.mark.parametrize("copies", [1, 5, 6, 1008])
+def test_the_copies_of_a_large_corpus_do_not_fill_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], copies: int
+) -> None:
+    (tmp_path / "a.txt").write_text("one\n#two\n#" + "one\n#" * copies)
+    given = Data((Source("file:a.txt"),), (), 0.5, separator="#")
+    assert corpus.build(given, tmp_path, tmp_path / "out") == {"train": (1, 4), "val": (1, 4)}
+    said = capsys.readouterr().err.splitlines()
+    named = [line for line in said if "left out, its text is that of a.txt#000000001" in line]
+    assert len(named) == min(copies, 5)
+    assert said[len(named) :] == ([f"left out for the same reason: {copies - 5:,} more"] if copies > 5 else [])
+
+
 @pytest.mark.parametrize(
     ("files", "settings", "message"),
     [
@@ -213,6 +226,11 @@ def test_corpus_on_disk(tmp_path: Path) -> None:
         ({"a.txt": b"ab\xff"}, data(Source("file:a.txt")), "file:a.txt: a.txt: not UTF-8 at byte 2"),
         ({"a.txt": b" \n"}, data(Source("file:a.txt")), "the corpus is empty: no text in file:a.txt"),
         ({"a.txt": b"a"}, data(Source("file:a.txt")), "one document of one line"),
+        (
+            {"a.jsonl": b'{"messages": [{"role": "assistant", "content": "Aye."}]}'},
+            Data((Source("file:a.jsonl"),), (), 0.1, chat_column="messages"),
+            "a.jsonl#000000001 is the only chat, and one must be held out for validation; add a second one",
+        ),
         ({"a.txt": b"a"}, data(Source("file:a.txt"), Source("file:*")), "a.txt is also in file:a.txt"),
         ({"a.txt": b"a", "b.txt": b"b"}, data(Source("file:*"), val=("c*",)), "'c*' matches no document; there are 2"),
         ({"a.txt": b"a"}, data(Source("file:*"), val=("a.txt",)), "holds out every document"),
