@@ -40,21 +40,21 @@ from training.watch import Outcome, Watch
 
 
 def train_step(training: Training, way: Way) -> Tensor:
-    """One optimizer step on the batches of step `training.step`; returns the mean loss in nats, (), on the device."""
+    """One optimizer step in a way (threads, precision, compiled or not); returns its mean loss in nats, ()."""
     train, device, world, scaler = training.inputs.train, training.device, training.world, training.scaler
     forward = training.forward(way)
-    total = torch.zeros((), device=device)
+    total = torch.zeros((), device=device)  # (), this process's part of the mean
     for micro in world.share(train.grad_accum):
-        ids, learnt = training.ahead.take(training.step * train.grad_accum + micro)  # (B, T + 1); (B, T) bool, or None
+        ids, mask = training.ahead.take(training.step * train.grad_accum + micro)  # (B, T + 1); (B, T) bool, None: all
         with speed.autocast(way, device):
-            loss = forward(ids[:, :-1], learnt, ids[:, 1:]) / train.grad_accum  # (), over what is learnt of (B, T)
+            loss = forward(ids[:, :-1], mask, ids[:, 1:]) / train.grad_accum  # (), mean over the (B, T) targets in mask
         scaler.scale(loss).backward()
         total += loss.detach()
     world.sum_gradients(training.model)
     for optimizer in training.optimizers:
         scaler.unscale_(optimizer)
     largest = train.grad_clip or float("inf")
-    grad_norm = whole(torch.nn.utils.clip_grad_norm_(training.model.parameters(), largest))  # (), uncut
+    grad_norm = whole(torch.nn.utils.clip_grad_norm_(training.model.parameters(), largest))  # (), before clipping
     set_lr(training.optimizers, lr_at(training.step, train))
     taken = training.takes(grad_norm)  # f16 may be too narrow for the gradients: then the loss is scaled by less
     for optimizer in training.optimizers:
@@ -67,7 +67,7 @@ def train_step(training: Training, way: Way) -> Tensor:
 
 def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: command.StopRequest) -> Outcome | None:
     """Steps to the last one, with records, evaluations and checkpoints between them; returns what comes out. Those are
-    for the process that leads.
+    for the process that leads. A turn first does what is due after `training.step` steps, then makes the next one.
 
     Raises Diverged, a ValueError, where the loss runs away, Interrupted after a signal.
     """
@@ -78,7 +78,7 @@ def loop(training: Training, kept: Kept, watch: Watch, threads: Threads, stop: c
     while True:
         stop.signum = world.largest(stop.signum, training.device)
         stop.check()
-        if joins and training.step == kept.extend_at:
+        if joins and training.step == kept.extend_at:  # the last step that a longer run shares with this one
             kept.save_for_extension(training.model, training.optimizers, training.state(watch.metrics))
         last = training.step == train.steps
         if joins and (training.step % train.eval_every == 0 or last):

@@ -93,11 +93,13 @@ ONE_VALUE = {"tokenizer.split"}  # any other value is refused
 MODULES: dict[str, str] = {
     "__init__": "corpus tokenizer shards train sample report export web",
     "ahead": "train",
+    "bootstrap": "",
     "card": "",
     "chat": "",
     "chat_shards": "",
     "checkpoint": "train",
     "command": "corpus tokenizer shards train sample report export",
+    "compressors": "",
     "config/__init__": "corpus tokenizer shards train sample export",
     "config/data": "corpus",
     "config/engine": "corpus tokenizer shards",
