@@ -66,6 +66,109 @@ test("a long conversation leaves its oldest turns out, and reads only what is ne
   await expect(left_out).not.toBeVisible();
 });
 
+test("what is left out belongs to the conversation that is shown: walked to, edited, opened again", async ({
+  site,
+  reader,
+  page,
+}) => {
+  site.model = { kind: "file", path: chatModel() };
+  const address = site.address("?device=cpu");
+  await reader.openChat(address);
+  await reader.field("Max tokens").fill("4");
+  await reader.field("Temperature").fill("0");
+  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const left_out = page.getByText("it no longer reads the first 2 messages");
+  const read = page.getByRole("region", { name: "The prompt, to the letter" });
+  const button = (name: string) => page.getByRole("button", { name, exact: true });
+  const [long, middle, last] = ["XQ".repeat(80), "X", "XQ".repeat(60)];
+  for (const [number, question] of [long, middle, last].entries()) {
+    await reader.ask(question);
+    await expect(said).toHaveCount(2 * number + 2);
+    await expect(button("Edit: message 1")).toBeEnabled();
+  }
+  await expect(left_out).toBeVisible();
+  await page.getByText("The template's text").click();
+  await expect(read).toContainText(`${last}`);
+  await expect(read).not.toContainText(long);
+
+  // Another first question has room for all that follows it.
+  await button("Edit: message 1").click();
+  await page.getByRole("textbox", { name: "Your message, edited" }).fill("Short");
+  await button("Send edited").click();
+  await expect(said).toHaveCount(2);
+  await expect(button("Edit: message 1")).toBeEnabled();
+  await expect(left_out).toBeHidden();
+
+  await button("Previous version: message 1").click();
+  await expect(said).toHaveCount(6);
+  await expect(left_out).toBeVisible();
+  await expect(read).not.toContainText(long);
+  await button("Answer again: answer 3").click();
+  await expect(button("Edit: message 1")).toBeEnabled();
+  await expect(left_out).toBeVisible();
+
+  // What one conversation has outgrown is no matter of another.
+  await button("Next version: message 1").click();
+  await expect(said).toHaveCount(2);
+  await expect(left_out).toBeHidden();
+  await reader.ask("More");
+  await expect(said).toHaveCount(4);
+  await expect(button("Edit: message 1")).toBeEnabled();
+  await expect(read).toContainText("Short");
+  await expect(left_out).toBeHidden();
+
+  // As it is kept on this device, and comes back.
+  await button("Previous version: message 1").click();
+  await expect(left_out).toBeVisible();
+  const kept = () =>
+    page.evaluate(() => {
+      const { tip, nodes } = JSON.parse(localStorage.getItem("pocketlm.text") ?? "{}");
+      let root = nodes?.[tip];
+      while (root && root.parent !== null) root = nodes[root.parent];
+      return root?.text;
+    });
+  await expect.poll(kept).toBe(long);
+  await reader.openChat(address);
+  await expect(said).toHaveCount(6);
+  await expect(left_out).toBeVisible();
+});
+
+test("a conversation is there at the next visit whatever was walked to, and its address has its settings", async ({
+  site,
+  reader,
+  page,
+}) => {
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
+  await reader.field("Max tokens").fill("4");
+  await reader.field("Temperature").fill("0");
+  await reader.field("Seed").fill("5");
+  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const over = async () => {
+    await expect(said).toHaveCount(2);
+    await expect(page.getByRole("button", { name: "Edit: message 1" })).toBeEnabled();
+  };
+  await reader.ask("Who?");
+  await over();
+  await page.getByRole("button", { name: "Edit: message 1" }).click();
+  await page.getByRole("textbox", { name: "Your message, edited" }).fill("What?");
+  await page.getByRole("button", { name: "Send edited" }).click();
+  await over();
+  await page.getByRole("button", { name: "Previous version: message 1" }).click();
+  await page.getByRole("button", { name: "New chat" }).click();
+  await reader.ask("Why?");
+  await over();
+  const kept = () => page.evaluate(() => JSON.parse(localStorage.getItem("pocketlm.text") ?? "{}").nodes?.[0]?.text);
+  await expect.poll(kept).toBe("Why?");
+  await expect(page).toHaveURL(/#temperature=0&.*seed=5/);
+  const answer = await said.nth(1).textContent();
+  await page.reload();
+  await expect(said).toHaveCount(2);
+  await expect(said.first()).toHaveText("Why?");
+  expect(await said.nth(1).textContent()).toBe(answer);
+  await expect(reader.field("Seed")).toHaveValue("5");
+});
+
 /** `doit test e2e --slow`, where the preset smollm2 is built. */
 for (const device of ["cpu", "gpu"]) {
   test(`SmolLM2 knows the capital of France on the ${device}`, async ({ site, reader, page }) => {

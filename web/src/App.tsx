@@ -80,6 +80,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
     options,
     setOptions,
     model_sha256: model?.sha256 ?? null,
+    is_chat,
     isReady,
     stop,
   });

@@ -3,7 +3,16 @@ import type { TreeNode } from "../state/tree";
 import { blocksOf } from "./TokenText";
 
 const nodes = (texts: string[]): TreeNode[] =>
-  texts.map((text, id) => ({ id, parent: id - 1, source: "sampled", text, token: id, logprob: null, likeliest: [] }));
+  texts.map((text, id) => ({
+    id,
+    parent: id - 1,
+    source: "sampled",
+    text,
+    token: id,
+    logprob: null,
+    likeliest: [],
+    left_out: 0,
+  }));
 
 test("a text in blocks is the text, and what stands stays where it is while the text grows", () => {
   const all = nodes(Array.from({ length: 2000 }, (_, at) => (at % 7 === 3 ? "x\n" : "y ")));

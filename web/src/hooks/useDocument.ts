@@ -1,9 +1,9 @@
 /** What stands on the page, joined to the engine: each of the reader's wishes changes the tree and, where it asks for text, begins a run. */
 import type { Token } from "pocketlm";
-import { type Dispatch, useCallback, useEffect, useMemo, useState } from "react";
+import { type Dispatch, useCallback, useEffect, useMemo, useRef } from "react";
 import type { SamplingOptions } from "../state/sampling";
 import { type Doc, type DocAction, pathTo, reduceDoc, requestOf, saidOf, type TreeNode, textOf } from "../state/tree";
-import { type Turn, turnsOf } from "../state/turns";
+import { leftOut, type Turn, turnsOf } from "../state/turns";
 import type { Asked, EngineHandle } from "./useEngine";
 import type { Before } from "./useLook";
 
@@ -39,10 +39,17 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
   const { state, generate, peek, tokensOf, promptOf } = engine;
   const path = useMemo(() => pathTo(doc, doc.tip), [doc]);
   const turns = useMemo(() => turnsOf(doc, path), [doc, path]);
-  /** What earlier runs left out stays out, so that the next one finds in the cache what this one read. */
-  const [left_out_before, setLeftOutBefore] = useState(0);
+  /** The question that the last run answers, and what was left out of it before the model left out more. */
+  const answered = useRef<{ question: number; left_out: number } | null>(null);
   const run = "run" in state ? state.run : null;
-  const left_out = turns.length === 0 ? 0 : left_out_before + (run?.left_out ?? 0);
+  const [run_id, left_out_by_run] = [run?.id, run?.left_out ?? 0];
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another run may leave out as much
+  useEffect(() => {
+    if (answered.current === null || left_out_by_run === 0) return;
+    const { question, left_out } = answered.current;
+    change({ type: "leave-out", node: question, messages: left_out + left_out_by_run });
+  }, [change, run_id, left_out_by_run]);
 
   // What the model refuses was not asked.
   const notice = state.phase === "ready" ? state.notice : null;
@@ -51,12 +58,13 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
   }, [notice, change]);
 
   const askedOf = useCallback(
-    (nodes: readonly TreeNode[], left_out: number): { asked: Asked; after: number[] } => {
+    (nodes: readonly TreeNode[]): { asked: Asked; after: number[] } => {
       const { prompt, after } = requestOf(nodes);
       if (!is_chat) return { asked: { prompt }, after };
       const typed = nodes.findLastIndex(({ token }) => token === null);
-      const messages = saidOf(nodes.slice(0, typed + 1)).map(({ role, nodes }) => ({ role, content: textOf(nodes) }));
-      return { asked: { messages: messages.slice(left_out < messages.length ? left_out : 0) }, after };
+      const read = nodes.slice(0, typed + 1);
+      const messages = saidOf(read).map(({ role, nodes }) => ({ role, content: textOf(nodes) }));
+      return { asked: { messages: messages.slice(leftOut(read)) }, after };
     },
     [is_chat],
   );
@@ -66,12 +74,13 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
       const next = reduceDoc(doc, action);
       if (next === doc) return;
       change(action);
-      const before = leftOutBefore(action, doc, left_out, left_out_before);
-      setLeftOutBefore(before);
-      const { asked, after } = askedOf(pathTo(next, next.tip), before);
+      const read = pathTo(next, next.tip);
+      const question = read.findLast(({ token }) => token === null)?.id;
+      answered.current = is_chat && question !== undefined ? { question, left_out: leftOut(read) } : null;
+      const { asked, after } = askedOf(read);
       generate(asked, { ...options, after, ...(is_told && { topLogprobs: LIKELIEST }) });
     },
-    [doc, change, generate, askedOf, left_out, left_out_before, is_told],
+    [doc, change, generate, askedOf, is_chat, is_told],
   );
 
   const answerWith = useCallback(
@@ -88,44 +97,29 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
   );
 
   const readPrompt = useCallback(async () => {
-    const { asked } = askedOf(path, left_out);
+    const { asked } = askedOf(path);
     return "messages" in asked && asked.messages.length > 0 ? await promptOf(asked.messages) : [];
-  }, [askedOf, path, left_out, promptOf]);
+  }, [askedOf, path, promptOf]);
 
   const look = useCallback(
     (node: TreeNode, options: SamplingOptions) => {
       if (node.token === null || node.likeliest.length > 0) return;
-      const { asked, after } = askedOf(pathTo(doc, node.parent), left_out_before);
+      const { asked, after } = askedOf(pathTo(doc, node.parent));
       const forced = { ...options, temperature: 0, logitBias: { [node.token]: FORCED }, topLogprobs: LIKELIEST };
       peek(asked, { ...forced, after }, ({ logprob, likeliest }) =>
         change({ type: "tell", node: node.id, logprob, likeliest }),
       );
     },
-    [doc, change, peek, askedOf, left_out_before],
+    [doc, change, peek, askedOf],
   );
 
   const before = useCallback(
     (node: TreeNode): Before => {
-      const { asked, after } = askedOf(pathTo(doc, node.parent), left_out_before);
+      const { asked, after } = askedOf(pathTo(doc, node.parent));
       return { text: "prompt" in asked ? asked.prompt : asked.messages, after };
     },
-    [doc, askedOf, left_out_before],
+    [doc, askedOf],
   );
 
-  return { path, turns, left_out, writeFrom, answerWith, readPrompt, look, before };
-}
-
-/** How many messages stay out of a run. Where an earlier turn is changed, none does: what is left out is found anew. */
-function leftOutBefore(action: DocAction, { tip }: Doc, left_out: number, left_out_before: number): number {
-  switch (action.type) {
-    case "write":
-      return action.node === tip ? left_out : 0;
-    case "begin":
-    case "answer":
-      return 0;
-    case "rewind":
-      return action.node === undefined ? left_out_before : 0;
-    default:
-      return left_out_before;
-  }
+  return { path, turns, left_out: is_chat ? leftOut(path) : 0, writeFrom, answerWith, readPrompt, look, before };
 }

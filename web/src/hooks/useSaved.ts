@@ -22,6 +22,7 @@ type Parts = {
   setOptions: (change: (options: SamplingOptions) => SamplingOptions) => void;
   /** Of the model that is loaded; null before. */
   model_sha256: string | null;
+  is_chat: boolean;
   isReady: boolean;
   /** End the run that is under way: what it writes belongs to another text. */
   stop: () => void;
@@ -35,7 +36,10 @@ export type SavedHandle = {
 };
 
 export function useSaved(parts: Parts): SavedHandle {
-  const { doc, change, written, setWritten, options, setOptions, model_sha256, isReady, stop } = parts;
+  const { doc, change, written, setWritten, options, setOptions, model_sha256, is_chat, isReady, stop } = parts;
+  /** What the address names; a conversation's is its settings alone. */
+  const prompt = is_chat ? null : written;
+  const is_begun = is_chat ? doc.tip !== null : written !== null;
   const is_restored = useRef(false);
 
   const take = useCallback(
@@ -58,10 +62,10 @@ export function useSaved(parts: Parts): SavedHandle {
     const saved = fromJson(keptText() ?? "");
     const { prompt, settings } = readAddress(location.hash);
     if (saved === null || saved.model_sha256 !== model_sha256) return;
-    if (prompt !== null && pathTo(saved.tree, saved.tree.tip)[0]?.text !== prompt) return;
+    if (!is_chat && prompt !== null && pathTo(saved.tree, saved.tree.tip)[0]?.text !== prompt) return;
     take(saved.tree);
     setOptions(now => ({ ...now, ...saved.settings, ...settings }));
-  }, [model_sha256, take, setOptions]);
+  }, [model_sha256, is_chat, take, setOptions]);
 
   useEffect(() => {
     const onHashChange = () => {
@@ -74,10 +78,10 @@ export function useSaved(parts: Parts): SavedHandle {
   }, [setWritten, setOptions]);
 
   useEffect(() => {
-    if (written === null) return;
-    const timer = setTimeout(() => history.replaceState(null, "", addressOf(written, options)), SAVE_AFTER_MS);
+    if (!is_begun) return;
+    const timer = setTimeout(() => history.replaceState(null, "", addressOf(prompt, options)), SAVE_AFTER_MS);
     return () => clearTimeout(timer);
-  }, [written, options]);
+  }, [is_begun, prompt, options]);
 
   useEffect(() => {
     if (!isReady || doc.tip === null) return;

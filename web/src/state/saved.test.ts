@@ -21,6 +21,7 @@ describe("the address", () => {
     expect(address.startsWith("#")).toBe(true);
     expect(readAddress(address)).toEqual({ prompt: "To be\n&#=é🙂 +%", settings: OPTIONS });
     expect(readAddress(addressOf("", OPTIONS)).prompt).toBe("");
+    expect(readAddress(addressOf(null, OPTIONS))).toEqual({ prompt: null, settings: OPTIONS });
     expect(readAddress(addressOf("x".repeat(5000), OPTIONS))).toEqual({ prompt: null, settings: OPTIONS });
   });
 
@@ -38,6 +39,14 @@ describe("a file", () => {
       node.logprob === Number.NEGATIVE_INFINITY ? { ...node, logprob: null } : node,
     );
     expect(fromJson(toJson(saved))).toEqual({ ...saved, tree: { ...TREE, nodes } });
+  });
+
+  test("brings back what the model no longer reads; of one that does not say so, nothing", () => {
+    const tree = reduceDoc(DOC, { type: "leave-out", node: 0, messages: 2 });
+    const json = toJson({ ...saved, tree });
+    expect(fromJson(json)?.tree.nodes.map(({ left_out }) => left_out)).toEqual([2, 0, 0, 0]);
+    expect(fromJson(json.replace(/,"left_out":2/, ""))?.tree.nodes[0]?.left_out).toBe(0);
+    expect(fromJson(json.replace('"left_out":2', '"left_out":-2'))).toBeNull();
   });
 
   test.each([

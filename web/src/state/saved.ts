@@ -30,9 +30,10 @@ export function readAddress(hash: string): Address {
   return { prompt: words.get("prompt"), settings };
 }
 
-export function addressOf(prompt: string, options: SamplingOptions): string {
+/** `prompt` is null in a conversation, which has none. */
+export function addressOf(prompt: string | null, options: SamplingOptions): string {
   const words = new URLSearchParams();
-  if (prompt.length <= LONGEST_PROMPT) words.set("prompt", prompt);
+  if (prompt !== null && prompt.length <= LONGEST_PROMPT) words.set("prompt", prompt);
   for (const { name } of FIELDS) words.set(name, `${options[name]}`);
   return `#${words}`;
 }
@@ -50,6 +51,7 @@ const Node = v.object({
   token: v.nullable(Id),
   logprob: v.optional(v.nullable(Logprob), null),
   likeliest: v.optional(v.array(v.object({ id: Id, text: v.string(), logprob: Logprob })), []),
+  left_out: v.optional(Id, 0),
 });
 
 const File = v.object({
@@ -61,13 +63,14 @@ const File = v.object({
 });
 
 export function toJson({ model_sha256, tree, settings }: Saved): string {
-  const nodes = tree.nodes.map(({ parent, source, text, token, logprob, likeliest }) => ({
+  const nodes = tree.nodes.map(({ parent, source, text, token, logprob, likeliest, left_out }) => ({
     parent,
     source,
     text,
     token,
     // A token that cannot be has a log-probability that JSON cannot say.
     ...(logprob !== null && Number.isFinite(logprob) && { logprob }),
+    ...(left_out > 0 && { left_out }),
     ...(likeliest.length > 0 && { likeliest: likeliest.filter(each => Number.isFinite(each.logprob)) }),
   }));
   return JSON.stringify({ format: FORMAT, model_sha256, settings, tip: tree.tip, nodes });

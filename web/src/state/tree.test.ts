@@ -192,6 +192,7 @@ test("a token that was chosen is typed, and knows what else was likely there", (
     token: 2,
     logprob: -2,
     likeliest: [candidate(1)],
+    left_out: 0,
   });
   expect(shown(reduceDoc(doc, { type: "undo" }))).toBe("a<1>");
 });
@@ -217,7 +218,7 @@ test("a conversation is what was typed and what followed, by turns", () => {
   expect(forksOf(doc, pathTo(doc, doc.tip))).toMatchObject([{ node: { id: 6 }, ways: [5, 6], taken: 1 }]);
 });
 
-const NODE = { source: "sampled", text: "x", token: 1, logprob: null, likeliest: [] } as const;
+const NODE = { source: "sampled", text: "x", token: 1, logprob: null, likeliest: [], left_out: 0 } as const;
 const PROMPT = { ...NODE, source: "typed", token: null, parent: null } as const;
 
 test.each([

@@ -22,6 +22,8 @@ export type TreeNode = {
   /** As of `Token`; null where it was not asked for. */
   logprob: number | null;
   likeliest: readonly Candidate[];
+  /** Of a question: so many messages, the oldest, were left out of what the model read to answer it. */
+  left_out: number;
 };
 
 export type Tree = {
@@ -54,6 +56,8 @@ export type DocAction =
   | { type: "walk"; node: number }
   /** What the model says of the token at `node`, asked for afterwards. */
   | { type: "tell"; node: number; logprob: number | null; likeliest: readonly Candidate[] }
+  /** So many messages, the oldest, were left out of what the model reads for an answer to `node`. */
+  | { type: "leave-out"; node: number; messages: number }
   | { type: "undo" }
   | { type: "clear" }
   | { type: "restore"; tree: Tree };
@@ -165,11 +169,11 @@ function grown(tree: Tree, tip: number | null, ...added: New[]): Tree {
 }
 
 function typed(text: string): New {
-  return { source: "typed", text, token: null, logprob: null, likeliest: [] };
+  return { source: "typed", text, token: null, logprob: null, likeliest: [], left_out: 0 };
 }
 
 function sampled({ id, text, logprob, likeliest }: Token): New {
-  return { source: "sampled", text, token: id, logprob, likeliest };
+  return { source: "sampled", text, token: id, logprob, likeliest, left_out: 0 };
 }
 
 /** The newest leaf below a node. */
@@ -209,8 +213,8 @@ export function reduceDoc(doc: Doc, action: DocAction): Doc {
       const node = nodeAt(doc.nodes, action.node);
       if (node === null || node.token === null) return doc;
       const { id, text, logprob } = action.candidate;
-      const chosen: New = { source: "typed", text, token: id, logprob, likeliest: node.likeliest };
-      return after(doc, grown(doc, node.parent, chosen));
+      const { likeliest } = node;
+      return after(doc, grown(doc, node.parent, { source: "typed", text, token: id, logprob, likeliest, left_out: 0 }));
     }
 
     case "write":
@@ -230,6 +234,12 @@ export function reduceDoc(doc: Doc, action: DocAction): Doc {
       if (node === null) return doc;
       const told = { ...node, logprob: action.logprob, likeliest: action.likeliest };
       return { ...doc, nodes: doc.nodes.with(node.id, told) };
+    }
+
+    case "leave-out": {
+      const node = nodeAt(doc.nodes, action.node);
+      if (node === null || node.token !== null || node.left_out === action.messages) return doc;
+      return { ...doc, nodes: doc.nodes.with(node.id, { ...node, left_out: action.messages }) };
     }
 
     case "undo": {

@@ -1,7 +1,7 @@
 import type { Token } from "pocketlm";
 import { describe, expect, test } from "vitest";
 import { type Doc, type DocAction, emptyDoc, pathTo, reduceDoc, textOf } from "./tree";
-import { turnsOf } from "./turns";
+import { leftOut, turnsOf } from "./turns";
 
 const token = (id: number): Token => ({ id, text: `<${id}>`, logprob: null, likeliest: [] });
 const tokens = (...ids: number[]) => ids.map(token);
@@ -71,6 +71,40 @@ describe("a conversation's turns", () => {
     expect(said(other)).toEqual(["Who?", "<1><2>", "And I?", "<3>"]);
     // Back: to the short answer with its question, not to the long one that goes through it.
     expect(said(reduceDoc(other, { type: "walk", node: shown(other)[1]?.fork?.ways[0] ?? -1 }))).toEqual(said(next));
+  });
+});
+
+describe("what the model no longer reads", () => {
+  const messages = (doc: Doc) => leftOut(pathTo(doc, doc.tip));
+  const long = docOf(
+    ...asked,
+    { type: "write", node: 4, text: "And she?" },
+    { type: "leave-out", node: 5, messages: 2 },
+    { type: "append", tokens: tokens(6) },
+  );
+
+  test("is told of the question that it was left out for, and stays out of what follows", () => {
+    expect(messages(docOf(...asked))).toBe(0);
+    expect(messages(long)).toBe(2);
+    const next = reduceDoc(long, { type: "write", node: 6, text: "And they?" });
+    expect(messages(next)).toBe(2);
+    expect(messages(reduceDoc(next, { type: "leave-out", node: 7, messages: 4 }))).toBe(4);
+    expect(messages(reduceDoc(next, { type: "undo" }))).toBe(2);
+  });
+
+  test("belongs to a text: another version of an earlier question has all of its own", () => {
+    const other = reduceDoc(long, { type: "write", node: null, text: "What?" });
+    expect(said(other)).toEqual(["What?"]);
+    expect(messages(other)).toBe(0);
+    const back = reduceDoc(other, { type: "walk", node: 0 });
+    expect([said(back).length, messages(back)]).toEqual([6, 2]);
+    expect(messages(reduceDoc(back, { type: "rewind", node: 3 }))).toBe(0);
+  });
+
+  test("is nothing that a token can tell, nor as much as there is", () => {
+    expect(reduceDoc(long, { type: "leave-out", node: 6, messages: 3 })).toBe(long);
+    expect(reduceDoc(long, { type: "leave-out", node: 99, messages: 3 })).toBe(long);
+    expect(messages(reduceDoc(long, { type: "leave-out", node: 5, messages: 6 }))).toBe(0);
   });
 });
 

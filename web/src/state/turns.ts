@@ -26,6 +26,16 @@ export function turnsOf(tree: Tree, path: readonly TreeNode[]): Turn[] {
   });
 }
 
+/**
+ * So many messages, the oldest, are left out of what the model reads at the end of a path. What was left out for one answer stays out for
+ * those that follow it, so that the cache holds what they read.
+ */
+export function leftOut(path: readonly TreeNode[]): number {
+  const messages = path.findLast(({ left_out }) => left_out > 0)?.left_out ?? 0;
+  // A file may say what it likes.
+  return messages < saidOf(path).length ? messages : 0;
+}
+
 function questionFork(tree: Tree, { nodes: [node] }: Said): Fork | null {
   if (node === undefined) return null;
   const ways = textsBelow(tree, node.parent);
