@@ -59,7 +59,12 @@ test("generate and stop are enabled in turn, and what goes on from a text where 
       expect(command(id).isEnabled(state, emptyDoc)).toBe(false);
       expect(command(id).isEnabled(state, written)).toBe(id === "copy" || can_generate);
     }
+    expect(command("again").isEnabled(state, emptyDoc)).toBe(can_generate);
   }
+  const chat = { ...model, card: { ...CARD, chat_template: "{{ messages }}" } };
+  const ready = { phase: "ready", model: chat, run: null, notice: null } as const;
+  expect(command("again").isEnabled(ready, emptyDoc)).toBe(false);
+  expect(command("again").isEnabled(ready, reduceDoc(emptyDoc, { type: "begin", prompt: "a" }))).toBe(true);
 });
 
 test("keys are spelled as the keyboard spells them", () => {

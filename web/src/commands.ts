@@ -44,7 +44,8 @@ export const COMMANDS: readonly Command[] = [
     label: "Regenerate",
     about: "write it again with a new seed",
     shortcut: "$mod+Shift+Enter",
-    isEnabled: isReady,
+    // A conversation that has not begun has no answer; a document's prompt stands in its field.
+    isEnabled: (state, doc) => state.phase === "ready" && (state.model.card.chat_template === null || hasText(doc)),
   },
   {
     id: "undo",
