@@ -12,11 +12,12 @@ import type {
   Looked,
   TextScore,
 } from "../engine/protocol";
-import { shortened } from "../engine/turns";
 import type { Message } from "./chat";
 import { type Generation, Run } from "./generation";
 import { badInput, ModelError, partIsMissing, unexpected } from "./modelError";
 import { engineOptions, stopTexts, type TextOptions } from "./options";
+import { chatPrompts, type Prompts, partsOf, textPrompts } from "./prompts";
+import { type Answer, Questions } from "./questions";
 import {
   type AskOptions,
   absolute,
@@ -30,18 +31,6 @@ import {
   type Read,
 } from "./requests";
 import { startWorker } from "./startWorker";
-
-/** What is said to be the prompt of a run, the same with ever fewer messages, and how many each leaves out. */
-type Prompts = { prompts: string[][]; left_out: number[] };
-
-type Answer = Extract<EngineEvent, { call: number }>;
-type Question = {
-  resolve: (answer: Answer) => void;
-  reject: (error: unknown) => void;
-  onProgress: BenchmarkOptions["onProgress"];
-};
-
-const USE_GENERATE = "Use generate(): this model continues texts.";
 
 /**
  * Download a model, or take it from this device or from a file that the reader chose, and get an engine ready for it.
@@ -71,7 +60,7 @@ export class Model {
   /** Runs and questions that are not over, in their order, and whose they are. */
   readonly #unfinished = new Map<object, Model>();
   #queue: Promise<void> = Promise.resolve();
-  readonly #questions = new Map<number, Question>();
+  readonly #questions = new Questions();
   #loading: { resolve: (model: Model) => void; reject: (error: unknown) => void } | null = null;
 
   private constructor(options: LoadOptions, from: (() => WorkerPort) | { root: Model; engine: number }) {
@@ -116,8 +105,8 @@ export class Model {
 
   /** Continue a text. */
   generate(prompt: Prompt, options: TextOptions = {}): Generation {
-    const parts = typeof prompt === "string" ? ["", prompt] : [...prompt];
-    return this.#begin(() => Promise.resolve({ prompts: [parts], left_out: [0] }), options);
+    const prompts = textPrompts(prompt);
+    return this.#begin(() => Promise.resolve(prompts), options);
   }
 
   /**
@@ -125,7 +114,7 @@ export class Model {
    * turns are left out, and the result says how many messages that are.
    */
   chat(messages: readonly Message[], options: TextOptions = {}): Generation {
-    return this.#begin(() => this.#chatPrompts(messages), options);
+    return this.#begin(() => chatPrompts(this.card, messages), options);
   }
 
   /**
@@ -133,7 +122,7 @@ export class Model {
    * Special tokens count in the first, the third and so on; what a message says of them is in the others.
    */
   async chatPrompt(messages: readonly Message[]): Promise<string[]> {
-    const { prompts } = await this.#chatPrompts(messages);
+    const { prompts } = await chatPrompts(this.card, messages);
     return prompts[0] ?? [];
   }
 
@@ -249,31 +238,9 @@ export class Model {
 
   async #look(text: Read, look: Look, options: LookOptions): Promise<Looked> {
     const after = Uint32Array.from(options.after ?? []);
-    const parts = await this.#partsOf(text);
+    const parts = await partsOf(this.card, text);
     const answer = await this.#ask(() => this.#client.look(parts, after, look, this.#engine), options);
     return answer.type === "looked" ? answer.looked : unexpected(answer);
-  }
-
-  async #partsOf(text: Read): Promise<string[]> {
-    if (typeof text === "string") return ["", text];
-    const messages = text.filter(each => typeof each !== "string");
-    if (messages.length === 0) return text.filter(each => typeof each === "string");
-    return (await this.#chatPrompts(messages)).prompts[0] ?? [];
-  }
-
-  async #chatPrompts(messages: readonly Message[]): Promise<Prompts> {
-    const { card } = this;
-    if (card.chat_template === null) throw badInput("This model has no chat template.", USE_GENERATE);
-    // Whoever does not chat does not load the template language.
-    const { chatPrompt } = await import("./chat");
-    const read = shortened(messages);
-    try {
-      const prompts = read.map(each => chatPrompt(card, each));
-      return { prompts, left_out: read.map(each => messages.length - each.length) };
-    } catch (thrown) {
-      const reason = thrown instanceof Error ? thrown.message : String(thrown);
-      throw badInput(`The model's chat template cannot be used: ${reason}`, "Look at the messages' roles and order.");
-    }
   }
 
   #begin(prepare: () => Promise<Prompts>, options: TextOptions): Generation {
@@ -371,11 +338,7 @@ export class Model {
           if (signal?.aborted === true) return;
           const call = post();
           begun = call;
-          resolve(
-            await new Promise<Answer>((answer, fail) =>
-              this.#questions.set(call, { resolve: answer, reject: fail, onProgress }),
-            ),
-          );
+          resolve(await this.#questions.wait(call, onProgress));
         } catch (thrown) {
           reject(thrown);
         } finally {
@@ -441,15 +404,13 @@ export class Model {
       case "forked":
       case "checked":
       case "measured":
-        this.#questions.get(event.call)?.resolve(event);
-        this.#questions.delete(event.call);
+        this.#questions.answer(event);
         return;
       case "measuring":
-        this.#questions.get(event.call)?.onProgress?.(event.progress);
+        this.#questions.tell(event.call, event.progress);
         return;
       case "unanswered":
-        this.#questions.get(event.call)?.reject(new ModelError(event.error));
-        this.#questions.delete(event.call);
+        this.#questions.refuse(event.call, new ModelError(event.error));
         return;
       case "failed":
         this.#fail(event.run, new ModelError(event.error));
@@ -465,8 +426,7 @@ export class Model {
       this.#lose(error);
       this.#tell({ type: "failed", error });
     } else if (run === null) {
-      for (const { reject } of this.#questions.values()) reject(error);
-      this.#questions.clear();
+      this.#questions.refuseAll(error);
     } else if (this.#run?.run === run) {
       this.#refuse(this.#run, error);
     }
@@ -483,8 +443,7 @@ export class Model {
     this.#lost = error;
     this.#client.dispose();
     this.#loading?.reject(error);
-    for (const { reject } of this.#questions.values()) reject(error);
-    this.#questions.clear();
+    this.#questions.refuseAll(error);
     for (const each of [...this.#unfinished.keys()]) if (each instanceof Run) each.fail(error);
   }
 }
