@@ -155,7 +155,8 @@ class Look:
         found_versions = self.versions(stage, state)
         known = {name: given.digest for name, given in inputs.items() if given.digest is not None}
         env = {name: os.environ.get(name) for name in stage.env}
-        components = keys.components(stage, known, sources, external, found_versions, env)
+        keyed = {name: digest for name, digest in known.items() if name not in self.plan.in_no_key(stage)}
+        components = keys.components(stage, keyed, sources, external, found_versions, env)
         state.components = components
         if len(known) == len(inputs) and all(tool.name in found_versions for tool in stage.tools):
             state.key = key_of(components)

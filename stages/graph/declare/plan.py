@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from .names import OWN_FOLDERS, RECEIPT
+from .names import OWN_FOLDERS, RECEIPT, within
 from .stage import NO_PARTS, Setup, Stage
 
 
@@ -40,13 +40,14 @@ class Plan:
         for stage in stages:
             for name, output in stage.inputs.items():
                 source = self.stages.get(output.stage)
-                compared = source.compared if source else []
-                if source is None or output.path not in (*compared, RECEIPT, *([""] if compared else [])):
-                    what = f"input {name} is {output.path or 'all'} of {output.stage}"
-                    kinds = ["no such stage"] if source is None else [f"makes {compared}"]
-                    if source is not None and source.volatile:
-                        kinds.append(f"{list(source.volatile)} differ from run to run and are no input")
-                    raise ValueError(f"stage {stage.name}: {what}: {'; '.join(kinds)}")
+                if source is not None and output.path in _usable(source, stage):
+                    continue
+                what = f"input {name} is {output.path or 'all'} of {output.stage}"
+                kinds = ["no such stage"] if source is None else [f"makes {source.compared}"]
+                if source is not None and source.volatile:
+                    only = "" if stage.volatile else ", but of stages with volatile outputs"
+                    kinds.append(f"{list(source.volatile)} differ from run to run and are no input{only}")
+                raise ValueError(f"stage {stage.name}: {what}: {'; '.join(kinds)}")
         _check_places(self.stages.values())
         self.order = _in_order(self.stages)
 
@@ -69,10 +70,23 @@ class Plan:
                 found.add(each)
         return found
 
+    def in_no_key(self, stage: Stage) -> set[str]:
+        """The names of a stage's inputs that are volatile outputs: no compared output may depend on them."""
+        return {name for name, output in stage.inputs.items() if output.path in self.stages[output.stage].volatile}
+
     def chain(self, names: Collection[str]) -> list[str]:
         """`needed` in graph order; every stage if none is named."""
         wanted = self.needed(names) if names else self.stages
         return [name for name in self.order if name in wanted]
+
+
+def _usable(source: Stage, stage: Stage) -> list[str]:
+    """What `stage` may name of a stage as an input. A folder with a volatile file in it is none: the key would not
+    cover all of it.
+    """
+    whole = [name for name in source.compared if not within(name, source.outputs)]
+    together = [""] if whole and len(whole) == len(source.compared) else []
+    return [*whole, RECEIPT, *together, *(source.volatile if stage.volatile else ())]
 
 
 def _check_places(stages: Iterable[Stage]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from .names import LOG, RECEIPT
+from .names import LOG, RECEIPT, within
 from .sources import Source
 
 RESERVED = (RECEIPT, LOG)
@@ -96,7 +96,10 @@ class Stage:
     doc: str  # one sentence, for `doit list`
     run: Sequence[str]  # argv
     outputs: Sequence[str]  # relative to {out}; a folder ends in "/"
-    volatile: Sequence[str] = ()  # outputs that differ from run to run by nature, such as timings and logs: no input
+    # Outputs that differ from run to run by nature, such as timings and logs, or depend on `runtime`. One may lie in a
+    # folder that is an output, and is no part of it then. Such an output is an input of stages that have some
+    # themselves, and in no key there.
+    volatile: Sequence[str] = ()
     # Outside the key: numbers that people compare results by, as name -> "OUTPUT:PATH", where OUTPUT is JSON and PATH
     # leads to a number in it, such as {"test_bpb": "evaluation.json:splits.test.bpb"}.
     metrics: Mapping[str, str] = field(default_factory=dict)
@@ -152,6 +155,13 @@ class Stage:
                 raise ValueError(
                     f"stage {self.name}: volatile {output!r} is not among its outputs {list(self.outputs)}"
                 )
+        for folder in self.outputs:
+            for name in within(folder, self.outputs):
+                if folder + name not in self.volatile or name.endswith("/"):
+                    raise ValueError(
+                        f"stage {self.name}: output {folder + name} lies in {folder}, which covers it; only a volatile "
+                        "file may"
+                    )
         for name, where in self.metrics.items():
             output, colon, path = where.partition(":")
             if output not in self.outputs or output.endswith("/") or not colon or not path:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..declare.names import LOG, RECEIPT
+from ..declare.names import LOG, RECEIPT, within
 from ..errors import GraphError, StageFailed
 from ..read.digest import BYTECODE, FOREIGN, is_executable, tree_digest, walk
 from ..read.statcache import StatCache, stamp
@@ -84,7 +84,7 @@ class Store:
         folder = folder or self.entry(key)
         for name, expected in receipt["outputs"].items():
             try:
-                actual = self._measure(f"{folder}/{name}", name)
+                actual = self._measure(folder, name, receipt["outputs"])
             except (OSError, GraphError) as error:
                 what = "missing" if isinstance(error, FileNotFoundError) else str(error)
                 found.append((name, expected["digest"], what))
@@ -152,7 +152,7 @@ class Store:
                 flush(file.path, stat.S_IMODE(file.stat.st_mode) & ~0o222)
             for path, _, _ in os.walk(folder):
                 flush(path)
-            return {name: self._measure(f"{folder}/{name}", name) for name in outputs}
+            return {name: self._measure(folder, name, outputs) for name in outputs}
         except GraphError as error:
             raise StageFailed(str(error)) from error
 
@@ -274,15 +274,16 @@ class Store:
                         remove_tree(f"{self.path}/{name}")
                         self.cache.forget(f"{self.path}/{name}/")
 
-    def _measure(self, path: str, name: str) -> dict[str, Any]:
-        """Digest and size of an output file or folder."""
+    def _measure(self, folder: str, name: str, outputs: Iterable[str]) -> dict[str, Any]:
+        """Digest and size of an output file or folder, one of the `outputs` in `folder`."""
+        path = f"{folder}/{name}"
         if not name.endswith("/"):
             st = os.lstat(path)
             if not stat.S_ISREG(st.st_mode):
                 raise GraphError(f"{path} is not a plain file")
             return {"digest": self.cache.digest(path, st), "size_bytes": st.st_size, "executable": is_executable(st)}
         files, size = [], 0
-        for file in walk(path.rstrip("/")):
+        for file in walk(path.rstrip("/"), within(name, outputs)):
             files.append((file.name, self.cache.digest(file.path, file.stat), is_executable(file.stat)))
             size += file.stat.st_size
         return {"digest": tree_digest(files), "size_bytes": size, "files": len(files)}

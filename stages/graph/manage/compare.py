@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import NamedTuple
 
+from ..declare.names import within
 from ..read.digest import Found, file_digest, is_executable, walk
 
 BLOCK_BYTES = 1 << 20
@@ -27,13 +29,14 @@ class Difference(NamedTuple):
         return f"{self.file}: {self.old[:10]} → {self.new[:10]}{where}"
 
 
-def differences(old: str, new: str, output: str) -> list[Difference]:
-    """The files of one output (a file, or a folder if it ends in "/") that differ between the results in the folders
-    `old` and `new`.
+def differences(old: str, new: str, output: str, outputs: Collection[str]) -> list[Difference]:
+    """The files of one of the outputs (a file, or a folder if it ends in "/") that differ between the results in the
+    folders `old` and `new`.
 
     Raises GraphError or OSError where one of them cannot be read.
     """
-    before, after = _files(old, output), _files(new, output)
+    but = within(output, outputs)
+    before, after = _files(old, output, but), _files(new, output, but)
     found = []
     for name in sorted(before.keys() | after.keys()):
         one, two = before.get(name), after.get(name)
@@ -60,10 +63,10 @@ def first_difference(one: str, two: str) -> int | None:
             offset += len(a)
 
 
-def _files(folder: str, output: str) -> dict[str, Found]:
+def _files(folder: str, output: str, but: Collection[str]) -> dict[str, Found]:
     path = f"{folder}/{output}"
     if output.endswith("/"):
-        return {output + file.name: file for file in walk(path.rstrip("/"))}
+        return {output + file.name: file for file in walk(path.rstrip("/"), but)}
     return {output: Found(output, path, os.lstat(path))}
 
 

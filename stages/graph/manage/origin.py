@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..decide.look import Look
-from ..declare.names import LOG
+from ..declare.names import LOG, within
 from ..errors import GraphError
 from ..keep.receipt import Receipt, digest_in
 from ..keep.store import Store
@@ -89,18 +89,19 @@ def inspect(look: Look, name: str) -> Origin:
 # ── Finding the receipt ──
 
 
-def _digest(path: str) -> str:
-    """Of a file or a folder, as results are measured."""
+def _digest(path: str, but: Collection[str] = ()) -> str:
+    """Of a file or a folder, as results are measured. but: what is no part of the folder."""
     if not os.path.isdir(path):
         return file_digest(path)
-    return tree_digest((found.name, file_digest(found.path), is_executable(found.stat)) for found in walk(path))
+    return tree_digest((found.name, file_digest(found.path), is_executable(found.stat)) for found in walk(path, but))
 
 
 def _check(name: str, entry: str, part: str, receipt: Receipt) -> None:
     """Raises GraphError if the outputs that `part` is or lies in, or that lie in it, are not what the receipt says."""
     for output, expected in receipt["outputs"].items():
         concerned = part in ("", output.rstrip("/")) or (output.endswith("/") and part.startswith(output))
-        if concerned and _digest(f"{entry}/{output}".rstrip("/")) != expected["digest"]:
+        made = f"{entry}/{output}".rstrip("/")
+        if concerned and _digest(made, within(output, receipt["outputs"])) != expected["digest"]:
             raise GraphError(
                 f"{name} is corrupt: it is not what {receipt['stage']} made; run `doit {receipt['stage']}`"
             )
@@ -110,7 +111,10 @@ def _same_output(path: str, digest: str, store: Store, receipt: Receipt) -> str 
     """The name of the output that has this digest; "": all outputs together."""
     is_folder = os.path.isdir(path)
     for name, found in receipt["outputs"].items():
-        if found["digest"] == digest and name.endswith("/") == is_folder:
+        if name.endswith("/") != is_folder:
+            continue
+        but = within(name, receipt["outputs"])
+        if found["digest"] == (_digest(path, but) if but else digest):
             return str(name)
     return "" if is_folder and digest_in(receipt, "") == digest else None
 

@@ -164,7 +164,7 @@ def compare_with_rebuilt(look: Look, verdicts: Collection[Verdict], other: Look,
         stage = look.plan.stages[name]
         old, new = (g.store.entry(str(g.linked_receipt(stage)[0])) for g in (look, other))
         for output in stage.compared:
-            verdict.differences += differences(old, new, output)
+            verdict.differences += differences(old, new, output, stage.outputs)
         verdict.rebuilt = DIFFERS if verdict.differences else IDENTICAL
         if verdict.differences:
             differing.add(name)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..errors import GraphError
@@ -66,8 +66,8 @@ def with_mode(digest: str, st: os.stat_result) -> str:
     return f"{digest} executable" if is_executable(st) else digest
 
 
-def walk(folder: str) -> Iterator[Found]:
-    """Every file below `folder`, depth first, sorted by name in each folder; one stat a file.
+def walk(folder: str, but: Collection[str] = ()) -> Iterator[Found]:
+    """Every file below `folder`, depth first, sorted by name in each folder; one stat a file. but: names to leave out.
 
     Skips Python's bytecode, which importing a module from a result leaves there, and the files of file managers.
 
@@ -87,7 +87,8 @@ def walk(folder: str) -> Iterator[Found]:
             if stat.S_ISDIR(st.st_mode):
                 folders.append((entry.path, f"{prefix}{entry.name}/"))
             elif stat.S_ISREG(st.st_mode):
-                yield Found(prefix + entry.name, entry.path, st)
+                if prefix + entry.name not in but:
+                    yield Found(prefix + entry.name, entry.path, st)
             else:
                 kind = "a symbolic link" if stat.S_ISLNK(st.st_mode) else "not a plain file"
                 raise GraphError(f"{entry.path} is {kind}; a result holds plain files and folders only")
