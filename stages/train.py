@@ -70,8 +70,8 @@ def stage(settings: Settings) -> Stage:
         name="train",
         doc="Train the model (PyTorch); resumes where an interrupted run stopped.",
         run=(*step("train", "shards", "tokenizer"), *KEEPS),
-        outputs=("model.safetensors", "metrics.jsonl", "summary.json", "timings.json"),
-        volatile=("timings.json",),
+        outputs=("model.safetensors", "metrics.jsonl", "samples.jsonl", "summary.json", "timings.json"),
+        volatile=("samples.jsonl", "timings.json"),  # what the model wrote on the way goes by [sample]: in no key
         metrics={
             "val_bpb": "summary.json:val_bpb",
             "parameters": "summary.json:parameters",
@@ -127,10 +127,11 @@ def report_stage(settings: Settings) -> Stage:
     """The stage `report` of one preset."""
     return Stage(
         name="report",
-        doc="Draw how the training went (loss.svg).",
-        run=step("report", "metrics", params=False),
-        outputs=("loss.svg",),
-        inputs={"metrics": Output("train", "metrics.jsonl")},
+        doc="Draw how the training went (loss.svg), and write down what the page shows of it.",
+        run=step("report", "metrics", "samples", params=False),
+        outputs=("loss.svg", "training.json", "samples.json"),
+        volatile=("samples.json",),
+        inputs={"metrics": Output("train", "metrics.jsonl"), "samples": Output("train", "samples.jsonl")},
         sources=(python_sources("training.report"),),
         scope=settings.preset,
         links={"loss.svg": "loss.svg"},

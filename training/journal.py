@@ -1,4 +1,8 @@
-"""metrics.jsonl: one line a record, which grows while a model is trained and is cut back when a run is resumed."""
+"""metrics.jsonl: one line a record, which grows while a model is trained and is cut back when a run is resumed.
+
+While it grows it also holds what the model wrote at each evaluation. These texts depend on the section [sample], which
+is in no key, so they come out in a file of their own, samples.jsonl.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = "metrics.jsonl"
+SAMPLES = "samples.jsonl"
+TEXT = "text"  # the field that makes a record one of samples.jsonl
 NUMBERS = ("train_bpb", "val_bpb", "kept_bpb", "lr", "grad_norm", "tokens_a_second")  # what is drawn, where it is there
 
 
@@ -34,6 +40,13 @@ class Journal:
         """Force it to the disk; returns its length."""
         os.fsync(self.file.fileno())
         return self.file.tell()
+
+
+def publish(kept: Path, folder: Path) -> None:
+    """Write what a finished run has kept as metrics.jsonl and samples.jsonl."""
+    with kept.open("rb") as lines, (folder / NAME).open("wb") as metrics, (folder / SAMPLES).open("wb") as samples:
+        for line in lines:
+            (samples if TEXT in json.loads(line) else metrics).write(line)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

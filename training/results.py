@@ -1,8 +1,7 @@
-"""The outputs of a training run: weights, metrics, summary and timings, which appear whole or not at all."""
+"""The outputs of a training run: weights, metrics, samples, summary and timings, which appear whole or not at all."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from training import command, lora
-from training.journal import NAME as METRICS
+from training import command, journal, lora
 from training.pieces import whole
 from training.resume import Kept
 from training.speed import Threads
@@ -20,7 +18,7 @@ from training.watch import Outcome
 
 
 def save(training: Training, outcome: Outcome, kept: Kept, threads: Threads, out: Path) -> None:
-    """Write the outputs: weights, metrics, summary and timings; in the process that leads."""
+    """Write the outputs: weights, metrics, samples, summary and timings; in the process that leads."""
     inputs, way, seconds, score = training.inputs, training.way, training.elapsed_s, outcome.score
     lora.merge(training.model)
     weights = {}
@@ -63,7 +61,7 @@ def save(training: Training, outcome: Outcome, kept: Kept, threads: Threads, out
             save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         except SafetensorError as error:  # it has lost the number by which `command.run` would know a full disk
             raise OSError(f"{out / 'model.safetensors'} cannot be written: {error}") from error
-        shutil.copyfile(kept.metrics, temporary / METRICS)
+        journal.publish(kept.metrics, temporary)
         command.write_json(temporary / "summary.json", summary)
         command.write_json(temporary / "timings.json", timings)
     kept.finish()

@@ -2,6 +2,7 @@
 
 Writes OUT/model.safetensors  the weights in f32, with the names of training/model/
        OUT/metrics.jsonl      one line an interval or evaluation
+       OUT/samples.jsonl      one line an evaluation: what the model wrote then
        OUT/summary.json       what the run was and how good it got
        OUT/timings.json       how long it took, and what was found fastest
 While it runs, training/resume.py keeps what the same command goes on from, after a kill, SIGINT or SIGTERM, in the

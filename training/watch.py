@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from training import command
 from training.inputs import Inputs
-from training.journal import Journal
+from training.journal import TEXT, Journal
 from training.loggers import Loggers
 from training.optim.schedule import lr_at
 from training.progress import Progress
@@ -67,6 +67,8 @@ class Watch:
         finite(score.bpb, "the validation loss", training.step, training)
         text = sample_text(training, stop)
         self._record(training, {"val_bpb": score.bpb, "last": last})  # nothing stops between here and a step
+        if self.metrics and text:
+            self.metrics.write({"step": training.step, TEXT: text})
         self.progress.evaluated(score.bpb, text)
         self.loggers.figures(training.step, {"val_bpb": score.bpb})
         self.loggers.text(training.step, text)

@@ -19,7 +19,7 @@ from training.command import Interrupted, StopRequest
 from training.config import preset as config
 from training.optim.schedule import lr_at, shared_steps
 
-OUTPUTS = ("model.safetensors", "metrics.jsonl", "summary.json")
+OUTPUTS = ("model.safetensors", "metrics.jsonl", "samples.jsonl", "summary.json")
 
 
 class Peculiar(Optimizer):

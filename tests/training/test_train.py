@@ -23,7 +23,7 @@ from training.model.llama import Llama
 from training.optim.groups import make_optimizers, set_lr
 from training.optim.muon import Muon
 
-OUTPUTS = ("model.safetensors", "metrics.jsonl", "summary.json")
+OUTPUTS = ("model.safetensors", "metrics.jsonl", "samples.jsonl", "summary.json")
 SHORT = {"sample__tokens": "4", "train__eval_tokens": "1024"}
 
 
@@ -362,8 +362,12 @@ def test_the_commands_from_text_to_model(tmp_path: Path) -> None:
     assert "\n    PROSPERO:\n" in said, "what the model writes is shown after an evaluation"
     command("sample", *given, *weights, "--tokenizer", tokenizer, "--out", tmp_path)
     assert (tmp_path / "samples.txt").read_text().startswith("--- 1\nPROSPERO:\n")
-    command("report", "--metrics", trained / "metrics.jsonl", "--out", tmp_path)
+    recorded = ("--metrics", trained / "metrics.jsonl", "--samples", trained / "samples.jsonl")
+    command("report", *recorded, "--out", tmp_path)
     assert "bits per byte after 0.0 M tokens" in (tmp_path / "loss.svg").read_text()
+    assert [step for step, _ in json.loads((tmp_path / "training.json").read_text())["val"]] == [0, 12]
+    written = json.loads((tmp_path / "samples.json").read_text())["samples"]
+    assert [(sample["step"], sample["text"][:9]) for sample in written] == [(0, "PROSPERO:"), (12, "PROSPERO:")]
     summary = ("--summary", trained / "summary.json")
     both = ("--tokenizer", tokenizer, "--shards", tmp_path / "shards")
     said = command("export", *given, *weights, *summary, *both, "--out", tmp_path)
