@@ -1,9 +1,9 @@
 """The whole graph of one choice of preset, profile and parameters. `GRAPH` and `DOIT_CONFIG` are what dodo.py hands
 to doit.
 
-                                  ┌─► sample, report, evaluate
+                                  ┌─► sample, evaluate
 corpus ─► tokenizer ─► shards ─► train ─► export ─┬─► export_hf, export_gguf, export_llama2c, card (of evaluate too)
-             ▲                                    ├─► web          cli
+             ▲                    └─► report ─────┼─► web          cli
            wheel        wasm ─► npm ─► page ──────┤
                                                   │
               the receipts of all of them ─► provenance
@@ -76,7 +76,6 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
             finetune.shards_stage(chosen),
             finetune.stage(chosen),
         )
-        looked_at = (train.report_stage(chosen),)
         exported = finetune.export_stage(chosen)
     elif chosen.imports:
         model = (crates.wheel_stage(), import_.stage(chosen))
@@ -90,13 +89,14 @@ def stages_of(chosen: settings.Settings) -> tuple[Stage, ...]:
             train.stage(chosen),
         )
         # Nothing is made from these.
-        looked_at = (train.sample_stage(chosen), train.report_stage(chosen), train.evaluate_stage(chosen))
+        looked_at = (train.sample_stage(chosen), train.evaluate_stage(chosen))
         exported = export.stage(chosen)
     bundle = (exported, crates.wasm_stage(), web.npm_stage(), web.page_stage())
-    chain = (*model, *bundle)
+    report = (train.report_stage(chosen),) if chosen.trains else ()
+    chain = (*model, *report, *bundle)
     page = (provenance.stage(chosen, chain), web.stage(chosen))
     others = (export.hf_stage(chosen), export.gguf_stage(chosen), export.llama2c_stage(chosen))
-    return (*model, *looked_at, *bundle, *page, crates.cli_stage(), *others, export.card_stage(chosen))
+    return (*model, *looked_at, *report, *bundle, *page, crates.cli_stage(), *others, export.card_stage(chosen))
 
 
 def variant(words: Mapping[str, str]) -> tuple[Stage, ...]:

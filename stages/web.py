@@ -68,22 +68,29 @@ def page_stage() -> Stage:
 
 def stage(settings: Settings) -> Stage:
     """The stage `web` of one preset: a folder that any static host can serve, from any sub-path."""
+    # What the page shows of how the model was made. What was trained here has a curve, and texts written on the way.
+    told = {"provenance": Output("provenance", "provenance.json"), "timings": Output("provenance", "timings.json")}
+    if settings.trains:
+        told |= {"training": Output("report", "training.json"), "samples": Output("report", "samples.json")}
+    copies = " && ".join(f'cp "{{in.{name}}}" "{{out}}/web/{output.path}"' for name, output in told.items())
+    volatile = [f"web/{told[name].path}" for name in ("timings", "samples") if name in told]
     return Stage(
         name="web",
-        doc="Put page, model.bin, an index of models and provenance.json together: a bundle for any host.",
+        doc="Put page, model.bin, an index of models and how it was made together: a bundle for any host.",
         run=(
             "sh",
             "-c",
             'cp -R "{in.page}" "{out}/web" && chmod -R u+w "{out}/web" && cp "{in.model}" "{out}/web/model.bin" && '
-            'cp "{in.provenance}" "{out}/web/provenance.json" && mkdir "{out}/web/models" && '
+            f'{copies} && mkdir "{{out}}/web/models" && '
             f'"{{python}}" -m training.model_index --name {shlex.quote(settings.preset)} --path ../model.bin '
             '--model "{in.model}" > "{out}/web/models/index.json"',
         ),
-        outputs=("web/",),
+        outputs=("web/", *volatile),
+        volatile=volatile,
         inputs={
             "page": Output("page", "page/"),
             "model": Output("export", "model.bin"),
-            "provenance": Output("provenance", "provenance.json"),
+            **told,
         },
         sources=(python_sources("training.model_index"),),
         scope=settings.preset,

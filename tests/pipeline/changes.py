@@ -20,7 +20,7 @@ FROM_WHEEL = "wheel tokenizer shards train sample export"
 FROM_NPM = "npm page"
 FROM_WASM = f"wasm {FROM_NPM}"
 AFTER_ALL = "provenance web"
-ASIDE = "cli provenance sample report"  # not in the bundle, or what is said of it
+ASIDE = "cli provenance sample"  # not in the bundle, or what is said of it
 
 # Every parameter of every section: a value that the tiny preset does not have, and what runs then.
 PARAMETERS: dict[str, tuple[str, str]] = {
