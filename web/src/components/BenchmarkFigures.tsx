@@ -1,9 +1,11 @@
 import type { Benchmark, Phase } from "pocketlm";
+import { useMemo } from "react";
 import { useCopy } from "../hooks/useCopy";
 import { saveFile } from "../lib/download";
 import { formatBandwidth, formatBytes, formatCount, formatMs, formatRate, formatShare } from "../lib/format";
+import { Chart } from "./Chart";
 import { Figure } from "./Figure";
-import { LineChart } from "./LineChart";
+import type { Curve } from "./Plot";
 
 function Kernels({ title, phase }: { title: string; phase: Phase }) {
   return (
@@ -41,6 +43,9 @@ export function BenchmarkFigures({ benchmark }: { benchmark: Benchmark }) {
   const { device, adapter, at, profile, stream_bytes_per_s: stream } = benchmark;
   const json = JSON.stringify({ ...benchmark, user_agent: navigator.userAgent }, null, 2);
   const share = benchmark.share_of_stream;
+  // The same while the figures are: another one would be drawn anew.
+  const places = useMemo(() => at.map(({ position }) => position), [at]);
+  const curves = useMemo((): Curve[] => [{ look: "line", values: at.map(({ ms }) => ms) }], [at]);
   return (
     <>
       <dl>
@@ -65,11 +70,13 @@ export function BenchmarkFigures({ benchmark }: { benchmark: Benchmark }) {
         {benchmark.start_ms !== null && <Figure name="The engine started in" value={formatMs(benchmark.start_ms)} />}
       </dl>
       <h3>Time a token, by its place in the context</h3>
-      <LineChart
-        name={`Milliseconds a token against position: ${at.map(({ position, ms }) => `${ms.toFixed(2)} at ${position}`).join(", ")}`}
-        points={at.map(({ position, ms }) => ({ x: position, y: ms }))}
+      <Chart
+        label={`Milliseconds a token against position: ${at.map(({ position, ms }) => `${ms.toFixed(2)} at ${position}`).join(", ")}`}
+        x={places}
+        curves={curves}
         formatX={formatCount}
-        formatY={ms => `${ms} ms`}
+        formatY={ms => `${Number(ms.toPrecision(4))} ms`}
+        scale="from 0"
       />
       <details>
         <summary>These times as a table</summary>
