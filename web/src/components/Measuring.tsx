@@ -1,12 +1,9 @@
 import type { Model } from "pocketlm";
 import { lazy, Suspense, useState } from "react";
+import { NotLoaded } from "./NotLoaded";
 
 /** Whoever does not measure does not load it. */
 const Measure = lazy(() => import("./Measure").catch(() => ({ default: NotLoaded })));
-
-function NotLoaded() {
-  return <p className="note">This part of the page could not be loaded. Check the connection, then reload the page.</p>;
-}
 
 type Props = { model: () => Model | null; isReady: boolean };
 

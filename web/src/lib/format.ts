@@ -35,6 +35,18 @@ export function formatMs(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`;
 }
 
+/** 0.42 → "0.4 s"; 38.2 → "38 s"; 252 → "4 min 12 s"; 7,500 → "2 h 5 min"; 200,000 → "2 d 8 h". */
+export function formatDuration(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const hours = Math.round(seconds / 3600);
+  return `${GROUPED.format(Math.floor(hours / 24))} d ${hours % 24} h`;
+}
+
 export function formatRate(per_second: number): string {
   return per_second < 10 ? per_second.toFixed(1) : GROUPED.format(per_second);
 }
