@@ -57,6 +57,15 @@ export function largeModel(): string | null {
   return process.env["E2E_LARGE"] ? path("E2E_LARGE", "the file that tests/e2e/large_model.py wrote") : null;
 }
 
+/** Two models and what a person asks them: [question, answer]. */
+export type Finetuned = { base: string; tuned: string; questions: [string, string][] };
+
+/** E2E_FINETUNED: the JSON that tests/finetune/test_persona.py writes; null where it is not to be tested. */
+export function finetuned(): Finetuned | null {
+  if (!process.env["E2E_FINETUNED"]) return null;
+  return JSON.parse(readFileSync(path("E2E_FINETUNED", "the file that tests/finetune/test_persona.py wrote"), "utf8"));
+}
+
 /** E2E_FIREFOX: a Firefox that stays as Mozilla or Debian made it; null where none is installed. */
 export function firefox(): string | null {
   return process.env["E2E_FIREFOX"] ? path("E2E_FIREFOX", "the program firefox-esr") : null;
