@@ -322,6 +322,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           {choice}
           <SavedNote
             hasText={doc.tip !== null}
+            is_chat={is_chat}
             onMarkdown={() =>
               saveFile("text.md", "text/markdown", toMarkdown(path, options, model?.sha256 ?? "", is_chat))
             }

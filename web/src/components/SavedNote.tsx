@@ -5,6 +5,7 @@ const LARGEST_FILE_BYTES = 20_000_000;
 
 type Props = {
   hasText: boolean;
+  is_chat: boolean;
   onMarkdown: () => void;
   onJson: () => void;
   /** False where it is no text of this page. */
@@ -13,7 +14,7 @@ type Props = {
 };
 
 /** The text as a file, and back: chosen or pasted (what is dropped onto the page is a model); and what this device keeps of it. */
-export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Props) {
+export function SavedNote({ hasText, is_chat, onMarkdown, onJson, onOpen, onForget }: Props) {
   const file = useRef<HTMLInputElement>(null);
   const [told, setTold] = useState("");
 
@@ -51,8 +52,8 @@ export function SavedNote({ hasText, onMarkdown, onJson, onOpen, onForget }: Pro
     <section className="storage" aria-labelledby="your-text">
       <h2 id="your-text">Your text</h2>
       <p>
-        This device keeps it, with all its branches, for your next visit; the address has its beginning and the
-        settings. Nothing is sent anywhere.
+        This device keeps it, with all its branches, for your next visit; the address has{" "}
+        {is_chat ? "the settings" : "its beginning and the settings"}. Nothing is sent anywhere.
       </p>
       <p className="ways">
         {button("Save as Markdown", onMarkdown, hasText)}
