@@ -21,14 +21,16 @@ export function blocksOf(nodes: readonly TreeNode[]): TreeNode[][] {
   return blocks;
 }
 
-function partsOf(block: readonly TreeNode[]): TreeNode[][] {
+/** What is drawn together of a block. */
+export function partsOf(block: readonly TreeNode[]): TreeNode[][] {
   const count = Math.ceil(block.length / PART_TOKENS);
   return Array.from({ length: count }, (_, at) => block.slice(at * PART_TOKENS, (at + 1) * PART_TOKENS));
 }
 
 type PartProps = { nodes: readonly TreeNode[]; look: Look; chosen: number | null };
 
-function isSame(a: PartProps, b: PartProps): boolean {
+/** Whether a part need not be drawn again. */
+export function isSame(a: PartProps, b: PartProps): boolean {
   return (
     a.look === b.look &&
     a.chosen === b.chosen &&
