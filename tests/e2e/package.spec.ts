@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Page } from "@playwright/test";
 import type * as pocketlm from "pocketlm";
 import { bundle, chatModel, embeddingDoc, expected, npmPackage } from "./environment";
@@ -40,6 +40,24 @@ const documented = [...readme, ...pagesOf(embeddingDoc())];
 test("the README has one page, of ten lines at most", () => {
   expect(readme).toHaveLength(1);
   expect(readme[0]?.trimEnd().split("\n").length).toBeLessThanOrEqual(10);
+});
+
+test("the lines of this project's README run as they stand, where a page says what the package's name means", async ({
+  host,
+  page,
+  complaints,
+}) => {
+  const readme = readFileSync(resolve(dirname(embeddingDoc()), "../README.md"), "utf8");
+  const scripts = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, script = ""]) => script);
+  expect(scripts).toHaveLength(1);
+  expect(scripts[0]?.trimEnd().split("\n").length).toBeLessThanOrEqual(10);
+  const imports = JSON.stringify({ imports: { pocketlm: "./pocketlm/index.js" } });
+  const text = `<!doctype html><body><script type="importmap">${imports}</script><script type="module">${scripts[0]}</script>`;
+  const site = await host({ "/index.html": { text }, "/pocketlm": PACKAGE, "/model.bin": MODEL });
+  await page.goto(site.address);
+  // Scripts are no text of the page.
+  await expect.poll(() => page.evaluate(() => document.body.innerText)).toMatch(/\S{3}/);
+  expect(complaints).toEqual([]);
 });
 
 documented.forEach((text, index) => {
