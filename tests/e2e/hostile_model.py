@@ -1,4 +1,5 @@
-"""A model whose every word is markup: what the page must show as text, and never take for part of itself.
+"""A model whose every word is markup, or moves what stands beside it: what the page must show as text, and never take
+for part of itself.
 
     python -m tests.e2e.hostile_model OUT.BIN
 
@@ -27,6 +28,9 @@ MARKUP = (
     "<iframe srcdoc=\"<script>parent.document.title='taken'</script>\"></iframe>",
     "</div></section><h1>taken</h1>",
     "<a href=\"javascript:document.title='taken'\">taken</a>",
+    "[taken](javascript:document.title='taken') ![taken](https://elsewhere.invalid/a.png)",
+    "\x1b]0;taken\x07\x1b[31mtaken\x1b[2J",  # a terminal's title, colour, and an empty screen
+    "\u202etaken \u2066\u2069\u2069",  # from right to left, and out of what was isolated
 )
 
 
