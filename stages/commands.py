@@ -74,8 +74,12 @@ class Preview(_BuildThen):
         from stages.project import SETTINGS
 
         index = paths.BUILD / "run" / "preview" / "index.json"
-        beside = other_models.beside(paths.BUILD, SETTINGS.preset, index)
-        return preview.serve(paths.preset_dir(SETTINGS.preset) / "web", port or None, beside)
+        bundle = paths.preset_dir(SETTINGS.preset) / "web"
+        beside = {
+            **other_models.beside(paths.BUILD, SETTINGS.preset, index),
+            **preview.example(paths.ROOT / "web" / "examples" / "plain", paths.NPM, bundle / "model.bin"),
+        }
+        return preview.serve(bundle, port or None, beside)
 
     def _compare(self, port: int, words: list[str]) -> int:
         if len(words) != 2:

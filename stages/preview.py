@@ -24,6 +24,9 @@ FIRST_PORT = 8000
 PORTS_TRIED = 50
 # A page elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) still sends its own name.
 HOSTS = ("localhost", "127.0.0.1")
+# What lies below it are pages as anybody may write them, with a script in the page itself; no other host all the same.
+EXAMPLES = "examples/"
+EXAMPLES_POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; frame-ancestors 'none'"
 HEADERS = {
     "Cache-Control": "no-cache",  # a rebuilt model is fetched again
     "X-Content-Type-Options": "nosniff",
@@ -130,7 +133,9 @@ class BundleHandler(SimpleHTTPRequestHandler):
         """Add the headers that every answer has, errors too."""
         for name, value in HEADERS.items():
             self.send_header(name, value)
-        self.send_header("Content-Security-Policy", self.security_policy)
+        has_path = hasattr(self, "path")  # not where the line is no request
+        is_example = has_path and self._beside()[0].startswith(EXAMPLES)
+        self.send_header("Content-Security-Policy", EXAMPLES_POLICY if is_example else self.security_policy)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -160,6 +165,12 @@ def server(
     raise AssertionError("port 0 is always free")
 
 
+def example(page: Path, package: Path, model: Path) -> dict[str, Path]:
+    """The example page in the folder `page` with the package and a model where it expects them, as `beside` has it."""
+    place = f"{EXAMPLES}{page.name}/"
+    return {f"{place}pocketlm/": package, f"{place}model.bin": model, place: page}
+
+
 def announce(described: Path, news: Mapping[str, Any]) -> None:
     """Write the live.json that an open page asks for again and again, in one step. news: its "model" and "worker" by
     the paths at which they are served, what it "says", "figures" and "error" (web/src/lib/live.ts).
@@ -181,7 +192,11 @@ def serve(folder: Path, port: int | None = None, beside: Mapping[str, Path] | No
         )
         return 1
     with http:
-        print(f"\n  PocketLM is on  http://localhost:{http.server_port}/", flush=True)
+        address = f"http://localhost:{http.server_port}/"
+        print(f"\n  PocketLM is on  {address}", flush=True)
+        for name in beside or {}:
+            if name.startswith(EXAMPLES) and name.endswith("/") and name.count("/") == 2:
+                print(f"  A page that embeds the same model:  {address}{name}", flush=True)
         print(f"  Ctrl-C ends it. The folder behind it: {folder}\n", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever runs beside it ends too
         try:

@@ -201,6 +201,30 @@ def test_the_bare_address_leads_to_the_view(beside: tuple[str, int], path: str, 
     assert get(beside, target)[0] == 200
 
 
+def test_an_example_lies_beside_the_package_and_the_model_under_a_policy_of_its_own(tmp_path: Path) -> None:
+    """Its script stands in the page itself, which the page's policy forbids; other hosts are forbidden there too."""
+    bundle = _bundle(tmp_path, "plays")
+    page, package = tmp_path / "web" / "examples" / "plain", tmp_path / "store" / "package"
+    page.mkdir(parents=True)
+    package.mkdir(parents=True)
+    (page / "index.html").write_text("example")
+    (page.parent / "secret.txt").write_text("secret")
+    (package / "index.js").write_text("package")
+    with preview.server(bundle, beside=preview.example(page, package, bundle / "model.bin")) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        address = ("127.0.0.1", http_server.server_port)
+        for path, body in [("", b"example"), ("pocketlm/index.js", b"package"), ("model.bin", b"plays")]:
+            answer = ask(address, f"/examples/plain/{path}")
+            assert (answer.status, answer.read()) == (200, body)
+            policy = answer.getheader("Content-Security-Policy") or ""
+            assert "'unsafe-inline'" in policy and "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        for path in ("/", "/examples/../index.html", "/examples/", "/examples/other/"):
+            assert "unsafe-inline" not in (ask(address, path).getheader("Content-Security-Policy") or "")
+        for path in ("../secret.txt", "%2e%2e/secret.txt", "pocketlm/../../secret.txt"):
+            assert get(address, f"/examples/plain/{path}")[0] == 404
+        http_server.shutdown()
+
+
 def _bundle(build: Path, preset: str) -> Path:
     bundle = build / preset / "web"
     (bundle / "models").mkdir(parents=True)
