@@ -121,6 +121,9 @@ def e2e(chosen: Chosen) -> bool:
         chat = Path(folder) / "chat.bin"
         if not _run([python, "-m", "tests.e2e.chat_model", trained / "model.bin", chat], paths.ROOT):
             return False
+        gguf = Path(folder) / "gguf"
+        if not _run([python, "-m", "tests.e2e.gguf_models", trained / "model.bin", gguf], paths.ROOT):
+            return False
         large = Path(folder) / "large.bin"
         if chosen.slow and not _run([python, "-m", "tests.e2e.large_model", trained / "model.bin", large], paths.ROOT):
             return False
@@ -133,6 +136,7 @@ def e2e(chosen: Chosen) -> bool:
                 "E2E_EXPECTED": str(expected),
                 "E2E_HOSTILE": str(hostile),
                 "E2E_CHAT": str(chat),
+                "E2E_GGUF": str(gguf),
                 "E2E_SMOLLM2": str(real) if chosen.slow and real.is_file() else "",
                 "E2E_LARGE": str(large) if chosen.slow else "",
                 "E2E_CHROMIUM": tools.chromium() or "",

@@ -28,7 +28,11 @@ PYTHON = {
 }
 PAGE = [f"web/src/{place}" for place in ("*.ts*", "components/*.ts*", "hooks/*.ts*", "lib/*.ts*", "state/*.ts*")]
 TYPESCRIPT = {
-    "worker": (["web/src/engine/*.ts"], r"react.*|pocketlm|.*/(package|components|hooks|lib|state)/.*"),
+    "worker": (
+        ["web/src/engine/*.ts", "web/src/engine/gguf/*.ts"],
+        r"react.*|pocketlm|.*/(package|components|hooks|lib|state)/.*",
+    ),
+    "gguf": (["web/src/engine/gguf/*.ts"], r"(?!\./).*"),
     "client and package": (
         ["web/src/engine/client.ts", "web/src/package/*.ts"],
         r"react.*|pocketlm|.*/(components|hooks|lib|state)/.*|.*/(worker|session)(\.ts)?|pocketlm-wasm",
@@ -134,6 +138,7 @@ def test_a_planted_import_is_found(room: str, source: str) -> None:
     [
         ("worker", 'import { useState } from "react";'),
         ("worker", 'import { format } from "../lib/format";'),
+        ("gguf", 'import { engineError } from "../errors";'),
         ("client and package", 'const engine = await import("pocketlm-wasm");'),
         ("client and package", 'import { reduce } from "../state/machine";'),
         ("page", 'import {\n  Client,\n} from "../engine/client.ts";'),

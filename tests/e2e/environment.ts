@@ -47,6 +47,11 @@ export function chatModel(): string {
   return path("E2E_CHAT", "the file that tests/e2e/chat_model.py wrote");
 }
 
+/** E2E_GGUF: the folder of `python -m tests.e2e.gguf_models <bundle>/model.bin FOLDER`. */
+export function ggufModels(): string {
+  return path("E2E_GGUF", "the folder that tests/e2e/gguf_models.py wrote");
+}
+
 /** E2E_SMOLLM2: model.bin of the preset smollm2, 145 MB; null where it is not to be tested. */
 export function realModel(): string | null {
   return process.env["E2E_SMOLLM2"] ? path("E2E_SMOLLM2", "model.bin of the preset smollm2") : null;

@@ -29,9 +29,9 @@ async function drop(page: Page, name: string, bytes: Buffer): Promise<void> {
       [type, name, bytes.toString("base64")] as const,
     );
   await report("dragover");
-  await expect(page.getByText("Drop a model.bin to run it here")).toBeVisible();
+  await expect(page.getByText("Drop a model.bin or a GGUF file here to run it")).toBeVisible();
   await report("drop");
-  await expect(page.getByText("Drop a model.bin to run it here")).toBeHidden();
+  await expect(page.getByText("Drop a model.bin or a GGUF file here to run it")).toBeHidden();
 }
 
 test("the bundle names its own model, and offers no choice of one", async ({ site, reader, page, complaints }) => {
@@ -104,7 +104,11 @@ test("a chosen file gives the text that the served one gives", async ({ site, re
 });
 
 for (const [what, bytes, message] of [
-  ["of llama.cpp", Buffer.from(`GGUF${" ".repeat(100)}`), "This is a GGUF file"],
+  [
+    "of llama.cpp in no version",
+    Buffer.from(`GGUF${" ".repeat(100)}`),
+    "This GGUF file is not supported: it has version",
+  ],
   ["that is no model", Buffer.from("hello".repeat(40)), "not a model.bin"],
   ["that is empty", Buffer.alloc(0), "bytes"],
 ] as const) {

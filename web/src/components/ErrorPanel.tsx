@@ -16,6 +16,9 @@ const ADVICE: Partial<Record<ErrorKind, string>> = {
   download: "Put model.bin beside index.html; ./doitw builds both.",
 };
 
+/** What makes a model.bin of a GGUF file that the page does not take as it is. */
+const IMPORT = "./doitw export preset=smollm2 import.sha256= import.source=file:model.gguf";
+
 /** Failures that the CPU may not have. */
 const HELPED_BY_CPU: readonly ErrorKind[] = ["no-engine", "wrong-numbers", "out-of-memory", "device-lost", "crashed"];
 
@@ -31,6 +34,11 @@ export function ErrorPanel({ error, onRetry, isOnCpu }: Props) {
       <p className="message">{error.message}</p>
       {error.hint !== "" && <p>{error.hint}</p>}
       {ADVICE[error.kind] !== undefined && <p>{ADVICE[error.kind]}</p>}
+      {error.message.includes("GGUF file is not supported") && (
+        <p>
+          Files in Q4_1, Q4_K and Q6_K are converted by <code>{IMPORT}</code>
+        </p>
+      )}
       {onRetry !== null && (
         <p className="ways">
           <button type="button" className="button plain" onClick={onRetry}>

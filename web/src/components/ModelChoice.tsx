@@ -52,15 +52,12 @@ export function ModelChoice({ offered, chosen, onChoose }: Props) {
           )}
         </fieldset>
       )}
-      <input ref={input} type="file" accept=".bin" hidden onChange={onFile} />
+      <input ref={input} type="file" accept=".bin,.gguf" hidden onChange={onFile} />
       <button type="button" className="button" onClick={() => input.current?.click()}>
         Open a model file…
       </button>
-      <p>
-        A model.bin on this device; you can also drop it onto the page. It is uploaded nowhere.{" "}
-        <code>./doitw export</code> makes one, of a GGUF file too.
-      </p>
-      {is_over && <p className="drop">Drop a model.bin to run it here</p>}
+      <p>A model.bin or a GGUF file on this device; you can also drop it onto the page. It is uploaded nowhere.</p>
+      {is_over && <p className="drop">Drop a model.bin or a GGUF file here to run it</p>}
     </section>
   );
 }

@@ -1,6 +1,8 @@
+import type { ReadFile } from "pocketlm-wasm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakePackage, FakeShelf } from "../testing/fakeShelf";
-import { obtain, openOwnFile } from "./obtain";
+import { digester, digestOf, ggufFile, LLAMA, TENSORS } from "../testing/ggufFile";
+import { isGguf, obtain, obtainGguf, openOwnFile } from "./obtain";
 
 const NBYTES = 100;
 /** A file of this digest. */
@@ -149,10 +151,15 @@ test.each([
 
 describe("the reader's own file", () => {
   const own = (bytes: Uint8Array<ArrayBuffer>) =>
-    openOwnFile(new Blob([bytes]), parts, (offset, nbytes) => bytes.subarray(offset, offset + nbytes));
+    openOwnFile(
+      new Blob([bytes]),
+      parts,
+      (offset, nbytes) => bytes.subarray(offset, offset + nbytes),
+      () => undefined,
+    );
 
-  test("is read where it lies, and stored nowhere", () => {
-    const { build: _, free: __, ...obtained } = own(file(1));
+  test("is read where it lies, and stored nowhere", async () => {
+    const { build: _, free: __, ...obtained } = await own(file(1));
     expect(obtained).toEqual({
       size_bytes: NBYTES,
       sha256: sum(file(1)),
@@ -164,23 +171,57 @@ describe("the reader's own file", () => {
     expect(asked).toEqual([]);
   });
 
-  test("that is no model is refused as a served one is", () => {
-    expect(() => own(file(0))).toThrow(expect.objectContaining({ kind: "bad-model", message: "BadMagic" }));
-    expect(() => own(new Uint8Array(0))).toThrow(expect.objectContaining({ kind: "bad-model" }));
+  test("that is no model is refused as a served one is", async () => {
+    await expect(own(file(0))).rejects.toMatchObject({ kind: "bad-model", message: "BadMagic" });
+    await expect(own(new Uint8Array(0))).rejects.toMatchObject({ kind: "bad-model" });
   });
 
-  test("of llama.cpp is called by its name", () => {
-    const gguf = file(1);
-    gguf.set(new TextEncoder().encode("GGUF"));
-    expect(() => own(gguf)).toThrow(expect.objectContaining({ message: expect.stringContaining("GGUF") }));
+  test("of llama.cpp is opened as the model.bin that it is as good as", async () => {
+    const bytes = ggufFile(LLAMA, TENSORS);
+    const told: number[] = [];
+    let opened = new Uint8Array(0) as Uint8Array;
+    parts.digester = digester;
+    parts.open = (nbytes, read) => {
+      opened = read(0, nbytes).slice();
+      return { build: parts.build, free: () => undefined };
+    };
+    const reader: ReadFile = (offset, nbytes) => bytes.subarray(offset, offset + nbytes);
+    const obtained = await openOwnFile(new Blob([bytes]), parts, reader, at => void told.push(at));
+    expect(obtained).toMatchObject({ size_bytes: bytes.length, sha256: digestOf(bytes), digest: null });
+    expect(new TextDecoder().decode(opened.subarray(0, 8))).toBe("POCKETLM");
+    expect(told.at(-1)).toBe(1);
   });
 
-  test("that can no longer be read is said to be so", () => {
+  test("of llama.cpp may lie at a URL, and is not stored", async () => {
+    served = ggufFile(LLAMA, TENSORS);
+    parts.digester = digester;
+    parts.open = () => ({ build: parts.build, free: () => undefined });
+    let file = new Uint8Array(0);
+    const readerOf = (blob: Blob): ReadFile => {
+      expect(blob.size).toBe(served?.length);
+      file = served as typeof file;
+      return (offset, nbytes) => file.slice(offset, offset + nbytes);
+    };
+    const url = "https://host/some.GGUF?x";
+    expect(isGguf(url)).toBe(true);
+    expect(isGguf("https://host/model.bin#.gguf")).toBe(false);
+    const obtained = await obtainGguf(url, parts, readerOf, ignore, ignore);
+    expect(obtained).toMatchObject({ sha256: digestOf(served), storage: { is_kept: false, reason: "gguf" } });
+    expect(shelf.files.size).toBe(0);
+  });
+
+  test("of llama.cpp that is cut short is called by its name", async () => {
+    const bytes = ggufFile(LLAMA, TENSORS).slice(0, 300);
+    await expect(own(bytes)).rejects.toMatchObject({ kind: "bad-model", message: expect.stringContaining("GGUF") });
+  });
+
+  test("that can no longer be read is said to be so", async () => {
     const gone = () => {
       throw new DOMException("moved", "NotReadableError");
     };
-    expect(() => openOwnFile(new Blob([file(1)]), parts, gone)).toThrow(
-      expect.objectContaining({ kind: "bad-model", message: expect.stringContaining("no longer be read") }),
-    );
+    await expect(openOwnFile(new Blob([file(1)]), parts, gone, () => undefined)).rejects.toMatchObject({
+      kind: "bad-model",
+      message: expect.stringContaining("no longer be read"),
+    });
   });
 });

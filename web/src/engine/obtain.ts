@@ -56,11 +56,17 @@ export async function obtain(
 }
 
 /**
- * A file that the reader has, to build engines of. It is read where it lies, in parts, and copied nowhere.
+ * A file that the reader has, a model.bin or a GGUF, to build engines of. It is read where it lies, in parts, and copied nowhere.
+ * `onProgress`: how much of a GGUF's weights was looked at.
  *
  * Throws an `EngineError` of kind "bad-model" where it is no model or cannot be read, and those of `parts`.
  */
-export function openOwnFile(file: Blob, parts: Package, reader: ReadFile): Obtained {
+export async function openOwnFile(
+  file: Blob,
+  parts: Package,
+  reader: ReadFile,
+  onProgress: (fraction: number) => void,
+): Promise<Obtained> {
   const read: ReadFile = (offset, nbytes) => {
     try {
       return reader(offset, nbytes);
@@ -70,17 +76,63 @@ export function openOwnFile(file: Blob, parts: Package, reader: ReadFile): Obtai
     }
   };
   const first = read(0, Math.min(file.size, IDENTITY_NBYTES));
+  const digestOfAll = () => {
+    const digester = parts.digester();
+    for (let offset = 0; offset < file.size; offset += PART_NBYTES) {
+      digester.update(read(offset, Math.min(PART_NBYTES, file.size - offset)));
+    }
+    return digester.hex();
+  };
+  const common = { size_bytes: file.size, digest: null, was_kept: false };
+  const storage: Storage = { is_kept: false, reason: "own-file" };
   if (new TextDecoder().decode(first.subarray(0, GGUF.length)) === GGUF) {
-    throw engineError("bad-model", "This is a GGUF file, and the engine reads model.bin alone.", "Convert it first.");
+    const { modelBinOf } = await ggufReader();
+    const digester = () => parts.digester();
+    const model = modelBinOf({ nbytes: file.size, read, digester, digestOfAll, onProgress });
+    return { ...parts.open(model.nbytes, model.read), ...common, sha256: model.sha256, storage };
   }
   parts.identify(first);
-  const digester = parts.digester();
-  for (let offset = 0; offset < file.size; offset += PART_NBYTES) {
-    digester.update(read(offset, Math.min(PART_NBYTES, file.size - offset)));
+  const sha256 = digestOfAll();
+  return { ...parts.open(file.size, read), ...common, sha256, storage };
+}
+
+/** Whether a URL names a GGUF file. */
+export function isGguf(model_url: string): boolean {
+  return /^[^?#]*\.gguf(?:[?#]|$)/i.test(model_url);
+}
+
+/**
+ * The GGUF at `model_url`: fetched into a file of the browser's own, which need not be in memory, and opened as the reader's is. It does
+ * not stay on this device.
+ *
+ * Throws the `EngineError`s of `download` and of `openOwnFile`.
+ */
+export async function obtainGguf(
+  model_url: string,
+  parts: Package,
+  readerOf: (file: Blob) => ReadFile,
+  onDownload: DownloadProgress,
+  onProgress: (fraction: number) => void,
+): Promise<Obtained> {
+  let received: Blob[] = [];
+  const write = (part: Uint8Array<ArrayBuffer>) => void received.push(new Blob([part]));
+  const restart = () => {
+    received = [];
+  };
+  await download(model_url, { write, restart }, onDownload);
+  const file = new Blob(received);
+  const obtained = await openOwnFile(file, parts, readerOf(file), onProgress);
+  return { ...obtained, storage: { is_kept: false, reason: "gguf" } };
+}
+
+/** What makes a model.bin of a GGUF is a chunk of its own: most readers never have such a file. */
+async function ggufReader() {
+  try {
+    return await import("./gguf/gguf");
+  } catch (cause) {
+    const message = `What reads GGUF files could not be loaded: ${String(cause)}`;
+    throw engineError("download", message, "Check the connection and try again.");
   }
-  const opened = parts.open(file.size, read);
-  const storage: Storage = { is_kept: false, reason: "own-file" };
-  return { ...opened, size_bytes: file.size, sha256: digester.hex(), digest: null, was_kept: false, storage };
 }
 
 /** What the server has, where it is on the shelf; or the beginning of it, and how to ask for the rest. */

@@ -44,10 +44,10 @@ export type Timing = { webgpu_ms: number; cpu_ms: number };
 export type ModelSource = string | Blob;
 
 /**
- * Why a model's file does not stay on this device: too little room, no storage, another tab is at it, the reader deleted it, or it
- * is the reader's own file, which is read where it lies.
+ * Why a model's file does not stay on this device: too little room, no storage, another tab is at it, the reader deleted it, it
+ * is the reader's own file, which is read where it lies, or a GGUF, of which nothing is kept.
  */
-export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted" | "own-file";
+export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted" | "own-file" | "gguf";
 
 /** Whether a model's file stays on this device, so that the next visit need not download it. */
 export type Storage = { is_kept: true } | { is_kept: false; reason: NotKept };
@@ -59,7 +59,7 @@ export type LoadedModel = {
   fallback: EngineError | null;
   timing: Timing | null;
   size_bytes: number;
-  /** SHA-256 of model.bin, in hexadecimal. */
+  /** SHA-256 of the file, in hexadecimal. */
   sha256: string;
   storage: Storage;
 };

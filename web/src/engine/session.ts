@@ -10,7 +10,7 @@ import { engineError, toEngineError } from "./errors";
 import { lookAt } from "./look";
 import { type MeasureRequest, measure } from "./measure";
 import { nextTask } from "./nextTask";
-import { type Obtained, obtain, openOwnFile } from "./obtain";
+import { isGguf, type Obtained, obtain, obtainGguf, openOwnFile } from "./obtain";
 import type { Backend, Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
@@ -164,14 +164,18 @@ export class EngineSession {
 
   async #obtain(from: ModelSource, shelf: Shelf | null): Promise<Obtained> {
     const parts = await this.#surroundings.parts();
-    if (typeof from !== "string") return openOwnFile(from, parts, this.#surroundings.reader(from));
+    const onParsed = (fraction: number) => this.#emit({ type: "progress", progress: { phase: "parse", fraction } });
+    const { reader } = this.#surroundings;
+    if (typeof from !== "string") return await openOwnFile(from, parts, reader(from), onParsed);
     let told_ms = Number.NEGATIVE_INFINITY;
-    return await obtain(from, parts, shelf, (received_bytes, total_bytes) => {
+    const onDownload = (received_bytes: number, total_bytes: number | null) => {
       const now_ms = performance.now();
       if (now_ms - told_ms < PROGRESS_INTERVAL_MS && received_bytes !== total_bytes) return;
       told_ms = now_ms;
       this.#emit({ type: "progress", progress: { phase: "download", received_bytes, total_bytes } });
-    });
+    };
+    if (isGguf(from)) return await obtainGguf(from, parts, reader, onDownload, onParsed);
+    return await obtain(from, parts, shelf, onDownload);
   }
 
   async #forget(): Promise<void> {

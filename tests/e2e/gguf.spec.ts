@@ -1,0 +1,151 @@
+/** GGUF files: what they write is what the model.bin writes that they were made from; and what is not supported is said to be so. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import type * as pocketlm from "pocketlm";
+import { ggufModels, npmPackage, realModel } from "./environment";
+import { expect, type Reader, test } from "./fixtures";
+import { Host } from "./host";
+
+const DTYPES = ["f32", "f16", "q8_0", "q4_0"] as const;
+const made = (name: string) => join(ggufModels(), name);
+const models = (page: Page) => page.getByRole("region", { name: "Models" });
+
+/** Run a file of one's own, and wait until it can write. */
+async function choose(page: Page, reader: Reader, name: string): Promise<void> {
+  await models(page).locator("input[type=file]").setInputFiles(made(name));
+  await expect(models(page).getByRole("radio", { name: new RegExp(`^${name}`) })).toBeChecked();
+  await expect(reader.generate).toBeEnabled();
+}
+
+for (const device of ["cpu", "gpu"] as const) {
+  for (const dtype of ["f32", "q8_0"] as const) {
+    test(`a GGUF in ${dtype} writes what its model.bin writes, ${device}`, async ({
+      site,
+      reader,
+      page,
+      complaints,
+    }) => {
+      await reader.open(site.address(`?device=${device}`));
+      const texts: string[] = [];
+      for (const name of [`${dtype}.bin`, `${dtype}.gguf`]) {
+        await choose(page, reader, name);
+        await reader.field("Temperature").fill("0");
+        await reader.field("Max tokens").fill("60");
+        texts.push(await reader.write());
+      }
+      expect(texts[0]?.length).toBeGreaterThan(20);
+      expect(texts[1]).toBe(texts[0]);
+      const digest = createHash("sha256")
+        .update(readFileSync(made(`${dtype}.gguf`)))
+        .digest("hex");
+      await expect(page.getByRole("region", { name: "About this model" })).toContainText(digest);
+      await expect(reader.storage).toContainText("read from your own file");
+      expect(complaints).toEqual([]);
+    });
+  }
+}
+
+test("one with a template is a chat", async ({ site, reader, page }) => {
+  await reader.open(site.address("?device=cpu"));
+  await models(page).locator("input[type=file]").setInputFiles(made("f16.gguf"));
+  await expect(page.getByRole("textbox", { name: "Message" })).toBeEnabled();
+});
+
+test("one that the index offers is downloaded, and not stored", async ({ site, reader, page, complaints }) => {
+  site.beside.set("models/blocks.gguf", { path: made("q8_0.gguf") });
+  const entry = { name: "blocks", path: "blocks.gguf", size_bytes: 1, parameters: 1, chat: false };
+  const index = Buffer.from(JSON.stringify({ models: [{ name: "plays", path: "../model.bin" }, entry] }));
+  site.changes.push({ file: /models\/index\.json$/, to: () => ({ content: index, type: "application/json" }) });
+  await reader.open(site.address("?device=cpu"));
+  await models(page)
+    .getByRole("radio", { name: /^blocks/ })
+    .check();
+  await expect(reader.storage).toContainText("GGUF files are not stored");
+  expect(await reader.write()).not.toBe("");
+  expect(complaints).toEqual([]);
+});
+
+/** With other bytes in the place of `from`, which stands there once. */
+function changed(bytes: Buffer, from: string, to: string): Buffer {
+  const at = bytes.indexOf(from);
+  if (at < 0 || from.length !== to.length) throw new Error(`${from} is not there`);
+  return Buffer.concat([bytes.subarray(0, at), Buffer.from(to), bytes.subarray(at + from.length)]);
+}
+
+for (const [what, change, message] of [
+  [
+    "of another family",
+    (bytes: Buffer) => changed(bytes, "llama", "gemma"),
+    'is "gemma", expected llama, qwen2, qwen3',
+  ],
+  ["that is cut short", (bytes: Buffer) => bytes.subarray(0, bytes.length >> 1), "ends at"],
+  ["that is cut in its metadata", (bytes: Buffer) => bytes.subarray(0, 1000), "This GGUF file cannot be read"],
+] as const) {
+  test(`one ${what} is refused in words`, async ({ site, reader, page }) => {
+    await reader.open(site.address("?device=cpu"));
+    const buffer = change(readFileSync(made("f32.gguf")));
+    const file = { name: "own.gguf", mimeType: "application/octet-stream", buffer };
+    await models(page).locator("input[type=file]").setInputFiles(file);
+    await expect(page.getByRole("alert")).toContainText(message);
+    // How to convert it is said of one that is sound.
+    const advice = page.getByRole("alert").getByText("./doitw export");
+    await expect(advice).toHaveCount(message.includes("expected") ? 1 : 0);
+    await models(page).getByRole("radio", { name: /^tiny/ }).click(); // with one model left there is no choice
+    await expect(reader.generate).toBeEnabled();
+  });
+}
+
+test("in the package the logits are those of the model.bin, bit for bit", async ({ page, complaints }) => {
+  const files = DTYPES.flatMap(dtype => [`${dtype}.bin`, `${dtype}.gguf`]);
+  const host = new Host({
+    "/index.html": { text: "<!doctype html><title>Another page</title>" },
+    "/pocketlm": { path: npmPackage() },
+    ...Object.fromEntries(files.map(name => [`/${name}`, { path: made(name) }])),
+  });
+  await host.start();
+  try {
+    await page.goto(host.address);
+    const told = await page.evaluate(async dtypes => {
+      const { loadModel }: typeof pocketlm = await import(new URL("pocketlm/index.js", document.baseURI).href);
+      const ids = [0, 5, 9, 7, 100, 33, 2, 250];
+      const from = async (source: string | Blob) => {
+        const model = await loadModel(source, { device: "cpu" });
+        const logits = await model.logits(ids);
+        const { is_sound, largest_difference } = await model.check();
+        model.dispose();
+        return { logits: Array.from(logits), is_sound, largest_difference };
+      };
+      const file = async (name: string) => new File([await (await fetch(name)).blob()], name);
+      return await Promise.all(
+        dtypes.map(async dtype => ({
+          dtype,
+          bin: await from(`${dtype}.bin`),
+          url: await from(`${dtype}.gguf`),
+          file: await from(await file(`${dtype}.gguf`)),
+        })),
+      );
+    }, DTYPES);
+    for (const { dtype, bin, url, file } of told) {
+      expect(new Set(bin.logits).size, dtype).toBeGreaterThan(100);
+      expect(url, dtype).toEqual(file);
+      expect(file.logits, dtype).toEqual(bin.logits);
+      expect(file.is_sound, dtype).toBe(true);
+    }
+  } finally {
+    await host.stop();
+  }
+  expect(complaints).toEqual([]);
+});
+
+const smollm2 = process.env["E2E_SMOLLM2_GGUF"];
+test("a real one answers, in little more memory than it takes", async ({ site, reader, page }) => {
+  test.skip(realModel() === null || smollm2 === undefined, "E2E_SMOLLM2_GGUF: model.gguf of the preset smollm2");
+  await reader.open(site.address("?device=cpu"));
+  await models(page)
+    .locator("input[type=file]")
+    .setInputFiles(smollm2 ?? "");
+  await reader.ask("What is the capital of France?");
+  await expect(page.getByText("Paris")).toBeVisible();
+});

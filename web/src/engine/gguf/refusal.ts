@@ -1,0 +1,16 @@
+/** What is said of a GGUF file that cannot be run. This folder is a chunk of its own and imports nothing at run time from outside. */
+import type { EngineError } from "../protocol";
+
+const DAMAGED = "The file is cut short or damaged: get it again.";
+
+/** The file is sound, and not one that is run here. */
+export function unsupported(message: string): EngineError {
+  const hint =
+    "Llama, Qwen 2 and Qwen 3 with byte-level BPE run, their tensors in F32, F16, BF16, Q8_0 or Q4_0: take such a file, or convert this one to a model.bin.";
+  return { kind: "bad-model", message: `This GGUF file is not supported: ${message}.`, hint };
+}
+
+/** The file is not what its own words promise. */
+export function damaged(message: string): EngineError {
+  return { kind: "bad-model", message: `This GGUF file cannot be read: ${message}.`, hint: DAMAGED };
+}
