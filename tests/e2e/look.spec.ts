@@ -119,6 +119,8 @@ for (const [about, options] of [
       await reader.lookAt(5);
       await expect((await opened(page, "Attention")).locator(".attended")).toBeVisible();
       await expect((await opened(page, "Layer by layer")).locator("tbody tr").first()).toBeVisible();
+      await opened(page, "Merge by merge");
+      await expect(token(page).getByText("How the tokenizer puts this token together")).toBeVisible();
       await expect(token(page)).toContainText("tokens can come here");
       expect(await violations(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
@@ -126,6 +128,25 @@ for (const [about, options] of [
     });
   });
 }
+
+test("a token that the reader wrote is put together from its bytes, merge by merge", async ({ site, reader, page }) => {
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
+  await reader.field("Max tokens").fill("4");
+  await reader.ask("Who are you?");
+  await page.getByRole("button", { name: "Edit: answer 1" }).click();
+  await page.getByRole("textbox", { name: "The answer, edited" }).fill("Q the");
+  await page.getByRole("button", { name: "Keep as it is" }).click();
+  await page.locator(".said .token").first().click();
+  const merges = await opened(page, "Merge by merge");
+  await expect(merges).toContainText("No merge makes this token");
+  await token(page).getByRole("button", { name: "Next token" }).click();
+  const steps = merges.getByRole("list", { name: "Merges" }).getByRole("listitem");
+  // " the", of four bytes.
+  await expect(steps).toHaveCount(3);
+  await expect(steps.last()).toHaveText(/ → ·the$/);
+  expect(await violations(page)).toEqual([]);
+});
 
 test("a conversation is looked into as the model reads it, its template too", async ({ site, reader, page }) => {
   site.model = { kind: "file", path: chatModel() };

@@ -175,6 +175,27 @@ test("score, tokenize and detokenize are the model's own", async ({ host, page }
   expect(got.rows).toBe(got.card.header.config.vocab_size);
 });
 
+test("a token comes about by merges, each of two that are there already", async ({ host, page }) => {
+  await open(page, host);
+  const tokens = await page.evaluate(async () => {
+    const { loadModel }: typeof pocketlm = await import(new URL("pocketlm/index.js", document.baseURI).href);
+    const model = await loadModel("model.bin", { device: "cpu" });
+    const ids = await model.tokenize("the king and the é");
+    return await Promise.all(
+      Array.from(ids, async id => ({ id, text: await model.detokenize([id]), merges: await model.merges(id) })),
+    );
+  });
+  expect(tokens.map(({ merges }) => merges.length).filter(count => count > 0)).not.toEqual([]);
+  for (const { id, text, merges } of tokens) {
+    if (text.includes("\uFFFD")) continue; // a part of a letter
+    expect(merges.length, text).toBe(Buffer.byteLength(text) - 1);
+    if (merges.length > 0) expect(merges.at(-1)?.result).toEqual({ id, text });
+    for (const { left, right, result } of merges) {
+      if (!result.text.includes("\uFFFD")) expect(left.text + right.text).toBe(result.text);
+    }
+  }
+});
+
 test("a signal ends what it was given to, and what fails says of what kind it is", async ({ host, page }) => {
   await open(page, host);
   const got = await page.evaluate(async () => {

@@ -213,6 +213,11 @@ impl Engine {
         self.session.encode(text)
     }
 
+    /// The merges that make a token of its bytes, in their order: the ids of left, right and result of each. None where merges do not make it.
+    pub fn merges(&self, id: u32) -> Vec<u32> {
+        self.session.merges(id)
+    }
+
     /// The text of ids, with U+FFFD for bytes that are no text.
     pub fn decode(&self, ids: &[u32]) -> Result<String, JsValue> {
         Ok(self.session.decode(ids)?)

@@ -8,6 +8,7 @@ use pocketlm_inference::{Cache, Config, Engine, EngineError, Generator, Model, S
 use pocketlm_tokenizer::{Tokenizer, Utf8Stream};
 
 use crate::failure::Failure;
+use crate::merges::merges_into;
 
 #[cfg(not(target_arch = "wasm32"))]
 use pocketlm_tokenizer::nfc;
@@ -242,6 +243,14 @@ impl Session {
     /// The ids of `text`; special tokens in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.tokenizer.encode(text)
+    }
+
+    /// The merges that make a token of its bytes, as `merges_into` says: left, right, result of each, one after the other.
+    pub fn merges(&self, id: u32) -> Vec<u32> {
+        let merges = merges_into(&self.tokenizer, id).into_iter();
+        merges
+            .flat_map(|(left, right, result)| [left, right, result])
+            .collect()
     }
 
     /// The text of `ids`, with U+FFFD for bytes that are no text.

@@ -65,6 +65,35 @@ fn the_text_is_that_of_the_ids_however_they_are_cut() {
 }
 
 #[test]
+fn a_token_is_put_together_from_its_bytes() {
+    let (session, tokenizer) = (session(), tokenizer(280));
+    let all: Vec<_> = tokenizer.merges().collect();
+    assert!(all.len() > 10);
+    for id in 0..=tokenizer.vocab_size() {
+        let bytes = tokenizer.token_bytes(id).unwrap_or_default();
+        let bytes_ids = bytes.iter().map(|byte| tokenizer.token_id(&[*byte]));
+        let mut parts: Vec<u32> = bytes_ids.flatten().collect();
+        let is_made = all.iter().any(|merge| merge.2 == id);
+        let steps = session.merges(id);
+        let expected = if is_made { 3 * (bytes.len() - 1) } else { 0 };
+        assert_eq!(steps.len(), expected, "token {id}");
+        for step in steps.chunks_exact(3) {
+            assert!(all.contains(&(step[0], step[1], step[2])));
+            // No merge that stands before it in the list would have fitted, too.
+            let first = all.iter().find_map(|merge| {
+                let pair = [merge.0, merge.1];
+                let at = parts.windows(2).position(|pair_there| pair_there == pair)?;
+                Some((merge.2, at))
+            });
+            let (result, at) = first.expect("a merge that fits");
+            assert_eq!(result, step[2]);
+            parts.splice(at..at + 2, [result]);
+        }
+        assert!(!is_made || parts == [id]);
+    }
+}
+
+#[test]
 fn the_batch_does_not_change_the_text() {
     let mut session = session();
     let (text, ..) = run(&mut session, "To be", hot(), 50, 1);

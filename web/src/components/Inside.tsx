@@ -1,4 +1,4 @@
-import type { Attention, Layer, Model, ModelConfig } from "pocketlm";
+import type { Attention, Layer, Merge, Model, ModelConfig } from "pocketlm";
 import { type ReactNode, useState } from "react";
 import { type Before, type Look, placeOf, useLook } from "../hooks/useLook";
 import { formatCount } from "../lib/format";
@@ -131,10 +131,30 @@ function Layers({ layers, token }: { layers: readonly Layer[]; token: string }) 
   );
 }
 
-/** What went on in the model where it came to a token: asked of the engine when it is first opened. */
+/** One that is no text by itself holds a part of a letter: it has only its number. */
+function Piece({ id, text }: Merge["left"]) {
+  return <code>{text.includes("\uFFFD") ? `#${id}` : shownText(text)}</code>;
+}
+
+function Merges({ merges }: { merges: readonly Merge[] }) {
+  if (merges.length === 0) return <p>No merge makes this token: it is a byte, or it was put into the vocabulary.</p>;
+  return (
+    <ol className="merges" aria-label="Merges">
+      {merges.map(({ left, right, result }, at) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: a merge is known by its place
+        <li key={at}>
+          <Piece {...left} /> + <Piece {...right} /> → <Piece {...result} />
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+/** What went on in the model where it came to a token, and in the tokenizer: asked of the engine when it is first opened. */
 export default function Inside({ node, before, model, config: { n_layer, n_head } }: Props) {
   const [isAttention, setIsAttention] = useState(false);
   const [isLayers, setIsLayers] = useState(false);
+  const [isMerges, setIsMerges] = useState(false);
   const [layer, setLayer] = useState(n_layer - 1);
   const [head, setHead] = useState(0);
   const attention = useLook(
@@ -149,6 +169,9 @@ export default function Inside({ node, before, model, config: { n_layer, n_head 
     before,
     (model, { text, after }, signal) =>
       model.lens(text, { after, signal, ...(node.token !== null && { of: node.token }) }),
+  );
+  const merges = useLook(isMerges ? `${node.token}` : null, model, before, (model, _, signal) =>
+    model.merges(node.token ?? 0, { signal }),
   );
 
   return (
@@ -185,6 +208,10 @@ export default function Inside({ node, before, model, config: { n_layer, n_head 
         ) : (
           <Layers layers={layers.answer} token={node.text} />
         )}
+      </Disclosure>
+      <Disclosure title="Merge by merge" onOpen={setIsMerges}>
+        <p>How the tokenizer puts this token together from bytes: the pairs that it merges, one after the other.</p>
+        {merges.answer === null ? <Waiting look={merges} isBusy={model === null} /> : <Merges merges={merges.answer} />}
       </Disclosure>
     </div>
   );

@@ -18,6 +18,7 @@ export type SessionEngine = Pick<
   | "lens"
   | "encode"
   | "decode"
+  | "merges"
   | "free"
   | MeasuredBy
 > & { fork(): Promise<SessionEngine> };

@@ -35,7 +35,7 @@ test("questions are numbered, and requests go to the worker", () => {
   client.generate(1, ["", "a"], OPTIONS);
   client.generate(2, ["", "b"], OPTIONS);
   client.stop(2);
-  expect([client.encode("c"), client.decode(Uint32Array.of(7))]).toEqual([1, 2]);
+  expect([client.encode("c"), client.decode(Uint32Array.of(7)), client.merges(9)]).toEqual([1, 2, 3]);
   expect(ports[0]?.requests).toEqual([
     { type: "load", from: "m", device: "auto" },
     { type: "generate", run: 1, prompt: ["", "a"], shorter: [], options: OPTIONS, written: null, engine: 0 },
@@ -43,6 +43,7 @@ test("questions are numbered, and requests go to the worker", () => {
     { type: "stop", run: 2 },
     { type: "encode", call: 1, text: "c" },
     { type: "decode", call: 2, ids: Uint32Array.of(7) },
+    { type: "merges", call: 3, id: 9 },
   ]);
 });
 

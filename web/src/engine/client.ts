@@ -86,13 +86,17 @@ export class EngineClient {
     return this.#ask(call => ({ type: "look", call, prompt, after, look, engine }));
   }
 
-  /** The same for the ids of a text, the text of ids, and the logits of ids. */
+  /** The same for the ids of a text, the text of ids, the merges that make a token, and the logits of ids. */
   encode(text: string): number {
     return this.#ask(call => ({ type: "encode", call, text }));
   }
 
   decode(ids: Uint32Array): number {
     return this.#ask(call => ({ type: "decode", call, ids }));
+  }
+
+  merges(id: number): number {
+    return this.#ask(call => ({ type: "merges", call, id }));
   }
 
   logits(ids: Uint32Array, engine = 0): number {

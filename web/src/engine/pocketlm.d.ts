@@ -196,6 +196,10 @@ export class Engine {
      */
     logits(ids: Uint32Array): Promise<Float32Array>;
     /**
+     * The merges that make a token of its bytes, in their order: the ids of left, right and result of each. None where merges do not make it.
+     */
+    merges(id: number): Uint32Array;
+    /**
      * Read `ids`, then sample `tokens` tokens, with a clock at each kernel: the device's, or on the CPU the browser's.
      */
     profile(ids: Uint32Array, tokens: number): Promise<KernelTimes>;

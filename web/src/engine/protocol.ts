@@ -79,6 +79,9 @@ export type Candidate = { id: number; text: string; logprob: number };
  */
 export type Token = { id: number; text: string; logprob: number | null; likeliest: Candidate[] };
 
+/** Two tokens that become one. */
+export type Merge = Record<"left" | "right" | "result", { id: number; text: string }>;
+
 /** `bits`: −log₂ of the text's probability. `n_bytes`: of the tokens that were scored, in UTF-8. */
 export type TextScore = { tokens: Token[]; bits: number; n_bytes: number };
 
@@ -137,7 +140,9 @@ export type EngineRequest =
   | { type: "look"; call: number; prompt: string[]; after: Uint32Array; look: Look; engine?: number }
   /** The ids of a text, in which special tokens are ordinary text; and the text of ids. */
   | { type: "encode"; call: number; text: string }
-  | { type: "decode"; call: number; ids: Uint32Array };
+  | { type: "decode"; call: number; ids: Uint32Array }
+  /** The merges that make a token. */
+  | { type: "merges"; call: number; id: number };
 
 /** From the worker. Times are in milliseconds since the worker began the run. */
 export type EngineEvent =
@@ -165,6 +170,7 @@ export type EngineEvent =
   | { type: "looked"; call: number; looked: Looked }
   | { type: "encoded"; call: number; ids: Uint32Array }
   | { type: "decoded"; call: number; text: string }
+  | { type: "merged"; call: number; merges: Merge[] }
   /** `error`: why there is no such engine; those that are there stay as they were. */
   | { type: "forked"; call: number; error: EngineError | null }
   | { type: "checked"; call: number; check: Check }

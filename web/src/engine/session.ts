@@ -14,7 +14,7 @@ import { isGguf, type Obtained, obtain, obtainGguf, openOwnFile } from "./obtain
 import type { Backend, Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
-import { tokensOf } from "./tokens";
+import { mergesOf, tokensOf } from "./tokens";
 import { firstThatFits } from "./turns";
 
 /** What the worker brings. `shelf` is null where the browser keeps nothing; `parts` throws an `EngineError` where there is no wasm. */
@@ -122,6 +122,9 @@ export class EngineSession {
         return;
       case "decode":
         this.#enqueue(null, () => this.#decode(request.call, request.ids));
+        return;
+      case "merges":
+        this.#enqueue(null, () => this.#merges(request.call, request.id));
         return;
       default:
         request satisfies never;
@@ -336,6 +339,10 @@ export class EngineSession {
 
   async #decode(call: number, ids: Uint32Array): Promise<void> {
     this.#emit({ type: "decoded", call, text: this.#needLoaded().engine.decode(ids) });
+  }
+
+  async #merges(call: number, id: number): Promise<void> {
+    this.#emit({ type: "merged", call, merges: mergesOf(this.#needLoaded().engine, id) });
   }
 
   #needLoaded(): Loaded {

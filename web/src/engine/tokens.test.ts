@@ -1,6 +1,6 @@
 import type { Step } from "pocketlm-wasm";
 import { expect, test } from "vitest";
-import { tokensOf } from "./tokens";
+import { mergesOf, tokensOf } from "./tokens";
 
 const nameOf = (id: number) => `<${id}>`;
 
@@ -39,4 +39,17 @@ test("what the model said of each stands with it, where it was asked", () => {
       { id: 3, text: "<3>", logprob: -1.5 },
     ],
   });
+});
+
+test("a token's merges come with their texts, and one that has none with nothing", () => {
+  const engine = {
+    merges: (id: number) => (id === 9 ? Uint32Array.of(98, 101, 8, 32, 8, 9) : new Uint32Array(0)),
+    decode: (ids: Uint32Array) => Array.from(ids, nameOf).join(""),
+  };
+  const named = (id: number) => ({ id, text: `<${id}>` });
+  expect(mergesOf(engine, 9)).toEqual([
+    { left: named(98), right: named(101), result: named(8) },
+    { left: named(32), right: named(8), result: named(9) },
+  ]);
+  expect(mergesOf(engine, 98)).toEqual([]);
 });

@@ -18,6 +18,7 @@ export type {
   Layer,
   LoadedModel,
   LoadProgress,
+  Merge,
   ModelConfig,
   ModelHeader,
   ModelSource,

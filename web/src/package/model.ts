@@ -10,6 +10,7 @@ import type {
   LoadedModel,
   Look,
   Looked,
+  Merge,
   TextScore,
 } from "../engine/protocol";
 import type { Message } from "./chat";
@@ -142,6 +143,12 @@ export class Model {
   async detokenize(ids: Iterable<number>, options: AskOptions = {}): Promise<string> {
     const answer = await this.#ask(() => this.#client.decode(Uint32Array.from(ids)), options);
     return answer.type === "decoded" ? answer.text : unexpected(answer);
+  }
+
+  /** How a token comes about: the merges of its bytes, in the order in which they apply; none where merges do not make it. */
+  async merges(id: number, options: AskOptions = {}): Promise<Merge[]> {
+    const answer = await this.#ask(() => this.#client.merges(id), options);
+    return answer.type === "merged" ? answer.merges : unexpected(answer);
   }
 
   /** The logits after each of these ids, one row of vocab_size an id. */
@@ -401,6 +408,7 @@ export class Model {
       case "looked":
       case "encoded":
       case "decoded":
+      case "merged":
       case "forked":
       case "checked":
       case "measured":

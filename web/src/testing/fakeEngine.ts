@@ -192,6 +192,11 @@ export class FakeEngine implements SessionEngine {
     return "x".repeat(ids.length);
   }
 
+  /** A token is made of the two before it. */
+  merges(id: number): Uint32Array {
+    return id < 2 ? new Uint32Array(0) : Uint32Array.of(id - 2, id - 1, id);
+  }
+
   /** As many ids as parts, as `count` says. */
   prompt_ids(prompt: string[]): Uint32Array {
     return Uint32Array.from(prompt, (_, index) => index);
