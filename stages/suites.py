@@ -127,7 +127,7 @@ def e2e(chosen: Chosen) -> bool:
         large = Path(folder) / "large.bin"
         if chosen.slow and not _run([python, "-m", "tests.e2e.large_model", trained / "model.bin", large], paths.ROOT):
             return False
-        real = paths.preset_dir("smollm2") / "model.bin"
+        real, real_gguf = (paths.preset_dir("smollm2") / name for name in ("model.bin", "model.gguf"))
         for number, (bundle, words) in enumerate(bundles):
             print(f"   bundle: {bundle}", flush=True)
             expected = Path(folder) / f"expected-{number}.json"
@@ -138,6 +138,7 @@ def e2e(chosen: Chosen) -> bool:
                 "E2E_CHAT": str(chat),
                 "E2E_GGUF": str(gguf),
                 "E2E_SMOLLM2": str(real) if chosen.slow and real.is_file() else "",
+                "E2E_SMOLLM2_GGUF": str(real_gguf) if chosen.slow and real_gguf.is_file() else "",
                 "E2E_LARGE": str(large) if chosen.slow else "",
                 "E2E_CHROMIUM": tools.chromium() or "",
                 "E2E_FIREFOX": tools.firefox() or "",

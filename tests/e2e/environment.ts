@@ -57,6 +57,11 @@ export function realModel(): string | null {
   return process.env["E2E_SMOLLM2"] ? path("E2E_SMOLLM2", "model.bin of the preset smollm2") : null;
 }
 
+/** E2E_SMOLLM2_GGUF: model.gguf of the preset smollm2; null where it is not to be tested. */
+export function realGguf(): string | null {
+  return process.env["E2E_SMOLLM2_GGUF"] ? path("E2E_SMOLLM2_GGUF", "model.gguf of the preset smollm2") : null;
+}
+
 /** E2E_LARGE: the model of `python -m tests.e2e.large_model <bundle>/model.bin FILE`; null where it is not to be tested. */
 export function largeModel(): string | null {
   return process.env["E2E_LARGE"] ? path("E2E_LARGE", "the file that tests/e2e/large_model.py wrote") : null;
