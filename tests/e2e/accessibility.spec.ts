@@ -24,6 +24,8 @@ for (const viewport of [
       await expect(page.getByRole("heading", { name: "train", exact: true })).toBeVisible();
       for (const summary of await page.getByText(/^Command/).all()) await summary.click();
       expect(await violations(page), "opened").toEqual([]);
+      // It stays as it is, whatever the model writes: axe need not read all of it each time.
+      await page.getByText("How this model was made").click();
       await reader.field("Max tokens").fill("40");
       await reader.generate.click();
       await site.gateReached();
