@@ -127,9 +127,7 @@ test("the text is there at the next visit, until the reader forgets it", async (
   await page.getByRole("button", { name: "Regenerate" }).click();
   await over(reader);
   await branches(page).getByRole("button", { name: "Previous branch" }).click();
-  await expect.poll(() => page.evaluate(() => localStorage.getItem("pocketlm.text"))).not.toBeNull();
-  // What is kept is what is shown.
-  await expect.poll(() => page.evaluate(() => JSON.parse(localStorage.getItem("pocketlm.text") ?? "{}").tip)).toBe(12);
+  // What is kept is what is shown, however soon the page is left.
   await reader.open(site.address("?device=cpu"));
   await expect(reader.output).not.toHaveText("");
   expect(await reader.text()).toBe(text);

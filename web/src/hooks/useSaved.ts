@@ -83,10 +83,21 @@ export function useSaved(parts: Parts): SavedHandle {
     return () => clearTimeout(timer);
   }, [is_begun, prompt, options]);
 
+  // A page that is left in the middle of a run, or before the time is up, keeps its text; one with nothing new does not
+  // write over what another tab has kept since.
   useEffect(() => {
-    if (!isReady || doc.tip === null) return;
-    const timer = setTimeout(() => keep(json()), SAVE_AFTER_MS);
-    return () => clearTimeout(timer);
+    if (doc.tip === null) return;
+    const save = () => {
+      forgo();
+      keep(json());
+    };
+    const timer = isReady ? setTimeout(save, SAVE_AFTER_MS) : undefined;
+    const forgo = () => {
+      clearTimeout(timer);
+      removeEventListener("pagehide", save);
+    };
+    addEventListener("pagehide", save);
+    return forgo;
   }, [isReady, doc, json]);
 
   const open = useCallback(
