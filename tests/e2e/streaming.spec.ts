@@ -84,10 +84,9 @@ for (const shades of [false, true]) {
     await reader.write();
     await expect(reader.output.locator(".token")).toHaveCount(4000);
     expect(await seen(page)).toEqual({ tokens: 4000, removed: 0, changed: 0 });
-    // Again, it is the same text: its nodes give way to nothing else than the beginning of it.
-    await reader.field("Max tokens").fill("5");
-    await page.getByLabel("Show whitespace").check();
-    expect((await seen(page)).changed).toBeGreaterThan(0);
+    // A change is seen where there is one: a token that is looked at is marked.
+    await reader.lookAt(0);
+    await expect.poll(async () => (await seen(page)).changed).toBeGreaterThan(0);
   });
 }
 
