@@ -33,7 +33,9 @@ for (const [name, at_least, at_most] of [
       await page.getByRole("button", { name: "New chat" }).click();
       await expect(said).toHaveCount(0);
     }
-    console.log(`the ${name} model in the page: ${exact} of ${given.questions.length} answers word for word`);
+    process.stdout.write(
+      `the ${name} model in the page: ${exact} of ${given.questions.length} answers word for word\n`,
+    );
     expect(exact).toBeGreaterThanOrEqual(at_least * given.questions.length);
     expect(exact).toBeLessThanOrEqual(at_most * given.questions.length);
   });
