@@ -6,6 +6,7 @@ import { summed } from "../lib/timings";
 import { BuildGraph } from "./BuildGraph";
 import { LossCurve } from "./LossCurve";
 import { StepCard } from "./StepCard";
+import "../styles/figures.css";
 import "../styles/made.css";
 
 /** A chain of more stages is told as a list alone: no build of ours has as many. */

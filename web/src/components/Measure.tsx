@@ -4,6 +4,7 @@ import { type MeasuredDevice, useMeasure } from "../hooks/useMeasure";
 import { assertNever } from "../lib/assertNever";
 import { BenchmarkFigures } from "./BenchmarkFigures";
 import { Figure } from "./Figure";
+import "../styles/figures.css";
 import "../styles/measure.css";
 
 const NAMES = { cpu: "the CPU", gpu: "WebGPU" } as const satisfies Record<MeasuredDevice, string>;

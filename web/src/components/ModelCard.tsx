@@ -1,15 +1,7 @@
 import type { LoadedModel } from "pocketlm";
 import { formatBytes, formatChange, formatCount, formatMs, formatParameters } from "../lib/format";
 import { origin } from "../lib/provenance";
-
-function Row({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  );
-}
+import { Row } from "./Row";
 
 /** What this model is, read from the header of its file. */
 export function ModelCard({ model }: { model: LoadedModel }) {

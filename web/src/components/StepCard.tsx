@@ -1,18 +1,10 @@
 import type { Ref } from "react";
 import type { Step } from "../lib/chain";
 import { formatBytes, formatDuration } from "../lib/format";
+import { Row } from "./Row";
 
 /** Characters of a digest that are shown; provenance.json has the whole of it. */
 export const DIGEST_SHOWN = 10;
-
-function Row({ name, value }: { name: string; value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  );
-}
 
 function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;

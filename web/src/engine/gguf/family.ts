@@ -3,28 +3,12 @@
  *
  * The twin of training/interop/gguf.py, and of the table in training/format/families.py.
  */
+import type { ModelConfig } from "pocketlm-wasm";
 import type { Container, Field } from "./container";
 import { shown } from "./container";
 import { damaged, unsupported } from "./refusal";
 
 export type Family = "llama" | "qwen2" | "qwen3";
-
-export type Config = {
-  n_layer: number;
-  n_head: number;
-  n_kv_head: number;
-  d_model: number;
-  d_head: number;
-  d_ff: number;
-  vocab_size: number;
-  ctx_len: number;
-  rope_theta: number;
-  norm_eps: number;
-  tie_embeddings: boolean;
-  bos_token_id?: number;
-  eos_token_id?: number;
-  stop_token_ids?: number[];
-};
 
 /** A tensor that the configuration asks for. `theirs`: llama.cpp's name. `swaps`: its rows are in another order there. */
 export type Spec = { name: string; theirs: string; shape: number[]; swaps: boolean };
@@ -97,7 +81,7 @@ export function familyOf({ fields }: Container): Family {
 }
 
 /** The configuration. Throws an `EngineError` that names the setting which is missing or not supported. */
-export function configOf({ fields, tensors }: Container, family: Family): Config {
+export function configOf({ fields, tensors }: Container, family: Family): ModelConfig {
   const get = (key: string, otherwise?: number): number => {
     const value = fields.get(`${family}.${key}`) ?? otherwise;
     if (value === undefined) throw damaged(`there is no ${family}.${key}`);
@@ -122,7 +106,7 @@ export function configOf({ fields, tensors }: Container, family: Family): Config
     const width = get(key, d_head);
     if (width !== d_head) throw unsupported(`${family}.${key} is ${width}, expected the width of a head, ${d_head}`);
   }
-  const config: Config = {
+  const config: ModelConfig = {
     n_layer: get("block_count"),
     n_head,
     n_kv_head: get("attention.head_count_kv", n_head),
@@ -140,7 +124,7 @@ export function configOf({ fields, tensors }: Container, family: Family): Config
   return config;
 }
 
-function check(config: Config): void {
+function check(config: ModelConfig): void {
   for (const [field, most] of Object.entries(BOUNDS) as [keyof typeof BOUNDS, number][]) {
     const got = config[field];
     if (!(Number.isInteger(got) && got >= 1 && got <= most)) {
@@ -162,7 +146,7 @@ function check(config: Config): void {
 }
 
 /** The token that begins a document, the one that ends it, and all others that end a text; the lowest of those where there is no end. */
-function endings(fields: Container["fields"]): Pick<Config, "bos_token_id" | "eos_token_id" | "stop_token_ids"> {
+function endings(fields: Container["fields"]): Pick<ModelConfig, "bos_token_id" | "eos_token_id" | "stop_token_ids"> {
   const id = (key: string): number | undefined => {
     const value = fields.get(key);
     if (value === undefined || typeof value === "number") return value;
@@ -182,7 +166,7 @@ function endings(fields: Container["fields"]): Pick<Config, "bos_token_id" | "eo
 }
 
 /** All tensors of a configuration, in the order of model.bin (FORMAT.md §3). */
-export function tensorsOf(config: Config, family: Family): Spec[] {
+export function tensorsOf(config: ModelConfig, family: Family): Spec[] {
   const { d_model, d_head, d_ff, n_head, n_kv_head, vocab_size } = config;
   const sizes: Record<string, number> = {
     C: d_model,

@@ -4,9 +4,9 @@
  *
  * A GGUF has no answer to check an engine against, so one is worked out of its weights (golden.ts) while their digests are.
  */
-import type { ReadFile } from "pocketlm-wasm";
+import type { ModelConfig, ReadFile } from "pocketlm-wasm";
 import { type Container, readContainer } from "./container";
-import { type Config, configOf, familyOf, tensorsOf } from "./family";
+import { configOf, familyOf, tensorsOf } from "./family";
 import { flatForm, type Parts } from "./flatForm";
 import { GOLDEN_WORDS, lastLogits } from "./golden";
 import { Float, type Json, modelFile, type Place, type Section } from "./modelFile";
@@ -133,7 +133,7 @@ export function modelBinOf({ nbytes, read, digester, digestOfAll, onProgress }: 
 }
 
 /** The golden prompt, after the token that begins a document, if there is one. */
-function goldenIds(parts: Parts, { bos_token_id: bos, ctx_len }: Config, most: number): number[] {
+function goldenIds(parts: Parts, { bos_token_id: bos, ctx_len }: ModelConfig, most: number): number[] {
   const all = [...(bos === undefined ? [] : [bos]), ...idsOf(parts, GOLDEN_WORDS)];
   const ids = all.slice(0, Math.min(MOST_GOLDEN_IDS, ctx_len, most));
   return ids.length === 0 ? [0] : ids;

@@ -2,7 +2,7 @@
  * The answer that an engine is checked against, for a file that brings none: the logits after a short prompt, from the weights as
  * they are stored. Plain loops, summed in f64; the twin of training/reference.py, and no relation of the engine's own code.
  */
-import type { Config } from "./family";
+import type { ModelConfig } from "pocketlm-wasm";
 
 /** Visits the rows of a tensor by its name in model.bin; each is good until the next. */
 export type Visit = (name: string, use: (row: Float32Array, index: number) => void) => void;
@@ -54,7 +54,7 @@ function add(x: Vector, y: Vector): void {
  * once more at the end where it is the output layer too.
  */
 export function lastLogits(
-  config: Config,
+  config: ModelConfig,
   ids: readonly number[],
   visit: Visit,
   has: (name: string) => boolean,
