@@ -273,7 +273,7 @@ def _install_wasm_tools(run: Runner) -> None:
         install_with(
             run,
             ["cargo", "install", "--locked", "--debug", "--force", "--root", paths.TOOLS, f"{crate}@{version}"],
-            env={"CARGO_TARGET_DIR": str(target)},
+            env={"CARGO_TARGET_DIR": str(target), "CARGO_PROFILE_DEV_DEBUG": "0"},
             cwd=paths.BUILD,
             advice="Is the crate registry within reach?",
         )

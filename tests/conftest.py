@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests only where they are asked for; and the shaders last. Marks what runs on a graphics device.
+    """Slow tests only where they are asked for; and the shaders last. Marks what uses a graphics driver.
 
     The software Vulkan driver and triton, which torch.optim imports, hold LLVMs of their own.
     Importing triton after the driver was loaded ended the process with a segmentation fault.
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if shaders or (isinstance(item, pytest.Function) and _device(item) == "gpu"):
             item.add_marker(pytest.mark.gpu)
         if shaders:
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.driver)
     if not config.getoption("--slow"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)

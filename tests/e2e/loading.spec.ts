@@ -77,15 +77,18 @@ async function loadAgain(
   );
 }
 
-for (const device of ["cpu", "gpu"] as const) {
-  test(`a model that is loaded ten times takes no more than once, ${device}`, async ({ site, reader, page }) => {
+for (const [device, times] of [
+  ["cpu", 10],
+  ["gpu", 4], // a software adapter compiles its kernels anew, 6 s each time
+] as const) {
+  test(`a model that is loaded ${times} times takes no more than once, ${device}`, async ({ site, reader, page }) => {
     site.inject(SHOWS_WASM_MEMORY);
     await reader.open(site.address(`?device=${device}`));
     await loadAgain(page, device, 1); // beside what the download left
     const once = await wasmBytes(page);
-    const devices = await loadAgain(page, device, 9);
+    const devices = await loadAgain(page, device, times - 1);
     expect(await wasmBytes(page), "bytes of wasm memory").toBe(once);
-    expect(devices).toEqual(device === "gpu" ? { made: 9, destroyed: 9 } : { made: 0, destroyed: 0 });
+    expect(devices).toEqual(device === "gpu" ? { made: 3, destroyed: 3 } : { made: 0, destroyed: 0 });
   });
 }
 
