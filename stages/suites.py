@@ -74,7 +74,8 @@ def pytest(chosen: Chosen) -> bool:
     groups = ["not driver and not alone", *(["driver and not alone"] if chosen.gpu else [])]
     side_by_side = [f"--numprocesses={min(MOST_WORKERS, os.cpu_count() or 1)}", "--dist=worksteal"]
     runs = [*([*command, *side_by_side, "-m", f"{group}{but}"] for group in groups), [*command, "-m", f"alone{but}"]]
-    return all([_run(run, paths.ROOT, env) for run in runs])  # a list: each is run, whatever came before
+    passed = [_run(run, paths.ROOT, env) for run in runs]  # each is run, whatever came before
+    return all(passed)
 
 
 def cargo(chosen: Chosen) -> bool:
