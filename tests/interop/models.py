@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import gguf
 import numpy as np
 import torch
 import transformers as hf
+from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
+
+from tests.interop import blocks
 
 CLASSES = {
     "llama": (hf.LlamaConfig, hf.LlamaForCausalLM),
@@ -19,6 +23,8 @@ CLASSES = {
     "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM),
 }
 CONTROL, NORMAL = 3, 1
+# Every row is whole blocks of 256, as k-quants want it.
+IN_LARGE_BLOCKS = {"hidden_size": 256, "num_attention_heads": 16, "intermediate_size": 256}
 TEXT = "the quick brown fox jumps over the lazy dog, and 1234 others; it's not there yet. " * 3
 
 
@@ -63,8 +69,10 @@ def interleaved(rows: NDArray[Any], n_head: int) -> NDArray[Any]:
     return out
 
 
-def write_gguf(path: Path, made: Any, kind: gguf.GGMLQuantizationType, **changes: Any) -> None:
-    """The model as llama.cpp's converter writes it, its matrices in `kind`. changes: metadata; None is left out."""
+def write_gguf(path: Path, made: Any, kind: Kind | Callable[[str], Kind], **changes: Any) -> None:
+    """The model as llama.cpp's converter writes it, its matrices in `kind`, or each in what `kind` says of its name; in
+    k-quants they are others, that spread as much. changes: metadata; None is left out.
+    """
     config, architecture = made.config, made.config.model_type
     vocabulary = json.loads(tokenizer().to_hf_json())
     names = {number: name for name, number in vocabulary["model"]["vocab"].items()}
@@ -102,6 +110,7 @@ def write_gguf(path: Path, made: Any, kind: gguf.GGMLQuantizationType, **changes
             writer.add_uint32(key, value)
     arch = getattr(gguf.MODEL_ARCH, architecture.upper())
     ours = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+    rng = np.random.default_rng(7)
     for name, weight in made.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
@@ -111,8 +120,12 @@ def write_gguf(path: Path, made: Any, kind: gguf.GGMLQuantizationType, **changes
             values = interleaved(values, heads)
         their_name = ours.get_name(name, (".weight", ".bias"))
         assert their_name is not None
-        its_kind = gguf.GGMLQuantizationType.F32 if values.ndim == 1 else kind
-        writer.add_tensor(their_name, gguf.quants.quantize(values, its_kind), raw_dtype=its_kind)
+        its_kind = Kind.F32 if values.ndim == 1 else kind if isinstance(kind, Kind) else kind(their_name)
+        if its_kind in blocks.K_QUANTS:
+            rows = blocks.random_rows(its_kind, values.shape, float(values.std()), rng)
+        else:
+            rows = gguf.quants.quantize(values, its_kind)
+        writer.add_tensor(their_name, rows, raw_dtype=its_kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

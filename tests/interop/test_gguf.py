@@ -10,7 +10,7 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
 
-from tests.interop import models
+from tests.interop import blocks, models
 from training import reference
 from training.format.dtypes import to_gguf
 from training.interop import gguf as reader
@@ -66,7 +66,7 @@ def test_what_has_a_layout_is_kept_bit_for_bit(tmp_path: Path, kind: Kind) -> No
     assert found.tensors["model.layers.1.self_attn.q_proj.bias"].dtype == "f32"
 
 
-@pytest.mark.parametrize("kind", [Kind.Q8_0, Kind.Q4_0, Kind.BF16, Kind.Q4_1])
+@pytest.mark.parametrize("kind", [Kind.Q8_0, Kind.Q4_0, Kind.BF16, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1])
 def test_rows_of_blocks_go_to_their_places(tmp_path: Path, kind: Kind) -> None:
     """Dequantised and then put in order is the same as put in order and then dequantised."""
     made = models.model("llama")
@@ -78,18 +78,16 @@ def test_rows_of_blocks_go_to_their_places(tmp_path: Path, kind: Kind) -> None:
         assert np.array_equal(found.tensors[name].values(), expected)
 
 
-@pytest.mark.parametrize("kind", [Kind.Q4_K, Kind.Q6_K])
+@pytest.mark.parametrize("kind", blocks.K_QUANTS)
 def test_k_quants_are_widened(kind: Kind) -> None:
     """The package writes none, so the blocks are random bytes with scales that are numbers."""
     rng = np.random.default_rng(2)
-    block, nbytes = gguf.GGML_QUANT_SIZES[kind]
-    rows = rng.integers(256, size=(3, 2 * nbytes), dtype=np.uint8)
-    halves = rows.reshape(6, nbytes)[:, -2:] if kind == Kind.Q6_K else rows.reshape(6, nbytes)[:, :4]
-    halves[:] = rng.random((6, halves.shape[1] // 2)).astype("<f2").view(np.uint8)
-    stored = reader._stored("some", (3, 2 * block), kind, rows)
-    assert stored.dtype == "f32"
-    assert np.array_equal(stored.values(), gguf.quants.dequantize(rows, kind))
-    assert np.isfinite(stored.values()).all() and stored.values().std() > 0
+    for rows in (blocks.random_rows(kind, (3, 512), 0.1, rng), blocks.extreme_rows(kind, rng)):
+        expected = gguf.quants.dequantize(rows, kind)
+        stored = reader._stored("some", expected.shape, kind, rows)
+        assert stored.dtype == "f32"
+        assert np.array_equal(stored.values(), expected)
+        assert np.isfinite(stored.values()).all() and stored.values().std() > 0
 
 
 def test_the_vocabulary_is_the_one_that_went_in(tmp_path: Path) -> None:
@@ -122,8 +120,8 @@ def test_what_is_not_supported_is_named(tmp_path: Path, changes: dict[str, objec
 
 
 def test_a_tensor_type_that_is_not_supported_is_named(tmp_path: Path) -> None:
-    models.write_gguf(tmp_path / "m.gguf", models.model("llama"), Kind.Q5_0)
-    with pytest.raises(BadModel, match=r"embed_tokens.weight is in Q5_0, which is not supported; there are: F32, F16"):
+    models.write_gguf(tmp_path / "m.gguf", models.model("llama", **models.IN_LARGE_BLOCKS), Kind.TQ2_0)
+    with pytest.raises(BadModel, match=r"embed_tokens.weight is in TQ2_0, which is not supported; there are: F32, F16"):
         reader.read(tmp_path / "m.gguf")
 
 
