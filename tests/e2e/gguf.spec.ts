@@ -8,7 +8,7 @@ import { ggufModels, npmPackage, realGguf } from "./environment";
 import { expect, type Reader, test } from "./fixtures";
 import { Host } from "./host";
 
-const DTYPES = ["f32", "f16", "q8_0", "q4_0"] as const;
+const KINDS = ["f32", "f16", "q8_0", "q4_0", "q4_k_m"] as const;
 const made = (name: string) => join(ggufModels(), name);
 const models = (page: Page) => page.getByRole("region", { name: "Models" });
 
@@ -20,7 +20,7 @@ async function choose(page: Page, reader: Reader, name: string): Promise<void> {
 }
 
 for (const device of ["cpu", "gpu"] as const) {
-  for (const dtype of ["f32", "q8_0"] as const) {
+  for (const dtype of ["f32", "q8_0", "q4_k_m"] as const) {
     test(`a GGUF in ${dtype} writes what its model.bin writes, ${device}`, async ({
       site,
       reader,
@@ -98,7 +98,7 @@ for (const [what, change, message] of [
 }
 
 test("in the package the logits are those of the model.bin, bit for bit", async ({ page, complaints }) => {
-  const files = DTYPES.flatMap(dtype => [`${dtype}.bin`, `${dtype}.gguf`]);
+  const files = KINDS.flatMap(dtype => [`${dtype}.bin`, `${dtype}.gguf`]);
   const host = new Host({
     "/index.html": { text: "<!doctype html><title>Another page</title>" },
     "/pocketlm": { path: npmPackage() },
@@ -126,7 +126,7 @@ test("in the package the logits are those of the model.bin, bit for bit", async 
           file: await from(await file(`${dtype}.gguf`)),
         })),
       );
-    }, DTYPES);
+    }, KINDS);
     for (const { dtype, bin, url, file } of told) {
       expect(new Set(bin.logits).size, dtype).toBeGreaterThan(100);
       expect(url, dtype).toEqual(file);

@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Kind
 
 from stages import paths
-from tests.interop import models
+from tests.interop import blocks, models
 from tests.tokenizer.damage import damaged
 from training import export_imported, import_model, imported
 from training.config.import_ import Import
@@ -41,12 +42,12 @@ def opened(path: Path) -> ModelFile | str:
     return only
 
 
-def exported(path: Path, ctx_len: int = 0) -> ModelFile:
+def exported(path: Path, ctx_len: int = 0, dtype: str = "f32") -> ModelFile:
     """What import and export make of it."""
     folder = path.with_suffix(".imported")
     folder.mkdir()
     imported.write(folder, import_model.load(Import(f"file:{path.name}", "", ctx_len), path.parent))
-    export = {"golden_prompt": PROMPT, "dtype": "f32"}
+    export = {"golden_prompt": PROMPT, "dtype": dtype}
     out = path.with_suffix(".bin")
     export_imported.build({"params": {"preset": "mine", "sample": {}, "export": export}}, folder, out)
     return read_model(out)
@@ -81,6 +82,47 @@ def test_it_is_what_import_and_export_write(tmp_path: Path, architecture: str, k
     names = {"general.name": "Zoë 🦊", "general.license": "mit", "tokenizer.ggml.eot_token_id": 7}
     models.write_gguf(path, models.model(architecture, tied=kind != Kind.F16, seed=int(kind)), kind, **names)
     assert_same(opened(path), exported(path))
+
+
+@pytest.mark.parametrize("kind", [Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, *blocks.K_QUANTS])
+@pytest.mark.parametrize("architecture", models.CLASSES)
+def test_what_has_no_layout_is_what_export_quantises(tmp_path: Path, architecture: str, kind: Kind) -> None:
+    path = tmp_path / "m.gguf"
+    shape = models.IN_LARGE_BLOCKS if kind in blocks.K_QUANTS else {}
+    models.write_gguf(path, models.model(architecture, tied=kind != Kind.Q5_1, seed=int(kind), **shape), kind)
+    assert_same(opened(path), exported(path, dtype="q8_0"))
+
+
+def test_types_may_be_mixed(tmp_path: Path) -> None:
+    """As in files named Q4_K_M: some matrices in Q6_K, and other types where a row is no whole blocks of 256."""
+
+    def kind(name: str) -> Kind:
+        if "ffn_down" in name:
+            return Kind.Q5_0
+        return Kind.Q6_K if "attn_v" in name or "token_embd" in name else Kind.Q4_K
+
+    path = tmp_path / "m.gguf"
+    models.write_gguf(path, models.model("llama", **{**models.IN_LARGE_BLOCKS, "intermediate_size": 96}), kind)
+    got = opened(path)
+    assert_same(got, exported(path, dtype="q8_0"))
+    assert isinstance(got, ModelFile)
+    assert got.provenance["import"]["dtypes"] == {"F32": 5, "Q4_K": 10, "Q5_0": 2, "Q6_K": 3}
+
+
+@pytest.mark.parametrize("kind", blocks.PLACES)
+def test_blocks_of_extremes(tmp_path: Path, kind: Kind) -> None:
+    """Scales of zero, subnormal and negative ones; what has a scale that is too small for an f16 becomes zero."""
+    path = tmp_path / "m.gguf"
+    models.write_gguf(path, models.model("qwen2", **models.IN_LARGE_BLOCKS), kind)
+    rows = blocks.extreme_rows(kind, np.random.default_rng(3))
+    (embedding,) = (each for each in gguf.GGUFReader(path, "r+").tensors if each.name == "token_embd.weight")
+    embedding.data.reshape(-1)[: rows.size] = rows.reshape(-1)
+    embedding.data.flush()
+    got, expected = opened(path), exported(path, dtype="q8_0").stored["model.embed_tokens.weight"]
+    assert isinstance(got, ModelFile)
+    assert got.stored["model.embed_tokens.weight"].data.tobytes() == expected.data.tobytes()
+    quants, scales = expected.planes()
+    assert (scales == 0).any() and np.isin([127, -127], quants).all()
 
 
 @pytest.mark.parametrize(
@@ -163,11 +205,11 @@ def test_what_is_not_supported_is_named(tmp_path: Path, changes: dict[str, objec
 
 def test_a_tensor_type_that_is_not_supported_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
-    models.write_gguf(path, models.model("llama"), Kind.Q5_0)
+    models.write_gguf(path, models.model("llama", **models.IN_LARGE_BLOCKS), Kind.TQ2_0)
     said = opened(path)
     assert isinstance(said, str)
-    assert "the tensor token_embd.weight is in Q5_0, expected F32, F16, Q4_0, Q8_0, BF16" in said
-    assert "convert this one to a model.bin" in said
+    assert "the tensor token_embd.weight is in TQ2_0, expected F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K" in said
+    assert "their tensors in F32" in said
 
 
 def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:

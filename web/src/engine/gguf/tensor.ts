@@ -2,11 +2,11 @@
 import type { ReadFile } from "pocketlm-wasm";
 import { shown, type TensorEntry } from "./container";
 import type { Spec } from "./family";
-import { inF32, KINDS, type Kind, nameOfKind } from "./kinds";
+import { KINDS, type Kind, nameOfKind, VALUES } from "./kinds";
 import { damaged, unsupported } from "./refusal";
 
-/** So much of the file is read at a time, or one row, or the rows of one head. */
-const PART_NBYTES = 4 << 20;
+/** So many weights are read at a time, or one row, or the rows of one head: some of them take 4 bytes each on the way. */
+const PART_WEIGHTS = 1 << 20;
 
 export class SourceTensor {
   readonly name: string;
@@ -36,11 +36,12 @@ export class SourceTensor {
         `the tensor ${spec.theirs} has the shape [${shape.join(", ")}], expected [${spec.shape.join(", ")}]`,
       );
     }
-    const kind = KINDS[entry.kind];
-    if (kind === undefined) {
-      const known = Object.values(KINDS).map(each => each.name);
+    const kept = KINDS[entry.kind];
+    if (kept === undefined) {
+      const known = Object.values(KINDS).map(({ matrix }) => matrix.name);
       throw unsupported(`the tensor ${spec.theirs} is in ${nameOfKind(entry.kind)}, expected ${known.join(", ")}`);
     }
+    const kind = shape.length === 1 ? kept.vector : kept.matrix;
     this.name = spec.name;
     this.shape = spec.shape;
     this.#columns = shape.at(-1) as number;
@@ -50,8 +51,7 @@ export class SourceTensor {
         `the tensor ${spec.theirs} has rows of ${this.#columns} weights, expected whole blocks of ${kind.block}`,
       );
     }
-    // Gains and biases are f32 in every model.bin.
-    this.kind = shape.length === 1 ? inF32(kind) : kind;
+    this.kind = kind;
     this.#together = spec.swaps ? d_head : 1;
     this.#offset = entry.offset;
     this.#read = read;
@@ -90,14 +90,14 @@ export class SourceTensor {
     const later: Uint8Array[] = [];
     let values = new Float32Array(0);
     for (const [first, rows] of this.#parts(0, this.#rows)) {
-      const bytes = this.#rowsAt(first, rows);
+      const planes = this.kind.split(this.#rowsAt(first, rows));
       if (digest !== undefined) {
-        const [quants, ...scales] = this.kind.split(bytes);
+        const [quants, ...scales] = planes;
         digest.update(quants as Uint8Array);
         later.push(...scales);
       }
       if (values.length !== rows * columns) values = new Float32Array(rows * columns);
-      this.kind.widen(bytes, values);
+      VALUES[this.kind.dtype](planes, values);
       for (let row = 0; row < rows; row += 1) use(values.subarray(row * columns, (row + 1) * columns), first + row);
     }
     for (const part of later) digest?.update(part);
@@ -105,8 +105,7 @@ export class SourceTensor {
 
   /** Rows `first` to `last` in pieces that are read at once: (first row, number of rows) of each. */
   *#parts(first: number, last: number): Generator<[number, number]> {
-    const group_nbytes = this.#together * this.#rowNbytes();
-    const step = Math.max(1, Math.floor(PART_NBYTES / group_nbytes)) * this.#together;
+    const step = Math.max(1, Math.floor(PART_WEIGHTS / (this.#together * this.#columns))) * this.#together;
     for (let row = first; row < last; row += step) yield [row, Math.min(step, last - row)];
   }
 

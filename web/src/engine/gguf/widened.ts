@@ -1,0 +1,104 @@
+/**
+ * The values of what GGUF has and a model.bin has not. Source: ggml's dequantize_row_*, as the `gguf` package has them.
+ *
+ * A product of a scale, a scale of the scale and a quant has no more digits than an f32, so that rounding happens once at the most,
+ * when the value is stored, here as there.
+ */
+import { halfValues } from "./halves";
+
+/** Puts the values of whole blocks, that begin at a multiple of 4 bytes, where there is room for as many. */
+export type Widen = (blocks: Uint8Array, into: Float32Array) => void;
+
+/** Weights of a k-quant's block. */
+export const LARGE = 256;
+
+/** The half at a place. */
+const half = (bytes: Uint8Array, at: number) =>
+  halfValues()[(bytes[at] as number) | ((bytes[at + 1] as number) << 8)] as number;
+
+export function widenBf16(bytes: Uint8Array, into: Float32Array): void {
+  const from = new Uint16Array(bytes.buffer, bytes.byteOffset, into.length);
+  const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
+  for (let index = 0; index < bits.length; index += 1) bits[index] = (from[index] as number) << 16;
+}
+
+/** Blocks of 32 weights, with a scale; then a least value, or quants that are `less` than they read; then a fifth bit of each. */
+function widenSmall(has_least: boolean, has_fifth: boolean, less: number): Widen {
+  return (blocks, into) => {
+    for (let at = 0, to = 0; to < into.length; to += 32) {
+      const scale = half(blocks, at);
+      at += 2;
+      const least = has_least ? half(blocks, at) : 0;
+      if (has_least) at += 2;
+      const fifths = at;
+      if (has_fifth) at += 4;
+      for (let weight = 0; weight < 16; weight += 1) {
+        const both = blocks[at++] as number;
+        let low = both & 15;
+        let high = both >> 4;
+        if (has_fifth) {
+          low |= (((blocks[fifths + (weight >> 3)] as number) >> (weight & 7)) & 1) << 4;
+          high |= (((blocks[fifths + 2 + (weight >> 3)] as number) >> (weight & 7)) & 1) << 4;
+        }
+        into[to + weight] = scale * (low - less) + least;
+        into[to + weight + 16] = scale * (high - less) + least;
+      }
+    }
+  };
+}
+
+export const widenQ4_1: Widen = widenSmall(true, false, 0);
+export const widenQ5_0: Widen = widenSmall(false, true, 16);
+export const widenQ5_1: Widen = widenSmall(true, true, 0);
+
+/** Blocks of 256 weights, 8 times 32 with a scale and a least value of 6 bits each, and perhaps a fifth bit of each weight. */
+function widenLarge(has_fifth: boolean): Widen {
+  return (blocks, into) => {
+    for (let at = 0, to = 0; to < into.length; ) {
+      const [scale, least] = [half(blocks, at), half(blocks, at + 2)];
+      const [sixes, fifths] = [at + 4, at + 16];
+      at += has_fifth ? 48 : 16;
+      for (let part = 0; part < 8; part += 1) {
+        const [first, second] = sixBits(blocks, sixes, part);
+        const [step, base, shift] = [scale * first, least * second, (part & 1) * 4];
+        const from = at + (part >> 1) * 32;
+        for (let weight = 0; weight < 32; weight += 1) {
+          let quant = ((blocks[from + weight] as number) >> shift) & 15;
+          if (has_fifth) quant |= (((blocks[fifths + weight] as number) >> part) & 1) << 4;
+          into[to++] = step * quant - base;
+        }
+      }
+      at += 128;
+    }
+  };
+}
+
+/** Two numbers of 6 bits: of the last four parts the upper two of each lie above the numbers of the first four. */
+function sixBits(blocks: Uint8Array, at: number, part: number): readonly [number, number] {
+  const byte = (index: number) => blocks[at + index] as number;
+  if (part < 4) return [byte(part) & 63, byte(part + 4) & 63];
+  const both = byte(part + 4);
+  return [(both & 15) | ((byte(part - 4) >> 6) << 4), (both >> 4) | ((byte(part) >> 6) << 4)];
+}
+
+export const widenQ4_K: Widen = widenLarge(false);
+export const widenQ5_K: Widen = widenLarge(true);
+
+/** Blocks of 256 weights, 16 times 16 with a scale of 8 bits; four bits of each weight, the other two, the scales, their scale. */
+export function widenQ6_K(blocks: Uint8Array, into: Float32Array): void {
+  for (let at = 0, to = 0; to < into.length; at += 210) {
+    const scale = half(blocks, at + 208);
+    for (let part = 0; part < 8; part += 1) {
+      const low = at + (part >> 2) * 64 + (part & 1) * 32;
+      const high = at + 128 + (part >> 2) * 32;
+      const [low_shift, high_shift] = [(part & 2) * 2, (part & 3) * 2];
+      for (let weight = 0; weight < 32; weight += 1) {
+        const quant =
+          (((blocks[low + weight] as number) >> low_shift) & 15) |
+          ((((blocks[high + weight] as number) >> high_shift) & 3) << 4);
+        const step = ((blocks[at + 192 + 2 * part + (weight >> 4)] as number) << 24) >> 24;
+        into[to++] = scale * step * (quant - 32);
+      }
+    }
+  }
+}
