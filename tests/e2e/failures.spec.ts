@@ -24,7 +24,7 @@ test("a weight that was changed", async ({ site, page }) => {
   bytes[middle] = (bytes[middle] ?? 0) ^ 1;
   site.model = { kind: "bytes", bytes };
   await page.goto(site.address());
-  await expect(page.getByRole("alert")).toContainText("The model file is damaged or of an unknown kind");
+  await expect(page.getByRole("alert")).toContainText("The model file is damaged, or is no model");
   await expect(page.getByRole("alert")).toContainText("SectionChecksum");
 });
 
@@ -52,6 +52,7 @@ test("a file of another format version", async ({ site, page }) => {
   new DataView(bytes.buffer).setUint32(8, 7, true);
   site.model = { kind: "bytes", bytes };
   await page.goto(site.address());
+  await expect(page.getByRole("alert")).toContainText("This kind of model does not run here");
   await expect(page.getByRole("alert")).toContainText("version 7 of model.bin is not supported");
   await expect(page.getByRole("alert")).toContainText("Export the model again");
 });

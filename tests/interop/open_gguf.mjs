@@ -36,8 +36,8 @@ function against(path) {
     closeSync(out);
     return null;
   } catch (error) {
-    if (error.kind !== "bad-model") throw error;
-    return `${error.message}\n${error.hint}`;
+    if (error.kind !== "bad-model" && error.kind !== "unsupported-model") throw error;
+    return `${error.kind}\n${error.message}\n${error.hint}`;
   } finally {
     closeSync(file);
   }

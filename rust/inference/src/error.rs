@@ -343,14 +343,19 @@ impl EngineError {
     /// The class of the failure, shared with the web worker's protocol.
     ///
     /// ```
-    /// use pocketlm_inference::EngineError;
+    /// use pocketlm_inference::{EngineError, FormatError};
     /// assert_eq!(EngineError::NoLogits.kind(), "bad-input");
+    /// let newer = FormatError::UnsupportedVersion { expected: 2, got: 3 };
+    /// assert_eq!(EngineError::from(newer).kind(), "unsupported-model");
     /// ```
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Format(FormatError::OutOfMemory { .. }) | Self::OutOfMemory { .. } => {
                 "out-of-memory"
             }
+            Self::Format(
+                FormatError::UnsupportedVersion { .. } | FormatError::Unsupported { .. },
+            ) => "unsupported-model",
             Self::Format(_) | Self::Unreadable { .. } | Self::BadLogits { .. } => "bad-model",
             Self::NoAdapter { .. } | Self::Gpu { .. } => "no-engine",
             Self::SelfCheck { .. } | Self::SelfCheckSample { .. } => "wrong-numbers",

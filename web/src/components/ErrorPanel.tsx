@@ -1,9 +1,11 @@
 import type { EngineError, ErrorKind } from "pocketlm";
+import type { ReactNode } from "react";
 
 const TITLES: Record<ErrorKind, string> = {
   "no-engine": "The engine cannot run in this browser",
   download: "The model could not be downloaded",
-  "bad-model": "The model file is damaged or of an unknown kind",
+  "bad-model": "The model file is damaged, or is no model",
+  "unsupported-model": "This kind of model does not run here",
   "wrong-numbers": "The graphics device computes wrong numbers",
   "out-of-memory": "Not enough memory",
   "device-lost": "The graphics device was lost",
@@ -12,12 +14,17 @@ const TITLES: Record<ErrorKind, string> = {
 };
 
 /** What else helps on this page, beside the error's own hint. */
-const ADVICE: Partial<Record<ErrorKind, string>> = {
+const ADVICE: Partial<Record<ErrorKind, ReactNode>> = {
   download: "Put model.bin beside index.html; ./doitw builds both.",
+  // `import` takes no GGUF file that the page does not take.
+  "unsupported-model": (
+    <>
+      If it is a GGUF file, the same model’s Hugging Face folder may do:{" "}
+      <code>./doitw export preset=smollm2 import.sha256= import.source=file:FOLDER</code> makes a model.bin of that, or
+      says what is not supported.
+    </>
+  ),
 };
-
-/** What makes a model.bin of a GGUF file that the page does not take as it is. */
-const IMPORT = "./doitw export preset=smollm2 import.sha256= import.source=file:model.gguf";
 
 /** Failures that the CPU may not have. */
 const HELPED_BY_CPU: readonly ErrorKind[] = ["no-engine", "wrong-numbers", "out-of-memory", "device-lost", "crashed"];
@@ -34,11 +41,6 @@ export function ErrorPanel({ error, onRetry, isOnCpu }: Props) {
       <p className="message">{error.message}</p>
       {error.hint !== "" && <p>{error.hint}</p>}
       {ADVICE[error.kind] !== undefined && <p>{ADVICE[error.kind]}</p>}
-      {error.message.includes("GGUF file is not supported") && (
-        <p>
-          Files in Q4_1, Q4_K and Q6_K are converted by <code>{IMPORT}</code>
-        </p>
-      )}
       {onRetry !== null && (
         <p className="ways">
           <button type="button" className="button plain" onClick={onRetry}>

@@ -2,8 +2,10 @@ import { expect, test } from "vitest";
 import { toEngineError } from "./errors";
 
 test("errors of the engine keep kind, message and hint", () => {
-  const thrown = Object.assign(new Error("broken"), { kind: "bad-model", hint: "copy it again" });
-  expect(toEngineError(thrown)).toEqual({ kind: "bad-model", message: "broken", hint: "copy it again" });
+  for (const kind of ["bad-model", "unsupported-model"]) {
+    const thrown = Object.assign(new Error("broken"), { kind, hint: "copy it again" });
+    expect(toEngineError(thrown)).toEqual({ kind, message: "broken", hint: "copy it again" });
+  }
 });
 
 test("a kind that nobody knows does not pass", () => {

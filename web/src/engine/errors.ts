@@ -5,6 +5,7 @@ const KINDS: readonly string[] = [
   "no-engine",
   "download",
   "bad-model",
+  "unsupported-model",
   "wrong-numbers",
   "out-of-memory",
   "device-lost",

@@ -59,7 +59,8 @@ export async function obtain(
  * A file that the reader has, a model.bin or a GGUF, to build engines of. It is read where it lies, in parts, and copied nowhere.
  * `onProgress`: how much of a GGUF's weights was looked at.
  *
- * Throws an `EngineError` of kind "bad-model" where it is no model or cannot be read, and those of `parts`.
+ * Throws an `EngineError` of kind "bad-model" where it is no model or cannot be read, of kind "unsupported-model" where it is a GGUF that
+ * does not run here, and those of `parts`.
  */
 export async function openOwnFile(
   file: Blob,

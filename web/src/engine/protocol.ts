@@ -21,6 +21,7 @@ export type EngineError = {
     | "no-engine"
     | "download"
     | "bad-model"
+    | "unsupported-model"
     | "wrong-numbers"
     | "out-of-memory"
     | "device-lost"

@@ -17,7 +17,8 @@ const refused = (bytes: Uint8Array) => {
   try {
     read(bytes);
   } catch (thrown) {
-    return (thrown as { kind: string; message: string }).kind === "bad-model" ? (thrown as Error).message : thrown;
+    const { kind, message } = thrown as { kind: string; message: string };
+    return kind === "bad-model" || kind === "unsupported-model" ? message : thrown;
   }
   return "read";
 };

@@ -52,7 +52,7 @@ const PLAIN: Record<number, [number, (view: DataView, at: number) => number | bo
 /**
  * Read what stands before the tensors' bytes of a file of `nbytes` bytes.
  *
- * Throws an `EngineError` of kind "bad-model".
+ * Throws an `EngineError` of kind "bad-model", or "unsupported-model".
  */
 export function readContainer(nbytes: number, read: ReadFile): Container {
   const file = new Cursor(nbytes, read);

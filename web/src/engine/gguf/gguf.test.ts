@@ -197,7 +197,7 @@ describe("what is refused", () => {
     ],
   ];
   test.each([
-    ...unsupported.map(each => ["bad-model", ...each] as const),
+    ...unsupported.map(each => ["unsupported-model", ...each] as const),
     ...damaged.map(each => ["bad-model", ...each] as const),
   ])("%s: %s", (kind, _, entries, tensors, message) => {
     expect(() => opened(ggufFile(entries, tensors))).toThrow(

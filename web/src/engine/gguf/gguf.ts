@@ -39,9 +39,9 @@ const MOST_TEMPLATE_NBYTES = 1 << 20;
 const MOST_SHOWN = 200;
 
 /**
- * The model.bin of a GGUF file, of llama, qwen2 or qwen3, with byte-level BPE, its tensors in F32, F16, BF16, Q8_0 or Q4_0.
+ * The model.bin of a GGUF file, of llama, qwen2 or qwen3, with byte-level BPE, its tensors in the types of kinds.ts.
  *
- * Throws an `EngineError` of kind "bad-model" that says what is damaged, missing or not supported.
+ * Throws an `EngineError` that says what is damaged or missing (kind "bad-model"), or not supported ("unsupported-model").
  */
 export function modelBinOf({ nbytes, read, digester, digestOfAll, onProgress }: Given): ModelBin {
   const container = readContainer(nbytes, read);
