@@ -24,6 +24,8 @@ WORDS = [
     "train.warmup_steps=5",
     "train.eval_every=1000",
     "train.checkpoint_seconds=0.2",
+    "train.eval_tokens=1024",
+    "train.last_eval_tokens=1024",
 ]
 EARLY = ("corpus", "wheel", "tokenizer", "shards")
 

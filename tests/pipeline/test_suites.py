@@ -99,4 +99,4 @@ def test_what_runs_on_a_device_is_a_gpu_test(pytester: pytest.Pytester) -> None:
 
     assert collected("-m", "gpu") == ["test_kernel", "test_marked", "test_parity[gpu]"]
     assert collected("-m", "not gpu") == ["test_parity[cpu]"]
-    assert collected("-m", "alone") == ["test_kernel"]
+    assert collected("-m", "driver") == ["test_kernel"]

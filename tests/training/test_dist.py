@@ -23,6 +23,9 @@ SETTINGS = {
     "train__grad_accum": "4",
     "train__eval_every": "6",
     "train__log_every": "1",
+    "train__eval_tokens": "2048",
+    "train__last_eval_tokens": "2048",
+    "sample__tokens": "2",
     "train__precision": "f32",
     "train__device": "cpu",
 }
@@ -78,24 +81,31 @@ def started_by(pid: int) -> list[int]:
     return [*listed, *(inner for each in listed for inner in started_by(each))]
 
 
-def test_two_processes_learn_what_one_does(tiny: Path, tmp_path: Path) -> None:
-    for count in (1, 2):
-        settings = write_params(tmp_path / f"{count}.json", train__processes=str(count), **SETTINGS)
-        said = command("train", *arguments(tiny, tmp_path / str(count), settings))
-        assert said.count("held-out bytes after") == 1, "one process alone speaks"
-    one, two = (losses(tmp_path / str(count)) for count in (1, 2))
+@pytest.fixture(scope="module")
+def by_one(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes that nobody disturbs."""
+    out = tmp_path_factory.mktemp("by-one") / "out"
+    settings = write_params(out.with_suffix(".json"), train__processes="1", **SETTINGS)
+    command("train", *arguments(tiny, out, settings))
+    return out
+
+
+def test_two_processes_learn_what_one_does(tiny: Path, by_one: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = write_params(tmp_path / "params.json", train__processes="2", **SETTINGS)
+    said = command("train", *arguments(tiny, out, settings))
+    assert said.count("held-out bytes after") == 1, "one process alone speaks"
+    one, two = losses(by_one), losses(out)
     assert len(one) == 12 + 3
     assert two == pytest.approx(one, rel=1e-4)
-    weights = [load_file(tmp_path / str(count) / "model.safetensors") for count in (1, 2)]
-    for name, tensor in weights[0].items():
-        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-2, atol=1e-3)
+    weights = load_file(out / "model.safetensors")
+    for name, tensor in load_file(by_one / "model.safetensors").items():
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("counts", [(2, 1), (1, 2)])
-def test_another_number_of_processes_goes_on(tiny: Path, tmp_path: Path, counts: tuple[int, int]) -> None:
+def test_another_number_of_processes_goes_on(tiny: Path, by_one: Path, tmp_path: Path, counts: tuple[int, int]) -> None:
     """Stopped by a signal in the middle, and taken up by the other number: the losses are those of one process."""
-    whole = write_params(tmp_path / "whole.json", **SETTINGS)
-    command("train", *arguments(tiny, tmp_path / "whole", whole))
     out = tmp_path / "out"
     settings = write_params(
         tmp_path / "first.json",
@@ -108,7 +118,7 @@ def test_another_number_of_processes_goes_on(tiny: Path, tmp_path: Path, counts:
     settings = write_params(tmp_path / "then.json", train__processes=str(counts[1]), **SETTINGS)
     said = command("train", *arguments(tiny, out, settings))
     assert "resumed at step" in said
-    assert losses(out) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+    assert losses(out) == pytest.approx(losses(by_one), rel=1e-4)
 
 
 def test_pieces_are_stored_in_pieces_and_any_number_goes_on(tiny: Path, tmp_path: Path) -> None:

@@ -59,10 +59,9 @@ FAST = {
 }
 
 
-@pytest.mark.parametrize("family", [{}, FAST], ids=["llama", "fast"])
-def test_killed_at_any_moment_the_bytes_are_the_same(tiny: Path, tmp_path: Path, family: dict[str, str]) -> None:
+def test_killed_in_the_command_the_bytes_are_the_same(tiny: Path, tmp_path: Path) -> None:
     """kill -9 twice in the middle, then to the end: every output but timings.json is that of the run without a
-    kill.
+    kill. test_kills_in_training.py kills ten times, both families.
     """
     settings = write_params(
         tmp_path / "params.json",
@@ -70,7 +69,6 @@ def test_killed_at_any_moment_the_bytes_are_the_same(tiny: Path, tmp_path: Path,
         train__eval_every="8",
         train__checkpoint_seconds="0",
         **SHORT,
-        **family,
     )
 
     def arguments(name: str) -> tuple[object, ...]:
