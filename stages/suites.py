@@ -21,7 +21,7 @@ from stages.graph.run.setup import ensure
 from stages.project import GRAPH
 
 MOST_WORKERS = 4  # of pytest: each holds a torch of its own
-RANDOM_BUNDLES = 3  # tests/e2e/random_bundle.py has as many shapes
+RANDOM_BUNDLES, SLOW_BUNDLES = (0, 2), (0, 1, 2)  # the shapes of tests/e2e/random_bundle.py
 PARITY_ALONE = ["parity.spec.ts"]
 
 
@@ -110,7 +110,7 @@ def e2e(chosen: Chosen) -> bool:
         if not _run([python, "-m", "tests.e2e.hostile_model", hostile], paths.ROOT):
             return False
         bundles: list[tuple[Path, list[str]]] = [(trained, [])]
-        for index in range(RANDOM_BUNDLES):
+        for index in SLOW_BUNDLES if chosen.slow else RANDOM_BUNDLES:
             made = Path(folder) / f"random-{index}"
             if not _run([python, "-m", "tests.e2e.random_bundle", trained, made, str(index)], paths.ROOT):
                 return False
