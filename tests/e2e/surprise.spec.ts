@@ -74,3 +74,34 @@ for (const device of ["cpu", "gpu"] as const) {
     expect(complaints).toEqual([]);
   });
 }
+
+for (const viewport of [
+  { width: 1280, height: 720 },
+  { width: 390, height: 844 },
+]) {
+  test.describe(`${viewport.width} pixels wide`, () => {
+    test.use({ viewport });
+
+    test("a token that is looked at is not beneath what tells of it", async ({ site, reader, page }) => {
+      await reader.open(site.address("?device=cpu"));
+      await reader.field("Temperature").fill("0"); // such a text does not end by itself
+      await reader.field("Max tokens").fill("300");
+      await reader.write();
+      const panel = page.getByRole("region", { name: "Token" });
+      for (const n of [5, 150, 295]) {
+        await reader.lookAt(n);
+        await expect(panel).toContainText(`Token ${n + 1} of`);
+        const places = async () => [
+          await reader.output.locator(".token").nth(n).boundingBox(),
+          await panel.boundingBox(),
+        ];
+        await expect
+          .poll(async () => {
+            const [token, told] = await places();
+            return token && told && token.y >= 0 && token.y + token.height <= told.y;
+          }, `token ${n}`)
+          .toBe(true);
+      }
+    });
+  });
+}

@@ -1,5 +1,5 @@
 import type { Candidate, Model } from "pocketlm";
-import { type FormEvent, lazy, Suspense, useState } from "react";
+import { type FormEvent, lazy, Suspense, useEffect, useState } from "react";
 import type { Before } from "../hooks/useLook";
 import { formatCount } from "../lib/format";
 import { bitsOf, bytesOf, percentOf, shownText } from "../lib/surprise";
@@ -37,6 +37,11 @@ export function Inspector(props: Props) {
   const place = nodes.findIndex(({ id }) => id === node.id);
   const ways = siblings(doc, node);
   const bits = bitsOf(node);
+
+  // Above this panel, which may lie over it.
+  useEffect(() => {
+    document.querySelector(`.token[data-node="${node.id}"]`)?.scrollIntoView({ block: "nearest" });
+  }, [node.id]);
 
   const step = (by: -1 | 1) => {
     const to = nodes[place + by];
