@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stages import cargo_config, paths
+from stages import cargo_config, paths, tool_cache
 from stages.graph import Runner, Setup, Tool
 
 # Newer ones had a lock file that named a crate not to be had; Cargo.toml pins the crate to the same version.
@@ -266,10 +266,13 @@ def _wasm_tools_ready() -> bool:
 
 
 def _install_wasm_tools(run: Runner) -> None:
-    _require_cargo(run)
     target = paths.BUILD / "run" / "cargo-tools"
     # Debug builds: 132 s for both, against 433 s optimised, and they write the same wasm.
-    for crate, version in (("wasm-bindgen-cli", WASM_BINDGEN), ("wasm-pack", WASM_PACK)):
+    for name, crate in (("wasm-bindgen", "wasm-bindgen-cli"), ("wasm-pack", "wasm-pack")):
+        version, program = WASM_PINS[name], paths.TOOLS_BIN / name
+        if tool_cache.fetch(name, version, _libc(), program):
+            continue
+        _require_cargo(run)
         install_with(
             run,
             ["cargo", "install", "--locked", "--debug", "--force", "--root", paths.TOOLS, f"{crate}@{version}"],
@@ -277,12 +280,16 @@ def _install_wasm_tools(run: Runner) -> None:
             cwd=paths.BUILD,
             advice="Is the crate registry within reach?",
         )
+        tool_cache.keep(name, version, _libc(), program)
     shutil.rmtree(target, ignore_errors=True)
     (paths.TOOLS / "wasm-tools.json").write_text(json.dumps(WASM_PINS), encoding="utf-8")
 
 
 WASM_TOOLS = Setup(
-    "wasm-tools", "wasm-pack and wasm-bindgen, compiled into build/tools/bin.", _wasm_tools_ready, _install_wasm_tools
+    "wasm-tools",
+    "wasm-pack and wasm-bindgen in build/tools/bin: compiled, or copied from where another checkout kept them.",
+    _wasm_tools_ready,
+    _install_wasm_tools,
 )
 
 
