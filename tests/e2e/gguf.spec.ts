@@ -35,6 +35,7 @@ for (const [device, dtypes] of [
       const texts: string[] = [];
       for (const name of [`${dtype}.bin`, `${dtype}.gguf`]) {
         await choose(page, reader, name);
+        await reader.prompt.fill("PROSPERO:\n"); // a GGUF brings no example, and the address has the last one after a while
         await reader.field("Temperature").fill("0");
         await reader.field("Max tokens").fill("60");
         texts.push(await reader.write());
