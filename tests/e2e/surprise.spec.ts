@@ -91,13 +91,10 @@ for (const viewport of [
       for (const n of [5, 150, 295]) {
         await reader.lookAt(n);
         await expect(panel).toContainText(`Token ${n + 1} of`);
-        const places = async () => [
-          await reader.output.locator(".token").nth(n).boundingBox(),
-          await panel.boundingBox(),
-        ];
         await expect
           .poll(async () => {
-            const [token, told] = await places();
+            const token = await reader.output.locator(".token").nth(n).boundingBox();
+            const told = await panel.boundingBox();
             return token && told && token.y >= 0 && token.y + token.height <= told.y;
           }, `token ${n}`)
           .toBe(true);

@@ -16,6 +16,10 @@ export function halfValues(): Float32Array {
   return halves;
 }
 
+/** The value of the half at a place. */
+export const halfAt = (bytes: Uint8Array, at: number) =>
+  halfValues()[(bytes[at] as number) | ((bytes[at + 1] as number) << 8)] as number;
+
 const one = new Float32Array(1);
 const bits = new Uint32Array(one.buffer);
 /** Doubles from here on are 2⁻²⁴ apart, as the subnormal halves are. */

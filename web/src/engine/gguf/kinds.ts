@@ -1,5 +1,5 @@
 /** The types of tensors: how GGUF has them, and what a model.bin has in their place (training/FORMAT.md §3). */
-import { halfOf, halfValues } from "./halves";
+import { halfAt, halfOf, halfValues } from "./halves";
 import {
   LARGE,
   type Widen,
@@ -43,8 +43,6 @@ function splitScales(blocks: Uint8Array, nbytes: number): Uint8Array[] {
 }
 
 const words = (bytes: Uint8Array) => new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >> 1);
-const scaleOf = (scales: Uint8Array, block: number) =>
-  halfValues()[(scales[2 * block] as number) | ((scales[2 * block + 1] as number) << 8)] as number;
 
 /** By dtype: the values that the planes stand for, of which there are as many as `into` has room for. */
 export const VALUES: Record<Dtype, (planes: readonly Uint8Array[], into: Float32Array) => void> = {
@@ -57,13 +55,13 @@ export const VALUES: Record<Dtype, (planes: readonly Uint8Array[], into: Float32
   q8_0: ([quants, scales], into) => {
     const from = new Int8Array((quants as Uint8Array).buffer, (quants as Uint8Array).byteOffset, into.length);
     for (let at = 0; at < into.length; ) {
-      const scale = scaleOf(scales as Uint8Array, at / BLOCK);
+      const scale = halfAt(scales as Uint8Array, (2 * at) / BLOCK);
       for (const end = at + BLOCK; at < end; at += 1) into[at] = (from[at] as number) * scale;
     }
   },
   q4_0: ([quants, scales], into) => {
     for (let at = 0, to = 0; to < into.length; to += BLOCK) {
-      const scale = scaleOf(scales as Uint8Array, to / BLOCK);
+      const scale = halfAt(scales as Uint8Array, (2 * to) / BLOCK);
       for (let weight = 0; weight < BLOCK / 2; weight += 1) {
         const both = (quants as Uint8Array)[at++] as number;
         into[to + weight] = ((both & 15) - 8) * scale;

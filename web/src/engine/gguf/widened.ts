@@ -4,17 +4,13 @@
  * A product of a scale, a scale of the scale and a quant has no more digits than an f32, so that rounding happens once at the most,
  * when the value is stored, here as there.
  */
-import { halfValues } from "./halves";
+import { halfAt } from "./halves";
 
 /** Puts the values of whole blocks, that begin at a multiple of 4 bytes, where there is room for as many. */
 export type Widen = (blocks: Uint8Array, into: Float32Array) => void;
 
 /** Weights of a k-quant's block. */
 export const LARGE = 256;
-
-/** The half at a place. */
-const half = (bytes: Uint8Array, at: number) =>
-  halfValues()[(bytes[at] as number) | ((bytes[at + 1] as number) << 8)] as number;
 
 export function widenBf16(bytes: Uint8Array, into: Float32Array): void {
   const from = new Uint16Array(bytes.buffer, bytes.byteOffset, into.length);
@@ -26,9 +22,9 @@ export function widenBf16(bytes: Uint8Array, into: Float32Array): void {
 function widenSmall(has_least: boolean, has_fifth: boolean, less: number): Widen {
   return (blocks, into) => {
     for (let at = 0, to = 0; to < into.length; to += 32) {
-      const scale = half(blocks, at);
+      const scale = halfAt(blocks, at);
       at += 2;
-      const least = has_least ? half(blocks, at) : 0;
+      const least = has_least ? halfAt(blocks, at) : 0;
       if (has_least) at += 2;
       const fifths = at;
       if (has_fifth) at += 4;
@@ -55,7 +51,7 @@ export const widenQ5_1: Widen = widenSmall(true, true, 0);
 function widenLarge(has_fifth: boolean): Widen {
   return (blocks, into) => {
     for (let at = 0, to = 0; to < into.length; ) {
-      const [scale, least] = [half(blocks, at), half(blocks, at + 2)];
+      const [scale, least] = [halfAt(blocks, at), halfAt(blocks, at + 2)];
       const [sixes, fifths] = [at + 4, at + 16];
       at += has_fifth ? 48 : 16;
       for (let part = 0; part < 8; part += 1) {
@@ -87,7 +83,7 @@ export const widenQ5_K: Widen = widenLarge(true);
 /** Blocks of 256 weights, 16 times 16 with a scale of 8 bits; four bits of each weight, the other two, the scales, their scale. */
 export function widenQ6_K(blocks: Uint8Array, into: Float32Array): void {
   for (let at = 0, to = 0; to < into.length; at += 210) {
-    const scale = half(blocks, at + 208);
+    const scale = halfAt(blocks, at + 208);
     for (let part = 0; part < 8; part += 1) {
       const low = at + (part >> 2) * 64 + (part & 1) * 32;
       const high = at + 128 + (part >> 2) * 32;
