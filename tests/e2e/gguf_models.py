@@ -15,8 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 from gguf import GGMLQuantizationType as Kind
-from gguf import GGUFWriter
-from pocketlm_tokenizer import Tokenizer
 
 from tests.e2e.chat_model import TEMPLATE
 from tests.e2e.random_bundle import IN_BLOCKS, SHAPES
@@ -27,7 +25,7 @@ from training.config.import_ import Import
 from training.format.dtypes import DTYPES, Dtype, dtypes_of
 from training.format.families import expected_tensors
 from training.format.file import Section, read_model, write_model
-from training.interop import gguf_vocabulary, gguf_writer
+from training.interop import gguf_writer
 
 
 def main(bundle_model: Path, out: Path) -> None:
@@ -61,22 +59,16 @@ def _write_q4_k_m(out: Path, shape: dict[str, Any], tokenizer: bytes) -> None:
     """OUT/q4_k_m.gguf, random blocks of the types that such files have; and OUT/q4_k_m.bin."""
     write_random_model(out / "shape.bin", shape, 3, "f32", tokenizer)
     model = read_model(out / "shape.bin")
-    vocabulary = gguf_vocabulary.parts(Tokenizer.from_bytes(tokenizer), model.config["vocab_size"])
-    writer = GGUFWriter(out / "q4_k_m.gguf", model.architecture)
-    gguf_writer._add_config(writer, model)
-    gguf_writer._add_vocabulary(writer, model, vocabulary)
     rng = np.random.default_rng(4)
+    tensors = []
     for name, stored in model.stored.items():
         if len(stored.shape) == 1:
             rows, kind = stored.values(), Kind.F32
         else:
             kind = Kind.Q6_K if "embed" in name or "layers.0.mlp.down" in name else Kind.Q4_K
             rows = blocks.random_rows(kind, stored.shape, stored.shape[1] ** -0.5, rng)
-        writer.add_tensor(gguf_writer._their_name(name), rows, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        tensors.append((gguf_writer.their_name(name), rows, kind))
+    gguf_writer.write_tensors(out / "q4_k_m.gguf", model, tensors)
 
     folder = out / "imported"
     folder.mkdir()

@@ -7,11 +7,15 @@ what went in; rows of q and k of the llama family are put into llama.cpp's order
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
+from gguf import GGMLQuantizationType as Kind
 from gguf import LlamaFileType as FileType
+from numpy.typing import NDArray
 from pocketlm_tokenizer import Tokenizer
 
 from training.format.dtypes import PLAIN, to_gguf
@@ -36,6 +40,13 @@ def write(path: Path, model: ModelFile) -> None:
     """Write a model into one file. Raises ValueError where llama.cpp does not know its family, or has no name for the
     tokenizer's split.
     """
+    write_tensors(path, model, _tensors(model))
+
+
+def write_tensors(path: Path, model: ModelFile, tensors: Iterable[tuple[str, NDArray[Any], Kind]]) -> None:
+    """Write a model's file with these in the place of its tensors: of each llama.cpp's name, the rows as GGUF has them,
+    and their type. Raises as `write` does.
+    """
     check_shared(model.architecture, "llama.cpp")
     tokenizer = Tokenizer.from_bytes(model.tokenizer_bytes)
     vocabulary = gguf_vocabulary.parts(tokenizer, model.config["vocab_size"])
@@ -43,17 +54,23 @@ def write(path: Path, model: ModelFile) -> None:
     try:
         _add_config(writer, model)
         _add_vocabulary(writer, model, vocabulary)
-        for name, stored in model.stored.items():
-            rows = to_gguf(stored).reshape(*stored.shape[:-1], -1)
-            if model.architecture in INTERLEAVED and name.endswith(("q_proj.weight", "k_proj.weight")):
-                rows = neighbours(rows, model.config["d_head"])
-            values = np.ascontiguousarray(rows).view(PLAIN.get(stored.dtype, np.uint8))  # blocks stay bytes
-            writer.add_tensor(_their_name(name), values, raw_dtype=KINDS[stored.dtype])
+        for name, rows, kind in tensors:
+            writer.add_tensor(name, rows, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
     finally:
         writer.close()
+
+
+def _tensors(model: ModelFile) -> Iterator[tuple[str, NDArray[Any], Kind]]:
+    """A model's own, bit for bit, in llama.cpp's order of rows."""
+    for name, stored in model.stored.items():
+        rows = to_gguf(stored).reshape(*stored.shape[:-1], -1)
+        if model.architecture in INTERLEAVED and name.endswith(("q_proj.weight", "k_proj.weight")):
+            rows = neighbours(rows, model.config["d_head"])
+        values = np.ascontiguousarray(rows).view(PLAIN.get(stored.dtype, np.uint8))  # blocks stay bytes
+        yield their_name(name), values, KINDS[stored.dtype]
 
 
 def _add_config(writer: gguf.GGUFWriter, model: ModelFile) -> None:
@@ -100,7 +117,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, model: ModelFile, parts: gguf_vocab
         writer.add_chat_template(model.chat_template)
 
 
-def _their_name(ours: str) -> str:
+def their_name(ours: str) -> str:
     """llama.cpp's name of a tensor."""
     if ours in THEIR_NAMES:
         return THEIR_NAMES[ours]
