@@ -71,7 +71,7 @@ def pytest(chosen: Chosen) -> bool:
     command += ["--slow"] if chosen.slow else []
     but = "" if chosen.gpu else " and not gpu"
     # The driver must not come into a process that may import triton later, and times are compared in quiet.
-    groups = ["not driver and not alone", *(["driver and not alone"] if chosen.gpu else [])]
+    groups = ["not driver and not alone", *(["driver"] if chosen.gpu else [])]
     side_by_side = [f"--numprocesses={min(MOST_WORKERS, os.cpu_count() or 1)}", "--dist=worksteal"]
     runs = [*([*command, *side_by_side, "-m", f"{group}{but}"] for group in groups), [*command, "-m", f"alone{but}"]]
     passed = [_run(run, paths.ROOT, env) for run in runs]  # each is run, whatever came before

@@ -53,7 +53,7 @@ def fetch(name: str, version: str, libc: str, to: Path) -> bool:
 
 
 def keep(name: str, version: str, libc: str, program: Path) -> None:
-    """Keep a copy of a program that was just installed, where there is none yet that is whole."""
+    """Keep a copy of a program that was just installed, in the place of any that is there."""
     place = _place(name, version, libc)
     with contextlib.suppress(OSError):  # no room, or a home that nobody may write to: the next checkout compiles again
         place.parent.mkdir(parents=True, exist_ok=True)
