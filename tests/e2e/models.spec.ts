@@ -73,6 +73,21 @@ test("another model of the index is loaded, and the address names it", async ({ 
   await expect(page).not.toHaveURL(/model=/);
 });
 
+test("what was set the moment before goes along to another model", async ({ site, reader, page }) => {
+  offerTwo(site);
+  await reader.open(site.address("?device=cpu"));
+  await reader.prompt.fill("Enter a ghost");
+  await reader.field("Seed").fill("77");
+  // At once, as nobody could by hand: the address follows what is typed a moment later.
+  await models(page)
+    .getByRole("radio", { name: /^other plays/ })
+    .dispatchEvent("click");
+  await expect(reader.generate).toBeEnabled();
+  await expect(models(page).getByRole("radio", { name: /^other plays/ })).toBeChecked();
+  await expect(reader.prompt).toHaveValue("Enter a ghost");
+  await expect(reader.field("Seed")).toHaveValue("77");
+});
+
 test("a name that the index does not have is as good as none", async ({ site, reader, page }) => {
   offerTwo(site);
   await reader.open(site.address("?device=cpu&model=nothing"));

@@ -30,6 +30,7 @@ import { useSaved } from "./hooks/useSaved";
 import { useScore } from "./hooks/useScore";
 import { useShortcuts } from "./hooks/useShortcuts";
 import { useTheme } from "./hooks/useTheme";
+import { hashNow } from "./lib/address";
 import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
 import { saveFile } from "./lib/download";
@@ -56,7 +57,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const surprise = useScore(engine);
   const { theme, choose } = useTheme();
   const { copied, copy } = useCopy();
-  const [address] = useState(() => readAddress(location.hash));
+  const [address] = useState(() => readAddress(hashNow()));
   const [options, setOptions] = useState(() => ({ ...defaultSampling(randomSeed()), ...address.settings }));
   const [look, setLook] = useState<Look>({ shades: false, whitespace: false });
   /** The node that is looked at. */

@@ -1,13 +1,11 @@
 /** The text and the settings outside the page: in its address, and on this device until the reader forgets them. */
 import { type Dispatch, useCallback, useEffect, useRef } from "react";
+import { hashNow, WRITE_AFTER_MS, writeHashSoon } from "../lib/address";
 import type { SamplingOptions } from "../state/sampling";
 import { addressOf, asTyped, fromJson, readAddress, toJson } from "../state/saved";
 import { type Doc, type DocAction, emptyDoc, pathTo, type Tree } from "../state/tree";
 
 const KEY = "pocketlm.text";
-
-/** Not at every letter that is typed. */
-const SAVE_AFTER_MS = 400;
 
 /** A longer text is not kept: browsers give a page about 5 million letters. */
 const LONGEST_KEPT = 2_000_000;
@@ -60,7 +58,7 @@ export function useSaved(parts: Parts): SavedHandle {
     if (model_sha256 === null || is_restored.current) return;
     is_restored.current = true;
     const saved = fromJson(keptText() ?? "");
-    const { prompt, settings } = readAddress(location.hash);
+    const { prompt, settings } = readAddress(hashNow());
     if (saved === null || saved.model_sha256 !== model_sha256) return;
     if (!is_chat && prompt !== null && pathTo(saved.tree, saved.tree.tip)[0]?.text !== prompt) return;
     take(saved.tree);
@@ -79,8 +77,7 @@ export function useSaved(parts: Parts): SavedHandle {
 
   useEffect(() => {
     if (!is_begun) return;
-    const timer = setTimeout(() => history.replaceState(null, "", addressOf(prompt, options)), SAVE_AFTER_MS);
-    return () => clearTimeout(timer);
+    return writeHashSoon(addressOf(prompt, options));
   }, [is_begun, prompt, options]);
 
   // A page that is left in the middle of a run, or before the time is up, keeps its text; one with nothing new does not
@@ -91,7 +88,7 @@ export function useSaved(parts: Parts): SavedHandle {
       forgo();
       keep(json());
     };
-    const timer = isReady ? setTimeout(save, SAVE_AFTER_MS) : undefined;
+    const timer = isReady ? setTimeout(save, WRITE_AFTER_MS) : undefined;
     const forgo = () => {
       clearTimeout(timer);
       removeEventListener("pagehide", save);
