@@ -21,6 +21,7 @@ from stages.graph.run.setup import ensure
 from stages.project import GRAPH
 
 MOST_WORKERS = 4  # of pytest: each holds a torch of its own
+WAITING = 1  # of them, on the mean: a third of a core was left by as many workers as cores
 RANDOM_BUNDLES, SLOW_BUNDLES = (0, 2), (0, 1, 2)  # the shapes of tests/e2e/random_bundle.py
 PARITY_ALONE = ["parity.spec.ts"]
 
@@ -72,7 +73,7 @@ def pytest(chosen: Chosen) -> bool:
     but = "" if chosen.gpu else " and not gpu"
     # The driver must not come into a process that may import triton later, and times are compared in quiet.
     groups = ["not driver and not alone", *(["driver"] if chosen.gpu else [])]
-    side_by_side = [f"--numprocesses={min(MOST_WORKERS, os.cpu_count() or 1)}", "--dist=worksteal"]
+    side_by_side = [f"--numprocesses={min(MOST_WORKERS, (os.cpu_count() or 1) + WAITING)}", "--dist=worksteal"]
     runs = [*([*command, *side_by_side, "-m", f"{group}{but}"] for group in groups), [*command, "-m", f"alone{but}"]]
     passed = [_run(run, paths.ROOT, env) for run in runs]  # each is run, whatever came before
     return all(passed)
