@@ -11,10 +11,12 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from stages import paths, tools, wasm_target
@@ -120,17 +122,18 @@ def _aarch64(root: Path) -> list[str]:
     return _failures([*command, "--target", AARCH64, "--", "-D", "warnings"], root, _cargo_env())
 
 
-def web_copy(root: Path) -> Path:
+@contextmanager
+def web_copy(root: Path) -> Iterator[Path]:
     """The web sources where their tools can run: a copy with node_modules beside it, so that the live tree stays
-    as it is.
+    as it is. Each has its own, so a check does not disturb the tests that run meanwhile.
     """
-    copy = paths.BUILD / "run" / "check" / "web"
-    shutil.rmtree(copy.parent, ignore_errors=True)  # the copy of tests/e2e too: a spec that is gone must not run
-    copy_web(root, copy)
-    if (root / "tests" / "e2e").is_dir():
-        for name in ("e2e", "vectors"):
-            shutil.copytree(root / "tests" / name, copy.parent / "tests" / name)
-    return copy
+    with tempfile.TemporaryDirectory(prefix="pocketlm-web-") as folder:
+        copy = Path(folder) / "web"
+        copy_web(root, copy)
+        if (root / "tests" / "e2e").is_dir():
+            for name in ("e2e", "vectors"):
+                shutil.copytree(root / "tests" / name, copy.parent / "tests" / name)
+        yield copy
 
 
 def copy_web(root: Path, copy: Path) -> None:
@@ -141,13 +144,14 @@ def copy_web(root: Path, copy: Path) -> None:
 
 def tsc(root: Path) -> list[str]:
     """TypeScript's types agree, the generated ones of the wasm package included."""
-    copy = web_copy(root)
-    return _failures(["npm", "run", "--silent", "typecheck"], copy, {"POCKETLM_WASM": str(paths.WASM_PACKAGE)})
+    with web_copy(root) as copy:
+        return _failures(["npm", "run", "--silent", "typecheck"], copy, {"POCKETLM_WASM": str(paths.WASM_PACKAGE)})
 
 
 def biome(root: Path) -> list[str]:
     """TypeScript and CSS are lint-free and formatted (Biome)."""
-    return _failures(["npm", "run", "--silent", "lint"], web_copy(root))
+    with web_copy(root) as copy:
+        return _failures(["npm", "run", "--silent", "lint"], copy)
 
 
 def _tracked(root: Path) -> list[str]:

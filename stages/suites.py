@@ -98,15 +98,15 @@ def cpu_tests(crate: Path) -> list[str]:
 
 def vitest(_: Chosen) -> bool:
     """Vitest: the page's state machine, protocol and components; the package, packed as others get it."""
-    return _run(["npm", "run", "--silent", "test"], check.web_copy(paths.ROOT), {"POCKETLM_NPM": str(paths.NPM)})
+    with check.web_copy(paths.ROOT) as copy:
+        return _run(["npm", "run", "--silent", "test"], copy, {"POCKETLM_NPM": str(paths.NPM)})
 
 
 def e2e(chosen: Chosen) -> bool:
     """Playwright: the page in real Chromium, on WebGPU and on the CPU; its logits against torch's."""
     python = paths.VENV / "bin" / "python"
     trained = paths.preset_dir(paths.TEST_PRESET) / "web"
-    copy = check.web_copy(paths.ROOT)
-    with tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
+    with check.web_copy(paths.ROOT) as copy, tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
         hostile = Path(folder) / "hostile.bin"
         if not _run([python, "-m", "tests.e2e.hostile_model", hostile], paths.ROOT):
             return False
@@ -146,6 +146,7 @@ def e2e(chosen: Chosen) -> bool:
                 "E2E_CHROMIUM": tools.chromium() or "",
                 "E2E_FIREFOX": tools.firefox() or "",
                 "E2E_NPM": str(paths.NPM),
+                "E2E_OUT": str(paths.BUILD / "run" / "e2e"),
                 "E2E_EMBEDDING": str(paths.ROOT / "docs" / "EMBEDDING.md"),
             }
             if not _run([python, "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT):

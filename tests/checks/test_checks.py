@@ -150,6 +150,17 @@ def test_biome_finds_bad_code(tmp_path: Path) -> None:
     assert any("planted.ts" in line for line in check.biome(tmp_path))
 
 
+def test_a_check_leaves_the_page_that_is_tested_meanwhile() -> None:
+    with check.web_copy(paths.ROOT) as tested:
+        with check.web_copy(paths.ROOT) as checked:
+            assert (checked / "package.json").read_bytes() == (tested / "package.json").read_bytes()
+        assert not checked.exists()
+        assert (tested.parent / "tests" / "e2e" / "playwright.config.ts").is_file()
+        assert (tested / "node_modules").is_symlink()
+    assert not tested.parent.exists()
+    assert paths.NODE_MODULES.is_dir()  # behind the link
+
+
 def copy_web(root: Path) -> None:
     shutil.copytree(paths.WEB, root / "web", ignore=shutil.ignore_patterns("node_modules", "dist"))
     for name in ("e2e", "vectors"):

@@ -45,14 +45,15 @@ def asked_in_the_page(base: Path, tuned: Path, folder: Path) -> None:
         "E2E_OUT": str(folder / "e2e"),
     }
     words = ["npm", "run", "--silent", "e2e", "--", "persona.spec.ts"]
-    done = subprocess.run(words, cwd=check.web_copy(ROOT), env=env, text=True, capture_output=True)
+    with check.web_copy(ROOT) as copy:
+        done = subprocess.run(words, cwd=copy, env=env, text=True, capture_output=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "2 passed" in done.stdout, done.stdout[-3000:]
 
 
 @pytest.mark.slow
-@pytest.mark.alone  # the page's tests have one folder
+@pytest.mark.alone  # builds in this checkout
 def test_the_tuned_model_answers_where_the_base_does_not(tmp_path: Path) -> None:
     """A quarter of an hour on two cores."""
     assert persona.write(tmp_path / "chats.jsonl") == 200
