@@ -7,6 +7,7 @@ import type * as pocketlm from "pocketlm";
 import { ggufModels, npmPackage, realGguf } from "./environment";
 import { expect, type Reader, test } from "./fixtures";
 import { Host } from "./host";
+import type { Site } from "./site";
 
 const KINDS = ["f32", "f16", "q8_0", "q4_0", "q4_k_m"] as const;
 const made = (name: string) => join(ggufModels(), name);
@@ -58,16 +59,51 @@ test("one with a template is a chat", async ({ site, reader, page }) => {
   await expect(page.getByRole("textbox", { name: "Message" })).toBeEnabled();
 });
 
-test("one that the index offers is downloaded, and not stored", async ({ site, reader, page, complaints }) => {
-  site.beside.set("models/blocks.gguf", { path: made("q8_0.gguf") });
+/** Offer `blocks`, a GGUF, beside the bundle's model. */
+function offer(site: Site, blocks: { path: string } | { file: string }): void {
+  site.beside.set("models/blocks.gguf", blocks);
   const entry = { name: "blocks", path: "blocks.gguf", size_bytes: 1, parameters: 1, chat: false };
   const index = Buffer.from(JSON.stringify({ models: [{ name: "plays", path: "../model.bin" }, entry] }));
   site.changes.push({ file: /models\/index\.json$/, to: () => ({ content: index, type: "application/json" }) });
+}
+
+test("one that the index offers is stored, and read from there, until it is deleted", async ({
+  site,
+  reader,
+  page,
+  complaints,
+}) => {
+  offer(site, { file: made("q8_0.gguf") });
+  const requests = () => site.requests.filter(path => path.endsWith("blocks.gguf")).length;
+  await reader.open(site.address("?device=cpu&model=blocks"));
+  await expect(reader.storage).toContainText("stored on this device");
+  expect(site.ranges).toEqual(["bytes=0-63"]);
+  expect(requests()).toBe(2);
+  await reader.field("Seed").fill("3");
+  const first = await reader.write();
+
+  await reader.open(site.address("?device=cpu&model=blocks"));
+  await expect(reader.storage).toContainText("stored on this device");
+  expect(site.ranges).toEqual(["bytes=0-63", "bytes=0-63"]);
+  expect(requests()).toBe(3);
+  await reader.field("Seed").fill("3");
+  expect(await reader.write()).toBe(first);
+
+  await reader.storage.getByRole("button", { name: "Delete" }).click();
+  await expect(reader.storage).toContainText("You deleted it");
+  await page.reload();
+  await expect(reader.storage).toContainText("stored on this device");
+  expect(requests()).toBe(5);
+  expect(complaints).toEqual([]);
+});
+
+test("one whose server does not tell versions apart runs all the same", async ({ site, reader, page, complaints }) => {
+  offer(site, { path: made("q8_0.gguf") });
   await reader.open(site.address("?device=cpu"));
   await models(page)
     .getByRole("radio", { name: /^blocks/ })
     .check();
-  await expect(reader.storage).toContainText("GGUF files are not stored");
+  await expect(reader.storage).toContainText("does not say which version");
   expect(await reader.write()).not.toBe("");
   expect(complaints).toEqual([]);
 });

@@ -54,8 +54,8 @@ export class Site {
   readonly requests: string[] = [];
   readonly ranges: string[] = [];
   changes: Change[] = [];
-  /** What lies beside the bundle's files, by path: a text, or what a file on disk holds. */
-  readonly beside = new Map<string, { text: string } | { path: string } | { bytes: Uint8Array }>();
+  /** What lies beside the bundle's files, by path: a text, what a file on disk holds, or a file as hosts give it that know its version. */
+  readonly beside = new Map<string, { text: string } | { path: string } | { bytes: Uint8Array } | { file: string }>();
   /** Sent with every answer. */
   headers: Record<string, string> = {};
   model: ModelAnswer = { kind: "as it is" };
@@ -137,6 +137,10 @@ export class Site {
     }
     const inside = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
     const added = inside === null ? undefined : this.beside.get(inside);
+    if (added !== undefined && "file" in added) {
+      this.#answerFile(added.file, request, response);
+      return;
+    }
     if (added !== undefined && inside !== null) {
       const content = "text" in added ? added.text : "bytes" in added ? added.bytes : readFileSync(added.path);
       response.writeHead(200, { "content-type": TYPES[extname(inside)] ?? "application/octet-stream" }).end(content);

@@ -15,8 +15,8 @@ function explained(reason: NotKept): string {
       return `You deleted it. ${again}`;
     case "own-file":
       return "It is read from your own file; on the next visit, open that again.";
-    case "gguf":
-      return "GGUF files are not stored; the next visit downloads it again.";
+    case "no-version":
+      return `Its server does not say which version of it this is. ${again}`;
     default:
       return assertNever(reason);
   }

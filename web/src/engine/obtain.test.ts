@@ -2,7 +2,8 @@ import type { ReadFile } from "pocketlm-wasm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakePackage, FakeShelf } from "../testing/fakeShelf";
 import { digester, digestOf, ggufFile, LLAMA, TENSORS } from "../testing/ggufFile";
-import { isGguf, obtain, obtainGguf, openOwnFile } from "./obtain";
+import { isGguf } from "./formats";
+import { obtain, obtainGguf, openOwnFile } from "./obtain";
 
 const NBYTES = 100;
 /** A file of this digest. */
@@ -14,6 +15,7 @@ const ignore = () => undefined;
 let served: Uint8Array | null;
 let asked: string[];
 let breaks_after: number;
+let tells_versions: boolean;
 let shelf: FakeShelf;
 let parts: FakePackage;
 
@@ -21,6 +23,7 @@ beforeEach(() => {
   served = file(1);
   asked = [];
   breaks_after = Number.POSITIVE_INFINITY;
+  tells_versions = true;
   shelf = new FakeShelf();
   parts = new FakePackage(NBYTES, () => Promise.reject(new Error("nothing is built here")));
   vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
@@ -42,7 +45,7 @@ beforeEach(() => {
       },
     });
     const content_range = `bytes ${start}-${start + part.length - 1}/${served.length}`;
-    const headers = { etag: `"${served[0]}"`, "content-length": `${part.length}` };
+    const headers = { ...(tells_versions ? { etag: `"${sum(served)}"` } : {}), "content-length": `${part.length}` };
     return Promise.resolve(
       range === null
         ? new Response(body, { headers })
@@ -192,24 +195,6 @@ describe("the reader's own file", () => {
     expect(told.at(-1)).toBe(1);
   });
 
-  test("of llama.cpp may lie at a URL, and is not stored", async () => {
-    served = ggufFile(LLAMA, TENSORS);
-    parts.digester = digester;
-    parts.open = () => ({ build: parts.build, free: () => undefined });
-    let file = new Uint8Array(0);
-    const readerOf = (blob: Blob): ReadFile => {
-      expect(blob.size).toBe(served?.length);
-      file = served as typeof file;
-      return (offset, nbytes) => file.slice(offset, offset + nbytes);
-    };
-    const url = "https://host/some.GGUF?x";
-    expect(isGguf(url)).toBe(true);
-    expect(isGguf("https://host/model.bin#.gguf")).toBe(false);
-    const obtained = await obtainGguf(url, parts, readerOf, ignore, ignore);
-    expect(obtained).toMatchObject({ sha256: digestOf(served), storage: { is_kept: false, reason: "gguf" } });
-    expect(shelf.files.size).toBe(0);
-  });
-
   test("of llama.cpp that is cut short is called by its name", async () => {
     const bytes = ggufFile(LLAMA, TENSORS).slice(0, 300);
     await expect(own(bytes)).rejects.toMatchObject({ kind: "bad-model", message: expect.stringContaining("GGUF") });
@@ -223,5 +208,117 @@ describe("the reader's own file", () => {
       kind: "bad-model",
       message: expect.stringContaining("no longer be read"),
     });
+  });
+});
+
+describe("a GGUF at a URL", () => {
+  const URL_OF_IT = "https://host/some.GGUF?x";
+  const bytes = ggufFile(LLAMA, TENSORS);
+  const half = bytes.length >> 1;
+
+  /** Each file as it was opened. */
+  let opened: Uint8Array[];
+  /** Files that the browser keeps for the page, where no shelf does. */
+  let blobs: Blob[];
+  const readerOf = (blob: Blob): ReadFile => {
+    blobs.push(blob);
+    return (offset, nbytes) => bytes.slice(offset, offset + nbytes);
+  };
+  const got = (on: FakeShelf | null = shelf) => obtainGguf(URL_OF_IT, parts, on, readerOf, ignore, ignore);
+
+  beforeEach(() => {
+    served = bytes;
+    opened = [];
+    blobs = [];
+    parts.digester = digester;
+    parts.open = (nbytes, read) => {
+      opened.push(read(0, nbytes).slice());
+      return { build: parts.build, free: ignore };
+    };
+  });
+
+  test("is known by the end of its path", () => {
+    expect(isGguf(URL_OF_IT)).toBe(true);
+    expect(isGguf("https://host/model.bin#.gguf")).toBe(false);
+  });
+
+  test("is stored, and opened from there as the model.bin that it is as good as", async () => {
+    const first = await got();
+    const { build: _, free: __, ...told } = first;
+    const common = { size_bytes: bytes.length, sha256: digestOf(bytes), storage: { is_kept: true } };
+    expect(told).toEqual({ ...common, digest: expect.stringMatching(/^[0-9a-f]{64}$/), was_kept: false });
+    expect(shelf.files.get(first.digest ?? "")?.bytes).toEqual([...bytes]);
+    expect(await got()).toMatchObject({ ...common, digest: first.digest, was_kept: true });
+    expect(asked).toEqual(["bytes=0-63", "all", "bytes=0-63"]);
+    expect(opened.map(each => new TextDecoder().decode(each.subarray(0, 8)))).toEqual(["POCKETLM", "POCKETLM"]);
+    expect(opened[0]).toEqual(opened[1]);
+    expect(blobs).toEqual([]);
+  });
+
+  test("is taken from the shelf where the server is away", async () => {
+    await got();
+    served = null;
+    expect(await got()).toMatchObject({ was_kept: true, sha256: digestOf(bytes) });
+  });
+
+  test("is fetched again where the server has another version", async () => {
+    const { digest } = await got();
+    served = bytes.with(bytes.length - 1, 1 ^ (bytes.at(-1) ?? 0));
+    const second = await got();
+    expect(second).toMatchObject({ was_kept: false, sha256: digestOf(served) });
+    expect([...shelf.files.keys()]).toEqual([second.digest]);
+    expect(second.digest).not.toBe(digest);
+  });
+
+  test("is fetched again where a weight has changed on the shelf, or the end is missing", async () => {
+    const { digest } = await got();
+    const kept = shelf.files.get(digest ?? "");
+    for (const damage of [
+      () => kept?.bytes.splice(bytes.length - 1, 1, 1 ^ (bytes.at(-1) ?? 0)),
+      () => kept?.bytes.pop(),
+    ]) {
+      shelf.files.set(digest ?? "", kept as NonNullable<typeof kept>);
+      damage();
+      expect(await got()).toMatchObject({ was_kept: false, sha256: digestOf(bytes) });
+      expect(shelf.files.get(digest ?? "")?.bytes).toEqual([...bytes]);
+    }
+  });
+
+  test("is taken up where an earlier download broke off", async () => {
+    breaks_after = half;
+    const going_on = expect(got()).rejects.toMatchObject({ kind: "download" });
+    await vi.waitFor(() => expect([...shelf.files.values()][0]?.bytes).toHaveLength(half));
+    served = null;
+    await going_on;
+    served = bytes;
+    breaks_after = Number.POSITIVE_INFINITY;
+    asked = [];
+    expect(await got()).toMatchObject({ was_kept: false, sha256: digestOf(bytes), storage: { is_kept: true } });
+    expect(asked).toEqual(["bytes=0-63", `bytes=${half}-`]);
+  });
+
+  test.each([
+    ["the server does not tell versions apart", "no-version", false, {}],
+    ["there is too little room", "no-room", true, { announced: bytes.length - 1 }],
+    ["the room ends in the middle", "no-room", true, { room: half, announced: bytes.length }],
+    ["another tab writes", "other-tab", true, { is_locked: true }],
+  ])("runs all the same where %s", async (_, reason, tells, change) => {
+    tells_versions = tells;
+    Object.assign(shelf, change);
+    expect(await got()).toMatchObject({ sha256: digestOf(bytes), digest: null, storage: { is_kept: false, reason } });
+    expect(blobs.map(({ size }) => size)).toEqual([bytes.length]);
+    expect(shelf.files.size).toBe(0);
+  });
+
+  test("runs all the same where the browser stores nothing, and nothing is asked before the file", async () => {
+    const storage = { is_kept: false, reason: "no-storage" };
+    expect(await got(null)).toMatchObject({ sha256: digestOf(bytes), storage });
+    expect(asked).toEqual(["all"]);
+  });
+
+  test("that does not run here does not stay", async () => {
+    served = bytes.slice(0, half);
+    await expect(got()).rejects.toMatchObject({ kind: "bad-model", message: expect.stringContaining("GGUF") });
+    expect(shelf.files.size).toBe(0);
   });
 });

@@ -46,9 +46,9 @@ export type ModelSource = string | Blob;
 
 /**
  * Why a model's file does not stay on this device: too little room, no storage, another tab is at it, the reader deleted it, it
- * is the reader's own file, which is read where it lies, or a GGUF, of which nothing is kept.
+ * is the reader's own file, which is read where it lies, or a GGUF whose server does not tell its versions apart.
  */
-export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted" | "own-file" | "gguf";
+export type NotKept = "no-room" | "no-storage" | "other-tab" | "deleted" | "own-file" | "no-version";
 
 /** Whether a model's file stays on this device, so that the next visit need not download it. */
 export type Storage = { is_kept: true } | { is_kept: false; reason: NotKept };

@@ -7,11 +7,13 @@
 import type { ReadFile } from "pocketlm-wasm";
 import { backendAfter, chooseEngine, type SessionEngine } from "./backend";
 import { engineError, toEngineError } from "./errors";
+import { isGguf } from "./formats";
 import { lookAt } from "./look";
 import { type MeasureRequest, measure } from "./measure";
 import { nextTask } from "./nextTask";
-import { isGguf, type Obtained, obtain, obtainGguf, openOwnFile } from "./obtain";
+import { obtain, obtainGguf, openOwnFile } from "./obtain";
 import type { Backend, Device, EngineError, EngineEvent, EngineRequest, LoadedModel, ModelSource } from "./protocol";
+import type { Obtained } from "./receiver";
 import { scoreText } from "./score";
 import type { Package, Shelf } from "./shelf";
 import { mergesOf, tokensOf } from "./tokens";
@@ -177,7 +179,7 @@ export class EngineSession {
       told_ms = now_ms;
       this.#emit({ type: "progress", progress: { phase: "download", received_bytes, total_bytes } });
     };
-    if (isGguf(from)) return await obtainGguf(from, parts, reader, onDownload, onParsed);
+    if (isGguf(from)) return await obtainGguf(from, parts, shelf, reader, onDownload, onParsed);
     return await obtain(from, parts, shelf, onDownload);
   }
 
