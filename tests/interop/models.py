@@ -23,7 +23,7 @@ CLASSES = {
     "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM),
 }
 CONTROL, NORMAL = 3, 1
-# Every row is whole blocks of 256, as k-quants want it.
+# Every row is whole blocks of 256, as most types in few bits want it.
 IN_LARGE_BLOCKS = {"hidden_size": 256, "num_attention_heads": 16, "intermediate_size": 256}
 TEXT = "the quick brown fox jumps over the lazy dog, and 1234 others; it's not there yet. " * 3
 
@@ -71,7 +71,8 @@ def interleaved(rows: NDArray[Any], n_head: int) -> NDArray[Any]:
 
 def write_gguf(path: Path, made: Any, kind: Kind | Callable[[str], Kind], **changes: Any) -> None:
     """The model as llama.cpp's converter writes it, its matrices in `kind`, or each in what `kind` says of its name; in
-    k-quants they are others, that spread as much. changes: metadata; None is left out.
+    types that the `gguf` package does not write they are others, that spread as much. changes: metadata; None is left
+    out.
     """
     config, architecture = made.config, made.config.model_type
     vocabulary = json.loads(tokenizer().to_hf_json())
@@ -121,7 +122,7 @@ def write_gguf(path: Path, made: Any, kind: Kind | Callable[[str], Kind], **chan
         their_name = ours.get_name(name, (".weight", ".bias"))
         assert their_name is not None
         its_kind = Kind.F32 if values.ndim == 1 else kind if isinstance(kind, Kind) else kind(their_name)
-        if its_kind in blocks.K_QUANTS:
+        if its_kind in blocks.NOT_WRITTEN:
             rows = blocks.random_rows(its_kind, values.shape, float(values.std()), rng)
         else:
             rows = gguf.quants.quantize(values, its_kind)

@@ -1,9 +1,9 @@
 """A GGUF file in, an Imported model out: llama.cpp's single file, of the families llama, qwen2 and qwen3.
 
-Tensors in q8_0, q4_0, f16 and f32 are kept bit for bit; those in BF16, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are
-widened to f32, exactly as the `gguf` package does it. llama.cpp's converter interleaves the rows of q and k of the
-llama family (its RoPE pairs neighbours); that is undone here, on rows of blocks as well, since a block never leaves its
-row.
+Tensors in q8_0, q4_0, f16 and f32 are kept bit for bit; those in BF16, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL and
+IQ4_XS are widened to f32, exactly as the `gguf` package does it. llama.cpp's converter interleaves the rows of q and k
+of the llama family (its RoPE pairs neighbours); that is undone here, on rows of blocks as well, since a block never
+leaves its row.
 Source: the `gguf` package for the layout; llama.cpp's convert_hf_to_gguf.py for the order of rows.
 """
 
@@ -25,7 +25,8 @@ from training.interop.families import BadModel, check_tensors, endings, known_fa
 from training.interop.rope import halves
 
 KEPT = {Kind.F32: "f32", Kind.F16: "f16", Kind.Q8_0: "q8_0", Kind.Q4_0: "q4_0"}
-WIDENED = (Kind.BF16, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K)
+WIDENED = (Kind.BF16, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K)
+WIDENED += (Kind.IQ4_NL, Kind.IQ4_XS)
 INTERLEAVED = ("llama",)  # the families whose q and k llama.cpp permutes
 PLAIN_ROPE = ("", "none")
 

@@ -150,7 +150,7 @@ describe("what is refused", () => {
     ["scaled RoPE", changed({ "llama.rope.scaling.type": [8, "yarn"] }), TENSORS, 'type is "yarn", expected none'],
     ["scaled RoPE in a tensor", LLAMA, [...TENSORS, extra], "rope_freqs.weight"],
     ["a tensor too many", LLAMA, [...TENSORS, { ...extra, name: "blk.0.attn_sinks" }], "blk.0.attn_sinks has no place"],
-    ["a type", LLAMA, other("blk.0.ffn_up.weight", { kind: 10 }), "is in Q2_K, expected F32, F16, Q4_0, Q4_1"],
+    ["a type", LLAMA, other("blk.0.ffn_up.weight", { kind: 16 }), "is in IQ2_XXS, expected F32, F16, Q4_0, Q4_1"],
     ["no type", LLAMA, other("blk.0.ffn_up.weight", { kind: 77 }), "is in type 77"],
     ["SentencePiece", changed({ "tokenizer.ggml.model": [8, "llama"] }), TENSORS, "llama is SentencePiece"],
     ["a split", changed({ "tokenizer.ggml.pre": [8, "toString"] }), TENSORS, 'is "toString", expected gpt-2'],

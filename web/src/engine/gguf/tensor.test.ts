@@ -32,6 +32,10 @@ describe("a tensor", () => {
     ["Q4_K", 12, 12 * 144, 256],
     ["Q5_K", 13, 12 * 176, 256],
     ["Q6_K", 14, 12 * 210, 256],
+    ["Q2_K", 10, 12 * 84, 256],
+    ["Q3_K", 11, 12 * 110, 256],
+    ["IQ4_NL", 20, (12 * 64 * 18) / 32],
+    ["IQ4_XS", 23, 12 * 136, 256],
   ])("in %s is read in any parts, and digested as it is read", (_, kind, nbytes, columns = 64) => {
     for (const d_head of [0, 4]) {
       const made = tensor([12, columns], kind, noisy(nbytes), d_head);
@@ -128,8 +132,32 @@ describe("a tensor", () => {
       ),
       { 0: -31, 1: -32, 16: -0, 32: 16, 33: 32, 64: 30, 65: -64, 96: 16, 97: -32 },
     ],
+    [
+      "Q2_K",
+      10,
+      // The first part's scale is 3, its least value 1; the third's 1 and 0, and of its quants the next two bits.
+      [0x13, 0, 1, ...new Array(13).fill(0), 0b10_01_11_10, ...new Array(63).fill(0), 0x00, 0x3c, 0x00, 0x40],
+      { 0: 4, 1: -2, 16: 0, 32: 3, 33: 0, 64: 0, 255: 0 },
+    ],
+    [
+      "Q3_K",
+      11,
+      // Scales of 33 - 32, and of the last part 63 - 32, whose upper two bits lie in the last byte.
+      [0b1000_0001, ...new Array(31).fill(0), 0b00_00_00_11, ...new Array(63).fill(0)].concat([
+        1, 0, 0, 0, 0, 0, 0, 0xf0, 2, 0, 0, 0b11_00_00_00, 0x00, 0x3c,
+      ]),
+      { 0: 3, 1: -4, 16: 128, 32: 128, 224: -0, 255: -124 },
+    ],
+    ["IQ4_NL", 20, [0x00, 0x3c, 0x8f, ...new Array(15).fill(0)], { 0: 113, 1: -127, 16: 1, 17: -127 }],
+    [
+      "IQ4_XS",
+      23,
+      // Scales of 33 - 32 and, of the second part, 17 - 32; the others are -32.
+      [0x00, 0x3c, 0b01_10, 0, 0x11, 0, 0, 0, 0x8f, ...new Array(127).fill(0)],
+      { 0: 113, 1: -127, 16: 1, 32: 15 * 127, 64: 32 * 127 },
+    ],
   ])("of one dimension in %s has the values of its bits", (_, kind, bytes, expected) => {
-    const values = f32Of(tensor([kind < 8 ? 32 : 256], kind, Uint8Array.from(bytes)));
+    const values = f32Of(tensor([kind < 8 || kind === 20 ? 32 : 256], kind, Uint8Array.from(bytes)));
     const found = Object.keys(expected).map(at => [at, values[Number(at)]]);
     expect(Object.fromEntries(found)).toEqual(expected);
   });

@@ -98,3 +98,66 @@ export function widenQ6_K(blocks: Uint8Array, into: Float32Array): void {
     }
   }
 }
+
+/** Blocks of 256 weights, 16 times 16 with a scale and a least value of 4 bits each; two bits of each weight, their scales. */
+export function widenQ2_K(blocks: Uint8Array, into: Float32Array): void {
+  for (let at = 0, to = 0; to < into.length; at += 84) {
+    const [scale, least] = [halfAt(blocks, at + 80), halfAt(blocks, at + 82)];
+    for (let part = 0; part < 16; part += 1) {
+      const both = blocks[at + part] as number;
+      const [step, base, shift] = [scale * (both & 15), least * (both >> 4), ((part >> 1) & 3) * 2];
+      const from = at + 16 + (part >> 3) * 32 + (part & 1) * 16;
+      for (let weight = from; weight < from + 16; weight += 1) {
+        into[to++] = step * (((blocks[weight] as number) >> shift) & 3) - base;
+      }
+    }
+  }
+}
+
+/** Blocks of 256 weights, 16 times 16 with a scale of 6 bits; a third bit of each weight, the other two, the scales, their scale. */
+export function widenQ3_K(blocks: Uint8Array, into: Float32Array): void {
+  for (let at = 0, to = 0; to < into.length; at += 110) {
+    const scale = halfAt(blocks, at + 108);
+    for (let part = 0; part < 16; part += 1) {
+      const low = ((blocks[at + 96 + (part & 7)] as number) >> ((part >> 3) * 4)) & 15;
+      const high = ((blocks[at + 104 + (part & 3)] as number) >> ((part >> 2) * 2)) & 3;
+      const [step, shift, lane] = [scale * ((low | (high << 4)) - 32), ((part >> 1) & 3) * 2, (part & 1) * 16];
+      const from = at + 32 + (part >> 3) * 32;
+      for (let weight = lane; weight < lane + 16; weight += 1) {
+        const third = ((blocks[at + weight] as number) >> (part >> 1)) & 1;
+        into[to++] = step * ((((blocks[from + weight] as number) >> shift) & 3) + 4 * third - 4);
+      }
+    }
+  }
+}
+
+/** What the 16 quants of the types IQ4 stand for. Source: ggml-common.h, kvalues_iq4nl. */
+const UNEVEN = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/** 32 weights in 16 bytes. */
+function widenUneven(blocks: Uint8Array, at: number, step: number, into: Float32Array, to: number): void {
+  for (let weight = 0; weight < 16; weight += 1) {
+    const both = blocks[at + weight] as number;
+    into[to + weight] = step * (UNEVEN[both & 15] as number);
+    into[to + weight + 16] = step * (UNEVEN[both >> 4] as number);
+  }
+}
+
+/** Blocks of 32 weights, with a scale. */
+export function widenIQ4_NL(blocks: Uint8Array, into: Float32Array): void {
+  for (let at = 0, to = 0; to < into.length; at += 18, to += 32) {
+    widenUneven(blocks, at + 2, halfAt(blocks, at), into, to);
+  }
+}
+
+/** Blocks of 256 weights, 8 times 32 with a scale of 6 bits: its scale, the upper two bits of each, the lower four. */
+export function widenIQ4_XS(blocks: Uint8Array, into: Float32Array): void {
+  for (let at = 0, to = 0; to < into.length; at += 136) {
+    const scale = halfAt(blocks, at);
+    for (let part = 0; part < 8; part += 1, to += 32) {
+      const low = ((blocks[at + 4 + (part >> 1)] as number) >> ((part & 1) * 4)) & 15;
+      const high = ((blocks[at + 2 + (part >> 2)] as number) >> ((part & 3) * 2)) & 3;
+      widenUneven(blocks, at + 8 + part * 16, scale * ((low | (high << 4)) - 32), into, to);
+    }
+  }
+}
