@@ -88,6 +88,27 @@ test("what was set the moment before goes along to another model", async ({ site
   await expect(reader.field("Seed")).toHaveValue("77");
 });
 
+test("another model that is stored is told, and can be deleted", async ({ site, reader, page, complaints }) => {
+  site.beside.set("models/chat.bin", { file: chatModel() });
+  const entry = { name: "talker", path: "chat.bin" };
+  const index = Buffer.from(JSON.stringify({ models: [{ name: "plays", path: "../model.bin" }, entry] }));
+  site.changes.push({ file: /models\/index\.json$/, to: () => ({ content: index, type: "application/json" }) });
+  await reader.openChat(site.address("?device=cpu&model=talker"));
+  await expect(reader.storage).toContainText("stored on this device");
+  await expect(reader.storage.getByRole("listitem")).toHaveCount(0); // its own is not another
+  await models(page)
+    .getByRole("radio", { name: /^plays/ })
+    .check();
+  await expect(reader.generate).toBeEnabled();
+  const others = reader.storage.getByRole("listitem");
+  await expect(others).toHaveText([/models\/chat\.bin .*B\s*Delete$/]);
+  await others.getByRole("button", { name: /^Delete .*models\/chat\.bin$/ }).click();
+  await expect(others).toHaveCount(0);
+  await expect(reader.storage).toContainText("The model is stored on this device");
+  expect(await reader.write()).not.toBe("");
+  expect(complaints).toEqual([]);
+});
+
 test("a name that the index does not have is as good as none", async ({ site, reader, page }) => {
   offerTwo(site);
   await reader.open(site.address("?device=cpu&model=nothing"));

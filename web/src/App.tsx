@@ -332,7 +332,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
             onForget={saved.forget}
           />
           {model !== null && <ModelCard model={model} />}
-          {model !== null && <StorageNote model={model} onDelete={forget} />}
+          {model !== null && <StorageNote from={from} model={model} onDelete={forget} />}
         </aside>
       </main>
       {model !== null && <Measuring key={model.sha256} model={engine.model} isReady={isReady} />}

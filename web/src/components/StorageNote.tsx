@@ -1,4 +1,5 @@
-import type { LoadedModel, NotKept, Storage } from "pocketlm";
+import type { LoadedModel, ModelSource, NotKept, Storage } from "pocketlm";
+import { useStored } from "../hooks/useStored";
 import { assertNever } from "../lib/assertNever";
 import { formatBytes } from "../lib/format";
 
@@ -29,8 +30,11 @@ export function describeStorage(storage: Storage, size_bytes: number): string {
     : `The model is not stored on this device. ${explained(storage.reason)}`;
 }
 
-/** What the model takes on this device, and the way to be rid of it. */
-export function StorageNote({ model, onDelete }: { model: LoadedModel; onDelete: () => void }) {
+type Props = { from: ModelSource; model: LoadedModel; onDelete: () => void };
+
+/** What this model and others take on this device, and the way to be rid of them. */
+export function StorageNote({ from, model, onDelete }: Props) {
+  const { others, refused, remove } = useStored(from, model.storage);
   return (
     <section className="storage" aria-label="Storage">
       <h2>Storage</h2>
@@ -40,6 +44,25 @@ export function StorageNote({ model, onDelete }: { model: LoadedModel; onDelete:
           Delete from this device
         </button>
       )}
+      {others.length > 0 && (
+        <>
+          <h3>Also on this device</h3>
+          <ul>
+            {others.map(each => (
+              <li key={each.path}>
+                <span>
+                  {each.path}{" "}
+                  <small>{`${formatBytes(each.size_bytes)}${each.is_whole ? "" : ", not all of it has come"}`}</small>
+                </span>
+                <button type="button" className="link" aria-label={`Delete ${each.path}`} onClick={() => remove(each)}>
+                  Delete
+                </button>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {refused !== null && <p role="alert">{refused}</p>}
     </section>
   );
 }

@@ -1,20 +1,15 @@
-/**
- * The shelf in the origin private file system, as a worker sees it: `pocketlm/<the model's path>/<digest of the header>`, and beside
- * each whole file `<digest>.sha256`. Pages of other paths on the same origin have folders of their own.
- */
+/** The shelf in the origin private file system, as a worker sees it; stored.ts says what lies where. */
 import type { ReadFile } from "pocketlm-wasm";
 import { engineError } from "./errors";
 import type { Shelf, ShelfReader, ShelfWriter, ShelvedFile } from "./shelf";
-
-const ROOT = "pocketlm";
-const WHOLE = ".sha256";
+import { folderOf, ROOT, WHOLE } from "./stored";
 
 /** The shelf of a model; null where the browser has no such storage, or grants this page none. */
 export async function openShelf(model_url: string): Promise<Shelf | null> {
   try {
     const root = await navigator.storage.getDirectory();
     const all = await root.getDirectoryHandle(ROOT, { create: true });
-    const name = encodeURIComponent(new URL(model_url).pathname).slice(-200);
+    const name = folderOf(model_url);
     return new OriginShelf(await all.getDirectoryHandle(name, { create: true }), `${ROOT}/${name}`);
   } catch {
     return null;

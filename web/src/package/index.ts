@@ -46,3 +46,4 @@ export type {
   Prompt,
   Read,
 } from "./requests";
+export { type StoredModel, storedModels } from "./stored";
