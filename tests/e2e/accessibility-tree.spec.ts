@@ -107,8 +107,8 @@ test("writing and written: Stop in its turn, one announcement, tokens and branch
 - region "Surprise":
   - paragraph: /bits per byte/
   - listbox "Tokens":
-    - option "T" [selected]
-    - option "he"
+    - option /^T/ [selected]
+    - option
 `);
 });
 
