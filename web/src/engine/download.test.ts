@@ -177,6 +177,13 @@ test("the beginning of a file, of a server that knows ranges and of one that doe
   expect(await fetchBeginning("m", 2)).toMatchObject({ first: bytes(1) });
 });
 
+test("of a host that hides how long the whole is, the length of the part is not taken for it", async () => {
+  const headers = { "content-length": "2", "last-modified": "yesterday" };
+  serveInTurn(() => new Response(bytes(1, 2), { status: 206, headers }));
+  const version = { total: null, validator: "yesterday" };
+  expect(await fetchBeginning("m", 2)).toEqual({ first: bytes(1, 2), version });
+});
+
 test("no beginning can be had of a server that is gone or in trouble; one that has no file says so", async () => {
   const answers = [503, 404].map(status => () => new Response(null, { status }));
   serveInTurn(...answers);

@@ -189,6 +189,8 @@ export async function fetchBeginning(url: string, nbytes: number): Promise<Begin
     return null;
   }
   const of = /\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
-  const total = of === null ? totalBytes(response) : Number(of[1]);
+  // Of a part the length is no file's; other hosts may hide how long the whole is.
+  const total_if_whole = response.status === 206 ? null : totalBytes(response);
+  const total = of === null ? total_if_whole : Number(of[1]);
   return { first: first.subarray(0, length), version: { total, validator: validatorOf(response) } };
 }

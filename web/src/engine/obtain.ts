@@ -30,8 +30,7 @@ export async function obtain(
 }
 
 /**
- * The GGUF at `model_url`. It stays on the shelf where the server says which version it is and how long (`ETag` or
- * `Last-Modified`, and `Content-Length`).
+ * The GGUF at `model_url`. It stays on the shelf where the server says which version it is (`ETag` or `Last-Modified`).
  *
  * Throws the `EngineError`s of `download` and of `openOwnFile`.
  */
@@ -45,7 +44,7 @@ export async function obtainGguf(
 ): Promise<Obtained> {
   const served = shelf === null ? null : await fetchBeginning(model_url, IDENTITY_NBYTES);
   const version = served?.version ?? null;
-  const is_told = version === null || (version.validator !== null && version.total !== null);
+  const is_told = version === null || version.validator !== null;
   const without = shelf === null ? "no-storage" : "no-version";
   const format = ggufs(parts, readerOf, version, onParsed);
   return await fetched(model_url, format, is_told ? shelf : null, without, served, onDownload);
