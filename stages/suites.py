@@ -66,8 +66,9 @@ def checks(_: Chosen) -> bool:
 
 def pytest(chosen: Chosen) -> bool:
     """pytest: stage engine, tokenizer, training, shaders, parity."""
-    # Small tensors on two threads that spin are slower than on one, and another worker uses the other core.
-    env = {"OMP_NUM_THREADS": "1"}
+    # Small tensors on two threads that spin are slower than on one, and another worker uses the other core. Ray's
+    # processes have the niceness 15 and would wait for all other tests.
+    env = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     command: list[str | Path] = [paths.VENV / "bin" / "python", "-m", "pytest", "-q", "--durations=10"]
     command += ["--slow"] if chosen.slow else []
     but = "" if chosen.gpu else " and not gpu"
