@@ -159,12 +159,13 @@ def webgpu(chromium: str) -> Probe:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            try:
+                told.wait(PROBE_S)
+            finally:
+                _end(browser)
         except OSError as error:
             return Probe(False, f"{chromium} does not start: {error.strerror}")
-        try:
-            told.wait(PROBE_S)
         finally:
-            _end(browser)
             server.shutdown()
     if not found:
         return Probe(False, "the browser does not answer")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,6 +30,20 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "the tokenizer's wheel is not built: type `./doitw test`, or `./doitw wheel cli` and then pytest"
         )
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Commands that a shell runs in the background ignore it, and so would all that the tests start and interrupt.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left() -> Iterator[None]:
+    """A test ends the servers that it has started: one whose socket is closed alone takes a whole core from then on."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if "serve_forever" in thread.name:
+            thread.join(timeout=60)
+            assert not thread.is_alive(), f"{thread.name} still serves"
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
