@@ -7,6 +7,7 @@ import { ChosenModel } from "./components/ChosenModel";
 import { keepForOffline } from "./offline";
 import "./styles/tokens.css";
 import "./styles/page.css";
+import "./styles/models.css";
 import "./styles/chat.css";
 import "./styles/turns.css";
 import "./styles/controls.css";
