@@ -25,8 +25,8 @@ from training.interop.families import BadModel, check_tensors, endings, known_fa
 from training.interop.rope import halves
 
 KEPT = {Kind.F32: "f32", Kind.F16: "f16", Kind.Q8_0: "q8_0", Kind.Q4_0: "q4_0"}
-WIDENED = (Kind.BF16, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K)
-WIDENED += (Kind.IQ4_NL, Kind.IQ4_XS)
+K_QUANTS = (Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K)
+WIDENED = (Kind.BF16, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, *K_QUANTS, Kind.IQ4_NL, Kind.IQ4_XS)
 INTERLEAVED = ("llama",)  # the families whose q and k llama.cpp permutes
 PLAIN_ROPE = ("", "none")
 
