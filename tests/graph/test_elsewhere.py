@@ -274,12 +274,12 @@ def test_ctrl_c_reaches_the_other_side(project: Project, other: Other) -> None:
 
 
 def test_a_second_signal_leaves_no_grace(project: Project, pipe: Pipe) -> None:
-    project.stage("deaf", f"trap 'echo > {project.root}/told' TERM; while :; do sleep 0.1; done")
+    deaf = project.root / "deaf"
+    project.stage("deaf", f"trap 'echo > {project.root}/told' TERM; echo > {deaf}; while :; do sleep 0.1; done")
     project.elsewhere = {"deaf": pipe.table()}
     project.grace_s = 600
     process = project.start()
-    wait_until(lambda: list(pipe.base.glob("runs/*/output")), what="the command")
-    wait_until(lambda: is_alive(int(next(pipe.base.glob("runs/*/pid")).read_text())))
+    wait_until(deaf.exists, what="the command, which is deaf by now")
     process.send_signal(signal.SIGINT)
     wait_until((project.root / "told").exists, what="the first signal")
     process.send_signal(signal.SIGINT)
