@@ -27,8 +27,10 @@ def take(folder: Path, file: Path) -> None:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         address = f"http://localhost:{http.server_port}/"
         argv = ["node", "scripts/screenshot.mjs", address, tools.chromium() or "", str(file)]
-        with web_copy(paths.ROOT) as copy:
-            done = subprocess.run(argv, cwd=copy, capture_output=True, text=True)
-        http.shutdown()
+        try:
+            with web_copy(paths.ROOT) as copy:
+                done = subprocess.run(argv, cwd=copy, capture_output=True, text=True)
+        finally:
+            http.shutdown()
     if done.returncode != 0:
         raise GraphError(f"the page could not be pictured:\n{done.stderr.strip()}")
