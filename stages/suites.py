@@ -105,56 +105,66 @@ def vitest(_: Chosen) -> bool:
 
 def e2e(chosen: Chosen) -> bool:
     """Playwright: the page in real Chromium, on WebGPU and on the CPU; its logits against torch's."""
-    python = paths.VENV / "bin" / "python"
-    trained = paths.preset_dir(paths.TEST_PRESET) / "web"
+    trained, default = (paths.preset_dir(preset) / "web" for preset in (paths.TEST_PRESET, paths.DEFAULT_PRESET))
     with check.web_copy(paths.ROOT) as copy, tempfile.TemporaryDirectory(prefix="pocketlm-e2e-") as folder:
-        hostile = Path(folder) / "hostile.bin"
-        if not _run([python, "-m", "tests.e2e.hostile_model", hostile], paths.ROOT):
-            return False
         bundles: list[tuple[Path, list[str]]] = [(trained, [])]
         for index in SLOW_BUNDLES if chosen.slow else RANDOM_BUNDLES:
-            made = Path(folder) / f"random-{index}"
-            if not _run([python, "-m", "tests.e2e.random_bundle", trained, made, str(index)], paths.ROOT):
+            random = Path(folder) / f"random-{index}"
+            if not _module("tests.e2e.random_bundle", trained, random, index):
                 return False
-            bundles.append((made, PARITY_ALONE))
+            bundles.append((random, PARITY_ALONE))
         bundles += [
-            (web, PARITY_ALONE)
+            (web, [] if chosen.slow and web == default else PARITY_ALONE)
             for web in sorted(found.parent for found in paths.BUILD.glob("*/web/model.bin"))
             if web != trained and not (web.parent / ".current" / "import").exists()  # too large to compare with torch
         ]
-        chat = Path(folder) / "chat.bin"
-        if not _run([python, "-m", "tests.e2e.chat_model", trained / "model.bin", chat], paths.ROOT):
-            return False
-        gguf = Path(folder) / "gguf"
-        if not _run([python, "-m", "tests.e2e.gguf_models", trained / "model.bin", gguf], paths.ROOT):
-            return False
-        large = Path(folder) / "large.bin"
-        if chosen.slow and not _run([python, "-m", "tests.e2e.large_model", trained / "model.bin", large], paths.ROOT):
-            return False
-        real, real_gguf = (paths.preset_dir("smollm2") / name for name in ("model.bin", "model.gguf"))
-        for number, (bundle, words) in enumerate(bundles):
+        for number, (bundle, specs) in enumerate(bundles):
             print(f"   bundle: {bundle}", flush=True)
-            expected = Path(folder) / f"expected-{number}.json"
-            env = {
-                "E2E_BUNDLE": str(bundle),
-                "E2E_EXPECTED": str(expected),
-                "E2E_HOSTILE": str(hostile),
-                "E2E_CHAT": str(chat),
-                "E2E_GGUF": str(gguf),
-                "E2E_SMOLLM2": str(real) if chosen.slow and real.is_file() else "",
-                "E2E_SMOLLM2_GGUF": str(real_gguf) if chosen.slow and real_gguf.is_file() else "",
-                "E2E_LARGE": str(large) if chosen.slow else "",
-                "E2E_CHROMIUM": tools.chromium() or "",
-                "E2E_FIREFOX": tools.firefox() or "",
-                "E2E_NPM": str(paths.NPM),
-                "E2E_OUT": str(paths.BUILD / "run" / "e2e"),
-                "E2E_EMBEDDING": str(paths.ROOT / "docs" / "EMBEDDING.md"),
-            }
-            if not _run([python, "-m", "tests.e2e.expected", bundle / "model.bin", expected], paths.ROOT):
-                return False
-            if not _run(["npm", "run", "--silent", "e2e", "--", *words], copy, env):
+            made = Path(folder) / f"models-{number}"
+            made.mkdir()
+            env = _e2e_environment(bundle, made, None if specs == PARITY_ALONE else chosen)
+            if env is None or not _run(["npm", "run", "--silent", "e2e", "--", *specs], copy, env):
                 return False
     return True
+
+
+def _e2e_environment(bundle: Path, made: Path, chosen: Chosen | None) -> dict[str, str] | None:
+    """The variables of tests/e2e/environment.ts for a bundle; whatever they name and is not there is written to `made`.
+
+    `chosen` is None where only the parity with torch is tested, which wants no other model. None if one was not made.
+    """
+    model = bundle / "model.bin"
+    env = {
+        "E2E_BUNDLE": str(bundle),
+        "E2E_EXPECTED": str(made / "expected.json"),
+        "E2E_CHROMIUM": tools.chromium() or "",
+        "E2E_OUT": str(paths.BUILD / "run" / "e2e"),
+    }
+    done = _module("tests.e2e.expected", model, env["E2E_EXPECTED"])
+    if chosen is not None:
+        env |= {
+            "E2E_HOSTILE": str(made / "hostile.bin"),
+            "E2E_CHAT": str(made / "chat.bin"),
+            "E2E_GGUF": str(made / "gguf"),
+            "E2E_FIREFOX": tools.firefox() or "",
+            "E2E_NPM": str(paths.NPM),
+            "E2E_EMBEDDING": str(paths.ROOT / "docs" / "EMBEDDING.md"),
+        }
+        done = done and _module("tests.e2e.hostile_model", env["E2E_HOSTILE"])
+        done = done and _module("tests.e2e.chat_model", model, env["E2E_CHAT"])
+        done = done and _module("tests.e2e.gguf_models", model, env["E2E_GGUF"])
+        if chosen.slow:
+            env["E2E_LARGE"] = str(made / "large.bin")
+            done = done and _module("tests.e2e.large_model", model, env["E2E_LARGE"])
+            real = paths.preset_dir("smollm2")
+            named = {"E2E_SMOLLM2": real / "model.bin", "E2E_SMOLLM2_GGUF": real / "model.gguf"}
+            env |= {name: str(file) for name, file in named.items() if file.is_file()}
+    return env if done else None
+
+
+def _module(name: str, *words: str | Path | int) -> bool:
+    """Run a Python module of the tests."""
+    return _run([paths.VENV / "bin" / "python", "-m", name, *map(str, words)], paths.ROOT)
 
 
 NEEDED_BY_GPU_TESTS = (tools.VULKAN, tools.BROWSER)

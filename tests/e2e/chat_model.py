@@ -1,5 +1,7 @@
 """A model with a chat template: the bundle's own weights and tokenizer, and a template that the page renders.
 
+Its context is CTX_LEN positions whatever the bundle's, so that a test can outgrow it.
+
 python -m tests.e2e.chat_model BUNDLE/model.bin OUT.BIN
 """
 
@@ -12,6 +14,7 @@ from pocketlm_tokenizer import Tokenizer
 
 from training.format.file import Section, read_model, write_model
 
+CTX_LEN = 256
 TEMPLATE = (
     "{% for message in messages %}{{ '<|endoftext|>' + message['role'] | upper + ':\\n' + message['content'] + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|endoftext|>PROSPERO:\\n' }}{% endif %}"
@@ -27,7 +30,7 @@ def main(model_path: Path, out: Path) -> None:
     (stop,) = Tokenizer.from_bytes(model.tokenizer_bytes).encode("\0")
     write_model(
         out,
-        {**model.config, "stop_token_ids": [stop]},
+        {**model.config, "ctx_len": CTX_LEN, "stop_token_ids": [stop]},
         model.tokenizer_bytes,
         model.stored,
         model.golden,

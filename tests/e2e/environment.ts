@@ -1,6 +1,6 @@
 /** What the tests are told from outside. A variable that is missing fails the tests that need it. */
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
 /** Paths are taken from where npm was called, as `npm --prefix web run e2e` changes folder. */
 function path(name: string, about: string): string {
@@ -16,6 +16,11 @@ export function bundle(): string {
     if (!existsSync(join(folder, name))) throw new Error(`E2E_BUNDLE=${folder} has no ${name}`);
   }
   return folder;
+}
+
+/** The preset that the bundle was built with: it lies in build/<preset>/web, and its model has this name. */
+export function preset(): string {
+  return basename(dirname(bundle()));
 }
 
 /** What torch says of the bundle's model; expected.py writes it. */

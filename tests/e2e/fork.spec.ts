@@ -21,7 +21,9 @@ for (const device of ["cpu", "gpu"] as const) {
         const { loadModel }: typeof pocketlm = await import(`${address}pocketlm/index.js`);
         const model = await loadModel(`${address}model.bin`, { device });
         const options = { maxTokens: 12, temperature: 1, seed: 7 };
-        const begun = "To be, or not to be, that is the question. ".repeat(6);
+        // More than two chunks of 64 tokens, whatever the model makes of a sentence.
+        const sentence = "To be, or not to be, that is the question. ";
+        const begun = sentence.repeat(Math.ceil(140 / (await model.tokenize(sentence)).length));
         const [left, right] = [`${begun}The king`, `${begun}My lady`];
         const alone = [await model.generate(left, options).result, await model.generate(right, options).result];
         await model.generate(begun, { ...options, maxTokens: 1 }).result;

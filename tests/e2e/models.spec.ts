@@ -1,7 +1,7 @@
 /** Which model runs: those of the index, a file of one's own; and the page without a network. */
 import { readFileSync } from "node:fs";
 import type { Page } from "@playwright/test";
-import { chatModel } from "./environment";
+import { chatModel, preset } from "./environment";
 import { expect, test } from "./fixtures";
 import type { Site } from "./site";
 
@@ -40,7 +40,7 @@ test("the bundle names its own model, and offers no choice of one", async ({ sit
   expect(index).toEqual({
     models: [
       {
-        name: "tiny",
+        name: preset(),
         path: "../model.bin",
         size_bytes: expect.any(Number),
         parameters: expect.any(Number),
@@ -123,7 +123,9 @@ test("a dropped file runs where it lies, and is stored nowhere", async ({ site, 
   await expect(reader.storage).toContainText("read from your own file");
   await expect(page.getByRole("region", { name: "How this model was made" })).toHaveCount(0);
   // And back to what the page came with.
-  await models(page).getByRole("radio", { name: /^tiny/ }).click(); // with one model left there is no choice
+  await models(page)
+    .getByRole("radio", { name: new RegExp(`^${preset()} `) })
+    .click(); // with one model left there is no choice
   await expect(reader.generate).toBeEnabled();
   expect(complaints).toEqual([]);
 });
@@ -152,7 +154,9 @@ for (const [what, bytes, message] of [
     await reader.open(site.address("?device=cpu"));
     await drop(page, "own.bin", bytes);
     await expect(page.getByRole("alert")).toContainText(message);
-    await models(page).getByRole("radio", { name: /^tiny/ }).click(); // with one model left there is no choice
+    await models(page)
+      .getByRole("radio", { name: new RegExp(`^${preset()} `) })
+      .click(); // with one model left there is no choice
     await expect(reader.generate).toBeEnabled();
     await expect(page.getByRole("alert")).toHaveCount(0);
   });
