@@ -1,6 +1,6 @@
 import { type Device, type ModelSource, randomSeed, type Token } from "pocketlm";
 import { type ReactNode, useCallback, useReducer, useState } from "react";
-import { type CommandId, command } from "./commands";
+import { type CommandId, command, IN_CHAT } from "./commands";
 import { Branches } from "./components/Branches";
 import { Chat } from "./components/Chat";
 import { CommandButton } from "./components/CommandButton";
@@ -23,6 +23,7 @@ import { Switch } from "./components/Switch";
 import { TemplateText } from "./components/TemplateText";
 import { Tokens } from "./components/Tokens";
 import type { Look } from "./components/TokenText";
+import { UseChoice } from "./components/UseChoice";
 import { type Copied, useCopy } from "./hooks/useCopy";
 import { useDocument } from "./hooks/useDocument";
 import { useEngine } from "./hooks/useEngine";
@@ -35,22 +36,26 @@ import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
 import { saveFile } from "./lib/download";
 import { openings } from "./lib/provenance";
+import { emptyDocs, reduceDocs } from "./state/docs";
 import { isWriting } from "./state/machine";
 import { defaultSampling } from "./state/sampling";
 import { readAddress, toMarkdown } from "./state/saved";
-import { type DocAction, emptyDoc, pathTo, reduceDoc, textOf } from "./state/tree";
+import { type DocAction, pathTo, reduceDoc, textOf } from "./state/tree";
 
 const COPIED: Record<NonNullable<Copied>, string> = {
   copied: "Copied: the prompt and the text.",
   refused: "The browser did not allow copying. Select the text and copy it by hand.",
 };
 
+/** Where no model says which are its own. */
+const NONE: readonly string[] = [];
+
 /** `choice`: how the reader chooses another model, where that can be done. */
 type Props = { from: ModelSource; worker_url?: string | null; choice?: ReactNode; device: Device; isMac: boolean };
 
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ from, worker_url = null, choice = null, device, isMac }: Props) {
-  const [doc, change] = useReducer(reduceDoc, emptyDoc);
+  const [docs, change] = useReducer(reduceDocs, emptyDocs);
   const onTokens = useCallback((tokens: readonly Token[]) => change({ type: "append", tokens }), []);
   const engine = useEngine(from, device, worker_url, onTokens);
   const { state, load, stop, forget } = engine;
@@ -64,28 +69,53 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const [chosen, setChosen] = useState<number | null>(null);
   /** null until the reader has written: an opening that the model brings stands there meanwhile. */
   const [written, setWritten] = useState<string | null>(address.prompt);
+  /** A model with a chat template goes on from a text all the same. */
+  const [as_document, setAsDocument] = useState(address.as_document);
+  /** The run that was the last when the reader turned to another use: no more is told of it. */
+  const [left_run, setLeftRun] = useState<number | null>(null);
 
   const model = "model" in state ? state.model : null;
-  const run_state = "run" in state ? state.run : null;
+  const has_template = model !== null && model.card.chat_template !== null;
+  const use = model === null ? docs.shown : has_template && !as_document ? "chat" : "document";
+  // While it is drawn, so that nothing is drawn and kept of a text that is not the one to be shown.
+  if (use !== docs.shown) change({ type: "show", use });
+  const doc = docs[use];
+  const last_run = "run" in state ? state.run : null;
+  const run_state = last_run !== null && last_run.id !== left_run ? last_run : null;
   const interruption = run_state?.interruption ?? null;
+  const { is_on: is_scored, toggle: toggleScore } = surprise;
+  /** Turn to the other text: nothing more is written to the one that is left. */
+  const turn = useCallback(
+    (to_document: boolean) => {
+      if (to_document === as_document) return;
+      stop();
+      setChosen(null);
+      setLeftRun(last_run?.id ?? null);
+      if (is_scored) toggleScore("");
+      setAsDocument(to_document);
+    },
+    [as_document, last_run?.id, is_scored, toggleScore, stop],
+  );
   const isReady = state.phase === "ready";
   const isGenerating = isWriting(state);
-  const is_chat = model !== null && model.card.chat_template !== null;
+  const is_chat = use === "chat";
   const writing = useDocument({ doc, change, engine, is_chat, is_told: look.shades });
   const { path, writeFrom } = writing;
   const saved = useSaved({
-    doc,
+    docs,
     change,
     written,
     setWritten,
     options,
     setOptions,
     model_sha256: model?.sha256 ?? null,
-    is_chat,
+    as_document,
+    turn,
     isReady,
     stop,
   });
-  const offered = model === null ? [] : openings(model.card.header.provenance);
+  // What a model with a template brings are questions.
+  const offered = model === null || (has_template && !is_chat) ? [] : openings(model.card.header.provenance);
   const prompt = written ?? offered[0] ?? model?.card.golden_prompt ?? "";
   /** What the model wrote, and what stands in between. */
   const behind = path.filter((node, at) => at > 0 && (!is_chat || node.token !== null));
@@ -141,15 +171,8 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
     },
     [prompt, path, options, is_chat, writeFrom, answerAgain, show, stop, copy],
   );
-  const runOfShortcut = useCallback(
-    (id: CommandId) => {
-      // In a conversation there is no prompt to continue.
-      if (!is_chat || id !== "generate") run(id);
-    },
-    [is_chat, run],
-  );
-  const isEnabled = useCallback((id: CommandId) => command(id).isEnabled(state, doc), [state, doc]);
-  useShortcuts(isEnabled, runOfShortcut);
+  const isEnabled = useCallback((id: CommandId) => command(id).isEnabled(state, doc, use), [state, doc, use]);
+  useShortcuts(isEnabled, run);
 
   const onChoose = (id: number | null) => {
     setChosen(id);
@@ -172,6 +195,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           {state.phase !== "failed" && model !== null && model.fallback !== null && (
             <FallbackNote reason={model.fallback} />
           )}
+          {has_template && <UseChoice use={use} onChoose={to => turn(to === "document")} />}
           {is_chat ? (
             <Chat
               turns={writing.turns}
@@ -205,7 +229,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 doc.tip !== null && (
                   <TemplateText
                     read={writing.readPrompt}
-                    special_tokens={model.card.special_tokens}
+                    special_tokens={model?.card.special_tokens ?? NONE}
                     answer={textOf(written_last)}
                   />
                 )
@@ -338,10 +362,10 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
       {model !== null && <Measuring key={model.sha256} model={engine.model} isReady={isReady} />}
       {model !== null && typeof from === "string" && <Making model_url={from} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
-        {copied === null ? announcement(state, () => textOf(written_last)) : COPIED[copied]}
+        {copied !== null ? COPIED[copied] : run_state !== null && announcement(state, () => textOf(written_last))}
       </p>
       <footer>
-        <ShortcutHelp isMac={isMac} />
+        <ShortcutHelp isMac={isMac} {...(is_chat && { of: IN_CHAT })} />
       </footer>
     </div>
   );

@@ -1,6 +1,6 @@
 import { matchKeyBindingPress, parseKeybinding } from "tinykeys";
 import { expect, test } from "vitest";
-import { COMMANDS, command, shortcutKeys } from "./commands";
+import { COMMANDS, command, IN_CHAT, shortcutKeys } from "./commands";
 import { emptyDoc, reduceDoc } from "./state/tree";
 import { CARD } from "./testing/fakeEngine";
 
@@ -52,19 +52,20 @@ test("generate and stop are enabled in turn, and what goes on from a text where 
     [{ phase: "ready", model, run: null, notice: null }, true, false],
     [{ phase: "generating", model, run }, false, true],
   ] as const) {
-    expect(command("generate").isEnabled(state, emptyDoc)).toBe(can_generate);
-    expect(command("stop").isEnabled(state, emptyDoc)).toBe(can_stop);
+    expect(command("generate").isEnabled(state, emptyDoc, "document")).toBe(can_generate);
+    expect(command("stop").isEnabled(state, emptyDoc, "document")).toBe(can_stop);
     const written = reduceDoc(emptyDoc, { type: "begin", prompt: "a" });
     for (const id of ["continue", "undo", "copy"] as const) {
-      expect(command(id).isEnabled(state, emptyDoc)).toBe(false);
-      expect(command(id).isEnabled(state, written)).toBe(id === "copy" || can_generate);
+      expect(command(id).isEnabled(state, emptyDoc, "document")).toBe(false);
+      expect(command(id).isEnabled(state, written, "document")).toBe(id === "copy" || can_generate);
     }
-    expect(command("again").isEnabled(state, emptyDoc)).toBe(can_generate);
+    expect(command("again").isEnabled(state, emptyDoc, "document")).toBe(can_generate);
   }
-  const chat = { ...model, card: { ...CARD, chat_template: "{{ messages }}" } };
-  const ready = { phase: "ready", model: chat, run: null, notice: null } as const;
-  expect(command("again").isEnabled(ready, emptyDoc)).toBe(false);
-  expect(command("again").isEnabled(ready, reduceDoc(emptyDoc, { type: "begin", prompt: "a" }))).toBe(true);
+  const ready = { phase: "ready", model, run: null, notice: null } as const;
+  expect(command("again").isEnabled(ready, emptyDoc, "chat")).toBe(false);
+  expect(command("generate").isEnabled(ready, emptyDoc, "chat")).toBe(false);
+  expect(IN_CHAT).toEqual(["continue", "stop", "again", "undo", "copy"]);
+  expect(command("again").isEnabled(ready, reduceDoc(emptyDoc, { type: "begin", prompt: "a" }), "chat")).toBe(true);
 });
 
 test("keys are spelled as the keyboard spells them", () => {

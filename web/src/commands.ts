@@ -1,4 +1,5 @@
 /** What the reader can do, once: buttons, shortcuts and the help at the foot of the page all read this list. */
+import type { Use } from "./state/docs";
 import type { State } from "./state/machine";
 import type { Doc } from "./state/tree";
 
@@ -11,7 +12,7 @@ export type Command = {
   about: string;
   /** As tinykeys reads it: "$mod" is ⌘ on a Mac, and Ctrl elsewhere. */
   shortcut: string | null;
-  isEnabled: (state: State, doc: Doc) => boolean;
+  isEnabled: (state: State, doc: Doc, use: Use) => boolean;
 };
 
 const isReady = (state: State) => state.phase === "ready";
@@ -23,7 +24,8 @@ export const COMMANDS: readonly Command[] = [
     label: "Generate",
     about: "write on from the prompt",
     shortcut: "$mod+Enter",
-    isEnabled: isReady,
+    // A conversation has no prompt to go on from.
+    isEnabled: (state, _, use) => isReady(state) && use === "document",
   },
   {
     id: "continue",
@@ -45,7 +47,7 @@ export const COMMANDS: readonly Command[] = [
     about: "write it again with a new seed",
     shortcut: "$mod+Shift+Enter",
     // A conversation that has not begun has no answer; a document's prompt stands in its field.
-    isEnabled: (state, doc) => state.phase === "ready" && (state.model.card.chat_template === null || hasText(doc)),
+    isEnabled: (state, doc, use) => isReady(state) && (use === "document" || hasText(doc)),
   },
   {
     id: "undo",
@@ -62,6 +64,9 @@ export const COMMANDS: readonly Command[] = [
     isEnabled: (_, doc) => hasText(doc),
   },
 ];
+
+/** What can be done in a conversation. */
+export const IN_CHAT = COMMANDS.map(({ id }) => id).filter(id => id !== "generate");
 
 export function command(id: CommandId): Command {
   const found = COMMANDS.find(entry => entry.id === id);

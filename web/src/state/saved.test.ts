@@ -17,17 +17,19 @@ const PATH = pathTo(DOC, DOC.tip);
 
 describe("the address", () => {
   test("brings back what it was made from", () => {
-    const address = addressOf("To be\n&#=é🙂 +%", OPTIONS);
-    expect(address.startsWith("#")).toBe(true);
-    expect(readAddress(address)).toEqual({ prompt: "To be\n&#=é🙂 +%", settings: OPTIONS });
-    expect(readAddress(addressOf("", OPTIONS)).prompt).toBe("");
-    expect(readAddress(addressOf(null, OPTIONS))).toEqual({ prompt: null, settings: OPTIONS });
-    expect(readAddress(addressOf("x".repeat(5000), OPTIONS))).toEqual({ prompt: null, settings: OPTIONS });
+    const whole = { prompt: "To be\n&#=é🙂 +%", settings: OPTIONS, as_document: true };
+    expect(addressOf(whole).startsWith("#")).toBe(true);
+    expect(readAddress(addressOf(whole))).toEqual(whole);
+    for (const prompt of ["", null]) {
+      const other = { prompt, settings: OPTIONS, as_document: false };
+      expect(readAddress(addressOf(other))).toEqual(other);
+    }
+    expect(readAddress(addressOf({ ...whole, prompt: "x".repeat(5000) }))).toEqual({ ...whole, prompt: null });
   });
 
-  test.each(["", "#", "#temperature=warm&topK=2.5&topP=7&seed=-1&maxTokens=&minP=NaN&constructor=1"])(
+  test.each(["", "#", "#temperature=warm&topK=2.5&topP=7&seed=-1&maxTokens=&minP=NaN&constructor=1&as=king"])(
     "of nonsense asks for nothing: %j",
-    hash => expect(readAddress(hash)).toEqual({ prompt: null, settings: {} }),
+    hash => expect(readAddress(hash)).toEqual({ prompt: null, settings: {}, as_document: false }),
   );
 });
 

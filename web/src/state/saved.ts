@@ -20,21 +20,22 @@ function settingsOf(given: (name: string) => unknown): Partial<SamplingOptions> 
   return settings;
 }
 
-/** What an address asks for; `prompt` is null where it names none. */
-export type Address = { prompt: string | null; settings: Partial<SamplingOptions> };
+/** What an address asks for; `prompt` is null where it names none. `as_document`: no chat, though the model has a template. */
+export type Address = { prompt: string | null; settings: Partial<SamplingOptions>; as_document: boolean };
 
 /** Behind the "#", so that no server hears of it. */
 export function readAddress(hash: string): Address {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
   const settings = settingsOf(name => (words.get(name) ? Number(words.get(name)) : undefined));
-  return { prompt: words.get("prompt"), settings };
+  return { prompt: words.get("prompt"), settings, as_document: words.get("as") === "document" };
 }
 
 /** `prompt` is null in a conversation, which has none. */
-export function addressOf(prompt: string | null, options: SamplingOptions): string {
+export function addressOf({ prompt, settings, as_document }: Address & { settings: SamplingOptions }): string {
   const words = new URLSearchParams();
   if (prompt !== null && prompt.length <= LONGEST_PROMPT) words.set("prompt", prompt);
-  for (const { name } of FIELDS) words.set(name, `${options[name]}`);
+  for (const { name } of FIELDS) words.set(name, `${settings[name]}`);
+  if (as_document) words.set("as", "document");
   return `#${words}`;
 }
 
