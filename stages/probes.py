@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+from stages.serving import answering
+
 PROBE_S = 60.0  # a machine under load; a quiet one takes less than two
 WEBGPU_FLAGS = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 
@@ -146,8 +148,8 @@ def webgpu(chromium: str) -> Probe:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server, tempfile.TemporaryDirectory(prefix="pocketlm-") as profile:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    bound = HTTPServer(("127.0.0.1", 0), Handler)
+    with answering(bound) as server, tempfile.TemporaryDirectory(prefix="pocketlm-") as profile:
         argv = [chromium, "--headless=new", "--no-first-run", "--disable-background-networking", "--disable-sync"]
         argv += [*WEBGPU_FLAGS, f"--user-data-dir={profile}"]
         argv += ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
@@ -159,14 +161,12 @@ def webgpu(chromium: str) -> Probe:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            try:
-                told.wait(PROBE_S)
-            finally:
-                _end(browser)
         except OSError as error:
             return Probe(False, f"{chromium} does not start: {error.strerror}")
+        try:
+            told.wait(PROBE_S)
         finally:
-            server.shutdown()
+            _end(browser)
     if not found:
         return Probe(False, "the browser does not answer")
     if found.get("answer") != 42:

@@ -6,7 +6,6 @@ In: the folder build/<preset>/web. Out: a PNG, made in a browser without a scree
 from __future__ import annotations
 
 import subprocess
-import threading
 from pathlib import Path
 
 from stages import paths, preview, tools
@@ -14,6 +13,7 @@ from stages.check import web_copy
 from stages.graph import GraphError
 from stages.graph.run.setup import ensure
 from stages.project import GRAPH
+from stages.serving import answering
 
 
 def take(folder: Path, file: Path) -> None:
@@ -23,14 +23,9 @@ def take(folder: Path, file: Path) -> None:
     """
     for setup in (tools.NODE_PACKAGES, tools.BROWSER):
         ensure(GRAPH.session, setup)
-    with preview.server(folder) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+    with answering(preview.server(folder)) as http, web_copy(paths.ROOT) as copy:
         address = f"http://localhost:{http.server_port}/"
         argv = ["node", "scripts/screenshot.mjs", address, tools.chromium() or "", str(file)]
-        try:
-            with web_copy(paths.ROOT) as copy:
-                done = subprocess.run(argv, cwd=copy, capture_output=True, text=True)
-        finally:
-            http.shutdown()
+        done = subprocess.run(argv, cwd=copy, capture_output=True, text=True)
     if done.returncode != 0:
         raise GraphError(f"the page could not be pictured:\n{done.stderr.strip()}")

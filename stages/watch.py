@@ -22,6 +22,7 @@ from typing import IO, Any
 from stages import check, paths, preview, tools
 from stages.graph import GraphError
 from stages.graph.run.setup import ensure
+from stages.serving import answering
 
 FIRST_PORT = 5173
 WATCHED = ("rust", "shaders", "stages", "training", "web")
@@ -146,8 +147,7 @@ def follow(preset: str, words: Sequence[str], port: int | None) -> int:
     check.copy_web(paths.ROOT, copy)
     follower = Follower(folder, words, preset)
     vite: subprocess.Popen[str] | None = None
-    with preview.server(copy, 0, follower.beside) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+    with answering(preview.server(copy, 0, follower.beside)) as http:
         try:
             follower.start()
             vite = _vite(copy, http.server_port, port)
@@ -163,7 +163,6 @@ def follow(preset: str, words: Sequence[str], port: int | None) -> int:
             follower.close()
             if vite is not None:
                 end(vite)
-            http.shutdown()
     print("\nwatch: ended", flush=True)
     return 0
 

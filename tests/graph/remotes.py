@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from stages.serving import answering
 
 
 @dataclass
@@ -74,11 +75,9 @@ def http_store() -> Iterator[HttpStore]:
                     self.rfile.readline()
             return body
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         store.url = f"http://127.0.0.1:{server.server_port}/results"
         yield store
-        server.shutdown()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
@@ -12,6 +11,7 @@ from urllib.parse import urljoin
 import pytest
 
 from stages import other_models, preview
+from stages.serving import answering
 
 POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 PAGE = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{POLICY}"><p>page</p>'
@@ -27,11 +27,8 @@ def address(tmp_path: Path) -> Iterator[tuple[str, int]]:
     (tmp_path / "secret.txt").write_text("secret")
     (bundle / "way-out").symlink_to(tmp_path / "secret.txt")
     (bundle / "folder-out").symlink_to(tmp_path)
-    with preview.server(bundle) as http_server:
-        thread = threading.Thread(target=http_server.serve_forever, daemon=True)
-        thread.start()
+    with answering(preview.server(bundle)) as http_server:
         yield http_server.server_address[0], http_server.server_port  # type: ignore[misc]
-        http_server.shutdown()
 
 
 def ask(
@@ -132,13 +129,11 @@ def test_every_answer_forbids_what_the_page_does_not_need(address: tuple[str, in
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "index.html").write_text(PAGE)
     (tmp_path / "model.bin").write_bytes(bytes(64 << 20))  # more than any socket holds
-    with preview.server(tmp_path) as http_server:
+    with answering(preview.server(tmp_path)) as http_server:
         http_server.daemon_threads = False  # closing waits for them
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
         answer = ask(("127.0.0.1", http_server.server_port), "/model.bin")
         assert answer.read(64) == bytes(64)
         answer.close()
-        http_server.shutdown()
     assert capfd.readouterr().err == ""
 
 
@@ -146,7 +141,7 @@ def test_a_taken_port_is_an_error_and_the_next_free_one_is_found(address: tuple[
     bundle = tmp_path / "web"
     with pytest.raises(OSError):
         preview.server(bundle, address[1])
-    with preview.server(bundle) as second:
+    with answering(preview.server(bundle)) as second:
         assert second.server_port != address[1]
 
 
@@ -162,10 +157,8 @@ def beside(tmp_path: Path) -> Iterator[tuple[str, int]]:
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "store" / "model.bin").write_bytes(b"model")
     served = {"models/live.bin": tmp_path / "store" / "model.bin", "engine/1f/": engine, "gone.json": tmp_path / "gone"}
-    with preview.server(bundle, beside=served, view="live") as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+    with answering(preview.server(bundle, beside=served, view="live")) as http_server:
         yield http_server.server_address[0], http_server.server_port  # type: ignore[misc]
-        http_server.shutdown()
 
 
 def test_what_lies_beside_the_bundle_is_served(beside: tuple[str, int]) -> None:
@@ -210,8 +203,7 @@ def test_an_example_lies_beside_the_package_and_the_model_under_a_policy_of_its_
     (page / "index.html").write_text("example")
     (page.parent / "secret.txt").write_text("secret")
     (package / "index.js").write_text("package")
-    with preview.server(bundle, beside=preview.example(page, package, bundle / "model.bin")) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+    with answering(preview.server(bundle, beside=preview.example(page, package, bundle / "model.bin"))) as http_server:
         address = ("127.0.0.1", http_server.server_port)
         for path, body in [("", b"example"), ("pocketlm/index.js", b"package"), ("model.bin", b"plays")]:
             answer = ask(address, f"/examples/plain/{path}")
@@ -222,7 +214,6 @@ def test_an_example_lies_beside_the_package_and_the_model_under_a_policy_of_its_
             assert "unsafe-inline" not in (ask(address, path).getheader("Content-Security-Policy") or "")
         for path in ("../secret.txt", "%2e%2e/secret.txt", "pocketlm/../../secret.txt"):
             assert get(address, f"/examples/plain/{path}")[0] == 404
-        http_server.shutdown()
 
 
 def _bundle(build: Path, preset: str) -> Path:
@@ -242,8 +233,7 @@ def test_the_models_of_other_presets_are_offered_too(tmp_path: Path) -> None:
         _bundle(tmp_path, other)
     (tmp_path / "old" / "web").mkdir(parents=True)  # built before there was an index
     beside = other_models.beside(tmp_path, "plays", tmp_path / "run" / "index.json")
-    with preview.server(chosen, beside=beside) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+    with answering(preview.server(chosen, beside=beside)) as http_server:
         address = ("127.0.0.1", http_server.server_port)
         offered = json.loads(get(address, "/models/index.json")[2])["models"]
         assert [entry["name"] for entry in offered] == ["plays", "answers", "zebra"]
@@ -251,7 +241,6 @@ def test_the_models_of_other_presets_are_offered_too(tmp_path: Path) -> None:
         assert paths == ["/model.bin", "/models/answers/model.bin", "/models/zebra/model.bin"]
         assert [get(address, path)[2].decode() for path in paths] == ["plays", "answers", "zebra"]
         assert get(address, "/models/answers/provenance.json")[2] == b"how answers was made"
-        http_server.shutdown()
 
 
 def test_without_other_models_the_bundle_is_served_as_it_is(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +12,7 @@ import fsspec
 import pytest
 
 from stages import tools
+from stages.serving import answering
 from training import corpus, params
 from training.config import section
 from training.config.data import Data, Source
@@ -51,12 +51,9 @@ def server(tmp_path: Path) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    bound = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    with answering(bound) as running:
         yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
 
 
 def read(uri: str, digest: str) -> dict[str, bytes]:
