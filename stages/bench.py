@@ -45,6 +45,13 @@ def _where_the_tools_are() -> dict[str, str]:
     return named
 
 
+def _where_the_bundle_is() -> dict[str, str]:
+    """The one of the preset that was asked for."""
+    from stages.project import SETTINGS
+
+    return {"BENCH_BUNDLE": str(paths.preset_dir(SETTINGS.preset) / "web")}
+
+
 BENCHES = {
     "build": Bench("tests.bench.build", (tools.BENCH,)),
     "experiments": Bench("tests.bench.experiments", (tools.BENCH,)),
@@ -70,6 +77,7 @@ BENCHES = {
         path=(paths.ROOT, paths.WHEEL),
         told=lambda: {"GLIBC_TUNABLES": KEEP_LARGE_BLOCKS},
     ),
+    "page": Bench("tests.bench.page", (tools.NODE_PACKAGES, tools.BROWSER), builds=("web",), told=_where_the_bundle_is),
 }
 
 

@@ -201,9 +201,9 @@ class Bench(_BuildThen):
 
     name = "bench"
     doc_purpose = (
-        "measure beside what others wrote: builds with nothing stale, experiments, tokenizer, engine, training"
+        "measure beside what others wrote: builds with nothing stale, experiments, tokenizer, engine, training, page"
     )
-    doc_usage = "build|experiments|tokenizer|engine|train [--quick]"
+    doc_usage = "build|experiments|tokenizer|engine|train|page [--quick]"
     doc_description = (
         "The others are installed into build/tools, each benchmark's by its own locks/bench*.txt, and used only here."
     )
