@@ -7,6 +7,9 @@ import type { Site } from "./site";
 type Entry = { outputs: Record<string, { digest: string; size_bytes: number }> };
 type Sample = { step: number; text: string };
 
+/** A number as the page writes it. */
+const count = (n: number) => new Intl.NumberFormat("en").format(n);
+
 /** Open the page and the part of it that tells. */
 async function open(site: Site, reader: Reader): Promise<void> {
   await reader.open(site.address("?device=cpu"));
@@ -130,8 +133,9 @@ test("what the model wrote at each checkpoint can be read, by slider and by clic
   const expectSample = async (nth: number) => {
     const { step, text } = samples.at(nth) ?? { step: -1, text: "" };
     expect(await written.textContent()).toBe(text);
-    await expect(slider).toHaveAttribute("aria-valuetext", new RegExp(`^Step ${step}, [0-9.]+ bits per byte$`));
-    await expect(training(page).getByText(new RegExp(`^Step ${step}, .* What the model wrote then:$`))).toBeVisible();
+    const said = `Step ${count(step)},`;
+    await expect(slider).toHaveAttribute("aria-valuetext", new RegExp(`^${said} [0-9.]+ bits per byte$`));
+    await expect(training(page).getByText(new RegExp(`^${said} .* What the model wrote then:$`))).toBeVisible();
   };
   await expect(written).toBeVisible();
   await expectSample(-1);
@@ -159,10 +163,10 @@ test("the curve's numbers stand in a table", async ({ site, reader, page }) => {
   const rows = training(page).getByRole("row");
   await expect(rows).toHaveCount(val.length + 1);
   const [step, bpb] = val.at(-1) ?? [-1, -1];
-  await expect(rows.last().getByRole("rowheader", { name: String(step), exact: true })).toBeVisible();
+  await expect(rows.last().getByRole("rowheader", { name: count(step), exact: true })).toBeVisible();
   await expect(rows.last().getByRole("cell").last()).toHaveText(bpb.toFixed(3));
   const label = await curve(page).getAttribute("aria-label");
-  expect(label).toContain(`${bpb.toFixed(3)} at step ${step}`);
+  expect(label).toContain(`${bpb.toFixed(3)} at step ${count(step)}`);
 });
 
 test("the curve takes the theme's colours, and forced ones", async ({ site, reader, page }) => {

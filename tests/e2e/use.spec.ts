@@ -80,13 +80,20 @@ test("to turn to the other ends what is written, and it is written to neither", 
   expect(await reader.text()).toBe(written);
 });
 
-test("what is forgotten is the text that is shown alone", async ({ site, reader, page }) => {
+test("a question is no prompt, and what is forgotten is the text that is shown alone", async ({
+  site,
+  reader,
+  page,
+}) => {
   site.model = { kind: "file", path: chatModel() };
   await reader.openChat(site.address("?device=cpu"));
   await settings(reader);
   await reader.ask("Who are you?");
   await expect(said(page)).toHaveCount(2);
+  await page.reload();
+  await expect(said(page)).toHaveCount(2);
   await document(page).check();
+  await expect(reader.prompt).not.toHaveValue("Who are you?");
   await reader.prompt.fill("The king");
   await reader.write();
   await page.getByRole("button", { name: "Forget it" }).click();

@@ -55,8 +55,9 @@ type Props = { from: ModelSource; worker_url?: string | null; choice?: ReactNode
 
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ from, worker_url = null, choice = null, device, isMac }: Props) {
-  const [docs, change] = useReducer(reduceDocs, emptyDocs);
-  const onTokens = useCallback((tokens: readonly Token[]) => change({ type: "append", tokens }), []);
+  const [docs, changeDocs] = useReducer(reduceDocs, emptyDocs);
+  // Nothing is written to a text that is not shown.
+  const onTokens = useCallback((tokens: readonly Token[]) => changeDocs({ type: "append", tokens }), []);
   const engine = useEngine(from, device, worker_url, onTokens);
   const { state, load, stop, forget } = engine;
   const surprise = useScore(engine);
@@ -78,8 +79,9 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const has_template = model !== null && model.card.chat_template !== null;
   const use = model === null ? docs.shown : has_template && !as_document ? "chat" : "document";
   // While it is drawn, so that nothing is drawn and kept of a text that is not the one to be shown.
-  if (use !== docs.shown) change({ type: "show", use });
+  if (use !== docs.shown) changeDocs({ type: "show", use });
   const doc = docs[use];
+  const change = useCallback((action: DocAction) => changeDocs({ ...action, of: use }), [use]);
   const last_run = "run" in state ? state.run : null;
   const run_state = last_run !== null && last_run.id !== left_run ? last_run : null;
   const interruption = run_state?.interruption ?? null;
@@ -130,9 +132,9 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
       const next = reduceDoc(doc, action);
       change(action);
       const [first] = pathTo(next, next.tip);
-      if (first !== undefined) setWritten(first.text);
+      if (!is_chat && first !== undefined) setWritten(first.text);
     },
-    [doc],
+    [doc, change, is_chat],
   );
   /** With another seed. */
   const answerAgain = useCallback(

@@ -63,7 +63,7 @@ try {
   if (shaded) await page.getByLabel("Show surprise").check();
   await page.getByLabel("Temperature").fill("0.8");
   await page.getByLabel("Max tokens").fill("4000");
-  const shown = () => page.locator(".output-text .token").count();
+  const shown = () => page.evaluate(() => document.querySelectorAll(".output-text .token").length);
   const stop = page.getByRole("button", { name: "Stop" });
   const isWriting = async () => (await stop.getAttribute("aria-disabled")) !== "true";
   const pause = ms => new Promise(resolve => setTimeout(resolve, ms));

@@ -39,21 +39,24 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
   const { state, generate, peek, tokensOf, promptOf } = engine;
   const path = useMemo(() => pathTo(doc, doc.tip), [doc]);
   const turns = useMemo(() => turnsOf(doc, path), [doc, path]);
-  /** The question that the last run answers, and what was left out of it before the model left out more. */
-  const answered = useRef<{ question: number; left_out: number } | null>(null);
+  /** The question that the last run answers, in which text, and what was left out of it before the model left out more. */
+  const answered = useRef<{ question: number; left_out: number; change: Dispatch<DocAction> } | null>(null);
   const run = "run" in state ? state.run : null;
   const [run_id, left_out_by_run] = [run?.id, run?.left_out ?? 0];
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another run may leave out as much
   useEffect(() => {
     if (answered.current === null || left_out_by_run === 0) return;
-    const { question, left_out } = answered.current;
+    const { question, left_out, change } = answered.current;
     change({ type: "leave-out", node: question, messages: left_out + left_out_by_run });
-  }, [change, run_id, left_out_by_run]);
+  }, [run_id, left_out_by_run]);
 
   // What the model refuses was not asked.
   const notice = state.phase === "ready" ? state.notice : null;
+  const noticed = useRef(notice);
   useEffect(() => {
+    if (notice === noticed.current) return;
+    noticed.current = notice;
     if (notice !== null) change({ type: "undo" });
   }, [notice, change]);
 
@@ -76,7 +79,7 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
       change(action);
       const read = pathTo(next, next.tip);
       const question = read.findLast(({ token }) => token === null)?.id;
-      answered.current = is_chat && question !== undefined ? { question, left_out: leftOut(read) } : null;
+      answered.current = is_chat && question !== undefined ? { question, left_out: leftOut(read), change } : null;
       const { asked, after } = askedOf(read);
       generate(asked, { ...options, after, ...(is_told && { topLogprobs: LIKELIEST }) });
     },

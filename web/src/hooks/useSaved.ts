@@ -50,9 +50,9 @@ export function useSaved(parts: Parts): SavedHandle {
     (tree: Tree) => {
       change({ type: "restore", tree });
       const [first] = pathTo(tree, tree.tip);
-      if (first !== undefined) setWritten(first.text);
+      if (use === "document" && first !== undefined) setWritten(first.text);
     },
-    [change, setWritten],
+    [use, change, setWritten],
   );
 
   const jsonOf = useCallback(
@@ -107,7 +107,7 @@ export function useSaved(parts: Parts): SavedHandle {
   const forget = useCallback(() => {
     stop();
     change({ type: "restore", tree: emptyDoc });
-    setWritten(null);
+    if (use === "document") setWritten(null);
     keep(use, null);
     history.replaceState(null, "", `${location.pathname}${location.search}`);
   }, [use, stop, change, setWritten]);

@@ -30,6 +30,19 @@ test("each use is shown again as it was left, with its own past", () => {
   expect(docs.chat.past).toHaveLength(0);
 });
 
+test("what comes late goes to the text that it was asked for", () => {
+  const docs = after(
+    { type: "begin", prompt: "Once" },
+    { type: "append", tokens: [token(" upon")] },
+    { type: "show", use: "chat" },
+    { type: "begin", prompt: "Who?" },
+    { type: "append", tokens: [token(" I")] },
+  );
+  const told = reduceDocs(docs, { type: "tell", node: 1, logprob: -1, likeliest: [], of: "document" });
+  expect(told.document.nodes[1]?.logprob).toBe(-1);
+  expect(told.chat).toBe(docs.chat);
+});
+
 test("where nothing changes the state is the same, so that nothing is drawn", () => {
   const docs = after({ type: "show", use: "chat" });
   expect(reduceDocs(docs, { type: "show", use: "chat" })).toBe(docs);

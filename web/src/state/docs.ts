@@ -8,14 +8,14 @@ export type Use = "document" | "chat";
 
 export type Docs = Record<Use, Doc> & { shown: Use };
 
-/** Whatever is done is done to the text that is shown. */
-export type DocsAction = DocAction | { type: "show"; use: Use };
+/** `of`: the text that it is done to; else the one that is shown. What comes late is meant for the one it was asked for. */
+export type DocsAction = (DocAction & { of?: Use }) | { type: "show"; use: Use };
 
 export const emptyDocs: Docs = { document: emptyDoc, chat: emptyDoc, shown: "document" };
 
 export function reduceDocs(docs: Docs, action: DocsAction): Docs {
   if (action.type === "show") return docs.shown === action.use ? docs : { ...docs, shown: action.use };
-  const doc = docs[docs.shown];
-  const next = reduceDoc(doc, action);
-  return next === doc ? docs : { ...docs, [docs.shown]: next };
+  const { of: use = docs.shown, ...done } = action;
+  const next = reduceDoc(docs[use], done);
+  return next === docs[use] ? docs : { ...docs, [use]: next };
 }
