@@ -59,7 +59,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   // Nothing is written to a text that is not shown.
   const onTokens = useCallback((tokens: readonly Token[]) => changeDocs({ type: "append", tokens }), []);
   const engine = useEngine(from, device, worker_url, onTokens);
-  const { state, load, stop, forget } = engine;
+  const { state, load, stop, leave, forget } = engine;
   const surprise = useScore(engine);
   const { theme, choose } = useTheme();
   const { copied, copy } = useCopy();
@@ -72,8 +72,6 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const [written, setWritten] = useState<string | null>(address.prompt);
   /** A model with a chat template goes on from a text all the same. */
   const [as_document, setAsDocument] = useState(address.as_document);
-  /** The run that was the last when the reader turned to another use: no more is told of it. */
-  const [left_run, setLeftRun] = useState<number | null>(null);
 
   const model = "model" in state ? state.model : null;
   const has_template = model !== null && model.card.chat_template !== null;
@@ -82,21 +80,19 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   if (use !== docs.shown) changeDocs({ type: "show", use });
   const doc = docs[use];
   const change = useCallback((action: DocAction) => changeDocs({ ...action, of: use }), [use]);
-  const last_run = "run" in state ? state.run : null;
-  const run_state = last_run !== null && last_run.id !== left_run ? last_run : null;
+  const run_state = "run" in state ? state.run : null;
   const interruption = run_state?.interruption ?? null;
   const { is_on: is_scored, toggle: toggleScore } = surprise;
   /** Turn to the other text: nothing more is written to the one that is left. */
   const turn = useCallback(
     (to_document: boolean) => {
       if (to_document === as_document) return;
-      stop();
+      leave();
       setChosen(null);
-      setLeftRun(last_run?.id ?? null);
       if (is_scored) toggleScore("");
       setAsDocument(to_document);
     },
-    [as_document, last_run?.id, is_scored, toggleScore, stop],
+    [as_document, is_scored, toggleScore, leave],
   );
   const isReady = state.phase === "ready";
   const isGenerating = isWriting(state);
@@ -364,7 +360,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
       {model !== null && <Measuring key={model.sha256} model={engine.model} isReady={isReady} />}
       {model !== null && typeof from === "string" && <Making model_url={from} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
-        {copied !== null ? COPIED[copied] : run_state !== null && announcement(state, () => textOf(written_last))}
+        {copied === null ? announcement(state, () => textOf(written_last)) : COPIED[copied]}
       </p>
       <footer>
         <ShortcutHelp isMac={isMac} {...(is_chat && { of: IN_CHAT })} />

@@ -26,6 +26,8 @@ export type EngineHandle = {
   load: () => void;
   generate: (asked: Asked, options: TextOptions) => void;
   stop: () => void;
+  /** Stop, and tell no more of what was written. */
+  leave: () => void;
   /** Ask for one token alone, beside what stands on the page; only the answer to the last question is told. */
   peek: (asked: Asked, options: TextOptions, onToken: (token: Token) => void) => void;
   /** Ask how surprised the model is by a text; only the answer to the last question is told. */
@@ -168,6 +170,11 @@ export function useEngine(
     dispatch({ type: "stop" });
   }, [written]);
 
+  const leave = useCallback(() => {
+    stop();
+    dispatch({ type: "leave" });
+  }, [stop]);
+
   const peek = useCallback((what: Asked, options: TextOptions, onToken: (token: Token) => void) => {
     if (model.current === null) return;
     asked.current?.abort();
@@ -200,7 +207,7 @@ export function useEngine(
   const forget = useCallback(() => model.current?.forget(), []);
   const current = useCallback(() => model.current, []);
 
-  return { state, load, generate, stop, peek, score, tokensOf, promptOf, model: current, forget, not_renewed };
+  return { state, load, generate, stop, leave, peek, score, tokensOf, promptOf, model: current, forget, not_renewed };
 }
 
 function begin(model: Model, asked: Asked, options: TextOptions): Generation {

@@ -51,6 +51,16 @@ test("another model takes the place of one that is ready or has failed, and the 
   expect(after(...ready, { type: "failed", error: LOST }, renewed)).toMatchObject({ phase: "ready", model: other });
 });
 
+test("a reader who turns to another text hears no more of the last run, whether it was over, stopped or refused", () => {
+  const fresh = after(...ready);
+  expect(after(...generating, done, { type: "leave" })).toEqual(fresh);
+  expect(after(...generating, { type: "stop" }, { type: "leave" })).toEqual(fresh);
+  expect(after(...generating, { type: "refused", run: 1, error: REFUSED }, { type: "leave" })).toEqual(fresh);
+  // An engine that is being built anew is waited for.
+  const lost: Action[] = [...generating, { type: "interrupted", run: 1, error: LOST }, { type: "stop" }];
+  expect(after(...lost, { type: "leave" })).toEqual(after(...lost));
+});
+
 test("tokens are counted, the first ones apart", () => {
   const state = after(...generating, tokens(1, 0, 4, 12), tokens(1, 2, 10), tokens(1, 8, 50));
   expect(state).toMatchObject({

@@ -38,6 +38,8 @@ export type Action =
   | { type: "load" }
   | { type: "generate"; run: number }
   | { type: "stop" }
+  /** The reader turns to another text: no more is told of the last run. */
+  | { type: "leave" }
   /** Another model has taken the place of the one that was there, between two runs. */
   | { type: "renewed"; model: LoadedModel }
   | ModelEvent;
@@ -108,6 +110,9 @@ export function reduce(state: State, action: Action): State {
       return state.phase === "generating"
         ? { phase: "ready", model: state.model, run: { ...state.run, ending: "stopped" }, notice: null }
         : state;
+
+    case "leave":
+      return state.phase === "ready" ? { ...state, run: null, notice: null } : state;
 
     case "renewed":
       return { phase: "ready", model: action.model, run: "run" in state ? state.run : null, notice: null };
