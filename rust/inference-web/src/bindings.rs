@@ -187,9 +187,10 @@ impl Engine {
         Ok(step)
     }
 
-    /// The logits of forced ids, one row of vocab_size a position. Ends the run that is under way.
-    pub async fn logits(&mut self, ids: Vec<u32>) -> Result<Vec<f32>, JsValue> {
-        Ok(self.session.logits(&ids).await?)
+    /// The logits of forced ids, one row of vocab_size a position, behind the first `after` tokens of what was read last. Ends the run that
+    /// is under way.
+    pub async fn logits(&mut self, ids: Vec<u32>, after: u32) -> Result<Vec<f32>, JsValue> {
+        Ok(self.session.logits(&ids, after).await?)
     }
 
     /// How much the last of `ids` attends to each of them in a layer, head by head: n_head rows of as many weights as ids. Like `lens` it

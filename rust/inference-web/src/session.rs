@@ -180,13 +180,13 @@ impl Session {
         })
     }
 
-    /// The logits of forced ids: (T, V). Ends the run that is under way.
+    /// The logits of forced ids: (T, V), behind the first `after` tokens of what was read last. Ends the run that is under way.
     ///
     /// # Errors
-    /// Those of [`Engine::logits`].
-    pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, Failure> {
+    /// Those of [`Engine::logits`], and [`EngineError::BadRewind`] where fewer tokens were read.
+    pub async fn logits(&mut self, ids: &[u32], after: u32) -> Result<Vec<f32>, Failure> {
         self.run = None;
-        self.engine.rewind(0)?;
+        self.engine.rewind(after)?;
         Ok(self.engine.logits(ids).await?)
     }
 

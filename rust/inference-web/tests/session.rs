@@ -215,7 +215,7 @@ fn a_step_without_a_run_is_refused() {
     session
         .start(&["", "To be"], hot(), 5, &[])
         .expect("a prompt that fits");
-    block_on(session.logits(&[1, 2])).expect("logits");
+    block_on(session.logits(&[1, 2], 0)).expect("logits");
     assert_eq!(
         block_on(session.step(1, u32::MAX))
             .expect_err("logits ended the run")
@@ -248,13 +248,20 @@ fn bad_sampling_is_refused_and_the_next_run_works() {
 #[test]
 fn logits_are_rows_of_the_vocabulary_and_repeatable() {
     let mut session = session();
-    let logits = block_on(session.logits(&[1, 2, 3])).expect("logits");
+    let logits = block_on(session.logits(&[1, 2, 3], 0)).expect("logits");
     assert_eq!(logits.len(), 3 * 280);
     assert_eq!(
-        block_on(session.logits(&[1, 2, 3])).expect("logits"),
+        block_on(session.logits(&[1, 2, 3], 0)).expect("logits"),
         logits
     );
-    let failure = block_on(session.logits(&[280])).expect_err("no such token");
+    // In parts, each behind what was read before it.
+    let first = block_on(session.logits(&[1], 0)).expect("logits");
+    let rest = block_on(session.logits(&[2, 3], 1)).expect("logits");
+    for (part, whole) in first.iter().chain(&rest).zip(&logits) {
+        assert!((part - whole).abs() < 1e-5, "{part}, {whole}");
+    }
+    assert!(block_on(session.logits(&[1], 9)).is_err(), "nothing was read there");
+    let failure = block_on(session.logits(&[280], 0)).expect_err("no such token");
     assert_eq!(failure.kind, "bad-input");
 }
 

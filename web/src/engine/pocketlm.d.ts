@@ -192,9 +192,10 @@ export class Engine {
      */
     lens(ids: Uint32Array, layer: number): Promise<Float32Array>;
     /**
-     * The logits of forced ids, one row of vocab_size a position. Ends the run that is under way.
+     * The logits of forced ids, one row of vocab_size a position, behind the first `after` tokens of what was read last. Ends the run that
+     * is under way.
      */
-    logits(ids: Uint32Array): Promise<Float32Array>;
+    logits(ids: Uint32Array, after: number): Promise<Float32Array>;
     /**
      * The merges that make a token of its bytes, in their order: the ids of left, right and result of each. None where merges do not make it.
      */

@@ -53,6 +53,37 @@ test("surprisal is that of the distribution, and the bytes are those of the text
   expect(n_bytes).toBe(3);
 });
 
+/** What follows depends on all that was read. */
+class Remembering extends FakeEngine {
+  override encode = (text: string) => Uint32Array.from(text, letter => letter.charCodeAt(0));
+  override decode = (ids: Uint32Array) => String.fromCharCode(...ids);
+  before: number[] = [];
+  most = 0;
+  override logits(ids: Uint32Array, after: number): Promise<Float32Array> {
+    expect(after).toBeLessThanOrEqual(this.before.length);
+    this.before.length = after;
+    this.most = Math.max(this.most, ids.length);
+    const logits = new Float32Array(ids.length * 307);
+    ids.forEach((id, at) => {
+      this.before.push(id);
+      expect(this.before.length).toBeLessThanOrEqual(this.card().header.config.ctx_len);
+      const sum = this.before.reduce((total, each, place) => (total * 31 + each * (place + 1)) % 1009, 7);
+      for (let token = 0; token < 307; token += 1) logits[at * 307 + token] = ((sum * (token + 1)) % 97) / 10;
+    });
+    return Promise.resolve(logits);
+  }
+}
+
+test("a window is read in parts that the memory has room for, and that changes nothing", async () => {
+  const text = Array.from({ length: 1000 }, (_, at) => String.fromCharCode(97 + ((at * at) % 23))).join("");
+  const whole = await scoreText(new Remembering(), text);
+  for (const rows of [1, 7, 64]) {
+    const engine = new Remembering();
+    expect(await scoreText(engine, text, rows * 307 + 5)).toEqual(whole);
+    expect(engine.most).toBe(rows);
+  }
+});
+
 test("an empty text costs nothing", async () => {
   expect(await scoreText(new Scoring(), "")).toEqual({ tokens: [], bits: 0, n_bytes: 0 });
 });

@@ -8,7 +8,7 @@
 import type { SessionEngine } from "./backend";
 import type { TextScore, Token } from "./protocol";
 
-/** Logits that are in memory at a time: 32 MiB. A large vocabulary is scored in shorter windows than its context. */
+/** Logits that are in memory at a time: 32 MiB. */
 const MOST_LOGITS = 1 << 23;
 const CANDIDATES = 5;
 
@@ -43,14 +43,18 @@ export function largest(row: Float32Array, count: number): number[] {
   return best;
 }
 
-/** Ends the run that is under way. */
-export async function scoreText(engine: SessionEngine, text: string): Promise<TextScore> {
+/** Ends the run that is under way. `most_logits`: of a window, which is read in parts; at least a token's are. */
+export async function scoreText(
+  engine: SessionEngine,
+  text: string,
+  most_logits: number = MOST_LOGITS,
+): Promise<TextScore> {
   const { header } = engine.card();
   const { ctx_len, vocab_size, bos_token_id } = header.config;
   const run = header.provenance["run"];
   const trained = typeof run === "object" && run !== null && "val_overlap" in run ? run.val_overlap : null;
-  const window = Math.max(1, Math.min(ctx_len, Math.floor(MOST_LOGITS / vocab_size)));
-  const overlap = Math.min(typeof trained === "number" ? trained : ctx_len >> 1, window - 1);
+  const overlap = Math.min(typeof trained === "number" ? trained : ctx_len >> 1, ctx_len - 1);
+  const part = Math.max(1, Math.floor(most_logits / vocab_size));
 
   const own = Array.from(engine.encode(text));
   // What a document begins with is read, and is no part of the text.
@@ -58,19 +62,22 @@ export async function scoreText(engine: SessionEngine, text: string): Promise<Te
   const stream = Uint32Array.from([...before, ...own]);
   const nameOf = (id: number) => engine.decode(Uint32Array.of(id));
   const tokens: Token[] = own.map(id => ({ id, text: nameOf(id), logprob: null, likeliest: [] }));
-  for (const [start, length, scored] of windows(stream.length, window, overlap)) {
-    const logits = await engine.logits(stream.slice(start, start + length));
-    for (let at = length - scored; at < length; at += 1) {
-      const row = logits.subarray(at * vocab_size, (at + 1) * vocab_size);
-      const total = logSumExp(row);
-      const token = tokens[start + at + 1 - before.length];
-      if (token === undefined) throw new Error(`no token ${start + at + 1} in a text of ${own.length}`);
-      token.logprob = (row[token.id] ?? 0) - total;
-      token.likeliest = largest(row, CANDIDATES).map(id => ({
-        id,
-        text: nameOf(id),
-        logprob: (row[id] ?? 0) - total,
-      }));
+  for (const [start, length, scored] of windows(stream.length, ctx_len, overlap)) {
+    for (let first = 0; first < length; first += part) {
+      const after_part = Math.min(first + part, length);
+      const logits = await engine.logits(stream.slice(start + first, start + after_part), first);
+      for (let at = Math.max(first, length - scored); at < after_part; at += 1) {
+        const row = logits.subarray((at - first) * vocab_size, (at - first + 1) * vocab_size);
+        const total = logSumExp(row);
+        const token = tokens[start + at + 1 - before.length];
+        if (token === undefined) throw new Error(`no token ${start + at + 1} in a text of ${own.length}`);
+        token.logprob = (row[token.id] ?? 0) - total;
+        token.likeliest = largest(row, CANDIDATES).map(id => ({
+          id,
+          text: nameOf(id),
+          logprob: (row[id] ?? 0) - total,
+        }));
+      }
     }
   }
   const scored = before.length === 0 ? own.slice(1) : own;

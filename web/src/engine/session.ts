@@ -304,7 +304,7 @@ export class EngineSession {
   }
 
   async #logits({ call, ids, engine }: Extract<EngineRequest, { type: "logits" }>): Promise<void> {
-    const logits = await (await this.#engineOf(this.#needLoaded(), engine)).logits(ids);
+    const logits = await (await this.#engineOf(this.#needLoaded(), engine)).logits(ids, 0);
     this.#emit({ type: "logits", call, logits }, logits.buffer instanceof ArrayBuffer ? [logits.buffer] : []);
   }
 

@@ -218,7 +218,7 @@ export class FakeEngine implements SessionEngine {
     return Promise.resolve(rows);
   }
 
-  logits(ids: Uint32Array): Promise<Float32Array> {
+  logits(ids: Uint32Array, _after: number): Promise<Float32Array> {
     return Promise.resolve(Float32Array.from(ids));
   }
 }

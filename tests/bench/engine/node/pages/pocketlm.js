@@ -14,7 +14,7 @@ export async function measure({ prompt, tokens, seconds, gpu }) {
 
   /** The prompt, then `count` greedy tokens. An empty text begins with the first id; the others are read as written before. */
   async function generate(count) {
-    await engine.logits(Uint32Array.of(prompt[0])); // forgets what was read
+    await engine.logits(Uint32Array.of(prompt[0]), 0); // forgets what was read
     engine.start([""], { ...GREEDY, max_tokens: prompt.length - 1 + count }, Uint32Array.from(prompt.slice(1)));
     const watch = new Stopwatch();
     const ids = [];
