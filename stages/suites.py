@@ -139,6 +139,7 @@ def _e2e_environment(bundle: Path, made: Path, chosen: Chosen | None) -> dict[st
         "E2E_EXPECTED": str(made / "expected.json"),
         "E2E_CHROMIUM": tools.chromium() or "",
         "E2E_OUT": str(paths.BUILD / "run" / "e2e"),
+        **dict.fromkeys(("E2E_LARGE", "E2E_SMOLLM2", "E2E_SMOLLM2_GGUF"), ""),
     }
     done = _module("tests.e2e.expected", model, env["E2E_EXPECTED"])
     if chosen is not None:
@@ -156,6 +157,8 @@ def _e2e_environment(bundle: Path, made: Path, chosen: Chosen | None) -> dict[st
         if chosen.slow:
             env["E2E_LARGE"] = str(made / "large.bin")
             done = done and _module("tests.e2e.large_model", model, env["E2E_LARGE"])
+        # Whatever the bundle, this model is the same: once is enough.
+        if chosen.slow and bundle == paths.preset_dir(paths.TEST_PRESET) / "web":
             real = paths.preset_dir("smollm2")
             named = {"E2E_SMOLLM2": real / "model.bin", "E2E_SMOLLM2_GGUF": real / "model.gguf"}
             env |= {name: str(file) for name, file in named.items() if file.is_file()}
@@ -170,7 +173,10 @@ def _module(name: str, *words: str | Path | int) -> bool:
 NEEDED_BY_GPU_TESTS = (tools.VULKAN, tools.BROWSER)
 SUITES: dict[str, tuple[Callable[[Chosen], bool], tuple[Setup, ...]]] = {
     "check": (checks, ()),
-    "pytest": (pytest, (tools.TORCH, tools.TEST_PYTHON, tools.LLAMA_CPP, tools.VULKAN, tools.BROWSER)),
+    "pytest": (
+        pytest,
+        (tools.TORCH, tools.TEST_PYTHON, tools.LLAMA_CPP, tools.NODE_PACKAGES, tools.VULKAN, tools.BROWSER),
+    ),
     "cargo": (cargo, (tools.CARGO, tools.VULKAN)),
     "vitest": (vitest, (tools.NODE_PACKAGES,)),
     "e2e": (e2e, (tools.TORCH, tools.NODE_PACKAGES, tools.BROWSER)),

@@ -1,10 +1,10 @@
 """The page while a text grows: what a first load takes, and how busy the main thread is at 200 tokens a second.
 
-    python -m tests.bench.page [--quick] BUNDLE
+    python -m tests.bench.page [--quick] [--out FILE] BUNDLE
 
-In: a bundle, as `doit bench page` builds it. Out: a table on the terminal, and every run in
-build/run/bench-page/page.json. The engine runs on the CPU in a worker and is held back to that rate, so what is
-measured is the page's own work; a model that is slower writes as fast as it can.
+In: a bundle, as `doit bench page` builds it. Out: a table on the terminal, and every run in FILE,
+build/run/bench-page/page.json where none is named. The engine runs on the CPU in a worker and is held back to that
+rate, so what is measured is the page's own work; a model that is slower writes as fast as it can.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from stages import paths, preview, tools
 from stages.serving import answering
 from tests.bench.page.trace import Load, frames, load, tasks
 
-OUT = paths.BUILD / "run" / "bench-page"
+OUT = paths.BUILD / "run" / "bench-page" / "page.json"
 TOKENS_PER_S = 200
 MOST_MS = 8.0  # of the main thread, a frame
 LIMIT_S = 600  # of one run; ends what hangs
 VIEWS = {"plain": False, "shaded": True}  # shaded: "Show surprise" is on
 ROWS = (
-    ("first paint", "first_paint_ms", "ms"),
+    ("first paint of text", "first_paint_ms", "ms"),
     ("ready to write", "ready_ms", "ms"),
     ("tokens a second", "tokens_per_s", ""),
     ("shift of the layout", "shift", ""),
@@ -45,7 +45,7 @@ def show(line: str = "") -> None:
 def measure(address: str, shaded: bool, quick: bool) -> dict[str, Any]:
     """One visit: figures of its load, and of the tasks and frames while it writes. Raises SystemExit where it fails."""
     asked = {"tokens_per_s": TOKENS_PER_S, "after_tokens": 300 if quick else 1500, "seconds": 3 if quick else 8}
-    with tempfile.TemporaryDirectory(dir=OUT) as folder:
+    with tempfile.TemporaryDirectory(prefix="pocketlm-bench-") as folder:
         trace = Path(folder) / "trace.json"
         script = Path(__file__).resolve().parent / "page.mjs"
         argv = ["node", script, paths.NODE_MODULES / "playwright-core", tools.chromium() or "", address, trace]
@@ -93,15 +93,16 @@ def main(given: argparse.Namespace) -> None:
     show(f"\nThe processor's time of the main thread; {MOST_MS:.0f} ms a frame are the aim.")
     show(f"load {os.getloadavg()[0]:.1f} at the end")
     report = {"began": began, "cores": os.cpu_count(), "bundle": str(given.bundle), "runs": runs}
-    (OUT / "page.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    show(f"Every run is in {OUT / 'page.json'}")
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    show(f"Every run is in {given.out}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="bench page")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("bundle", type=Path, nargs="?", default=os.environ.get("BENCH_BUNDLE"))
     # `doit bench` ends us so: what runs then is ended, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    OUT.mkdir(parents=True, exist_ok=True)
     main(parser.parse_args())
