@@ -7,12 +7,17 @@ const CACHE = "the build puts a digest of the files here";
 /** Pages of other paths on this origin have caches of their own. */
 const PREFIX = `pocketlm ${self.registration.scope} `;
 const NAME = PREFIX + CACHE;
+/** The models that the host offers: no part of the build, and not there everywhere. */
+const INDEX = new URL("models/index.json", self.registration.scope).href;
 
 self.addEventListener("install", event => {
   event.waitUntil(
     caches
       .open(NAME)
-      .then(cache => cache.addAll(FILES))
+      .then(async cache => {
+        await cache.addAll(FILES);
+        await cache.add(INDEX).catch(() => undefined);
+      })
       .then(() => self.skipWaiting()),
   );
 });
@@ -26,7 +31,25 @@ self.addEventListener("activate", event => {
   event.waitUntil(removeOld());
 });
 
-const kept = new Set(FILES.map(file => new URL(file, self.registration.scope).href));
+const kept = new Set([INDEX, ...FILES.map(file => new URL(file, self.registration.scope).href)]);
+
+async function answer(request, href) {
+  try {
+    const came = await fetch(request);
+    if (href === INDEX && came.ok) {
+      const copy = came.clone();
+      await caches
+        .open(NAME)
+        .then(cache => cache.put(href, copy))
+        .catch(() => undefined); // a device that is full
+    }
+    return came;
+  } catch (failure) {
+    const found = await caches.match(href, { cacheName: NAME });
+    if (found === undefined) throw failure;
+    return found;
+  }
+}
 
 self.addEventListener("fetch", event => {
   const { request } = event;
@@ -34,11 +57,5 @@ self.addEventListener("fetch", event => {
   url.search = "";
   url.hash = "";
   if (request.method !== "GET" || !kept.has(url.href)) return;
-  event.respondWith(
-    fetch(request).catch(async failure => {
-      const found = await caches.match(url.href, { cacheName: NAME });
-      if (found === undefined) throw failure;
-      return found;
-    }),
-  );
+  event.respondWith(answer(request, url.href));
 });

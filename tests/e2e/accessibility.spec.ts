@@ -178,6 +178,43 @@ for (const [about, viewport] of [
   });
 }
 
+test("in forced colours surprise is told by lines, and a button is one by its border", async ({
+  site,
+  reader,
+  page,
+}) => {
+  await page.emulateMedia({ forcedColors: "active" });
+  await reader.open(site.address("?device=cpu"));
+  await page.getByLabel("Show surprise").check();
+  await reader.field("Max tokens").fill("30");
+  await reader.field("Seed").fill("3");
+  await reader.write();
+  const lines = await reader.output
+    .locator(".token")
+    .evaluateAll(all => all.map(each => [each.dataset["level"], getComputedStyle(each).borderBottomWidth].join()));
+  const widths = new Map(new Set(lines.map(line => line.split(",") as [string, string])));
+  expect(widths.size).toBeGreaterThan(2);
+  expect(new Set(widths.values()).size, "each level has a line of its own").toBe(widths.size);
+  const border = await reader.generate.evaluate(each => getComputedStyle(each).borderTopWidth);
+  expect(border).not.toBe("0px");
+});
+
+test("the focus stays in the page where a panel goes", async ({ site, reader, page }) => {
+  await reader.open(site.address("?device=cpu"));
+  await reader.field("Max tokens").fill("6");
+  await reader.write();
+  const panel = page.getByRole("region", { name: "Token" });
+  const look = page.getByRole("button", { name: "Look at a token" });
+  await look.press("Enter");
+  await panel.getByRole("button", { name: "Close" }).press("Enter");
+  await expect(panel).toHaveCount(0);
+  await expect(look).toBeFocused();
+  await look.press("Enter");
+  await panel.locator(".candidate").last().press("Enter");
+  await expect(panel).toHaveCount(0);
+  await expect(look).toBeFocused();
+});
+
 test("who wants no motion gets none", async ({ site, reader, page }) => {
   const running = () =>
     page.evaluate(() => document.getAnimations().filter(each => each.playState === "running").length);

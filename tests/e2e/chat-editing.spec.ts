@@ -121,6 +121,9 @@ test("the template's text is there to the letter, and only what counts is marked
   const prompt = page.getByRole("region", { name: "The prompt, to the letter" });
   const turn = (role: string, text: string) => `<|endoftext|>${role}:\n${text}\n`;
   await expect(prompt.locator("mark")).toHaveText(Array(6).fill("<|endoftext|>"));
+  // A message that turns the direction of writing does not turn the marks.
+  const between = await prompt.locator("bdi").evaluateAll(all => all.map(each => getComputedStyle(each).unicodeBidi));
+  expect(new Set(between)).toEqual(new Set(["isolate"]));
   expect(await prompt.textContent()).toBe(
     turn("USER", who ?? "") +
       turn("ASSISTANT", answer ?? "") +

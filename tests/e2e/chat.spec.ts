@@ -125,7 +125,8 @@ test("what is left out belongs to the conversation that is shown: walked to, edi
   await expect(left_out).toBeVisible();
   const kept = () =>
     page.evaluate(() => {
-      const { tip, nodes } = JSON.parse(localStorage.getItem("pocketlm.chat") ?? "{}");
+      const [chat] = Object.keys(localStorage).filter(key => key.startsWith("pocketlm.text.chat."));
+      const { tip, nodes } = JSON.parse(localStorage.getItem(chat ?? "") ?? "{}");
       let root = nodes?.[tip];
       while (root && root.parent !== null) root = nodes[root.parent];
       return root?.text;
@@ -161,7 +162,11 @@ test("a conversation is there at the next visit whatever was walked to, and its 
   await page.getByRole("button", { name: "New chat" }).click();
   await reader.ask("Why?");
   await over();
-  const kept = () => page.evaluate(() => JSON.parse(localStorage.getItem("pocketlm.chat") ?? "{}").nodes?.[0]?.text);
+  const kept = () =>
+    page.evaluate(() => {
+      const [chat] = Object.keys(localStorage).filter(key => key.startsWith("pocketlm.text.chat."));
+      return JSON.parse(localStorage.getItem(chat ?? "") ?? "{}").nodes?.[0]?.text;
+    });
   await expect.poll(kept).toBe("Why?");
   await expect(page).toHaveURL(/#temperature=0&.*seed=5/);
   const answer = await said.nth(1).textContent();

@@ -132,9 +132,11 @@ test("the text is there at the next visit, until the reader forgets it", async (
   await expect(reader.output).not.toHaveText("");
   expect(await reader.text()).toBe(text);
   await expect(branches(page)).toContainText("1 of 2");
-  await page.getByRole("button", { name: "Forget it" }).click();
+  await page.getByRole("button", { name: "Forget this text" }).click();
   await expect(reader.output).toHaveText("");
-  expect(await page.evaluate(() => localStorage.getItem("pocketlm.text"))).toBeNull();
+  expect(await page.evaluate(() => Object.keys(localStorage).filter(key => key.startsWith("pocketlm.text.")))).toEqual(
+    [],
+  );
   await page.reload();
   await expect(reader.generate).toBeEnabled();
   await expect(reader.output).toHaveText("");
@@ -152,7 +154,7 @@ test("a text is saved as Markdown and as JSON, and the JSON comes back", async (
   expect(markdown).toContain(text);
   expect(markdown).toContain("- Seed: 4");
   const json = await saveAs("JSON");
-  await page.getByRole("button", { name: "Forget it" }).click();
+  await page.getByRole("button", { name: "Forget this text" }).click();
   await reader.field("Seed").fill("5");
   const file = info.outputPath("text.json");
   writeFileSync(file, json);

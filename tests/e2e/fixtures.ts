@@ -1,5 +1,6 @@
 /** The site and the page, as the specs use them: by accessible names only. */
 import { test as base, expect, type Locator, type Page } from "@playwright/test";
+import { preset } from "./environment";
 import { Site } from "./site";
 
 export { expect };
@@ -66,6 +67,12 @@ export class Reader {
     );
     return (await this.output.textContent()) ?? "";
   }
+}
+
+/** Go back to the bundle's own model; with one model left there is no choice to see any more. */
+export async function chooseOwn(page: Page): Promise<void> {
+  const models = page.getByRole("region", { name: "Models" });
+  await models.getByRole("radio", { name: new RegExp(`^${preset()} `) }).click();
 }
 
 type Fixtures = { site: Site; reader: Reader; complaints: string[] };

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import type * as pocketlm from "pocketlm";
-import { ggufModels, npmPackage, preset, realGguf } from "./environment";
-import { expect, type Reader, test } from "./fixtures";
+import { ggufModels, npmPackage, realGguf } from "./environment";
+import { chooseOwn, expect, type Reader, test } from "./fixtures";
 import { Host } from "./host";
 import type { Site } from "./site";
 
@@ -137,9 +137,7 @@ for (const [what, change, title, message] of [
     await expect(page.getByRole("alert").getByRole("heading")).toHaveText(title);
     const advice = page.getByRole("alert").getByText("./doitw export");
     await expect(advice).toHaveCount(title === UNSUPPORTED ? 1 : 0);
-    await models(page)
-      .getByRole("radio", { name: new RegExp(`^${preset()} `) })
-      .click(); // with one model left there is no choice
+    await chooseOwn(page);
     await expect(reader.generate).toBeEnabled();
   });
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Page } from "@playwright/test";
 import { chatModel, preset } from "./environment";
-import { expect, test } from "./fixtures";
+import { chooseOwn, expect, test } from "./fixtures";
 import type { Site } from "./site";
 
 const models = (page: Page) => page.getByRole("region", { name: "Models" });
@@ -33,6 +33,17 @@ async function drop(page: Page, name: string, bytes: Buffer): Promise<void> {
   await report("drop");
   await expect(page.getByText("Drop a model.bin or a GGUF file here to run it")).toBeHidden();
 }
+
+test("it can be installed: the browser finds nothing amiss with the manifest", async ({ site, reader, page }) => {
+  await reader.open(site.address("?device=cpu"));
+  const session = await page.context().newCDPSession(page);
+  const { errors, data } = await session.send("Page.getAppManifest");
+  expect(errors).toEqual([]);
+  expect(JSON.parse(data ?? "")).toMatchObject({ name: "PocketLM", display: "standalone" });
+  const { installabilityErrors } = await session.send("Page.getInstallabilityErrors");
+  // A browser without a window of its own says so; nothing else may stand in the way.
+  expect(installabilityErrors.map(({ errorId }) => errorId).filter(id => id !== "in-incognito")).toEqual([]);
+});
 
 test("the bundle names its own model, and offers no choice of one", async ({ site, reader, page, complaints }) => {
   await reader.open(site.address("?device=cpu"));
@@ -123,9 +134,7 @@ test("a dropped file runs where it lies, and is stored nowhere", async ({ site, 
   await expect(reader.storage).toContainText("read from your own file");
   await expect(page.getByRole("region", { name: "How this model was made" })).toHaveCount(0);
   // And back to what the page came with.
-  await models(page)
-    .getByRole("radio", { name: new RegExp(`^${preset()} `) })
-    .click(); // with one model left there is no choice
+  await chooseOwn(page);
   await expect(reader.generate).toBeEnabled();
   expect(complaints).toEqual([]);
 });
@@ -154,9 +163,7 @@ for (const [what, bytes, message] of [
     await reader.open(site.address("?device=cpu"));
     await drop(page, "own.bin", bytes);
     await expect(page.getByRole("alert")).toContainText(message);
-    await models(page)
-      .getByRole("radio", { name: new RegExp(`^${preset()} `) })
-      .click(); // with one model left there is no choice
+    await chooseOwn(page);
     await expect(reader.generate).toBeEnabled();
     await expect(page.getByRole("alert")).toHaveCount(0);
   });
@@ -178,6 +185,20 @@ test.describe("without a network", () => {
     await reader.open(address);
     await reader.field("Seed").fill("3");
     expect(await reader.write()).toBe(first);
+    await context.setOffline(false);
+  });
+
+  test("the second visit opens the model that was chosen", async ({ site, reader, page, context }) => {
+    offerTwo(site);
+    const address = site.address("?device=cpu&model=other+plays");
+    await reader.open(address);
+    await expect(reader.storage).toContainText("stored on this device");
+    await page.evaluate(async () => void (await navigator.serviceWorker.ready));
+    await site.stop();
+    await context.setOffline(true);
+    await reader.open(address);
+    await expect(models(page).getByRole("radio", { name: /^other plays/ })).toBeChecked();
+    expect(await reader.write()).not.toBe("");
     await context.setOffline(false);
   });
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Page } from "@playwright/test";
 import type * as pocketlm from "pocketlm";
-import { bundle, chatModel, embeddingDoc, expected, npmPackage } from "./environment";
+import { bundle, chatModel, embeddingDoc, expected, ggufModels, npmPackage } from "./environment";
 import { test as base, expect } from "./fixtures";
 import { Host } from "./host";
 
@@ -65,7 +65,10 @@ documented.forEach((text, index) => {
     const model = text.includes("chat") ? CHAT : MODEL;
     const site = await host({ "/index.html": { text }, "/pocketlm": PACKAGE, "/model.bin": model });
     await page.goto(site.address);
+    const file = page.locator("input[type=file]");
+    if (text.includes('type="file"')) await file.setInputFiles(join(ggufModels(), "q8_0.gguf"));
     // Until it has ended: what it writes then stays as it is.
+    await expect(page.locator("#text")).not.toHaveText(/^Choose a file/);
     await expect(page.locator("#text")).toHaveText(/\S{3}/);
     expect(complaints).toEqual([]);
   });

@@ -2,7 +2,7 @@
  * End to end, in Debian's Chromium without a screen: once with WebGPU (SwiftShader, a software adapter) and once as a
  * machine without WebGPU would have it. `npm --prefix web run e2e`, with the variables of environment.ts.
  */
-import { defineConfig } from "@playwright/test";
+import { defineConfig, devices } from "@playwright/test";
 
 const QUIET = [
   "--no-sandbox", // Chromium refuses its sandbox to root
@@ -33,6 +33,13 @@ export default defineConfig({
   use: { screenshot: "only-on-failure", serviceWorkers: "block" },
   projects: [
     { name: "webgpu", testIgnore: /no-webgpu/, use: { launchOptions: launchOptions(WEBGPU) } },
+    {
+      // What a reader does with a finger: the ways through the page, once.
+      name: "phone",
+      testMatch: /(chat-editing|document|look|models|use)\.spec/,
+      grepInvert: /gpu/,
+      use: { ...devices["Pixel 7"], launchOptions: launchOptions(WEBGPU) },
+    },
     { name: "no-webgpu", testMatch: /no-webgpu/, use: { launchOptions: launchOptions([]) } },
   ],
 });

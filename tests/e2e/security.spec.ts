@@ -48,6 +48,37 @@ test("markup that a model says, or that its file brings, stays text", async ({ s
   expect(complaints).toEqual([]);
 });
 
+test("what turns the direction of writing, or commands a terminal, is told by its code and turns nothing beside it", async ({
+  site,
+  reader,
+  page,
+}) => {
+  site.model = { kind: "bytes", bytes: new Uint8Array(readFileSync(hostileModel())) };
+  await reader.open(site.address("?device=cpu"));
+  await reader.field("Temperature").fill("1");
+  await reader.field("Max tokens").fill("64");
+  await reader.field("Seed").fill("1");
+  await reader.write();
+  const tokens = await reader.output.locator(".token").allTextContents();
+  const panel = page.getByRole("region", { name: "Token" });
+  for (const [character, code] of [
+    ["\u202e", "[U+202E]"],
+    ["\u001b", "[U+001B]"],
+  ] as const) {
+    const at = tokens.findIndex(text => text.includes(character));
+    expect(at, code).toBeGreaterThan(-1);
+    await reader.lookAt(at);
+    await expect(panel.locator(".heading code")).toContainText(code);
+    expect(await panel.textContent()).not.toContain(character);
+  }
+  // Another text that parts from this one: what stands before that place is shown in a piece of its own.
+  await reader.field("Seed").fill("2");
+  await reader.write();
+  const before = page.getByRole("region", { name: "Branches" }).locator("bdi");
+  await expect(before).not.toHaveCount(0);
+  expect(await before.first().evaluate(each => getComputedStyle(each).unicodeBidi)).toBe("isolate");
+});
+
 for (const device of ["cpu", "gpu"] as const) {
   test(`works under its policy as a header, and asks for its own files only, ${device}`, async ({
     site,

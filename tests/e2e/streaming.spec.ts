@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "@playwright/test";
-import { bundle } from "./environment";
+import { bundle, chatModel } from "./environment";
 import { stepWaits } from "./faults";
-import { expect, test } from "./fixtures";
+import { expect, type Reader, test } from "./fixtures";
+import type { Site } from "./site";
 
 /** Of the page's own scripts, the worker's among them, at the first load. */
 const MOST_SCRIPT_BYTES = 140_000;
@@ -103,6 +104,62 @@ async function places(page: Page, names: readonly string[]): Promise<Record<stri
 
 const ABOVE = ["h1", "#prompt", ".actions", ".switches", ".output-text > :first-child"];
 
+/** Count how far what is in sight moves from now on by itself: not within half a second of what the reader does, as browsers count. */
+async function watchShifts(page: Page): Promise<() => Promise<number>> {
+  await page.evaluate(() => {
+    const shifted = { score: 0 };
+    Reflect.set(globalThis, "shifted", shifted);
+    new PerformanceObserver(list => {
+      for (const entry of list.getEntries()) {
+        if (!Reflect.get(entry, "hadRecentInput")) shifted.score += Reflect.get(entry, "value");
+      }
+    }).observe({ type: "layout-shift" });
+  });
+  return () => page.evaluate(() => Reflect.get(globalThis, "shifted").score);
+}
+
+/** How far things move while an answer is written that is longer than the window. */
+async function shiftOfAnswer(site: Site, reader: Reader, viewport: { width: number; height: number }): Promise<number> {
+  const { page } = reader;
+  await page.setViewportSize(viewport);
+  site.model = { kind: "file", path: chatModel() };
+  site.inject(stepWaits(5));
+  await reader.openChat(site.address("?device=cpu"));
+  await reader.field("Temperature").fill("0");
+  await reader.field("Max tokens").fill("900");
+  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  await page.evaluate(() => scrollTo(0, 0)); // back from the settings, which a phone has further down
+  const shifts = await watchShifts(page);
+  await reader.ask("Who are you?");
+  await site.gateReached();
+  // What moves because of the question is over, and would not be counted.
+  await page.evaluate(() => new Promise(resolve => setTimeout(resolve, 600)));
+  site.openGate();
+  await expect(said).toHaveCount(2);
+  await expect(page.getByRole("button", { name: "Edit: message 1" })).toBeEnabled();
+  expect((await said.nth(1).boundingBox())?.height).toBeGreaterThan(viewport.height);
+  return await shifts();
+}
+
+for (const viewport of [
+  { width: 1280, height: 900 },
+  { width: 390, height: 844 },
+]) {
+  test(`nothing shifts while an answer is written, ${viewport.width} pixels wide`, async ({ site, reader }) => {
+    expect(await shiftOfAnswer(site, reader, viewport)).toBeLessThan(0.01);
+    await expect(reader.message).toBeInViewport();
+  });
+}
+
+test("a field that the answer pushes away is found out", async ({ site, reader }) => {
+  const file = /^assets\/.*\.css$/;
+  const to = (content: Buffer) => ({
+    content: Buffer.from(content.toString().replaceAll(/position:\s*sticky|min-height:\s*calc\(100dvh - 18rem\)/g, "")),
+  });
+  site.changes.push({ file, to });
+  expect(await shiftOfAnswer(site, reader, { width: 1280, height: 900 })).toBeGreaterThan(0.01);
+});
+
 /** All far below what counts as good, 0.1: what stands beneath the text gives way by a line at a time. */
 for (const [viewport, names, most] of [
   [{ width: 1280, height: 900 }, [...ABOVE, ".sampling", "aside"], 0.001],
@@ -115,13 +172,7 @@ for (const [viewport, names, most] of [
     await reader.open(site.address("?device=cpu"));
     await reader.field("Temperature").fill("0");
     await reader.field("Max tokens").fill("300");
-    await page.evaluate(() => {
-      const shifted = { score: 0 };
-      Reflect.set(globalThis, "shifted", shifted);
-      new PerformanceObserver(list => {
-        for (const entry of list.getEntries()) shifted.score += Reflect.get(entry, "value");
-      }).observe({ type: "layout-shift" });
-    });
+    const shifts = await watchShifts(page);
     await reader.generate.click();
     await site.gateReached();
     await expect(reader.output).not.toHaveText("");
@@ -130,7 +181,6 @@ for (const [viewport, names, most] of [
     site.openGate();
     await expect(reader.stop).toBeDisabled();
     expect(await places(page, names)).toEqual(before);
-    const { score } = await page.evaluate(() => Reflect.get(globalThis, "shifted"));
-    expect(score).toBeLessThan(most);
+    expect(await shifts()).toBeLessThan(most);
   });
 }

@@ -9,13 +9,23 @@ const chat = (page: Page) => page.getByRole("radio", { name: "Chat" });
 const document = (page: Page) => page.getByRole("radio", { name: "Continue a text" });
 const said = (page: Page) => page.getByRole("region", { name: "Conversation" }).locator("li .said");
 
+/** An answer is over. */
+async function over(page: Page, messages: number): Promise<void> {
+  await expect(said(page)).toHaveCount(messages);
+  await expect(page.getByRole("button", { name: "Edit: message 1" })).toBeEnabled();
+}
+
+/** The uses of which this device keeps a text. */
+const keptUses = (page: Page) =>
+  page.evaluate(() => Object.keys(localStorage).flatMap(key => /^pocketlm\.text\.(\w+)\./.exec(key)?.[1] ?? []));
+
 async function settings(reader: Reader): Promise<void> {
   await reader.field("Max tokens").fill("12");
   await reader.field("Temperature").fill("0");
 }
 
 test("both texts stay while the other is shown, and at the next visit", async ({ site, reader, page, complaints }) => {
-  // What the same weights write that have no template.
+  // What the same weights write without a template.
   await reader.open(site.address("?device=cpu"));
   await expect(document(page)).toHaveCount(0);
   await settings(reader);
@@ -60,31 +70,85 @@ test("both texts stay while the other is shown, and at the next visit", async ({
   expect(complaints).toEqual([]);
 });
 
-test("to turn to the other ends what is written, and it is written to neither", async ({ site, reader, page }) => {
-  site.inject(stepWaits(5));
+test("turning to the other text stops the run, and its tokens go to neither", async ({ site, reader, page }) => {
   site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
+  await settings(reader);
+  await reader.ask("Who are you?");
+  await over(page, 2);
+  const answer = await said(page).nth(1).textContent();
+  site.inject(stepWaits(5));
+  await page.goto("about:blank"); // another part behind the # alone would load nothing anew
   await reader.open(site.address("?device=cpu#as=document"));
   await reader.prompt.fill("The king");
   await reader.field("Max tokens").fill("100000");
-  await reader.field("Temperature").fill("0");
   await reader.generate.click();
   await site.gateReached();
   const written = await reader.text();
+  expect(written).not.toBe("");
   await chat(page).check();
+  await expect(said(page)).toHaveText(["Who are you?", answer ?? ""]);
   site.openGate();
   await reader.field("Max tokens").fill("4");
-  await reader.ask("Who are you?");
-  await expect(said(page)).toHaveCount(2);
-  await expect(said(page).nth(1).locator(".token")).toHaveCount(4);
+  await reader.ask("And I?");
+  await over(page, 4);
+  await expect(said(page).nth(1)).toHaveText(answer ?? "");
+  await expect(said(page).nth(3).locator(".token")).toHaveCount(4);
   await document(page).check();
   expect(await reader.text()).toBe(written);
 });
 
-test("a question is no prompt, and what is forgotten is the text that is shown alone", async ({
+test("what is typed and set stays as it is, whichever text is shown; a late score is not shown in the chat", async ({
   site,
   reader,
   page,
 }) => {
+  site.model = { kind: "file", path: chatModel() };
+  await reader.open(site.address("?device=cpu#as=document"));
+  await reader.prompt.fill("The king");
+  await settings(reader);
+  await reader.write();
+  await expect.poll(() => keptUses(page)).toEqual(["document"]);
+
+  await page.goto("about:blank");
+  await reader.openChat(site.address("?device=cpu"));
+  await reader.message.fill("Not yet sent");
+  await reader.field("Max tokens").fill("50");
+  await document(page).check();
+  await expect(reader.output).not.toHaveText("");
+  await expect(reader.field("Max tokens")).toHaveValue("50");
+  await page.getByLabel("Score the text").check();
+  await chat(page).check();
+  await expect(reader.message).toHaveValue("Not yet sent");
+  await reader.field("Max tokens").fill("4");
+  await reader.ask("Who are you?");
+  await over(page, 2);
+  await expect(page.getByRole("region", { name: "Surprise" })).toHaveCount(0);
+});
+
+test("a saved chat is opened as a chat, also from the document", async ({ site, reader, page }, info) => {
+  site.model = { kind: "file", path: chatModel() };
+  await reader.openChat(site.address("?device=cpu"));
+  await settings(reader);
+  await reader.ask("Who are you?");
+  await over(page, 2);
+  const answer = await said(page).nth(1).textContent();
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Save as JSON" }).click();
+  const file = info.outputPath("chat.json");
+  await (await download).saveAs(file);
+  await page.getByRole("button", { name: "Forget this chat" }).click();
+  await document(page).check();
+  await reader.prompt.fill("The king");
+  const written = await reader.write();
+  await page.getByLabel("A text saved as JSON").setInputFiles(file);
+  await expect(said(page)).toHaveText(["Who are you?", answer ?? ""]);
+  await document(page).check();
+  expect(await reader.text()).toBe(written);
+  await expect(reader.prompt).toHaveValue("The king");
+});
+
+test("a question is no prompt, and only the shown text is forgotten", async ({ site, reader, page }) => {
   site.model = { kind: "file", path: chatModel() };
   await reader.openChat(site.address("?device=cpu"));
   await settings(reader);
@@ -96,7 +160,7 @@ test("a question is no prompt, and what is forgotten is the text that is shown a
   await expect(reader.prompt).not.toHaveValue("Who are you?");
   await reader.prompt.fill("The king");
   await reader.write();
-  await page.getByRole("button", { name: "Forget it" }).click();
+  await page.getByRole("button", { name: "Forget this text" }).click();
   await expect(reader.output).toHaveText("");
   await chat(page).check();
   await expect(said(page)).toHaveCount(2);

@@ -1,6 +1,6 @@
-import { type Device, type ModelSource, randomSeed, type Token } from "pocketlm";
-import { type ReactNode, useCallback, useReducer, useState } from "react";
-import { type CommandId, command, IN_CHAT } from "./commands";
+import { type Device, type ModelSource, randomSeed } from "pocketlm";
+import { type ReactNode, useCallback, useLayoutEffect, useReducer, useRef, useState } from "react";
+import { type CommandId, canRun, commandsOf } from "./commands";
 import { Branches } from "./components/Branches";
 import { Chat } from "./components/Chat";
 import { CommandButton } from "./components/CommandButton";
@@ -37,7 +37,7 @@ import { assertNever } from "./lib/assertNever";
 import { saveFile } from "./lib/download";
 import { openings } from "./lib/provenance";
 import { emptyDocs, reduceDocs } from "./state/docs";
-import { isWriting } from "./state/machine";
+import { isWriting, runOf } from "./state/machine";
 import { defaultSampling } from "./state/sampling";
 import { readAddress, toMarkdown } from "./state/saved";
 import { type DocAction, pathTo, reduceDoc, textOf } from "./state/tree";
@@ -47,7 +47,7 @@ const COPIED: Record<NonNullable<Copied>, string> = {
   refused: "The browser did not allow copying. Select the text and copy it by hand.",
 };
 
-/** Where no model says which are its own. */
+/** No model, so no special tokens. */
 const NONE: readonly string[] = [];
 
 /** `choice`: how the reader chooses another model, where that can be done. */
@@ -56,13 +56,12 @@ type Props = { from: ModelSource; worker_url?: string | null; choice?: ReactNode
 /** The page: holds what the reader has set, and joins the engine's state to what is shown. */
 export function App({ from, worker_url = null, choice = null, device, isMac }: Props) {
   const [docs, changeDocs] = useReducer(reduceDocs, emptyDocs);
-  // Nothing is written to a text that is not shown.
-  const onTokens = useCallback((tokens: readonly Token[]) => changeDocs({ type: "append", tokens }), []);
-  const engine = useEngine(from, device, worker_url, onTokens);
+  const engine = useEngine(from, device, worker_url);
   const { state, load, stop, leave, forget } = engine;
   const surprise = useScore(engine);
   const { theme, choose } = useTheme();
   const { copied, copy } = useCopy();
+  const lookAt = useRef<HTMLButtonElement>(null);
   const [address] = useState(() => readAddress(hashNow()));
   const [options, setOptions] = useState(() => ({ ...defaultSampling(randomSeed()), ...address.settings }));
   const [look, setLook] = useState<Look>({ shades: false, whitespace: false });
@@ -70,30 +69,30 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const [chosen, setChosen] = useState<number | null>(null);
   /** null until the reader has written: an opening that the model brings stands there meanwhile. */
   const [written, setWritten] = useState<string | null>(address.prompt);
+  /** In a conversation: what is typed and not yet sent. */
+  const [question, setQuestion] = useState("");
   /** A model with a chat template goes on from a text all the same. */
   const [as_document, setAsDocument] = useState(address.as_document);
 
   const model = "model" in state ? state.model : null;
   const has_template = model !== null && model.card.chat_template !== null;
   const use = model === null ? docs.shown : has_template && !as_document ? "chat" : "document";
-  // While it is drawn, so that nothing is drawn and kept of a text that is not the one to be shown.
-  if (use !== docs.shown) changeDocs({ type: "show", use });
+  // During render, so that the wrong text is never drawn or saved.
+  if (use !== docs.shown) {
+    changeDocs({ type: "show", use });
+    setChosen(null);
+  }
   const doc = docs[use];
   const change = useCallback((action: DocAction) => changeDocs({ ...action, of: use }), [use]);
-  const run_state = "run" in state ? state.run : null;
+  const run_state = runOf(state);
   const interruption = run_state?.interruption ?? null;
-  const { is_on: is_scored, toggle: toggleScore } = surprise;
-  /** Turn to the other text: nothing more is written to the one that is left. */
-  const turn = useCallback(
-    (to_document: boolean) => {
-      if (to_document === as_document) return;
-      leave();
-      setChosen(null);
-      if (is_scored) toggleScore("");
-      setAsDocument(to_document);
-    },
-    [as_document, is_scored, toggleScore, leave],
-  );
+  const { off } = surprise;
+  // Nothing more is written to the text that is left, nor told of it.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: when another text is shown
+  useLayoutEffect(() => {
+    leave();
+    off();
+  }, [use, leave, off]);
   const isReady = state.phase === "ready";
   const isGenerating = isWriting(state);
   const is_chat = use === "chat";
@@ -101,14 +100,15 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const { path, writeFrom } = writing;
   const saved = useSaved({
     docs,
-    change,
+    changeDocs,
     written,
     setWritten,
     options,
     setOptions,
     model_sha256: model?.sha256 ?? null,
+    has_template,
     as_document,
-    turn,
+    setAsDocument,
     isReady,
     stop,
   });
@@ -169,13 +169,18 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
     },
     [prompt, path, options, is_chat, writeFrom, answerAgain, show, stop, copy],
   );
-  const isEnabled = useCallback((id: CommandId) => command(id).isEnabled(state, doc, use), [state, doc, use]);
+  const isEnabled = useCallback((id: CommandId) => canRun(id, state, doc, use), [state, doc, use]);
   useShortcuts(isEnabled, run);
 
   const onChoose = (id: number | null) => {
     setChosen(id);
     const found = id === null ? undefined : doc.nodes[id];
     if (found !== undefined && isReady) writing.look(found, options);
+  };
+  /** The panel of a token goes, and the keyboard's focus would go with it. */
+  const onClose = () => {
+    setChosen(null);
+    lookAt.current?.focus();
   };
   const onWalk = (id: number) => show({ type: "walk", node: id });
   const button = (id: CommandId) => <CommandButton id={id} isEnabled={isEnabled(id)} run={run} />;
@@ -193,7 +198,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           {state.phase !== "failed" && model !== null && model.fallback !== null && (
             <FallbackNote reason={model.fallback} />
           )}
-          {has_template && <UseChoice use={use} onChoose={to => turn(to === "document")} />}
+          {has_template && <UseChoice use={use} onChoose={to => setAsDocument(to === "document")} />}
           {is_chat ? (
             <Chat
               turns={writing.turns}
@@ -208,6 +213,8 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
               chosen={chosen}
               onChoose={onChoose}
               offered={offered}
+              question={question}
+              onQuestion={setQuestion}
               isReady={isReady}
               isAnswering={isGenerating}
               left_out={writing.left_out}
@@ -281,6 +288,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
               />
             )}
             <button
+              ref={lookAt}
               type="button"
               className="link"
               aria-disabled={behind.length === 0}
@@ -324,15 +332,16 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
               config={model?.card.header.config ?? null}
               isReady={isReady}
               onChoose={onChoose}
+              onClose={onClose}
               onBranch={candidate => {
-                setChosen(null);
+                onClose();
                 writeFrom({ type: "branch", node: node.id, candidate }, options);
               }}
               onWrite={
                 is_chat
                   ? null
                   : text => {
-                      setChosen(null);
+                      onClose();
                       writeFrom({ type: "write", node: node.id, text }, options);
                     }
               }
@@ -346,6 +355,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
           <SavedNote
             hasText={doc.tip !== null}
             is_chat={is_chat}
+            is_kept={saved.is_kept}
             onMarkdown={() =>
               saveFile("text.md", "text/markdown", toMarkdown(path, options, model?.sha256 ?? "", is_chat))
             }
@@ -363,7 +373,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
         {copied === null ? announcement(state, () => textOf(written_last)) : COPIED[copied]}
       </p>
       <footer>
-        <ShortcutHelp isMac={isMac} {...(is_chat && { of: IN_CHAT })} />
+        <ShortcutHelp isMac={isMac} of={commandsOf(use)} />
       </footer>
     </div>
   );

@@ -1,6 +1,6 @@
 import { matchKeyBindingPress, parseKeybinding } from "tinykeys";
 import { expect, test } from "vitest";
-import { COMMANDS, command, IN_CHAT, shortcutKeys } from "./commands";
+import { COMMANDS, canRun, commandsOf, shortcutKeys } from "./commands";
 import { emptyDoc, reduceDoc } from "./state/tree";
 import { CARD } from "./testing/fakeEngine";
 
@@ -52,20 +52,21 @@ test("generate and stop are enabled in turn, and what goes on from a text where 
     [{ phase: "ready", model, run: null, notice: null }, true, false],
     [{ phase: "generating", model, run }, false, true],
   ] as const) {
-    expect(command("generate").isEnabled(state, emptyDoc, "document")).toBe(can_generate);
-    expect(command("stop").isEnabled(state, emptyDoc, "document")).toBe(can_stop);
+    expect(canRun("generate", state, emptyDoc, "document")).toBe(can_generate);
+    expect(canRun("stop", state, emptyDoc, "document")).toBe(can_stop);
     const written = reduceDoc(emptyDoc, { type: "begin", prompt: "a" });
     for (const id of ["continue", "undo", "copy"] as const) {
-      expect(command(id).isEnabled(state, emptyDoc, "document")).toBe(false);
-      expect(command(id).isEnabled(state, written, "document")).toBe(id === "copy" || can_generate);
+      expect(canRun(id, state, emptyDoc, "document")).toBe(false);
+      expect(canRun(id, state, written, "document")).toBe(id === "copy" || can_generate);
     }
-    expect(command("again").isEnabled(state, emptyDoc, "document")).toBe(can_generate);
+    expect(canRun("again", state, emptyDoc, "document")).toBe(can_generate);
   }
   const ready = { phase: "ready", model, run: null, notice: null } as const;
-  expect(command("again").isEnabled(ready, emptyDoc, "chat")).toBe(false);
-  expect(command("generate").isEnabled(ready, emptyDoc, "chat")).toBe(false);
-  expect(IN_CHAT).toEqual(["continue", "stop", "again", "undo", "copy"]);
-  expect(command("again").isEnabled(ready, reduceDoc(emptyDoc, { type: "begin", prompt: "a" }), "chat")).toBe(true);
+  expect(canRun("again", ready, emptyDoc, "chat")).toBe(false);
+  expect(canRun("generate", ready, emptyDoc, "chat")).toBe(false);
+  expect(commandsOf("chat")).toEqual(["continue", "stop", "again", "undo"]);
+  expect(commandsOf("document")).toEqual(COMMANDS.map(({ id }) => id));
+  expect(canRun("again", ready, reduceDoc(emptyDoc, { type: "begin", prompt: "a" }), "chat")).toBe(true);
 });
 
 test("keys are spelled as the keyboard spells them", () => {

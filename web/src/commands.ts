@@ -12,6 +12,8 @@ export type Command = {
   about: string;
   /** As tinykeys reads it: "$mod" is ⌘ on a Mac, and Ctrl elsewhere. */
   shortcut: string | null;
+  /** What the model may be used for meanwhile. */
+  uses: readonly Use[];
   isEnabled: (state: State, doc: Doc, use: Use) => boolean;
 };
 
@@ -24,14 +26,15 @@ export const COMMANDS: readonly Command[] = [
     label: "Generate",
     about: "write on from the prompt",
     shortcut: "$mod+Enter",
-    // A conversation has no prompt to go on from.
-    isEnabled: (state, _, use) => isReady(state) && use === "document",
+    uses: ["document"], // a conversation has no prompt to go on from
+    isEnabled: isReady,
   },
   {
     id: "continue",
     label: "Continue",
     about: "write on from where the text ends",
     shortcut: "Alt+Enter",
+    uses: ["document", "chat"],
     isEnabled: (state, doc) => isReady(state) && hasText(doc),
   },
   {
@@ -39,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
     label: "Stop",
     about: "stop writing",
     shortcut: "Escape",
+    uses: ["document", "chat"],
     isEnabled: state => state.phase === "generating" || (state.phase === "recovering" && state.run.ending === null),
   },
   {
@@ -46,6 +50,7 @@ export const COMMANDS: readonly Command[] = [
     label: "Regenerate",
     about: "write it again with a new seed",
     shortcut: "$mod+Shift+Enter",
+    uses: ["document", "chat"],
     // A conversation that has not begun has no answer; a document's prompt stands in its field.
     isEnabled: (state, doc, use) => isReady(state) && (use === "document" || hasText(doc)),
   },
@@ -54,6 +59,7 @@ export const COMMANDS: readonly Command[] = [
     label: "Undo",
     about: "go back to the text before",
     shortcut: null,
+    uses: ["document", "chat"],
     isEnabled: (state, doc) => isReady(state) && doc.past.length > 0,
   },
   {
@@ -61,12 +67,19 @@ export const COMMANDS: readonly Command[] = [
     label: "Copy",
     about: "copy the prompt and the text",
     shortcut: null,
+    uses: ["document"],
     isEnabled: (_, doc) => hasText(doc),
   },
 ];
 
-/** What can be done in a conversation. */
-export const IN_CHAT = COMMANDS.map(({ id }) => id).filter(id => id !== "generate");
+export function commandsOf(use: Use): CommandId[] {
+  return COMMANDS.filter(({ uses }) => uses.includes(use)).map(({ id }) => id);
+}
+
+export function canRun(id: CommandId, state: State, doc: Doc, use: Use): boolean {
+  const { uses, isEnabled } = command(id);
+  return uses.includes(use) && isEnabled(state, doc, use);
+}
 
 export function command(id: CommandId): Command {
   const found = COMMANDS.find(entry => entry.id === id);

@@ -1,4 +1,4 @@
-import { type FormEvent, type KeyboardEvent, type ReactNode, useState } from "react";
+import type { FormEvent, KeyboardEvent, ReactNode } from "react";
 import type { Turn } from "../state/turns";
 import { Output } from "./Output";
 import type { Look } from "./TokenText";
@@ -11,6 +11,9 @@ type Props = {
   chosen: number | null;
   onChoose: (node: number) => void;
   offered: readonly string[];
+  /** What is typed and not yet sent. */
+  question: string;
+  onQuestion: (question: string) => void;
   isReady: boolean;
   isAnswering: boolean;
   /** So many messages, the oldest, are no longer read. */
@@ -24,14 +27,14 @@ type Props = {
 
 /** A conversation: what was said, the answer that is being written, and where the next question goes. */
 export function Chat(props: Props) {
-  const { turns, actions, look, chosen, onChoose, offered, isReady, isAnswering, left_out, onAsk, onNew } = props;
-  const [question, setQuestion] = useState("");
+  const { turns, actions, look, chosen, onChoose, offered, question, onQuestion } = props;
+  const { isReady, isAnswering, left_out, onAsk, onNew } = props;
 
   const ask = (event: FormEvent | KeyboardEvent) => {
     event.preventDefault();
     if (!isReady || question.trim() === "") return;
     onAsk(question);
-    setQuestion("");
+    onQuestion("");
   };
   const onKeyDown = (event: KeyboardEvent) => {
     // Enter asks, with Shift it begins a line; while an input method composes, it belongs to that.
@@ -81,20 +84,20 @@ export function Chat(props: Props) {
       {turns.length === 0 && offered.length > 0 && (
         <p className="openings">
           {offered.map(opening => (
-            <button key={opening} type="button" className="chip" onClick={() => setQuestion(opening)}>
+            <button key={opening} type="button" className="chip" onClick={() => onQuestion(opening)}>
               {opening}
             </button>
           ))}
         </p>
       )}
-      <form className="prompt" onSubmit={ask}>
+      <form className="prompt ask" onSubmit={ask}>
         <label htmlFor="question">Message</label>
         <textarea
           id="question"
           rows={2}
           value={question}
           placeholder="Ask something."
-          onChange={event => setQuestion(event.target.value)}
+          onChange={event => onQuestion(event.target.value)}
           onKeyDown={onKeyDown}
         />
         <div className="actions">

@@ -23,7 +23,8 @@ type Props = {
   model: Model | null;
   config: Size | null;
   isReady: boolean;
-  onChoose: (node: number | null) => void;
+  onChoose: (node: number) => void;
+  onClose: () => void;
   onBranch: (candidate: Candidate) => void;
   /** null in a conversation, where a question is the reader's word. */
   onWrite: ((text: string) => void) | null;
@@ -32,7 +33,8 @@ type Props = {
 
 /** One token: what it is, what else was likely in its place, and the ways on from it. */
 export function Inspector(props: Props) {
-  const { doc, nodes, node, before, options, model, config, isReady, onChoose, onBranch, onWrite, onWalk } = props;
+  const { doc, nodes, node, before, options, model, config, isReady, onChoose, onClose, onBranch, onWrite, onWalk } =
+    props;
   const [written, setWritten] = useState("");
   const place = nodes.findIndex(({ id }) => id === node.id);
   const ways = siblings(doc, node);
@@ -73,7 +75,7 @@ export function Inspector(props: Props) {
         </span>
         {step(1)}
         <code>{shownText(node.text)}</code>
-        <button type="button" className="link" onClick={() => onChoose(null)}>
+        <button type="button" className="link" onClick={onClose}>
           Close
         </button>
       </p>

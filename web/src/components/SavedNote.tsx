@@ -6,6 +6,8 @@ const LARGEST_FILE_BYTES = 20_000_000;
 type Props = {
   hasText: boolean;
   is_chat: boolean;
+  /** Whether this device has room for it. */
+  is_kept: boolean;
   onMarkdown: () => void;
   onJson: () => void;
   /** False where it is no text of this page. */
@@ -14,7 +16,7 @@ type Props = {
 };
 
 /** The text as a file, and back: chosen or pasted (what is dropped onto the page is a model); and what this device keeps of it. */
-export function SavedNote({ hasText, is_chat, onMarkdown, onJson, onOpen, onForget }: Props) {
+export function SavedNote({ hasText, is_chat, is_kept, onMarkdown, onJson, onOpen, onForget }: Props) {
   const file = useRef<HTMLInputElement>(null);
   const [told, setTold] = useState("");
 
@@ -52,15 +54,17 @@ export function SavedNote({ hasText, is_chat, onMarkdown, onJson, onOpen, onForg
     <section className="storage" aria-labelledby="your-text">
       <h2 id="your-text">Your text</h2>
       <p>
-        This device keeps it, with all its branches, for your next visit; the address has{" "}
-        {is_chat ? "the settings" : "its beginning and the settings"}. Nothing is sent anywhere.
+        {is_kept
+          ? `This device keeps ${is_chat ? "the chat" : "it"}, with all its branches, for your next visit;`
+          : "This browser has no room to keep it: save it as JSON, or it is gone when you leave the page;"}{" "}
+        the address has {is_chat ? "the settings" : "its beginning and the settings"}. Nothing is sent anywhere.
       </p>
       <p className="ways">
         {button("Save as Markdown", onMarkdown, hasText)}
         {button("Save as JSON", onJson, hasText)}
         {button("Open a saved text", () => file.current?.click(), true)}
         {button(
-          "Forget it",
+          is_chat ? "Forget this chat" : "Forget this text",
           () => {
             onForget();
             setTold("Forgotten.");

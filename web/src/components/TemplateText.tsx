@@ -49,10 +49,11 @@ function Prompt({ read, special_tokens, answer }: Props) {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must come to it */}
       <section className="text" tabIndex={0} aria-label="The prompt, to the letter">
         {segments.map(({ text, is_special }, at) =>
+          // Isolated: characters that turn the direction in a message do not turn what is marked.
           // biome-ignore lint/suspicious/noArrayIndexKey: a text in its parts
-          is_special ? <mark key={at}>{text}</mark> : text,
+          is_special ? <mark key={at}>{text}</mark> : <bdi key={at}>{text}</bdi>,
         )}
-        <span className="voice">{answer}</span>
+        <bdi className="voice">{answer}</bdi>
       </section>
     </>
   );

@@ -1,6 +1,6 @@
 /** What stands on the page, joined to the engine: each of the reader's wishes changes the tree and, where it asks for text, begins a run. */
 import type { Token } from "pocketlm";
-import { type Dispatch, useCallback, useEffect, useMemo, useRef } from "react";
+import { type Dispatch, useCallback, useEffect, useLayoutEffect, useMemo, useRef } from "react";
 import type { SamplingOptions } from "../state/sampling";
 import { type Doc, type DocAction, pathTo, reduceDoc, requestOf, saidOf, type TreeNode, textOf } from "../state/tree";
 import { leftOut, type Turn, turnsOf } from "../state/turns";
@@ -37,6 +37,11 @@ type Parts = { doc: Doc; change: Dispatch<DocAction>; engine: EngineHandle; is_c
 /** `is_told`: the likeliest tokens are asked for with each one that is written. */
 export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): DocumentHandle {
   const { state, generate, peek, tokensOf, promptOf } = engine;
+  /** Changes the text that is shown now. */
+  const shown = useRef(change);
+  useLayoutEffect(() => {
+    shown.current = change;
+  }, [change]);
   const path = useMemo(() => pathTo(doc, doc.tip), [doc]);
   const turns = useMemo(() => turnsOf(doc, path), [doc, path]);
   /** The question that the last run answers, in which text, and what was left out of it before the model left out more. */
@@ -81,7 +86,8 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
       const question = read.findLast(({ token }) => token === null)?.id;
       answered.current = is_chat && question !== undefined ? { question, left_out: leftOut(read), change } : null;
       const { asked, after } = askedOf(read);
-      generate(asked, { ...options, after, ...(is_told && { topLogprobs: LIKELIEST }) });
+      const onTokens = (tokens: readonly Token[]) => change({ type: "append", tokens });
+      generate(asked, { ...options, after, ...(is_told && { topLogprobs: LIKELIEST }) }, onTokens);
     },
     [doc, change, generate, askedOf, is_chat, is_told],
   );
@@ -90,7 +96,8 @@ export function useDocument({ doc, change, engine, is_chat, is_told }: Parts): D
     (node: number, text: string, goes_on: boolean, options: SamplingOptions) => {
       const answer = (tokens: readonly Token[]) => {
         const action: DocAction = { type: "answer", node, tokens };
-        if (goes_on) writeFrom(action, options);
+        // Nothing begins to be written to a text that the reader has left meanwhile.
+        if (goes_on && shown.current === change) writeFrom(action, options);
         else change(action);
       };
       // What fails ends the engine, and an event tells.

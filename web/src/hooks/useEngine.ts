@@ -21,10 +21,13 @@ import { initialState, reduce, type State } from "../state/machine";
 /** What the model is to go on with: a text, or a conversation. */
 export type Asked = { prompt: string } | { messages: readonly Message[] };
 
+export type OnTokens = (tokens: readonly Token[]) => void;
+
 export type EngineHandle = {
   state: State;
   load: () => void;
-  generate: (asked: Asked, options: TextOptions) => void;
+  /** `onTokens` is told what this run writes. */
+  generate: (asked: Asked, options: TextOptions, onTokens: OnTokens) => void;
   stop: () => void;
   /** Stop, and tell no more of what was written. */
   leave: () => void;
@@ -53,15 +56,9 @@ function never(): void {}
 
 /**
  * `worker_url`: of the package's worker, where it is not the one that the page was bundled with. Another model or worker is
- * loaded beside what is there and takes its place between two runs; where it fails, what is there stays. `onTokens`, which stays the same,
- * is told what the run under way has written.
+ * loaded beside what is there and takes its place between two runs; where it fails, what is there stays.
  */
-export function useEngine(
-  from: ModelSource,
-  device: Device,
-  worker_url: string | null,
-  onTokens: (tokens: readonly Token[]) => void,
-): EngineHandle {
+export function useEngine(from: ModelSource, device: Device, worker_url: string | null): EngineHandle {
   const [state, dispatch] = useReducer(reduce, initialState);
   const [not_renewed, setNotRenewed] = useState<EngineError | null>(null);
   /** Ends the loading that is under way, or the model that came of it. */
@@ -70,11 +67,12 @@ export function useEngine(
   const model = useRef<Model | null>(null);
   /** The run whose text is wanted; what comes late from a stopped one is dropped. */
   const generation = useRef<Generation | null>(null);
+  const onTokens = useRef<OnTokens>(never);
   const asked = useRef<AbortController | null>(null);
   const [written] = useState(
     () =>
       new Batches<TokensEvent>(DRAW_MS, events => {
-        onTokens(events.flatMap(({ tokens }) => tokens));
+        onTokens.current(events.flatMap(({ tokens }) => tokens));
         for (const event of events) dispatch(event);
       }),
   );
@@ -153,9 +151,10 @@ export function useEngine(
   useEffect(() => dispose, [dispose]);
 
   const generate = useCallback(
-    (what: Asked, options: TextOptions) => {
+    (what: Asked, options: TextOptions, told: OnTokens) => {
       if (model.current === null) return;
       written.flush();
+      onTokens.current = told;
       generation.current = begin(model.current, what, options);
       dispatch({ type: "generate", run: generation.current.run });
     },

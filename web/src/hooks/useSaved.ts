@@ -1,19 +1,15 @@
-/** The text and the settings outside the page: in its address, and on this device until the reader forgets them. */
-import { type Dispatch, useCallback, useEffect, useRef } from "react";
+/** The texts and the settings outside the page: in its address, and on this device until the reader forgets them. */
+import { type Dispatch, useCallback, useEffect, useRef, useState } from "react";
 import { hashNow, WRITE_AFTER_MS, writeHashSoon } from "../lib/address";
-import type { Docs, Use } from "../state/docs";
+import { forgetText, keepText, textKept } from "../lib/kept";
+import type { Docs, DocsAction, Use } from "../state/docs";
 import type { SamplingOptions } from "../state/sampling";
 import { addressOf, asTyped, fromJson, readAddress, toJson } from "../state/saved";
-import { type Doc, type DocAction, emptyDoc, pathTo, type Tree } from "../state/tree";
-
-const KEYS: Record<Use, string> = { document: "pocketlm.text", chat: "pocketlm.chat" };
-
-/** A longer text is not kept: browsers give a page about 5 million letters. */
-const LONGEST_KEPT = 2_000_000;
+import { emptyDoc, pathTo, type Tree } from "../state/tree";
 
 type Parts = {
   docs: Docs;
-  change: Dispatch<DocAction>;
+  changeDocs: Dispatch<DocsAction>;
   /** null until the reader has written. */
   written: string | null;
   setWritten: (written: string | null) => void;
@@ -21,66 +17,73 @@ type Parts = {
   setOptions: (change: (options: SamplingOptions) => SamplingOptions) => void;
   /** Of the model that is loaded; null before. */
   model_sha256: string | null;
+  /** A model without a chat template has the document alone. */
+  has_template: boolean;
   as_document: boolean;
-  /** Turn to a document, or back. */
-  turn: (as_document: boolean) => void;
+  setAsDocument: (as_document: boolean) => void;
   isReady: boolean;
   /** End the run that is under way: what it writes belongs to another text. */
   stop: () => void;
 };
 
 export type SavedHandle = {
+  /** Whether this device has room for what is shown, and keeps it. */
+  is_kept: boolean;
   json: () => string;
   /** Take up a text that was saved as a file; false where it is none. */
   open: (text: string) => boolean;
   forget: () => void;
 };
 
+const nameOf = (use: Use, model_sha256: string) => `${use}.${model_sha256}`;
+
 export function useSaved(parts: Parts): SavedHandle {
-  const { docs, change, written, setWritten, options, setOptions, model_sha256, isReady, stop } = parts;
-  const { as_document, turn } = parts;
+  const { docs, changeDocs, written, setWritten, options, setOptions, has_template, isReady, stop } = parts;
+  const { as_document, setAsDocument } = parts;
   const use = docs.shown;
-  const doc = docs[use];
+  /** The last that there was: a model that has failed leaves its text. */
+  const [model_sha256, setModel] = useState(parts.model_sha256);
+  if (parts.model_sha256 !== null && parts.model_sha256 !== model_sha256) setModel(parts.model_sha256);
   /** What the address names; a conversation's is its settings alone. */
   const prompt = use === "chat" ? null : written;
-  const is_begun = use === "chat" ? doc.tip !== null : written !== null;
+  const is_begun = use === "chat" ? docs.chat.tip !== null : written !== null;
   const restored = useRef(new Set<Use>());
 
   const take = useCallback(
-    (tree: Tree) => {
-      change({ type: "restore", tree });
+    (of: Use, tree: Tree) => {
+      restored.current.add(of); // what was kept before would take its place
+      changeDocs({ type: "restore", tree, of });
       const [first] = pathTo(tree, tree.tip);
-      if (use === "document" && first !== undefined) setWritten(first.text);
+      if (of === "document" && first !== undefined) setWritten(first.text);
     },
-    [use, change, setWritten],
-  );
-
-  const jsonOf = useCallback(
-    (tree: Tree) => toJson({ model_sha256: model_sha256 ?? "", tree, settings: options }),
-    [options, model_sha256],
+    [changeDocs, setWritten],
   );
 
   useEffect(() => {
     if (model_sha256 === null || restored.current.has(use)) return;
+    const is_first = restored.current.size === 0;
     restored.current.add(use);
-    const saved = fromJson(kept(use) ?? "");
-    const { prompt, settings } = readAddress(hashNow());
+    const saved = fromJson(textKept(nameOf(use, model_sha256)) ?? "");
+    const { settings } = readAddress(hashNow());
     if (saved === null || saved.model_sha256 !== model_sha256) return;
-    if (use === "document" && prompt !== null && pathTo(saved.tree, saved.tree.tip)[0]?.text !== prompt) return;
-    take(saved.tree);
-    setOptions(now => ({ ...now, ...saved.settings, ...settings }));
-  }, [model_sha256, use, take, setOptions]);
+    // What the reader has typed meanwhile, or the address has brought, begins another text.
+    if (use === "document" && written !== null && pathTo(saved.tree, saved.tree.tip)[0]?.text !== written) return;
+    take(use, saved.tree);
+    // Of the text that is turned to later the settings stay as they are now.
+    if (is_first) setOptions(now => ({ ...now, ...saved.settings, ...settings }));
+  }, [model_sha256, use, written, take, setOptions]);
 
   useEffect(() => {
-    const onHashChange = () => {
-      const { prompt, settings, as_document } = readAddress(location.hash);
+    // What is told by the event: the page's own address may have been written over it by now.
+    const onHashChange = ({ newURL }: HashChangeEvent) => {
+      const { prompt, settings, as_document } = readAddress(new URL(newURL).hash);
       if (prompt !== null) setWritten(prompt);
       setOptions(now => ({ ...now, ...settings }));
-      turn(as_document);
+      setAsDocument(as_document || prompt !== null);
     };
     addEventListener("hashchange", onHashChange);
     return () => removeEventListener("hashchange", onHashChange);
-  }, [setWritten, setOptions, turn]);
+  }, [setWritten, setOptions, setAsDocument]);
 
   useEffect(() => {
     // An address that asks for a document is no longer true of a chat, though that has not begun.
@@ -88,8 +91,8 @@ export function useSaved(parts: Parts): SavedHandle {
     return writeHashSoon(addressOf({ prompt, settings: options, as_document }));
   }, [is_begun, prompt, options, as_document]);
 
-  useKept("document", docs.document, jsonOf, isReady);
-  useKept("chat", docs.chat, jsonOf, isReady);
+  const kept = { docs, options, model_sha256, isReady };
+  const has_room = { document: useKept("document", kept), chat: useKept("chat", kept) };
 
   const open = useCallback(
     (text: string) => {
@@ -97,35 +100,54 @@ export function useSaved(parts: Parts): SavedHandle {
       if (saved === null) return false;
       stop();
       const { tree } = saved;
-      take(saved.model_sha256 === model_sha256 ? tree : asTyped(pathTo(tree, tree.tip)));
+      // A model without a template continues a conversation as the text that it is.
+      const of = has_template ? saved.use : "document";
+      take(of, saved.model_sha256 === model_sha256 ? tree : asTyped(pathTo(tree, tree.tip)));
+      if (has_template) setAsDocument(of === "document");
       setOptions(now => ({ ...now, ...saved.settings }));
       return true;
     },
-    [model_sha256, stop, take, setOptions],
+    [model_sha256, has_template, stop, take, setAsDocument, setOptions],
   );
 
   const forget = useCallback(() => {
     stop();
-    change({ type: "restore", tree: emptyDoc });
+    changeDocs({ type: "restore", tree: emptyDoc, of: use });
     if (use === "document") setWritten(null);
-    keep(use, null);
+    if (model_sha256 !== null) forgetText(nameOf(use, model_sha256));
     history.replaceState(null, "", `${location.pathname}${location.search}`);
-  }, [use, stop, change, setWritten]);
+  }, [use, model_sha256, stop, changeDocs, setWritten]);
 
-  const json = useCallback(() => jsonOf(doc), [jsonOf, doc]);
-  return { json, open, forget };
+  const json = useCallback(
+    () => toJson({ model_sha256: model_sha256 ?? "", use, tree: docs[use], settings: options }),
+    [model_sha256, use, docs, options],
+  );
+  return { is_kept: has_room[use], json, open, forget };
 }
 
 /**
- * A page that is left in the middle of a run, or before the time is up, keeps its text; one with nothing new does not write
- * over what another tab has kept since.
+ * Whether there is room for a text. A page that is left in the middle of a run, or before the time is up, keeps its text; one
+ * with nothing new does not write over what another tab has kept since.
  */
-function useKept(use: Use, doc: Doc, jsonOf: (tree: Tree) => string, isReady: boolean): void {
+function useKept(
+  use: Use,
+  { docs, options, model_sha256, isReady }: Pick<Parts, "docs" | "options" | "model_sha256" | "isReady">,
+): boolean {
+  const doc = docs[use];
+  const is_shown = docs.shown === use;
+  const last = useRef({ nodes: doc.nodes, tip: doc.tip, options });
+  const [has_room, setHasRoom] = useState(true);
+
   useEffect(() => {
-    if (doc.tip === null) return;
+    if (doc.tip === null || model_sha256 === null) return;
+    const { nodes, tip } = last.current;
+    const is_same = nodes === doc.nodes && tip === doc.tip;
+    // The settings are kept with the text that they are seen with.
+    if (is_same && (!is_shown || last.current.options === options)) return;
     const save = () => {
       forgo();
-      keep(use, jsonOf(doc));
+      last.current = { nodes: doc.nodes, tip: doc.tip, options };
+      setHasRoom(keepText(nameOf(use, model_sha256), toJson({ model_sha256, use, tree: doc, settings: options })));
     };
     const timer = isReady ? setTimeout(save, WRITE_AFTER_MS) : undefined;
     const forgo = () => {
@@ -134,23 +156,6 @@ function useKept(use: Use, doc: Doc, jsonOf: (tree: Tree) => string, isReady: bo
     };
     addEventListener("pagehide", save);
     return forgo;
-  }, [use, isReady, doc, jsonOf]);
-}
-
-/** Storage may be forbidden, or full; then the text lasts as long as the page. */
-function kept(use: Use): string | null {
-  try {
-    return localStorage.getItem(KEYS[use]);
-  } catch {
-    return null;
-  }
-}
-
-function keep(use: Use, text: string | null): void {
-  try {
-    if (text === null || text.length > LONGEST_KEPT) localStorage.removeItem(KEYS[use]);
-    else localStorage.setItem(KEYS[use], text);
-  } catch {
-    // As above.
-  }
+  }, [use, doc, is_shown, options, model_sha256, isReady]);
+  return has_room;
 }

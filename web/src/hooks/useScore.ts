@@ -4,8 +4,8 @@ import type { TextScore } from "pocketlm";
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { EngineHandle } from "./useEngine";
 
-/** `score` is null until the engine has answered. */
-export type ScoreHandle = { is_on: boolean; score: TextScore | null; toggle: (text: string) => void };
+/** `score` is null until the engine has answered, and where it is put away. */
+export type ScoreHandle = { is_on: boolean; score: TextScore | null; toggle: (text: string) => void; off: () => void };
 
 export function useScore({ state, score }: EngineHandle): ScoreHandle {
   const [is_on, setIsOn] = useState(false);
@@ -15,12 +15,15 @@ export function useScore({ state, score }: EngineHandle): ScoreHandle {
   const is_away = state.phase !== "ready";
   const sha256 = "model" in state ? (state.model?.sha256 ?? null) : null;
   const scored_by = useRef(sha256);
+  const off = useCallback(() => {
+    setIsOn(false);
+    setAnswer(null);
+  }, []);
   useEffect(() => {
     if (!is_away && sha256 === scored_by.current) return;
     scored_by.current = sha256;
-    setIsOn(false);
-    setAnswer(null);
-  }, [is_away, sha256]);
+    off();
+  }, [is_away, sha256, off]);
 
   const toggle = useCallback(
     (text: string) => {
@@ -30,5 +33,6 @@ export function useScore({ state, score }: EngineHandle): ScoreHandle {
     },
     [is_on, score],
   );
-  return { is_on, score: answer, toggle };
+  // An answer may come after it was put away.
+  return { is_on, score: is_on ? answer : null, toggle, off };
 }

@@ -16,16 +16,15 @@ export type SideHandle = {
 
 export function useSide(model_url: string, device: Device): SideHandle {
   const [text, setText] = useState("");
-  const onTokens = useCallback(
-    (tokens: readonly Token[]) => setText(so_far => so_far + tokens.map(token => token.text).join("")),
-    [],
-  );
-  const { state, load, generate: ask, stop } = useEngine(model_url, device, null, onTokens);
+  const { state, load, generate: ask, stop } = useEngine(model_url, device, null);
   const is_chat = "model" in state && state.model !== null && state.model.card.chat_template !== null;
 
   const generate = useCallback(
     (prompt: string, options: TextOptions) => {
-      ask(is_chat ? { messages: [{ role: "user", content: prompt }] } : { prompt }, options);
+      const asked = is_chat ? { messages: [{ role: "user" as const, content: prompt }] } : { prompt };
+      const onTokens = (tokens: readonly Token[]) =>
+        setText(so_far => so_far + tokens.map(token => token.text).join(""));
+      ask(asked, options, onTokens);
       setText("");
     },
     [ask, is_chat],

@@ -1,5 +1,5 @@
 /** What a screen reader is told about a run: that it began, and once it is over what was written and how it ended. */
-import type { Run, State } from "../state/machine";
+import { type Run, runOf, type State } from "../state/machine";
 import { formatCount } from "./format";
 
 /** More than this is not read out by itself: it stands in the output, to be read at leisure. */
@@ -14,7 +14,7 @@ const ENDINGS: Record<NonNullable<Run["ending"]>, string> = {
 
 /** `textOf` gives all that the run has written; it is asked once the run is over alone. Empty where there is nothing to tell. */
 export function announcement(state: State, textOf: () => string): string {
-  const run = "run" in state ? state.run : null;
+  const run = runOf(state);
   if (run === null) return "";
   if (run.ending === null) return "Writing";
   const text = textOf();

@@ -1,7 +1,7 @@
 import type { EngineError, LoadedModel } from "pocketlm";
 import { expect, test } from "vitest";
 import { CARD } from "../testing/fakeEngine";
-import { type Action, initialState, reduce, type State, tokensPerSecond } from "./machine";
+import { type Action, initialState, isWriting, reduce, runOf, type State, tokensPerSecond } from "./machine";
 
 const MODEL: LoadedModel = {
   card: CARD,
@@ -57,8 +57,13 @@ test("a reader who turns to another text hears no more of the last run, whether 
   expect(after(...generating, { type: "stop" }, { type: "leave" })).toEqual(fresh);
   expect(after(...generating, { type: "refused", run: 1, error: REFUSED }, { type: "leave" })).toEqual(fresh);
   // An engine that is being built anew is waited for.
-  const lost: Action[] = [...generating, { type: "interrupted", run: 1, error: LOST }, { type: "stop" }];
-  expect(after(...lost, { type: "leave" })).toEqual(after(...lost));
+  const lost = after(...generating, { type: "interrupted", run: 1, error: LOST }, { type: "stop" }, { type: "leave" });
+  expect(lost.phase).toBe("recovering");
+  expect([runOf(lost), isWriting(lost)]).toEqual([null, false]);
+  expect(reduce(lost, { type: "ready", model: MODEL })).toEqual(fresh);
+  expect(reduce(lost, { type: "failed", error: LOST })).toMatchObject({ phase: "failed", run: null });
+  const failed = after(...generating, { type: "failed", error: LOST }, { type: "leave" });
+  expect(failed).toMatchObject({ phase: "failed", error: LOST, run: null });
 });
 
 test("tokens are counted, the first ones apart", () => {

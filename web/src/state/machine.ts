@@ -30,8 +30,8 @@ export type State =
   /** `notice`: what the engine refused about the last run, though it can go on. */
   | { phase: "ready"; model: LoadedModel; run: Run | null; notice: EngineError | null }
   | { phase: "generating"; model: LoadedModel; run: Run }
-  /** The engine was lost and is being built anew; the run then goes on, unless it was stopped meanwhile. */
-  | { phase: "recovering"; model: LoadedModel; run: Run; progress: LoadProgress | null }
+  /** The engine was lost and is being built anew; the run then goes on, unless it was stopped meanwhile. `is_left`: no more is told of it. */
+  | { phase: "recovering"; model: LoadedModel; run: Run; progress: LoadProgress | null; is_left: boolean }
   | { phase: "failed"; error: EngineError; model: LoadedModel | null; run: Run | null };
 
 export type Action =
@@ -48,7 +48,13 @@ export const initialState: State = { phase: "idle" };
 
 /** Whether a run is under way, or will be again. */
 export function isWriting(state: State): boolean {
-  return state.phase === "generating" || state.phase === "recovering";
+  return state.phase === "generating" || (state.phase === "recovering" && state.run.ending === null);
+}
+
+/** The run that the reader is told of. */
+export function runOf(state: State): Run | null {
+  if (state.phase === "recovering" && state.is_left) return null;
+  return "run" in state ? state.run : null;
 }
 
 function newRun(id: number): Run {
@@ -97,7 +103,7 @@ export function reduce(state: State, action: Action): State {
         : state;
 
     case "ready":
-      if (state.phase === "recovering") return recovered(state.run, action.model);
+      if (state.phase === "recovering") return recovered(state, action.model);
       return state.phase === "loading" ? { phase: "ready", model: action.model, run: null, notice: null } : state;
 
     case "generate":
@@ -112,7 +118,10 @@ export function reduce(state: State, action: Action): State {
         : state;
 
     case "leave":
-      return state.phase === "ready" ? { ...state, run: null, notice: null } : state;
+      // An engine that is being built anew is waited for.
+      if (state.phase === "recovering") return { ...state, is_left: true };
+      if (state.phase === "ready") return { ...state, run: null, notice: null };
+      return state.phase === "failed" ? { ...state, run: null } : state;
 
     case "renewed":
       return { phase: "ready", model: action.model, run: "run" in state ? state.run : null, notice: null };
@@ -120,11 +129,11 @@ export function reduce(state: State, action: Action): State {
     case "interrupted": {
       if (state.phase !== "generating" || state.run.id !== action.run) return state;
       const run = { ...state.run, interruption: action.error };
-      return { phase: "recovering", model: state.model, run, progress: null };
+      return { phase: "recovering", model: state.model, run, progress: null, is_left: false };
     }
 
     case "recovered":
-      return state.phase === "recovering" && state.run.id === action.run ? recovered(state.run, action.model) : state;
+      return state.phase === "recovering" && state.run.id === action.run ? recovered(state, action.model) : state;
 
     case "begun":
       return state.phase === "generating" && state.run.id === action.run
@@ -163,13 +172,14 @@ export function reduce(state: State, action: Action): State {
   }
 }
 
-function recovered(run: Run, model: LoadedModel): State {
-  return run.ending === null ? { phase: "generating", model, run } : { phase: "ready", model, run, notice: null };
+function recovered({ run, is_left }: Extract<State, { phase: "recovering" }>, model: LoadedModel): State {
+  if (run.ending === null) return { phase: "generating", model, run };
+  return { phase: "ready", model, run: is_left ? null : run, notice: null };
 }
 
 /** A run that is over has no say. */
 function fail(state: State, error: EngineError): State {
   const model = "model" in state ? state.model : null;
-  const last = "run" in state ? state.run : null;
+  const last = runOf(state);
   return { phase: "failed", error, model, run: last && { ...last, ending: last.ending ?? "failed" } };
 }

@@ -34,7 +34,7 @@ describe("the address", () => {
 });
 
 describe("a file", () => {
-  const saved = { model_sha256: "ab", tree: TREE, settings: OPTIONS };
+  const saved = { model_sha256: "ab", use: "chat" as const, tree: TREE, settings: OPTIONS };
 
   test("brings back the tree and the settings; what JSON cannot say is not known", () => {
     const nodes = TREE.nodes.map(node =>
@@ -54,7 +54,8 @@ describe("a file", () => {
   test.each([
     ["no JSON", "{"],
     ["something else", "{}"],
-    ["another format", toJson(saved).replace("pocketlm-text-1", "pocketlm-text-9")],
+    ["another format", toJson(saved).replace("pocketlm-text-2", "pocketlm-text-9")],
+    ["of no use that is known", toJson(saved).replace('"use":"chat"', '"use":"song"')],
     ["a tip that is none", toJson(saved).replace('"tip":3', '"tip":4')],
     ["a loop", toJson(saved).replace('"parent":0', '"parent":1')],
     ["text that is none", toJson(saved).replace('" or"', "7")],

@@ -1,5 +1,6 @@
 /** What leaves the page and comes back: the address, what is saved on this device, and files. All of it is read with distrust. */
 import * as v from "valibot";
+import type { Use } from "./docs";
 import { FIELDS, type SamplingOptions } from "./sampling";
 import { emptyDoc, reduceDoc, saidOf, type Tree, type TreeNode, textOf, treeOf } from "./tree";
 
@@ -7,7 +8,7 @@ import { emptyDoc, reduceDoc, saidOf, type Tree, type TreeNode, textOf, treeOf }
 const LONGEST_PROMPT = 4000;
 
 /** Names the kind of file, and how it is laid out. */
-const FORMAT = "pocketlm-text-1";
+const FORMAT = "pocketlm-text-2";
 
 /** A part of the settings: each within the bounds of its field, and those that are not are left out. */
 function settingsOf(given: (name: string) => unknown): Partial<SamplingOptions> {
@@ -40,7 +41,7 @@ export function addressOf({ prompt, settings, as_document }: Address & { setting
 }
 
 /** `model_sha256`: of the model whose tokens the ids are. */
-export type Saved = { model_sha256: string; tree: Tree; settings: Partial<SamplingOptions> };
+export type Saved = { model_sha256: string; use: Use; tree: Tree; settings: Partial<SamplingOptions> };
 
 const Id = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Logprob = v.pipe(v.number(), v.maxValue(0));
@@ -58,12 +59,13 @@ const Node = v.object({
 const File = v.object({
   format: v.literal(FORMAT),
   model_sha256: v.string(),
+  use: v.picklist(["document", "chat"]),
   settings: v.record(v.string(), v.unknown()),
   tip: v.nullable(Id),
   nodes: v.array(Node),
 });
 
-export function toJson({ model_sha256, tree, settings }: Saved): string {
+export function toJson({ model_sha256, use, tree, settings }: Saved): string {
   const nodes = tree.nodes.map(({ parent, source, text, token, logprob, likeliest, left_out }) => ({
     parent,
     source,
@@ -74,7 +76,7 @@ export function toJson({ model_sha256, tree, settings }: Saved): string {
     ...(left_out > 0 && { left_out }),
     ...(likeliest.length > 0 && { likeliest: likeliest.filter(each => Number.isFinite(each.logprob)) }),
   }));
-  return JSON.stringify({ format: FORMAT, model_sha256, settings, tip: tree.tip, nodes });
+  return JSON.stringify({ format: FORMAT, model_sha256, use, settings, tip: tree.tip, nodes });
 }
 
 /** null for what is no such text. */
@@ -87,9 +89,9 @@ export function fromJson(text: string): Saved | null {
   }
   const file = v.safeParse(File, value);
   if (!file.success) return null;
-  const { model_sha256, settings, nodes, tip } = file.output;
+  const { model_sha256, use, settings, nodes, tip } = file.output;
   const tree = treeOf(nodes, tip);
-  return tree === null ? null : { model_sha256, tree, settings: settingsOf(name => settings[name]) };
+  return tree === null ? null : { model_sha256, use, tree, settings: settingsOf(name => settings[name]) };
 }
 
 /** The text that is shown as if it had been typed: for a tree whose ids are another model's. */
