@@ -1,5 +1,5 @@
 /** The texts and the settings outside the page: in its address, and on this device until the reader forgets them. */
-import { type Dispatch, useCallback, useEffect, useRef, useState } from "react";
+import { type Dispatch, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { hashNow, WRITE_AFTER_MS, writeHashSoon } from "../lib/address";
 import { forgetText, keepText, textKept } from "../lib/kept";
 import type { Docs, DocsAction, Use } from "../state/docs";
@@ -138,7 +138,8 @@ function useKept(
   const last = useRef({ nodes: doc.nodes, tip: doc.tip, options });
   const [has_room, setHasRoom] = useState(true);
 
-  useEffect(() => {
+  // With the text that is drawn, not after it: the page may be left in between.
+  useLayoutEffect(() => {
     if (doc.tip === null || model_sha256 === null) return;
     const { nodes, tip } = last.current;
     const is_same = nodes === doc.nodes && tip === doc.tip;
