@@ -94,6 +94,21 @@ def test_typescript_rooms(room: str) -> None:
     assert not wrong
 
 
+def page_advice(source: str) -> list[str]:
+    """What a reader of this project's page could do, and one of another page that embeds the package could not."""
+    return re.findall(r"\./doitw|\?device=|doit \w+`", re.sub(r"//[^\n]*|/\*.*?\*/", "", source, flags=re.DOTALL))
+
+
+def test_the_package_gives_no_advice_of_this_page() -> None:
+    assert page_advice('hint: "type ./doitw wasm" // ?device=cpu') == ["./doitw"]
+    found = [
+        f"{path.relative_to(paths.ROOT)}: {advice}"
+        for path in files(paths.ROOT, ["web/src/engine/**/*.ts", "web/src/package/*.ts"])
+        for advice in page_advice(path.read_text())
+    ]
+    assert not found
+
+
 def test_rust_rooms() -> None:
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--offline"]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)

@@ -86,6 +86,15 @@ test("an answer in the middle is written again, and the old one keeps what follo
   expect(complaints).toEqual([]);
 });
 
+test("an answer is copied, and that is told", async ({ site, reader, page, context }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const [, first] = await converse(site, reader, page);
+  await button(page, "Copy: answer 1").click();
+  await expect(page.locator(".told")).toHaveText("Copied: the answer.");
+  await expect(page.getByRole("status", { name: "Announcement" })).toHaveText("Copied: the answer.");
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(first);
+});
+
 test("words are put into the model's mouth, and it goes on from them", async ({ site, reader, page, complaints }) => {
   const first = await converse(site, reader, page);
   await button(page, "Edit: answer 2").click();

@@ -24,7 +24,7 @@ import { TemplateText } from "./components/TemplateText";
 import { Tokens } from "./components/Tokens";
 import type { Look } from "./components/TokenText";
 import { UseChoice } from "./components/UseChoice";
-import { type Copied, useCopy } from "./hooks/useCopy";
+import { useCopy } from "./hooks/useCopy";
 import { useDocument } from "./hooks/useDocument";
 import { useEngine } from "./hooks/useEngine";
 import { useSaved } from "./hooks/useSaved";
@@ -36,16 +36,17 @@ import { announcement } from "./lib/announce";
 import { assertNever } from "./lib/assertNever";
 import { saveFile } from "./lib/download";
 import { openings } from "./lib/provenance";
-import { emptyDocs, reduceDocs } from "./state/docs";
+import { emptyDocs, reduceDocs, type Use } from "./state/docs";
 import { isWriting, runOf } from "./state/machine";
 import { defaultSampling } from "./state/sampling";
 import { readAddress, toMarkdown } from "./state/saved";
 import { type DocAction, pathTo, reduceDoc, textOf } from "./state/tree";
 
-const COPIED: Record<NonNullable<Copied>, string> = {
-  copied: "Copied: the prompt and the text.",
-  refused: "The browser did not allow copying. Select the text and copy it by hand.",
+const COPIED: Record<Use, string> = {
+  document: "Copied: the prompt and the text.",
+  chat: "Copied: the answer.",
 };
+const NOT_COPIED = "The browser did not allow copying. Select the text and copy it by hand.";
 
 /** No model, so no special tokens. */
 const NONE: readonly string[] = [];
@@ -96,6 +97,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
   const isReady = state.phase === "ready";
   const isGenerating = isWriting(state);
   const is_chat = use === "chat";
+  const told = copied === null ? null : copied === "copied" ? COPIED[use] : NOT_COPIED;
   const writing = useDocument({ doc, change, engine, is_chat, is_told: look.shades });
   const { path, writeFrom } = writing;
   const saved = useSaved({
@@ -207,6 +209,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 onAnswerAgain: ({ before }) => before !== null && answerAgain({ type: "rewind", node: before }),
                 onAnswer: ({ before }, text, goes_on) =>
                   before !== null && writing.answerWith(before, text, goes_on, options),
+                onCopy: copy,
                 onWalk,
               }}
               look={look}
@@ -265,9 +268,9 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
                 {button("undo")}
                 {button("copy")}
               </div>
-              {copied !== null && <p className="told">{COPIED[copied]}</p>}
             </>
           )}
+          {told !== null && <p className="told">{told}</p>}
           <div className="switches">
             <Switch
               label="Show surprise"
@@ -370,7 +373,7 @@ export function App({ from, worker_url = null, choice = null, device, isMac }: P
       {model !== null && <Measuring key={model.sha256} model={engine.model} isReady={isReady} />}
       {model !== null && typeof from === "string" && <Making model_url={from} model_sha256={model.sha256} />}
       <p className="announcement" role="status" aria-label="Announcement">
-        {copied === null ? announcement(state, () => textOf(written_last)) : COPIED[copied]}
+        {told ?? announcement(state, () => textOf(written_last))}
       </p>
       <footer>
         <ShortcutHelp isMac={isMac} of={commandsOf(use)} />

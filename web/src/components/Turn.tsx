@@ -12,6 +12,7 @@ export type TurnActions = {
   onAnswerAgain: (turn: Turn) => void;
   /** Put other words into the model's mouth, and let it go on from them or not. */
   onAnswer: (turn: Turn, text: string, goes_on: boolean) => void;
+  onCopy: (text: string) => void;
   onWalk: (node: number) => void;
 };
 
@@ -27,7 +28,7 @@ type Props = TurnActions & {
 
 /** One turn of a conversation: what was said, its other versions, and the ways to make one more. */
 export function TurnView(props: Props) {
-  const { turn, number, look, chosen, onChoose, isReady, onAskAgain, onAnswerAgain, onAnswer, onWalk } = props;
+  const { turn, number, look, chosen, onChoose, isReady, onAskAgain, onAnswerAgain, onAnswer, onCopy, onWalk } = props;
   const [isEdited, setIsEdited] = useState(false);
   const edit = useRef<HTMLButtonElement>(null);
   const is_question = turn.role === "user";
@@ -87,6 +88,7 @@ export function TurnView(props: Props) {
       <p className="turn-actions">
         {button("Edit", () => (isEdited ? close() : setIsEdited(true)), true)}
         {!is_question && button("Answer again", () => onAnswerAgain(turn))}
+        {!is_question && button("Copy", () => onCopy(textOf(turn.nodes)))}
         {turn.fork !== null && <Walker fork={turn.fork} of={name} isEnabled={isReady} onWalk={onWalk} />}
       </p>
     </li>
