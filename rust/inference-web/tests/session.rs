@@ -260,7 +260,10 @@ fn logits_are_rows_of_the_vocabulary_and_repeatable() {
     for (part, whole) in first.iter().chain(&rest).zip(&logits) {
         assert!((part - whole).abs() < 1e-5, "{part}, {whole}");
     }
-    assert!(block_on(session.logits(&[1], 9)).is_err(), "nothing was read there");
+    assert!(
+        block_on(session.logits(&[1], 9)).is_err(),
+        "nothing was read there"
+    );
     let failure = block_on(session.logits(&[280], 0)).expect_err("no such token");
     assert_eq!(failure.kind, "bad-input");
 }
