@@ -55,7 +55,7 @@ def test_pytest_has_the_browser_that_test_doctor_asks_for() -> None:
 
 
 def test_without_a_gpu_neither_driver_nor_browser_is_installed() -> None:
-    without = [tools.TORCH, tools.TEST_PYTHON, tools.LLAMA_CPP, tools.CARGO]
+    without = [tools.TORCH, tools.TEST_PYTHON, tools.LLAMA_CPP, tools.NODE_PACKAGES, tools.CARGO]
     assert suites.needs(["pytest", "cargo"], Chosen(gpu=False)) == without
 
 
