@@ -110,16 +110,29 @@ export function panics(step: number): string {
   `;
 }
 
-/** The engine's step number `step` waits for the site's gate: what the test does until it opens comes in mid-run. */
+/**
+ * The engine's step number `step`, or the first later one before which something was written (a busy machine reads a prompt in
+ * more steps), waits for the site's gate: what the test does until it opens comes in mid-run.
+ */
 export function stepWaits(step: number): string {
   return `
+    const post = self.postMessage;
+    let has_written = false;
+    self.postMessage = (message, ...more) => {
+      if (message?.type === "tokens" && message.ids.length > 0) has_written = true;
+      return post.call(self, message, ...more);
+    };
     const { instantiateStreaming } = WebAssembly;
     WebAssembly.instantiateStreaming = async (...given) => {
       const { instance, module } = await instantiateStreaming.apply(WebAssembly, given);
       let steps = 0;
+      let has_waited = false;
       const engine_step = async (...words) => {
         steps += 1;
-        if (steps === ${step}) await fetch(${JSON.stringify(GATE)});
+        if (steps >= ${step} && has_written && !has_waited) {
+          has_waited = true;
+          await fetch(${JSON.stringify(GATE)});
+        }
         return await instance.exports.engine_step(...words);
       };
       return { instance: { exports: { ...instance.exports, engine_step } }, module };
