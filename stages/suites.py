@@ -157,11 +157,11 @@ def _e2e_environment(bundle: Path, made: Path, chosen: Chosen | None) -> dict[st
         if chosen.slow:
             env["E2E_LARGE"] = str(made / "large.bin")
             done = done and _module("tests.e2e.large_model", model, env["E2E_LARGE"])
-        # Whatever the bundle, this model is the same: once is enough.
-        if chosen.slow and bundle == paths.preset_dir(paths.TEST_PRESET) / "web":
-            real = paths.preset_dir("smollm2")
-            named = {"E2E_SMOLLM2": real / "model.bin", "E2E_SMOLLM2_GGUF": real / "model.gguf"}
-            env |= {name: str(file) for name, file in named.items() if file.is_file()}
+            # Whatever the bundle, this model is the same: once is enough.
+            if bundle == paths.preset_dir(paths.TEST_PRESET) / "web":
+                real = paths.preset_dir("smollm2")
+                named = {"E2E_SMOLLM2": real / "model.bin", "E2E_SMOLLM2_GGUF": real / "model.gguf"}
+                env |= {name: str(file) for name, file in named.items() if file.is_file()}
     return env if done else None
 
 

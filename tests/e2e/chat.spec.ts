@@ -1,4 +1,5 @@
 /** A conversation, with a model that has a chat template: the page renders it and shows messages in place of a document. */
+import type { Page } from "@playwright/test";
 import { chatModel, realModel } from "./environment";
 import { expect, test } from "./fixtures";
 
@@ -9,13 +10,21 @@ const ANSWER_MS = 9 * 60_000;
  */
 const [LONG, SHORT, LAST] = ["XQ".repeat(55), "X", "XQ".repeat(50)];
 
+/** The conversation that this device keeps, as it was saved; an empty object where there is none. */
+function keptChat(page: Page) {
+  return page.evaluate(() => {
+    const [chat] = Object.keys(localStorage).filter(key => key.startsWith("pocketlm.text.chat."));
+    return JSON.parse(localStorage.getItem(chat ?? "") ?? "{}");
+  });
+}
+
 for (const device of ["gpu", "cpu"]) {
   test(`asks, is answered, asks again and begins anew on the ${device}`, async ({ site, reader, page, complaints }) => {
     site.model = { kind: "file", path: chatModel() };
     await reader.openChat(site.address(`?device=${device}`));
     await reader.field("Max tokens").fill("12");
     await reader.field("Temperature").fill("0");
-    const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+    const { said } = reader;
     await reader.ask("Who are you? <|endoftext|>");
     await expect(said).toHaveCount(2);
     await expect(said.first()).toHaveText("Who are you? <|endoftext|>");
@@ -42,7 +51,7 @@ test("an answer can be stopped, and what was written stays", async ({ site, read
   await reader.ask("Go on for ever.");
   await expect.poll(() => reader.text()).not.toBe("");
   await page.getByRole("button", { name: "Stop" }).click();
-  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const { said } = reader;
   await expect(said).toHaveCount(2);
   await reader.ask("Once more.");
   await expect(reader.output).toBeVisible();
@@ -53,7 +62,7 @@ test("a long conversation leaves its oldest turns out, and reads only what is ne
   await reader.openChat(site.address("?device=cpu"));
   await reader.field("Max tokens").fill("4");
   await reader.field("Temperature").fill("0");
-  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const { said } = reader;
   const left_out = page.getByText("it no longer reads the first 2 messages");
   const read = async () => Number((await page.locator(".figures").textContent())?.match(/(\d+) \+ \d/)?.[1]);
   await reader.ask(LONG);
@@ -80,7 +89,7 @@ test("what is left out belongs to the conversation that is shown: walked to, edi
   await reader.openChat(address);
   await reader.field("Max tokens").fill("4");
   await reader.field("Temperature").fill("0");
-  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const { said } = reader;
   const left_out = page.getByText("it no longer reads the first 2 messages");
   const read = page.getByRole("region", { name: "The prompt, to the letter" });
   const button = (name: string) => page.getByRole("button", { name, exact: true });
@@ -123,14 +132,12 @@ test("what is left out belongs to the conversation that is shown: walked to, edi
   // As it is kept on this device, and comes back.
   await button("Previous version: message 1").click();
   await expect(left_out).toBeVisible();
-  const kept = () =>
-    page.evaluate(() => {
-      const [chat] = Object.keys(localStorage).filter(key => key.startsWith("pocketlm.text.chat."));
-      const { tip, nodes } = JSON.parse(localStorage.getItem(chat ?? "") ?? "{}");
-      let root = nodes?.[tip];
-      while (root && root.parent !== null) root = nodes[root.parent];
-      return root?.text;
-    });
+  const kept = async () => {
+    const { tip, nodes } = await keptChat(page);
+    let root = nodes?.[tip];
+    while (root && root.parent !== null) root = nodes[root.parent];
+    return root?.text;
+  };
   await expect.poll(kept).toBe(LONG);
   await reader.openChat(address);
   await expect(said).toHaveCount(6);
@@ -147,7 +154,7 @@ test("a conversation is there at the next visit whatever was walked to, and its 
   await reader.field("Max tokens").fill("4");
   await reader.field("Temperature").fill("0");
   await reader.field("Seed").fill("5");
-  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const { said } = reader;
   const over = async () => {
     await expect(said).toHaveCount(2);
     await expect(page.getByRole("button", { name: "Edit: message 1" })).toBeEnabled();
@@ -162,11 +169,7 @@ test("a conversation is there at the next visit whatever was walked to, and its 
   await page.getByRole("button", { name: "New chat" }).click();
   await reader.ask("Why?");
   await over();
-  const kept = () =>
-    page.evaluate(() => {
-      const [chat] = Object.keys(localStorage).filter(key => key.startsWith("pocketlm.text.chat."));
-      return JSON.parse(localStorage.getItem(chat ?? "") ?? "{}").nodes?.[0]?.text;
-    });
+  const kept = async () => (await keptChat(page)).nodes?.[0]?.text;
   await expect.poll(kept).toBe("Why?");
   await expect(page).toHaveURL(/#temperature=0&.*seed=5/);
   const answer = await said.nth(1).textContent();
@@ -189,7 +192,7 @@ for (const device of ["cpu", "gpu"]) {
     await reader.field("Temperature").fill("0");
     await reader.field("Max tokens").fill("24");
     await reader.ask("What is the capital of France?");
-    const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+    const { said } = reader;
     await expect(said).toHaveCount(2, { timeout: ANSWER_MS });
     await expect(said.nth(1)).toContainText("Paris");
   });

@@ -12,6 +12,8 @@ export class Reader {
   readonly generate: Locator;
   readonly stop: Locator;
   readonly output: Locator;
+  /** What was said in a conversation, message by message. */
+  readonly said: Locator;
   readonly engine: Locator;
   readonly storage: Locator;
 
@@ -21,6 +23,7 @@ export class Reader {
     this.generate = page.getByRole("button", { name: "Generate", exact: true });
     this.stop = page.getByRole("button", { name: "Stop" });
     this.output = page.getByRole("region", { name: "Output" });
+    this.said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
     this.engine = page.getByRole("status", { name: "Engine" });
     this.storage = page.getByRole("region", { name: "Storage" });
   }
@@ -44,6 +47,12 @@ export class Reader {
   async ask(question: string): Promise<void> {
     await this.message.fill(question);
     await this.message.press("Enter");
+  }
+
+  /** Wait until so many messages were said, and the last is over. */
+  async answered(messages: number): Promise<void> {
+    await expect(this.said).toHaveCount(messages);
+    await expect(this.page.getByRole("button", { name: "Edit: message 1" })).toBeEnabled();
   }
 
   /** Generate with what is set, wait for the end, and return the text. */

@@ -11,7 +11,6 @@ import type { Site } from "./site";
 
 const real = realModel();
 const token = (page: Page) => page.getByRole("region", { name: "Token" });
-const said = (page: Page) => page.getByRole("region", { name: "Conversation" }).locator("li .said");
 const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
 
 async function open(site: Site, reader: Reader): Promise<void> {
@@ -20,12 +19,6 @@ async function open(site: Site, reader: Reader): Promise<void> {
   await reader.openChat(site.address("?device=cpu"));
   await reader.field("Temperature").fill("0");
   await reader.field("Max tokens").fill("16");
-}
-
-/** An answer is over. */
-async function over(page: Page, messages: number): Promise<void> {
-  await expect(said(page)).toHaveCount(messages);
-  await expect(button(page, "Edit: message 1")).toBeEnabled();
 }
 
 /** axe finds nothing, and nothing is wider than the screen. */
@@ -53,26 +46,26 @@ for (const [screen, viewport] of [
       await open(site, reader);
       await page.getByLabel("Show surprise").check();
       await reader.ask("What is the capital of France?");
-      await over(page, 2);
-      const answer = (await said(page).nth(1).textContent()) ?? "";
+      await reader.answered(2);
+      const answer = (await reader.said.nth(1).textContent()) ?? "";
       expect(answer).toContain("Paris");
-      const levels = await said(page)
+      const levels = await reader.said
         .nth(1)
         .locator(".token")
         .evaluateAll(all => all.map(each => each.dataset["level"]));
       expect(levels).not.toContain(undefined);
       // It knows what was said before.
       await reader.ask("And of Italy?");
-      await over(page, 4);
-      await expect(said(page).nth(3)).toContainText("Rome");
+      await reader.answered(4);
+      await expect(reader.said.nth(3)).toContainText("Rome");
       await button(page, "Edit: message 1").click();
       await page.getByRole("textbox", { name: "Your message, edited" }).fill("What is the capital of Germany?");
       await button(page, "Send edited").click();
-      await over(page, 2);
-      await expect(said(page).nth(1)).toContainText("Berlin");
+      await reader.answered(2);
+      await expect(reader.said.nth(1)).toContainText("Berlin");
       await button(page, "Previous version: message 1").click();
-      await expect(said(page).nth(1)).toHaveText(answer);
-      await expect(said(page)).toHaveCount(4);
+      await expect(reader.said.nth(1)).toHaveText(answer);
+      await expect(reader.said).toHaveCount(4);
       await page.getByText("The template's text").click();
       await expect(page.getByRole("region", { name: "The prompt, to the letter" }).locator("mark").first()).toHaveText(
         "<|im_start|>",
@@ -83,7 +76,7 @@ for (const [screen, viewport] of [
       await reader.ask("Tell me a very long story.");
       await expect.poll(() => reader.text()).not.toBe("");
       await reader.stop.click();
-      await over(page, 6);
+      await reader.answered(6);
       const download = page.waitForEvent("download");
       await button(page, "Save as Markdown").click();
       const markdown = readFileSync(await (await download).path(), "utf8");
@@ -100,8 +93,8 @@ for (const [screen, viewport] of [
     }) => {
       await open(site, reader);
       await reader.ask("What is the capital of France?");
-      await over(page, 2);
-      const paris = said(page).nth(1).locator(".token", { hasText: "Paris" }).first();
+      await reader.answered(2);
+      const paris = reader.said.nth(1).locator(".token", { hasText: "Paris" }).first();
       await paris.dispatchEvent("click");
       const candidates = token(page).locator(".candidate");
       await expect(candidates).toHaveCount(5);
@@ -123,7 +116,7 @@ for (const [screen, viewport] of [
 
       const other = candidates.and(page.locator('[aria-current="false"]')).first();
       await other.click();
-      await over(page, 2);
+      await reader.answered(2);
       await expect(page.getByRole("region", { name: "Branches" })).toContainText("2 of 2");
       expect(complaints).toEqual([]);
     });

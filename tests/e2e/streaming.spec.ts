@@ -127,7 +127,7 @@ async function shiftOfAnswer(site: Site, reader: Reader, viewport: { width: numb
   await reader.openChat(site.address("?device=cpu"));
   await reader.field("Temperature").fill("0");
   await reader.field("Max tokens").fill("900");
-  const said = page.getByRole("region", { name: "Conversation" }).locator("li .said");
+  const { said } = reader;
   await page.evaluate(() => scrollTo(0, 0)); // back from the settings, which a phone has further down
   const shifts = await watchShifts(page);
   await reader.ask("Who are you?");

@@ -7,13 +7,6 @@ import { expect, type Reader, test } from "./fixtures";
 
 const chat = (page: Page) => page.getByRole("radio", { name: "Chat" });
 const document = (page: Page) => page.getByRole("radio", { name: "Continue a text" });
-const said = (page: Page) => page.getByRole("region", { name: "Conversation" }).locator("li .said");
-
-/** An answer is over. */
-async function over(page: Page, messages: number): Promise<void> {
-  await expect(said(page)).toHaveCount(messages);
-  await expect(page.getByRole("button", { name: "Edit: message 1" })).toBeEnabled();
-}
 
 /** The uses of which this device keeps a text. */
 const keptUses = (page: Page) =>
@@ -37,8 +30,8 @@ test("both texts stay while the other is shown, and at the next visit", async ({
   await reader.openChat(site.address("?device=cpu"));
   await settings(reader);
   await reader.ask("Who are you?");
-  await expect(said(page)).toHaveCount(2);
-  const answer = await said(page).nth(1).textContent();
+  await expect(reader.said).toHaveCount(2);
+  const answer = await reader.said.nth(1).textContent();
   await expect(page.locator(".figures")).toContainText("reached the limit");
 
   await document(page).check();
@@ -54,7 +47,7 @@ test("both texts stay while the other is shown, and at the next visit", async ({
 
   await chat(page).check();
   await expect(page.getByRole("region", { name: "Surprise" })).toHaveCount(0);
-  await expect(said(page)).toHaveText(["Who are you?", answer ?? ""]);
+  await expect(reader.said).toHaveText(["Who are you?", answer ?? ""]);
   await document(page).check();
   expect(await reader.text()).toBe(alone);
 
@@ -65,7 +58,7 @@ test("both texts stay while the other is shown, and at the next visit", async ({
   await expect(reader.prompt).toHaveValue("The king");
   expect(await reader.text()).toBe(alone);
   await chat(page).check();
-  await expect(said(page)).toHaveText(["Who are you?", answer ?? ""]);
+  await expect(reader.said).toHaveText(["Who are you?", answer ?? ""]);
   await expect(page).not.toHaveURL(/as=document/);
   expect(complaints).toEqual([]);
 });
@@ -75,8 +68,8 @@ test("turning to the other text stops the run, and its tokens go to neither", as
   await reader.openChat(site.address("?device=cpu"));
   await settings(reader);
   await reader.ask("Who are you?");
-  await over(page, 2);
-  const answer = await said(page).nth(1).textContent();
+  await reader.answered(2);
+  const answer = await reader.said.nth(1).textContent();
   site.inject(stepWaits(5));
   await page.goto("about:blank"); // another part behind the # alone would load nothing anew
   await reader.open(site.address("?device=cpu#as=document"));
@@ -87,13 +80,13 @@ test("turning to the other text stops the run, and its tokens go to neither", as
   const written = await reader.text();
   expect(written).not.toBe("");
   await chat(page).check();
-  await expect(said(page)).toHaveText(["Who are you?", answer ?? ""]);
+  await expect(reader.said).toHaveText(["Who are you?", answer ?? ""]);
   site.openGate();
   await reader.field("Max tokens").fill("4");
   await reader.ask("And I?");
-  await over(page, 4);
-  await expect(said(page).nth(1)).toHaveText(answer ?? "");
-  await expect(said(page).nth(3).locator(".token")).toHaveCount(4);
+  await reader.answered(4);
+  await expect(reader.said.nth(1)).toHaveText(answer ?? "");
+  await expect(reader.said.nth(3).locator(".token")).toHaveCount(4);
   await document(page).check();
   expect(await reader.text()).toBe(written);
 });
@@ -122,7 +115,7 @@ test("what is typed and set stays as it is, whichever text is shown; a late scor
   await expect(reader.message).toHaveValue("Not yet sent");
   await reader.field("Max tokens").fill("4");
   await reader.ask("Who are you?");
-  await over(page, 2);
+  await reader.answered(2);
   await expect(page.getByRole("region", { name: "Surprise" })).toHaveCount(0);
 });
 
@@ -131,8 +124,8 @@ test("a saved chat is opened as a chat, also from the document", async ({ site, 
   await reader.openChat(site.address("?device=cpu"));
   await settings(reader);
   await reader.ask("Who are you?");
-  await over(page, 2);
-  const answer = await said(page).nth(1).textContent();
+  await reader.answered(2);
+  const answer = await reader.said.nth(1).textContent();
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Save as JSON" }).click();
   const file = info.outputPath("chat.json");
@@ -142,7 +135,7 @@ test("a saved chat is opened as a chat, also from the document", async ({ site, 
   await reader.prompt.fill("The king");
   const written = await reader.write();
   await page.getByLabel("A text saved as JSON").setInputFiles(file);
-  await expect(said(page)).toHaveText(["Who are you?", answer ?? ""]);
+  await expect(reader.said).toHaveText(["Who are you?", answer ?? ""]);
   await document(page).check();
   expect(await reader.text()).toBe(written);
   await expect(reader.prompt).toHaveValue("The king");
@@ -153,9 +146,9 @@ test("a question is no prompt, and only the shown text is forgotten", async ({ s
   await reader.openChat(site.address("?device=cpu"));
   await settings(reader);
   await reader.ask("Who are you?");
-  await expect(said(page)).toHaveCount(2);
+  await expect(reader.said).toHaveCount(2);
   await page.reload();
-  await expect(said(page)).toHaveCount(2);
+  await expect(reader.said).toHaveCount(2);
   await document(page).check();
   await expect(reader.prompt).not.toHaveValue("Who are you?");
   await reader.prompt.fill("The king");
@@ -163,5 +156,5 @@ test("a question is no prompt, and only the shown text is forgotten", async ({ s
   await page.getByRole("button", { name: "Forget this text" }).click();
   await expect(reader.output).toHaveText("");
   await chat(page).check();
-  await expect(said(page)).toHaveCount(2);
+  await expect(reader.said).toHaveCount(2);
 });

@@ -141,7 +141,7 @@ def test_a_taken_port_is_an_error_and_the_next_free_one_is_found(address: tuple[
     bundle = tmp_path / "web"
     with pytest.raises(OSError):
         preview.server(bundle, address[1])
-    with answering(preview.server(bundle)) as second:
+    with preview.server(bundle) as second:
         assert second.server_port != address[1]
 
 
